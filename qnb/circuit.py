@@ -1,0 +1,166 @@
+"""The variational circuit: what is encoded, entangled and measured, and the shapes of its parameters.
+
+`CircuitSpec` is the only place that knows the names of encoders, ansätze and measurements. Every engine reads it; the PennyLane
+circuit that it draws is the one that is compiled.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pennylane as qml
+
+from qnb.config import ParameterError, nearest
+
+ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
+
+
+def _angle_y(spec, x):
+    for i in range(spec.wires):
+        if spec.hadamard:
+            qml.Hadamard(wires=i)
+        qml.RY(x[i], wires=i)
+
+
+def _angle_xy(spec, x):
+    for i in range(spec.wires):
+        qml.RX(x[i], wires=i)
+        qml.RY(x[i], wires=i)
+
+
+def _amplitude(spec, x):
+    qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=range(spec.wires), validate_norm=False)
+
+
+def entangling_range(spec, layer: int) -> int:
+    """r of `strongly_entangling` in `layer`: the CNOTs are i -> (i + r) mod n (Schuld et al., PRA 101, 032308, 2020)."""
+    return layer % (spec.wires - 1) + 1 if spec.ansatz == "strongly_entangling" else 1
+
+
+ENCODERS = {"angle_y": _angle_y, "angle_xy": _angle_xy, "amplitude": _amplitude}
+ANSATZE = ("strongly_entangling", "ring")
+MEASUREMENTS = ("z0", "mean_z", "z_vec", "mean_z_readout")
+
+
+@dataclass(frozen=True)
+class CircuitSpec:
+    """A circuit family, without its parameters.
+
+    Encoders: `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of 2^wires entries.
+    Ansätze, each layer RZ RY RZ per wire and then CNOTs: `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1,
+    `ring` i -> (i + 1) mod n. One wire has no CNOT; two wires in a ring have both directions.
+    Measurements: `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ per wire, then
+    mean of <Z_i>.
+
+    Raises:
+        ParameterError: an unknown name or a combination that means nothing.
+    """
+
+    wires: int = 8
+    layers: int = 3
+    encoder: str = "angle_y"
+    ansatz: str = "strongly_entangling"
+    measurement: str = "mean_z_readout"
+    reupload: bool = False
+    hadamard: bool = False
+
+    def __post_init__(self):
+        for field, valid in (("encoder", ENCODERS), ("ansatz", ANSATZE), ("measurement", MEASUREMENTS)):
+            if getattr(self, field) not in valid:
+                raise ParameterError(f"{field} = {getattr(self, field)!r} is not known. {nearest(getattr(self, field), valid)}")
+        for field in ("wires", "layers"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ParameterError(f"{field} = {value!r}: a whole number from 1 up was expected.")
+        if self.hadamard and self.encoder != "angle_y":
+            raise ParameterError(f"hadamard=True goes with encoder='angle_y' only; encoder={self.encoder!r} was given.")
+        if self.reupload and self.encoder == "amplitude":
+            raise ParameterError("encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False.")
+
+    @property
+    def features(self) -> int:
+        """Length of x: one angle per wire, or 2^wires amplitudes."""
+        return 2**self.wires if self.encoder == "amplitude" else self.wires
+
+    @property
+    def readout_size(self) -> int:
+        """Length of the readout vector: n for `z_vec`, 3 n for `mean_z_readout` (reshaped (n, 3), row by row), else 1, unused."""
+        return {"z_vec": self.wires, "mean_z_readout": 3 * self.wires}.get(self.measurement, 1)
+
+    @property
+    def has_readout(self) -> bool:
+        return self.measurement in ("z_vec", "mean_z_readout")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter group: weights (layers, wires, 3), readout (readout_size,), bias (), alpha ()."""
+        return {"weights": (self.layers, self.wires, 3), "readout": (self.readout_size,), "bias": (), "alpha": ()}
+
+    def init(self, seed, alpha_mode: str = "softplus") -> dict[str, np.ndarray]:
+        """Starting parameters, float64: weights 0.01 N(0, 1); readout 1/n (`z_vec`) or 0.01 N(0, 1) (`mean_z_readout`); bias 0;
+        alpha the raw value for which alpha = 1.
+
+        Args:
+            seed: an integer, or a numpy Generator to draw from.
+        """
+        rng = np.random.default_rng(seed)
+        weights = 0.01 * rng.standard_normal(self.shapes["weights"])
+        if self.measurement == "mean_z_readout":
+            readout = 0.01 * rng.standard_normal(self.readout_size)
+        else:
+            readout = np.full(self.readout_size, 1 / self.wires if self.measurement == "z_vec" else 0.0)
+        raw = {"direct": 1.0, "softplus": np.log(np.expm1(1 - ALPHA_FLOOR))}
+        if alpha_mode not in raw:
+            raise ParameterError(f"alpha_mode = {alpha_mode!r} is not known. {nearest(alpha_mode, raw)}")
+        return {"weights": weights, "readout": readout, "bias": np.zeros(()), "alpha": np.asarray(raw[alpha_mode])}
+
+    def apply(self, weights, readout, x) -> None:
+        """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers, wires, 3)."""
+        encode = ENCODERS[self.encoder]
+        for layer in range(self.layers):
+            if layer == 0 or self.reupload:
+                encode(self, x)
+            for i in range(self.wires):
+                _rotate(weights[layer, i], i)
+            for control, target in self.cnots(layer):
+                qml.CNOT(wires=[control, target])
+        if self.measurement == "mean_z_readout":
+            for i in range(self.wires):
+                _rotate(readout[3 * i : 3 * i + 3], i)
+
+    def cnots(self, layer: int) -> list[tuple[int, int]]:
+        """(control, target) pairs of one layer, in order of application."""
+        if self.wires == 1:
+            return []
+        r = entangling_range(self, layer)
+        return [(i, (i + r) % self.wires) for i in range(self.wires)]
+
+    def observable(self, coefficients=None):
+        """The measured observable: Z_0, or sum_i c_i Z_i with c_i = 1/n unless `coefficients` (n,) are given."""
+        if self.measurement == "z0":
+            return qml.PauliZ(0)
+        if coefficients is None:
+            coefficients = [1 / self.wires] * self.wires
+        return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
+
+    def score(self, weights, readout, x):
+        """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
+        self.apply(weights, readout, x)
+        return qml.expval(self.observable(readout if self.measurement == "z_vec" else None))
+
+    def draw(self, decimals: int | None = None):
+        """A matplotlib Figure of the circuit, by PennyLane's drawer."""
+        params = self.init(0)
+        x = np.linspace(0.1, 1, self.features)
+
+        def body(x):
+            return self.score(params["weights"], params["readout"], x)
+
+        node = qml.QNode(body, qml.device("default.qubit", wires=self.wires))
+        return qml.draw_mpl(node, decimals=decimals, style="pennylane")(x)[0]
+
+
+def _rotate(angles, wire):
+    # qml.Rot's order; three gates, because they compile and differentiate in every version of the stack that was measured
+    qml.RZ(angles[0], wires=wire)
+    qml.RY(angles[1], wires=wire)
+    qml.RZ(angles[2], wires=wire)

@@ -1,0 +1,140 @@
+"""The command line: `qnb run` and `qnb runs`. It parses and calls one function; values are read exactly as papermill reads them."""
+
+import json
+from typing import Any
+
+import click
+
+from qnb.config import QnbError
+from qnb.folders import Run
+from qnb.runs import list_runs
+from qnb.versions import versions
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
+KEY_METRICS = ("test_auc", "val_auc")
+ROOT = click.option(
+    "--root",
+    metavar="DIR",
+    help="The project: the folder with notebooks/. Default: found from here, then from where qnb is installed from.",
+)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(versions()["qnb"], prog_name="qnb")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Train and diagnose variational quantum classifiers, one notebook a run."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@click.argument("notebook")
+@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook.")
+@click.option("-r", "--parameters_raw", nargs=2, multiple=True, metavar="NAME TEXT", help="The same, the value taken as text.")
+@click.option("-f", "--parameters_file", multiple=True, metavar="FILE", help="A YAML file of parameters, params/NAME.yaml say.")
+@click.option("-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'leaks: []'.")
+@click.option("--resume", metavar="RUN_ID", help="Go on from the last checkpoint of a run that did not finish.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take.")
+@ROOT
+def run(notebook, parameters, parameters_raw, parameters_file, parameters_yaml, resume, timeout, root) -> int:
+    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own.
+
+    Files come first, then -y, -p and -r: the later one counts.
+
+    Exit codes: 0 done, 1 failed, 2 refused before it started, 130 interrupted.
+    """
+    from qnb import headless, job
+
+    values = collect(parameters_file, parameters_yaml, parameters, parameters_raw)
+    finished = headless.execute(job.prepare(notebook, values, root, resume), timeout)
+    _tell(finished)
+    return EXIT_CODES[finished.manifest["status"]]
+
+
+def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:
+    """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of values, raw text.
+
+    Raises:
+        ParameterError: a file or a text is not YAML with names and values.
+    """
+    from papermill.cli import _resolve_type
+
+    from qnb.job import parse_parameters, read_parameters
+
+    values: dict[str, Any] = {}
+    for path in files:
+        values |= read_parameters(path)
+    for text in texts:
+        values |= parse_parameters(text, f"-y {text!r}")
+    return values | {name: _resolve_type(value) for name, value in pairs} | dict(raw)
+
+
+def _tell(run: Run) -> None:
+    """Print how a run ended, its key figures, and where its report is."""
+    manifest, failure = run.manifest, run.manifest["failure"]
+    click.echo(f"{manifest['status']}  {manifest['notebook']} {run.id}  {manifest['wall_seconds']:.1f} s")
+    if failure is not None:
+        where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
+        click.echo(f"qnb: {failure['kind']}{where}: {failure['message']}", err=True)
+    metrics = run.metrics()
+    if shown := [f"{name} {number(metrics[name])}" for name in KEY_METRICS if name in metrics]:
+        baselines = metrics.get("baselines") or {}
+        click.echo("  ".join(shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]))
+    click.echo(f"report  {run.folder / 'report.html'}")
+
+
+def number(value: Any) -> str:
+    """A figure for the eye: four decimals, `-` for what is missing."""
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def table(entries: list[dict]) -> str:
+    """The entries of list_runs as a table; below it, what happened to those that are not done."""
+    if not entries:
+        return "No runs yet."
+    heads = ("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started")
+    rows = [heads]
+    for entry in entries:
+        wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
+        figures = [number(entry["metrics"].get(name)) for name in KEY_METRICS]
+        wall = f"{wall:.1f}" if isinstance(wall, int | float) else "-"
+        rows.append((entry["notebook"], entry["run_id"], entry["status"], number(entry.get("seed")), *figures, wall, started))
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(heads))]
+    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    notes = [f"{entry['run_id']}: {entry['why']}" for entry in entries if entry["why"]]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines: everything that is known, as a list of objects.")
+@ROOT
+def runs(as_json, root) -> int:
+    """List every run: what it was, how it ended, its key figures."""
+    from qnb.project import given_root
+
+    entries = list_runs(given_root(root))
+    if as_json:
+        click.echo(json.dumps(entries, indent=2, default=str))
+    else:
+        click.echo(table(entries))
+    return DONE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script. An error of the user is one message on stderr, and an exit code.
+
+    Returns:
+        0 done, 1 a run failed, 2 refused before anything was started, 130 interrupted.
+    """
+    try:
+        return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE
+    except click.ClickException as error:
+        error.show()
+        return REFUSED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except QnbError as error:
+        click.echo(f"qnb: {error}", err=True)
+        return FAILED if getattr(error, "started", False) else REFUSED

@@ -1,0 +1,211 @@
+"""Strict parameters: what a run is asked to do, checked before anything is computed.
+
+A configuration is a frozen pydantic model. Its fields are exactly the names in the `parameters` cell of its notebook, with the
+same defaults. A name that is not a field, a value of the wrong type, and a value that would have no effect are all errors: an
+override is obeyed or refused, never dropped.
+"""
+
+import difflib
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+LEAKS = ("formatting", "identifiers", "sessions", "duplicates", "drift")
+READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")
+
+
+class QnbError(Exception):
+    """An error whose message is meant for the user: what was given, what was expected, what to do."""
+
+
+class ParameterError(QnbError):
+    """A parameter is unknown, of the wrong type, out of range, or contradicts another."""
+
+
+def nearest(name: str, valid) -> str:
+    """The sentence that ends an error about a name: the closest valid one if there is one, and all of them."""
+    valid = list(valid)
+    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Valid: {', '.join(map(str, valid))}."
+
+
+def refuse_unknown(names, declared, where: str) -> None:
+    """Raise ParameterError for the first of `names` that is not in `declared`, with the nearest valid name."""
+    for name in names:
+        if name not in declared:
+            raise ParameterError(f"Unknown parameter {name!r} for {where}. {nearest(name, declared)}")
+
+
+Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple
+
+
+class StrictConfig(BaseModel):
+    """Base of every notebook's parameters: frozen, no extra names, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def make(cls, values: dict[str, Any]) -> Self:
+        """Build from a dict of values.
+
+        Raises:
+            ParameterError: one line per problem: the name, what was given, what was expected.
+        """
+        refuse_unknown(values, cls.model_fields, cls.__name__)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParameterError("\n".join(_explain(cls, e) for e in error.errors())) from None
+
+    def hash(self) -> str:
+        """The first 10 hex digits of the SHA-256 of the effective configuration as canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _explain(cls: type[BaseModel], error: dict) -> str:
+    name = str(error["loc"][0]) if error["loc"] else None
+    if name is None:  # raised by a validator of ours: the message is complete
+        return str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
+    given = error["input"]
+    text = f"Parameter {name} = {given!r}: {error['msg'][0].lower() + error['msg'][1:]}."
+    if error["type"] == "literal_error":
+        text += " " + nearest(given, _choices(cls.model_fields[name].annotation))
+    field = cls.model_fields[name]
+    return f"{text} Default: {field.get_default(call_default_factory=True)!r}."
+
+
+def _choices(annotation) -> list:
+    from typing import get_args
+
+    found = []
+    for arg in get_args(annotation):
+        found += _choices(arg) if get_args(arg) else [arg]
+    return [c for c in found if isinstance(c, str)]
+
+
+class TrainConfig(StrictConfig):
+    """Everything that decides a training run. Units and legal values stand beside each field."""
+
+    # data
+    data: str = "bundled"  # "bundled" (synthetic capture), "breast_cancer", or the path of a CSV or Parquet file
+    label: str | None = None  # label column of a table of your own
+    positive: str | int | bool | None = None  # the label's value that counts as 1; None: the label is 0/1 already
+    sample: Annotated[int, Field(ge=10)] | None = 20_000  # rows drawn, stratified by label; None: all
+    data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
+    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    split: Literal["random"] = "random"
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] = "0_pi"
+
+    # circuit
+    wires: Annotated[int, Field(ge=1, le=20)] = 8
+    layers: Annotated[int, Field(ge=1, le=100)] = 3
+    encoder: Literal["angle_y", "angle_xy", "amplitude"] = "angle_y"
+    ansatz: Literal["strongly_entangling", "ring"] = "strongly_entangling"
+    measurement: Literal["z0", "mean_z", "z_vec", "mean_z_readout"] = "mean_z_readout"
+    reupload: bool = False
+    hadamard: bool = False
+
+    # engine
+    engine: Literal["catalyst"] = "catalyst"
+    device: str = "lightning.qubit"
+    gate: Literal["on", "off"] = "on"
+    preflight_compile: bool = True
+
+    # objective
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
+    alpha_mode: Literal["softplus", "direct"] = "softplus"
+    alpha_train: bool = True
+    class_weights: (
+        Literal["balanced"] | Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], Listed] | None
+    ) = None
+    balanced_batches: bool = False
+    balanced_pos_frac: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    prior_correction: Literal["none", "importance"] = "none"
+
+    # optimiser
+    seed: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch: Annotated[int, Field(ge=1)] = 256
+    fixed_num_batches: Annotated[int, Field(ge=1)] | None = None
+    lr: Annotated[float, Field(gt=0)] = 0.05
+    lr_schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    lr_mult_weights: Annotated[float, Field(ge=0)] = 1.0
+    lr_mult_readout: Annotated[float, Field(ge=0)] = 1.0
+    lr_mult_alpha: Annotated[float, Field(ge=0)] = 1.0
+    weight_decay_weights: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay_readout: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay_alpha: Annotated[float, Field(ge=0)] = 0.0
+
+    # selection
+    val_objective: Literal["auc", "sep", "val_loss", "bacc", "f1"] = "auc"
+    eval_every_epochs: Annotated[int, Field(ge=1)] = 1
+    early_stop_patience: Annotated[int, Field(ge=1)] | None = None
+    min_pred_pos_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_pred_pos_rate: Annotated[float, Field(ge=0, le=1)] = 0.99
+    abort_on_degen: bool = False
+
+    BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", "breast_cancer")
+
+    @property
+    def features(self) -> int:
+        """Entries of x that the encoder takes: one per wire, or 2^wires for `amplitude`."""
+        return 2**self.wires if self.encoder == "amplitude" else self.wires
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        def changed(name: str) -> bool:
+            return getattr(self, name) != type(self).model_fields[name].default
+
+        own_table = self.data not in self.BUILT_IN_TABLES
+        rules = [
+            (self.focal_gamma > 0 and self.balanced_batches,
+             "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0.0 or balanced_batches=False."),
+            (self.class_weights is not None and self.balanced_batches,
+             "class_weights with balanced_batches=True: both reweight the classes. Use one, or prior_correction='importance'."),
+            (changed("prior_correction") and not self.balanced_batches,
+             "prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave prior_correction='none'."),
+            (changed("balanced_pos_frac") and not self.balanced_batches,
+             "balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave balanced_pos_frac=0.5."),
+            (self.hadamard and self.encoder != "angle_y",
+             f"hadamard=True with encoder={self.encoder!r}: hadamard goes with encoder='angle_y' only "
+             "(RX leaves |+> alone, so angle_xy would become angle_y; amplitude prepares the whole state)."),
+            (self.encoder == "amplitude" and self.reupload,
+             "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."),
+            (self.encoder == "amplitude" and changed("angle_range"),
+             "angle_range has no effect with encoder='amplitude': leave it at its default."),
+            (self.encoder == "amplitude" and self.engine == "catalyst",
+             "encoder='amplitude' cannot be trained by engine='catalyst': the compiler has no gradient of state preparation. "
+             "Use encoder='angle_y'."),
+            (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
+             f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout. Use one of {READOUT_MEASUREMENTS}."),
+            (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,
+             f"weight_decay_readout has no effect: measurement={self.measurement!r} has no trainable readout. Use one of {READOUT_MEASUREMENTS}."),
+            ((changed("lr_mult_alpha") or changed("weight_decay_alpha")) and not self.alpha_train,
+             "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their defaults."),
+            (changed("leaks") and self.data != "bundled",
+             f"leaks belongs to data='bundled'; data={self.data!r} was given. Leave it at its default."),
+            (changed("data_seed") and self.data != "bundled",
+             f"data_seed belongs to data='bundled'; data={self.data!r} was given. Leave it at its default."),
+            ((self.label is not None or self.positive is not None) and not own_table,
+             f"label and positive belong to a table of your own; data={self.data!r} has its label built in. Leave them None."),
+            (len(set(self.leaks)) < len(self.leaks), f"leaks names one thing twice: {self.leaks}."),
+            (self.val_fraction + self.test_fraction >= 1,
+             f"val_fraction + test_fraction = {self.val_fraction + self.test_fraction:g} leaves no rows for training: keep the sum under 1."),
+            (self.min_pred_pos_rate >= self.max_pred_pos_rate,
+             f"min_pred_pos_rate={self.min_pred_pos_rate} must be below max_pred_pos_rate={self.max_pred_pos_rate}."),
+            (self.balanced_batches and not 1 <= round(self.batch * self.balanced_pos_frac) <= self.batch - 1,
+             f"balanced batches of {self.batch} with balanced_pos_frac={self.balanced_pos_frac} hold one class only: enlarge batch."),
+            (self.eval_every_epochs > self.epochs,
+             f"eval_every_epochs={self.eval_every_epochs} is more than epochs={self.epochs}: the model would never be evaluated."),
+        ]  # fmt: skip
+        for wrong, message in rules:
+            if wrong:
+                raise ValueError(message)
+        return self

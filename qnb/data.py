@@ -1,0 +1,548 @@
+"""Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or Parquet file.
+
+Every source is read in batches, once. Each batch is cleaned (the two ways of writing a number become one, fields that give the answer
+away are set aside), its exact duplicates are found, and the rows to keep are drawn as it goes by, so that a file larger than memory can
+be sampled. What was done is written into the data card.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from qnb.capture import AUTHORS_DROP, EDGE_COLUMNS, generate_capture
+from qnb.config import LEAKS, QnbError, TrainConfig, nearest
+
+HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that stands for no value, in lower case
+BATCH_BYTES = 1 << 25
+
+
+class DataError(QnbError):
+    """A table cannot be read or used as asked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """N labelled rows and where they come from.
+
+    Attributes:
+        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not a number.
+        y: int8 `(N,)`, 1 = positive (an attack).
+        attack: names of the attack types, object `(N,)`, or None where the source has none.
+        groups: N rows of columns that are no features and that splits need (hosts, capture session, time); may have no columns.
+        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after `take`.
+    """
+
+    frame: pd.DataFrame
+    y: np.ndarray
+    attack: np.ndarray | None
+    groups: pd.DataFrame
+    card: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: np.ndarray) -> "Table":
+        """The rows at `indices` (integers, shape `(M,)`), in that order."""
+        return Table(
+            frame=self.frame.iloc[indices].reset_index(drop=True),
+            y=self.y[indices],
+            attack=None if self.attack is None else self.attack[indices],
+            groups=self.groups.iloc[indices].reset_index(drop=True),
+            card=self.card,
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------- values
+
+
+def number_text(value: float) -> str:
+    """The one way a number is written: 0 and 0.0 are both '0'."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def parse_values(values: list) -> tuple[np.ndarray, list[str | None]]:
+    """Read distinct values as numbers where they are numbers.
+
+    Returns:
+        numbers: float64, NaN where a value is text or missing.
+        texts: the one way each value is written; None where it is missing.
+    """
+    numbers, texts = np.full(len(values), np.nan), []
+    for i, value in enumerate(values):
+        text = "" if value is None else str(value).strip()
+        if text.lower() in MISSING:
+            texts.append(None)
+            continue
+        try:
+            numbers[i] = float(text) if "_" not in text else math.nan
+        except ValueError:
+            pass  # text, which is no error: that is the question asked here
+        texts.append(text if np.isnan(numbers[i]) else number_text(float(numbers[i])))
+    return numbers, texts
+
+
+def to_numbers(values: pd.Series | np.ndarray) -> np.ndarray | None:
+    """float64 `(N,)` where every value present is a number or reads as one (NaN where missing); None where one is text."""
+    values = pd.Series(values)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(np.float64, na_value=np.nan)
+    codes, distinct = pd.factorize(values)
+    numbers, texts = parse_values(list(distinct))
+    if any(text is not None and np.isnan(number) for number, text in zip(numbers, texts, strict=True)):
+        return None
+    return np.append(numbers, np.nan)[codes]  # code -1, a missing value, takes the last
+
+
+def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """One column of a batch, each number written one way.
+
+    Returns:
+        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if some value is not a number.
+        hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
+
+    Raises:
+        DataError: the column holds neither numbers nor text (lists, say).
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_temporal(column.type):  # counts of the type's own unit, from its own origin
+        column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
+    try:
+        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0  # -0.0 + 0.0 is 0.0
+        return numbers, pd.util.hash_array(numbers)
+    except pa.ArrowNotImplementedError:
+        raise DataError(f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it.") from None
+    except pa.ArrowInvalid:  # some value is no number as it stands
+        return _clean_text(column)
+
+
+def _clean_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    encoded = column.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    numbers, texts = parse_values([*encoded.dictionary.to_pylist(), None])  # code -1 takes the last, None
+    is_text = np.array([text is not None for text in texts]) & np.isnan(numbers)
+    hashes = pd.util.hash_array(numbers + 0.0)
+    if not is_text.any():
+        return numbers[codes] + 0.0, hashes[codes]
+    texts = np.array(texts, dtype=object)
+    hashes[is_text] = pd.util.hash_array(texts[is_text])
+    return texts[codes], hashes[codes]
+
+
+def _join(chunks: list[np.ndarray]) -> np.ndarray:
+    """One column from its batches: numbers if every batch is numbers, text otherwise."""
+    if all(chunk.dtype != object for chunk in chunks):
+        return np.concatenate(chunks)
+    texts = [c if c.dtype == object else np.array([None if np.isnan(v) else number_text(v) for v in c], object) for c in chunks]
+    joined = np.concatenate(texts)
+    numbers = to_numbers(joined)
+    return joined if numbers is None else numbers
+
+
+# --------------------------------------------------------------------------------------------------------------------- sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns."""
+
+    name: str
+    columns: list[str]  # every column there is
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
+    label: str
+    positive: str | int | bool | None = None
+    attack: str | None = None
+    groups: tuple[str, ...] = ()  # no features, kept for splits
+    dropped: tuple[str, ...] = ()  # no features; a column may be both dropped and kept for splits
+    synthetic: bool = False
+    drop_duplicates: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> list[str]:
+        aside = {self.label, self.attack, *self.groups, *self.dropped}
+        return [c for c in self.columns if c not in aside]
+
+
+def _frame_source(frame: pd.DataFrame, **rest) -> Source:
+    def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        yield from pa.Table.from_pandas(frame[columns], preserve_index=False).combine_chunks().to_batches()
+
+    return Source(columns=list(frame.columns), batches=batches, **rest)
+
+
+def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
+    frame, sessions = generate_capture(seed=data_seed, leaks=leaks)
+    return _frame_source(
+        pd.concat([frame, sessions], axis=1),
+        name="bundled",
+        label="Attack_label",
+        attack="Attack_type",
+        groups=(*sessions.columns, *HOST_AND_TIME),
+        dropped=AUTHORS_DROP,
+        synthetic=True,
+        drop_duplicates=True,
+        notes=("Synthetic: drawn by qnb.capture, not measured on any network.",),
+    )
+
+
+def _breast_cancer() -> Source:
+    from sklearn.datasets import load_breast_cancer
+
+    frame = load_breast_cancer(as_frame=True).frame
+    notes = ("Breast Cancer Wisconsin (Diagnostic), scikit-learn's copy; positive = malignant (scikit-learn's target 0).",)
+    return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
+
+
+def _csv_columns(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        return next(csv.reader(file), [])
+
+
+def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    reader = pa.csv.open_csv(
+        path,
+        read_options=pa.csv.ReadOptions(block_size=BATCH_BYTES),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
+        ),
+    )
+    with reader:
+        yield from reader
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    return pa.parquet.read_schema(path).names
+
+
+def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    with pa.parquet.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=columns)
+
+
+READERS = {
+    ".csv": (_csv_columns, _csv_batches),
+    ".parquet": (_parquet_columns, _parquet_batches),
+    ".pq": (_parquet_columns, _parquet_batches),
+}
+
+
+def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
+    path = _existing_file(data)
+    read_columns, read_batches = READERS[path.suffix.lower()]
+    try:
+        columns = read_columns(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
+    is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
+    if label is None and not is_edge:
+        raise DataError(
+            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. "
+            f"{nearest('label', columns)}"
+        )
+    label = label or "Attack_label"
+    if label not in columns:
+        raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
+
+    def batches(wanted: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from read_batches(path, wanted)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path} cannot be read to its end: {error}") from None
+
+    common = {"name": str(path), "columns": columns, "batches": batches, "label": label, "positive": positive}
+    return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
+
+
+def _edge_roles(columns: list[str]) -> dict[str, Any]:
+    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data set does not have."""
+    extra = tuple(c for c in columns if c not in EDGE_COLUMNS)
+    present = set(columns)
+    notes = ["Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a capture session."]
+    if extra:
+        notes.append(f"Columns that Edge-IIoTset does not have were kept for splits, not as features: {', '.join(extra)}.")
+    return {
+        "attack": "Attack_type" if "Attack_type" in present else None,
+        "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,
+        "dropped": tuple(c for c in (*AUTHORS_DROP, "Attack_label", "Attack_type") if c in present),
+        "drop_duplicates": True,
+        "notes": tuple(notes),
+    }
+
+
+def _existing_file(data: str) -> Path:
+    path = Path(data).expanduser()
+    if path.is_dir():
+        raise DataError(f"data={data!r} is a folder; expected a file ending in {', '.join(READERS)}.")
+    if not path.exists():
+        folder = path.parent
+        siblings = [p.name for p in folder.iterdir() if p.suffix.lower() in READERS] if folder.is_dir() else []
+        near = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
+        raise DataError(f"data={data!r} is neither a built-in table nor a file that exists. {near}")
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"data={data!r} ends in {path.suffix!r}, which has no reader. {nearest(path.suffix, READERS)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"data={data!r} is an empty file; expected a header line and rows.")
+    return path
+
+
+# --------------------------------------------------------------------------------------------------------------------- reading
+
+
+class _Labels:
+    """Turns label values into 0 and 1, batch by batch, and remembers every value seen."""
+
+    def __init__(self, source: Source):
+        self.source, self.seen = source, Counter()
+        positive = source.positive
+        if isinstance(positive, bool):
+            self.wanted = {"1", "true"} if positive else {"0", "false"}
+        else:
+            self.wanted = None if positive is None else {parse_values([positive])[1][0]}
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        codes, distinct = pd.factorize(values)
+        if (codes < 0).any():
+            raise DataError(f"Label column {self.source.label!r} has {int((codes < 0).sum())} rows without a value. Fill or remove them.")
+        texts = parse_values(list(distinct))[1]
+        self.seen.update(dict(zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True)))
+        if self.wanted is None:
+            self._refuse(set(texts) - {"0", "1"}, "are not 0 and 1, so positive='...' must say which value counts as 1")
+            return np.array([text == "1" for text in texts], bool)[codes]
+        fold = str.lower if isinstance(self.source.positive, bool) else str
+        return np.array([fold(text) in self.wanted for text in texts], bool)[codes]
+
+    def _refuse(self, wrong, why: str) -> None:
+        if wrong:
+            shown = ", ".join(f"{text!r} ({count} rows)" for text, count in self.seen.most_common(20))
+            raise DataError(f"The values of label column {self.source.label!r} {why}. Seen: {shown}.")
+
+    def check(self) -> None:
+        """Raise DataError unless both classes were seen."""
+        if self.wanted is not None:
+            fold = str.lower if isinstance(self.source.positive, bool) else str
+            absent = not self.wanted & {fold(text) for text in self.seen}
+            self._refuse(absent, f"do not contain positive={self.source.positive!r}. {nearest(self.source.positive, self.seen)}")
+        self._refuse(len(self.seen) < 2, "are all the same: one class only, and two are needed to train")
+
+
+class _Draw:
+    """A stratified random sample without replacement from a stream, of exactly `size` rows.
+
+    Every row gets a uniform random priority; per class the rows of lowest priority stay (as many as could be needed), and the
+    shares of the classes are settled at the end. One number per row in row order, so batch sizes do not matter.
+    """
+
+    def __init__(self, size: int | None, seed: int):
+        self.size, self.rng, self.counts = size, np.random.default_rng(seed), np.zeros(2, int)
+        self.lowest = [np.empty(0), np.empty(0)]
+        self.y, self.priority = [], []
+
+    def add(self, y: np.ndarray) -> np.ndarray:
+        """Positions, in this batch, of the rows to hold on to."""
+        priority = self.rng.random(len(y))
+        keep = np.ones(len(y), bool)
+        for c in (0, 1):
+            self.counts[c] += (y == c).sum()
+            if self.size is not None:
+                self.lowest[c] = np.sort(np.concatenate([self.lowest[c], priority[y == c]]))[: self.size]
+                keep[(y == c) & (priority > self.lowest[c].max(initial=0))] = False
+        self.y.append(y[keep])
+        self.priority.append(priority[keep])
+        return np.flatnonzero(keep)
+
+    def chosen(self) -> np.ndarray:
+        """Positions of the sample among all rows held on to, in file order."""
+        y, priority = np.concatenate(self.y), np.concatenate(self.priority)
+        total = int(self.counts.sum())
+        if self.size is None or self.size >= total:
+            return np.arange(len(y))
+        ones = round(self.size * self.counts[1] / total)
+        ones = min(max(ones, 1), self.size - 1)  # both classes, however rare one is
+        take = [np.flatnonzero(y == c)[np.argsort(priority[y == c])[:n]] for c, n in ((0, self.size - ones), (1, ones))]
+        return np.sort(np.concatenate(take))
+
+
+def _first_seen(hashes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of rows whose hash comes for the first time, and the sorted hashes seen so far."""
+    distinct, first = np.unique(hashes, return_index=True)
+    at = np.searchsorted(seen, distinct)
+    known = np.zeros(len(distinct), bool)
+    inside = at < len(seen)
+    known[inside] = seen[at[inside]] == distinct[inside]
+    return np.sort(first[~known]), np.union1d(seen, distinct[~known])
+
+
+def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Cleaned columns, and one uint64 hash per row over features, label and attack type."""
+    columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        columns[name], hashes = clean_column(column, name)
+        if name not in source.groups:
+            row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
+    return columns, row_hash
+
+
+def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, Counter]:
+    """Read a source once: cleaned columns of the rows drawn, their labels, and counts of what happened to the rest."""
+    others = [c for c in (source.attack, *source.groups) if c and c != source.label]
+    wanted = [*source.features, source.label, *others]
+    labels, draw, counts = _Labels(source), _Draw(sample, seed), Counter(rows_read=0, duplicates=0)
+    chunks: dict[str, list] = {name: [] for name in wanted}
+    bad, seen = Counter(), np.empty(0, np.uint64)
+    for batch in source.batches(wanted):
+        columns, row_hash = _clean_batch(batch, source)
+        y = labels(columns[source.label])
+        bad.update(_unusable(columns, source.features))
+        fresh, seen = _first_seen(row_hash, seen)
+        counts.update(rows_read=len(y), duplicates=len(y) - len(fresh))
+        rows = fresh if source.drop_duplicates else np.arange(len(y))
+        rows = rows[draw.add(y[rows])]
+        for name in wanted:
+            chunks[name].append(columns[name][rows])
+        chunks.setdefault("", []).append(y[rows])
+    if not counts["rows_read"]:
+        raise DataError(f"{source.name} has a header and no rows.")
+    labels.check()
+    _refuse_unusable(bad, source.name)
+    chosen = draw.chosen()
+    table = {name: _join(parts)[chosen] for name, parts in chunks.items()}
+    return table, table.pop("").astype(np.int8), counts
+
+
+def _unusable(columns: dict[str, np.ndarray], features: list[str]) -> Counter:
+    """How many values of each feature are missing or infinite; keys `(column, what)`."""
+    found = Counter()
+    for name in features:
+        values = columns[name]
+        if values.dtype == object:
+            found[name, "missing (NaN or empty)"] = int(sum(v is None for v in values))
+        else:
+            found[name, "missing (NaN or empty)"] = int(np.isnan(values).sum())
+            found[name, "infinite"] = int(np.isinf(values).sum())
+    return +found
+
+
+def _refuse_unusable(bad: Counter, where: str) -> None:
+    if bad:
+        listed = "; ".join(f"column {name!r}: {count} rows {what}" for (name, what), count in list(bad.items())[:10])
+        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise DataError(f"{where} has values that are no finite numbers: {listed}{more}. Fill or remove them: nothing is filled in here.")
+
+
+def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
+    """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order. The same in every process."""
+    digest = hashlib.sha256(repr((list(frame.columns), len(frame))).encode())
+    for name in frame.columns:
+        values = frame[name]
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            digest.update(np.ascontiguousarray(values.to_numpy(np.float64)).tobytes())
+        else:
+            digest.update("\0".join(values).encode())
+    digest.update(np.asarray(y, np.int8).tobytes())
+    if attack is not None:
+        digest.update("\0".join(attack).encode())
+    return digest.hexdigest()
+
+
+def _source(data: str, label, positive, data_seed: int, leaks: tuple[str, ...]) -> Source:
+    if data == "bundled":
+        return _bundled(data_seed, tuple(leaks))
+    if data == "breast_cancer":
+        return _breast_cancer()
+    return _file(data, label, positive)
+
+
+def read_table(
+    data: str,
+    *,
+    label: str | None = None,
+    positive: str | int | bool | None = None,
+    sample: int | None = None,
+    data_seed: int = 0,
+    leaks: tuple[str, ...] = LEAKS,
+    seed: int = 0,
+) -> Table:
+    """Read, clean and sample a table.
+
+    Args:
+        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A file in Edge-IIoTset's
+            format is known by its columns: the authors' 15 fields are dropped, then exact duplicate rows.
+        label: label column of a file; None: `Attack_label` of Edge-IIoTset.
+        positive: the label's value that counts as 1, all others 0; None: the label is 0 and 1 already.
+        sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there are: all of them.
+        data_seed, leaks: of the bundled capture, see `qnb.capture.generate_capture`.
+        seed: of the draw.
+
+    Returns:
+        The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
+
+    Raises:
+        DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but constants.
+    """
+    source = _source(data, label, positive, data_seed, leaks)
+    columns, y, counts = _collect(source, sample, seed)
+    frame = pd.DataFrame({name: columns[name] for name in source.features})
+    constant = [name for name in frame if frame[name].nunique() < 2]
+    if len(constant) == len(frame.columns):
+        raise DataError(f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn from.")
+    attack = None if source.attack is None else np.asarray(columns[source.attack], dtype=object)
+    groups = pd.DataFrame({name: columns[name] for name in source.groups}, index=range(len(y)))
+    card = _card(source, counts, y, attack) | {
+        "columns": len(frame.columns),
+        "constant_columns": constant,
+        "sample": {"requested": sample, "used": len(y)},
+        "seeds": {"data_seed": data_seed if data == "bundled" else None, "sample_seed": seed},
+        "leaks": list(leaks) if data == "bundled" else None,
+        "fingerprint": fingerprint(frame, y, attack),
+    }
+    return Table(frame, y, attack, groups, card)
+
+
+def _card(source: Source, counts: Counter, y: np.ndarray, attack: np.ndarray | None) -> dict[str, Any]:
+    duplicates = counts["duplicates"]
+    dropped = {"exact duplicates": duplicates} if source.drop_duplicates else {}
+    dropped["not sampled"] = counts["rows_read"] - len(y) - sum(dropped.values())
+    return {
+        "source": source.name,
+        "synthetic": source.synthetic,
+        "rows_read": counts["rows_read"],
+        "rows_kept": len(y),
+        "dropped": dropped,
+        "duplicates": duplicates,
+        "columns_dropped": [c for c in source.columns if c in {*source.dropped, *source.groups} - {source.label}],
+        "label": source.label,
+        "positive": source.positive,
+        "prior": float(y.mean()),
+        "attack_types": {} if attack is None else dict(Counter(attack.tolist()).most_common()),
+        "notes": list(source.notes),
+    }
+
+
+def load_table(config: TrainConfig) -> Table:
+    """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`."""
+    return read_table(
+        config.data,
+        label=config.label,
+        positive=config.positive,
+        sample=config.sample,
+        data_seed=config.data_seed,
+        leaks=config.leaks,
+        seed=config.split_seed,
+    )

@@ -1,0 +1,83 @@
+"""What an engine is, and how to get one.
+
+An engine computes the same model in its own way: scores of a batch, and the loss of a batch with its gradient. Everything that
+knows a compiler or a simulator stays in the engine's own file, which is imported only when it is asked for.
+"""
+
+import functools
+import importlib
+from typing import Protocol
+
+import numpy as np
+
+from qnb.circuit import CircuitSpec
+from qnb.config import ParameterError, QnbError, nearest
+from qnb.objective import Objective
+
+ENGINES = {
+    "catalyst": "qnb.catalyst_core:CatalystEngine",
+    "one_sample_demo": "qnb.probes:OneSampleDemo",  # wrong on purpose: refused without gate="off"
+}
+WRONG_ON_PURPOSE = frozenset({"one_sample_demo"})
+DEFAULT_DEVICE = "lightning.qubit"
+
+Params = dict[str, np.ndarray]  # weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
+
+
+class EngineError(QnbError):
+    """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not compile."""
+
+
+class Engine(Protocol):
+    """The interface that training, evaluation, the gate and the probes lean on."""
+
+    name: str
+    spec: CircuitSpec
+    objective: Objective
+    dtype: np.dtype  # of the arithmetic; the gate's tolerance follows it
+
+    def scores(self, params: Params, X) -> np.ndarray:
+        """s(x) for each row: X (B, features) -> (B,)."""
+
+    def loss_and_grad(self, params: Params, X, y, w) -> tuple[float, Params]:
+        """mean(w_i loss_i) and its gradient, with the keys and shapes of params. X (B, features), y and w (B,)."""
+
+    def compile(self, batch: int) -> float:
+        """Compile what a run with this batch size needs; the seconds that it took."""
+
+
+@functools.lru_cache(maxsize=64)
+def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE) -> Engine:
+    """The engine of that name, from a cache keyed on all that shapes its programs.
+
+    Args:
+        name: a key of ENGINES.
+        device: a Catalyst-capable PennyLane device, for the engines that run on one.
+
+    Raises:
+        ParameterError: the engine or the device is not known.
+    """
+    if name not in ENGINES:
+        raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
+    module, cls = ENGINES[name].split(":")
+    return getattr(importlib.import_module(module), cls)(spec, objective, device=device)
+
+
+def check_batch(spec: CircuitSpec, X, *columns) -> tuple[np.ndarray, ...]:
+    """X as a float64 array (B, features) and each column as float64 (B,).
+
+    Raises:
+        ParameterError: wrong shapes, no rows, or NaN or inf in X.
+    """
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] != spec.features or len(X) == 0:
+        raise ParameterError(f"X has shape {X.shape}; (rows, {spec.features}) was expected by {spec}.")
+    if not np.isfinite(X).all():
+        raise ParameterError(f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows.")
+    if spec.encoder == "amplitude" and not X.any(axis=1).all():
+        raise ParameterError("A row of X is all zeros: it has no direction, so encoder='amplitude' cannot prepare it.")
+    columns = tuple(np.asarray(c, dtype=np.float64) for c in columns)
+    for c in columns:
+        if c.shape != (len(X),):
+            raise ParameterError(f"Labels and weights need shape ({len(X)},) like X's rows; {c.shape} was given.")
+    return X, *columns

@@ -1,0 +1,233 @@
+"""From table to angles: one transform, fitted on training rows alone, kept as plain arrays.
+
+    raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
+
+Text columns become numbers without looking at the label. Each category takes the middle of its place in the training rows' cumulative
+shares, the commonest category first (Bross's ridit, Biometrics 14:18, 1958, with frequency as the order and names breaking ties):
+
+    value(c) = sum of shares of commoner categories + share(c) / 2,   in (0, 1]
+
+so that no two categories fall together. Categories met fewer than twice in training, and any met for the first time later, share the
+last place.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.preprocessing import QuantileTransformer
+
+from qnb.config import nearest
+from qnb.data import DataError, parse_values, to_numbers
+
+# u in [0, 1] -> angle in radians; None leaves u as it is
+ANGLE_RANGES = {
+    "pm_pi": lambda u: 2 * np.pi * (u - 0.5),
+    "pm_pi_2": lambda u: np.pi * (u - 0.5),
+    "0_pi": lambda u: np.pi * u,
+    None: lambda u: u,
+}
+QUANTILES = 1000
+RARE = "\0rare"  # no cleaned text starts with this
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """A fitted transform of p columns into n components.
+
+    Attributes:
+        columns: the p columns that carry the map, in the frame's order; each numeric or text.
+        categories: for each text column among them, the number of each category.
+        constant: columns of the training frame left out because they were constant there.
+        mean, scale: of the training rows, float64 `(p,)`.
+        rotation: standardised columns -> PLS scores, float64 `(p, n)`.
+        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`.
+        angle_range: a key of `ANGLE_RANGES`.
+    """
+
+    columns: list[str]
+    categories: dict[str, dict[str, float]]
+    constant: list[str]
+    mean: np.ndarray
+    scale: np.ndarray
+    rotation: np.ndarray
+    quantiles: np.ndarray
+    levels: np.ndarray
+    angle_range: str | None
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, y: np.ndarray, components: int, angle_range: str | None) -> "FeatureMap":
+        """Fit on training rows.
+
+        Args:
+            frame: N training rows, numeric and text columns mixed.
+            y: labels 0 or 1, shape `(N,)`; only the PLS step uses them.
+            components: n, the number of angles.
+            angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
+
+        Raises:
+            DataError: missing or infinite values, no column that varies, one class only, or more components than the columns carry.
+        """
+        if angle_range not in ANGLE_RANGES:
+            raise DataError(f"angle_range={angle_range!r} is unknown. {nearest(angle_range, ANGLE_RANGES)}")
+        categories = {c: _categories(frame[c]) for c in frame.columns if to_numbers(frame[c]) is None}
+        x = _matrix(frame, list(frame.columns), categories)
+        varies = x.max(axis=0, initial=-np.inf) > x.min(axis=0, initial=np.inf)
+        columns = [c for c, v in zip(frame.columns, varies, strict=True) if v]
+        if not columns:
+            raise DataError(f"All {len(varies)} feature columns are constant in the {len(x)} training rows: there is nothing to learn from.")
+        x = x[:, varies]
+        mean, scale = x.mean(axis=0), x.std(axis=0)
+        scale[scale == 0] = 1.0  # spread below rounding
+        rotation = _pls_rotation((x - mean) / scale, np.asarray(y, float), components)
+        scores = ((x - mean) / scale) @ rotation
+        quantile = QuantileTransformer(n_quantiles=min(QUANTILES, len(x)), subsample=None).fit(scores)
+        return cls(
+            columns=columns,
+            categories={c: categories[c] for c in columns if c in categories},
+            constant=[c for c, v in zip(frame.columns, varies, strict=True) if not v],
+            mean=mean,
+            scale=scale,
+            rotation=rotation,
+            quantiles=quantile.quantiles_,
+            levels=quantile.references_,
+            angle_range=angle_range,
+        )
+
+    def scores(self, frame: pd.DataFrame) -> np.ndarray:
+        """PLS scores of rows of the same columns, float64 `(M, n)`; raises as `transform` does."""
+        x = _matrix(frame, self.columns, self.categories)
+        return ((x - self.mean) / self.scale) @ self.rotation
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns that the map does not use are ignored.
+
+        Raises:
+            DataError: a column is absent, holds missing or infinite values, or holds text where it held numbers in training.
+        """
+        scores = self.scores(frame)
+        u = np.column_stack([_to_quantile(s, q, self.levels) for s, q in zip(scores.T, self.quantiles.T, strict=True)])
+        return ANGLE_RANGES[self.angle_range](u)
+
+    def explain(self) -> pd.DataFrame:
+        """What one standard deviation of each column (row) adds to each PLS score (column)."""
+        names = [f"component {i}" for i in range(self.rotation.shape[1])]
+        return pd.DataFrame(self.rotation, index=pd.Index(self.columns, name="column"), columns=names)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The float64 arrays of the map, for an npz file; `meta` holds the rest."""
+        return {name: getattr(self, name) for name in ("mean", "scale", "rotation", "quantiles", "levels")}
+
+    def meta(self) -> dict[str, Any]:
+        """All but the arrays, JSON-serialisable; floats survive JSON exactly."""
+        names = ("columns", "categories", "constant", "angle_range")
+        return {"version": 1} | {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "FeatureMap":
+        """The map whose `arrays` and `meta` these are, equal to the last bit.
+
+        Raises:
+            DataError: a part is missing or of another version.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        parts = {name: arrays[name] for name in arrays} | dict(meta)
+        absent = [name for name in names if name not in parts]
+        if absent or parts.get("version") != 1:
+            raise DataError(f"These are not the parts of a feature map, version 1: version {parts.get('version')}, missing {absent}.")
+        return cls(**{name: parts[name] for name in names})
+
+
+def _key(text: str) -> str:
+    """Long text (payloads, HTML) is kept as its digest."""
+    return text if len(text) <= 64 else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _texts(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Codes and keys of the categories of a text column; a missing value has code -1."""
+    codes, distinct = pd.factorize(values)
+    texts = parse_values(list(distinct))[1]
+    keys = np.array([-1 if text is None else i for i, text in enumerate(texts)] + [-1])
+    return keys[codes], ["" if text is None else _key(text) for text in texts]
+
+
+def _categories(values: pd.Series) -> dict[str, float]:
+    """The number of each category of a text column; see the head of this file."""
+    codes, keys = _texts(values)
+    counts = Counter()
+    for key, count in zip(keys, np.bincount(codes[codes >= 0], minlength=len(keys)).tolist(), strict=True):
+        counts[key] += count  # "0" and "0.0" are one category
+    common = sorted((-count, key) for key, count in counts.items() if count > 1)
+    total, passed, numbers = sum(counts.values()), 0, {}
+    for minus_count, key in common:
+        numbers[key] = (passed - minus_count / 2) / total
+        passed -= minus_count
+    return numbers | {RARE: (passed + total) / (2 * total)}
+
+
+def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None) -> np.ndarray:
+    if categories is None:
+        numbers = to_numbers(frame[name])
+        if numbers is None:
+            distinct = list(pd.unique(frame[name]))
+            text = next(t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None)
+            raise DataError(f"Column {name!r} held numbers alone in the training rows and holds text here, such as {text[:40]!r}.")
+        return numbers
+    codes, keys = _texts(frame[name])
+    return np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
+
+
+def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]]) -> np.ndarray:
+    """The columns as finite numbers, float64 `(N, p)`."""
+    absent = [c for c in columns if c not in frame.columns]
+    if absent:
+        raise DataError(f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. {nearest(absent[0], frame.columns)}")
+    if not len(frame):
+        raise DataError("The table has no rows; at least one is needed.")
+    x = np.empty((len(frame), len(columns)))
+    for j, name in enumerate(columns):
+        x[:, j] = _column(frame, name, categories.get(name))
+        wrong = int((~np.isfinite(x[:, j])).sum())
+        if wrong:
+            nan = int(np.isnan(x[:, j]).sum())
+            raise DataError(
+                f"Feature column {name!r} has {wrong} of {len(frame)} rows without a finite number "
+                f"({nan} missing or NaN, {wrong - nan} infinite). Fill or remove them."
+            )
+    return x
+
+
+def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
+    """Rotation `(p, n)` of partial least squares regression of y on standardised columns z (Wegelin 2000, section 4.1)."""
+    rows, width = z.shape
+    if len(np.unique(y)) < 2:
+        raise DataError(f"The {rows} training rows are of one class only; two are needed.")
+    if components > width:
+        raise DataError(f"{components} components were asked of {width} feature columns that vary. Ask for {width} or fewer.")
+    rank = int(np.linalg.matrix_rank(z))
+    delivered = rank
+    if components <= rank:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            pls = PLSRegression(n_components=components, scale=False, tol=1e-9, max_iter=1000).fit(z, y)
+        spread = pls.x_scores_.std(axis=0) if hasattr(pls, "x_scores_") else (z @ pls.x_rotations_).std(axis=0)
+        delivered = int((spread > 1e-8 * spread.max()).sum())
+        if delivered == components and not caught:
+            return pls.x_rotations_
+    raise DataError(
+        f"{components} components were asked of {rows} training rows whose {width} varying columns carry only {min(delivered, components)} "
+        "directions that bear on the label. Ask for fewer components, or give more rows or columns."
+    )
+
+
+def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values beyond the training range clip."""
+    u = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
+    u[values <= quantiles[0]] = 0.0
+    u[values >= quantiles[-1]] = 1.0
+    return u

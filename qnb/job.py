@@ -1,0 +1,189 @@
+"""What `qnb run` is asked to do, checked before a kernel starts: notebook, parameters, kernel, and the run to go on from."""
+
+import ast
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from papermill.iorw import NoDatesSafeLoader
+
+import qnb.config
+from qnb.config import ParameterError, StrictConfig, nearest, refuse_unknown
+from qnb.folders import CHECKPOINT
+from qnb.project import RunError, given_root
+from qnb.runs import assigned_names, find_run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook that has been checked and can be run.
+
+    Attributes:
+        root: the project.
+        path: the notebook.
+        parameters: what to inject.
+        config: the effective parameters, None when the notebook names no configuration class.
+        resume_from: folder of the run to go on from.
+    """
+
+    root: Path
+    path: Path
+    parameters: dict[str, Any]
+    config: StrictConfig | None
+    resume_from: Path | None = None
+
+
+def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Job:
+    """Check everything that can be checked before a kernel starts.
+
+    Args:
+        notebook: a name in notebooks/, or the path of an .ipynb.
+        parameters: the overrides, name to value.
+        root: the project; None looks for it.
+        resume: id of a run to go on from, with its parameters; then `parameters` must be empty.
+
+    Raises:
+        RunError: no such notebook, project, kernel or run.
+        ParameterError: a parameter is unknown to the notebook, or refused by its configuration class.
+    """
+    folder = given_root(root)
+    path = find_notebook(folder, notebook)
+    nb = read_notebook(path)
+    declared = _declared(nb)
+    resume_from = None
+    if resume is not None:
+        if parameters:
+            raise ParameterError(f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set.")
+        entry = _resumable(folder, path.stem, resume)
+        parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
+        resume_from = _last_checkpoint(folder, entry)
+    refuse_unknown(parameters, declared, path.name)
+    config = _configuration(nb, path, {**_literals(declared), **parameters})
+    if resume is not None and config is not None and config.hash() != entry["hash"]:
+        raise RunError(
+            f"The parameters of {entry['run_id']} mean something else to this version of qnb: their hash was {entry['hash']}."
+        )
+    _require_kernel(nb, path)
+    return Job(folder, path, parameters, config, resume_from)
+
+
+def find_notebook(root: Path, name: str) -> Path:
+    """The notebook called `name` in notebooks/, or at that path. RunError, with the nearest name, if there is none."""
+    if name.endswith(".ipynb") and Path(name).is_file():
+        return Path(name).resolve()
+    known = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    stem = name.removesuffix(".ipynb")
+    if stem not in known:
+        raise RunError(f"No notebook {name!r} in {root / 'notebooks'}. {nearest(stem, known)}")
+    return known[stem]
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file, in version 4 of the format. RunError if it cannot be read or is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise RunError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, AttributeError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+        raise RunError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from None
+
+
+def _declared(nb: nbformat.NotebookNode) -> dict[str, ast.expr | None]:
+    """Names of the parameters cell, the first with papermill's tag; empty if there is none."""
+    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+    return assigned_names(cells[0].source) if cells else {}
+
+
+def _literals(declared: dict[str, ast.expr | None]) -> dict[str, Any]:
+    """Defaults that the parameters cell writes out; one that it computes is known to the kernel alone."""
+    found = {}
+    for name, value in declared.items():
+        with contextlib.suppress(ValueError, TypeError):
+            found[name] = ast.literal_eval(value)
+    return found
+
+
+def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]) -> StrictConfig | None:
+    name = nb.metadata.get("qnb", {}).get("config")
+    if name is None:
+        return None
+    found = getattr(qnb.config, name, None)
+    if not (isinstance(found, type) and issubclass(found, StrictConfig)):
+        raise RunError(f"{path.name} asks for the configuration class {name!r}, which qnb.config does not have.")
+    return found.make(values)
+
+
+def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
+    name = nb.metadata.get("kernelspec", {}).get("name")
+    try:
+        KernelSpecManager().get_kernel_spec(name or "")
+    except NoSuchKernel:
+        raise RunError(
+            f"{path.name} asks for the kernel {name!r}. {nearest(name, KernelSpecManager().find_kernel_specs())}"
+        ) from None
+
+
+def _resumable(root: Path, notebook: str, run_id: str) -> dict:
+    entry = find_run(root, run_id)
+    status, known = entry["status"], entry["run_id"]
+    if entry["notebook"] != notebook:
+        raise RunError(
+            f"{known} is a run of {entry['notebook']}, not of {notebook}: qnb run {entry['notebook']} --resume {known}"
+        )
+    if status == "done":
+        raise RunError(f"{known} is done: there is nothing to resume.")
+    if status == "running":
+        raise RunError(f"{known} is still running.")
+    if not isinstance(entry.get("parameters"), dict):
+        raise RunError(f"{known} cannot be resumed: its manifest does not say its parameters ({entry['why']}).")
+    return entry
+
+
+def _last_checkpoint(root: Path, entry: dict) -> Path | None:
+    """The nearest folder with a checkpoint: this run's, or one that it was itself resumed from. None: start afresh."""
+    seen: set[str] = set()
+    while entry["run_id"] not in seen:
+        folder = root / entry["folder"]
+        if (folder / CHECKPOINT).exists():
+            return folder
+        seen.add(entry["run_id"])
+        if not entry.get("resumed_from"):
+            return None
+        entry = find_run(root, f"{entry['notebook']}/{entry['resumed_from']}")
+    return None
+
+
+def read_parameters(path: str) -> dict[str, Any]:
+    """The parameters in a YAML file, as `papermill -f` reads them; a name given twice is an error.
+
+    Raises:
+        ParameterError: no such file, not YAML, or not a mapping of names to values.
+    """
+    try:
+        return parse_parameters(Path(path).read_text("utf-8"), path)
+    except OSError as error:
+        raise ParameterError(f"Cannot read the parameters file {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ParameterError(f"The parameters file {path} is not UTF-8 text.") from None
+
+
+def parse_parameters(text: str, where: str) -> dict[str, Any]:
+    """As read_parameters, of YAML text; `where` names it in messages."""
+    try:
+        node = yaml.compose(text, Loader=NoDatesSafeLoader)
+        values = yaml.load(text, Loader=NoDatesSafeLoader)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
+    if node is None or values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ParameterError(f"{where} holds no parameters: expected lines of the form `name: value`.")
+    names = [key.value for key, _ in node.value]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ParameterError(f"{where} gives {twice[0]!r} twice.")
+    return values

@@ -1,0 +1,207 @@
+"""Runs, as notebooks and readers see them: `begin` at the top of a notebook, and the index over all run folders.
+
+A notebook reads its own parameters back from what was executed, so that papermill, `qnb run` and JupyterLab are judged alike: the
+names are those assigned in the parameters cell and in the cell that papermill injects after it, the values are the variables'.
+"""
+
+import ast
+import difflib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qnb.config import QnbError, StrictConfig, refuse_unknown
+from qnb.folders import CHECKPOINT, MANIFEST, METRICS, Run, atomic_write, create, is_live, reopen
+from qnb.project import RunError, find_root
+
+__all__ = ["CHECKPOINT", "Run", "RunError", "atomic_write", "attach", "begin", "find_root", "find_run", "list_runs"]
+
+DECLARED = "# Parameters of "  # how the first line of a notebook's parameters cell begins
+INJECTED = "# Parameters"  # the first line of the cell that papermill injects
+NOT_NOTEBOOKS = ("reference",)  # executed/reference/ holds notebooks for readers, not run folders
+
+_attached: tuple[Path, Path | None] | None = None  # set by the cell that `qnb run` inserts
+_current: Run | None = None  # the run of this kernel; holding it here keeps its lock
+
+
+def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
+    """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the run folder.
+
+    A second call in one kernel (cells run again in JupyterLab) starts a run of its own.
+
+    Raises:
+        ParameterError: a parameter is unknown or refused by `config_class`; no folder was made.
+        RunError: not in a notebook, no parameters cell was executed, no project, or its executed/ cannot be written.
+    """
+    global _attached, _current
+    shell = _shell()
+    shell.set_custom_exc((QnbError,), _message_alone)
+    names, values = shell.user_ns, {}
+    for name in parameter_names(shell.history_manager.input_hist_parsed, f"{notebook}.ipynb"):
+        if name not in names:
+            raise RunError(f"Parameter {name!r} has no value: run the parameters cell again.")
+        values[name] = names[name]
+    config = config_class.make(values)
+    if _current is not None:
+        _give_up(_current)
+    if _attached is not None:
+        _current, _attached = reopen(_attached[0], config, _attached[1]), None
+    else:
+        _current = create(find_root(), notebook, config)
+        shell.events.register("post_run_cell", _after_cell)
+    return _current
+
+
+def attach(folder: str, resume_from: str | None = None) -> None:
+    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from. For the cell that `qnb run` inserts."""
+    global _attached
+    _attached = (Path(folder), Path(resume_from) if resume_from else None)
+
+
+def parameter_names(history: list[str], where: str) -> list[str]:
+    """Names of the parameters that executed cells declare or inject, in order.
+
+    The last executed parameters cell counts, with the cells injected after it.
+
+    Raises:
+        ParameterError: an injected name is not declared.
+        RunError: no parameters cell was executed.
+    """
+    starts = [i for i, source in enumerate(history) if source.startswith(DECLARED)]
+    if not starts:
+        raise RunError(f"No parameters cell was executed: run the cell of {where} that begins with {DECLARED!r} first.")
+    declared = assigned_names(history[starts[-1]])
+    for source in history[starts[-1] + 1 :]:
+        if source.split("\n", 1)[0].strip() == INJECTED:
+            refuse_unknown(assigned_names(source), declared, where)
+    return list(declared)
+
+
+def assigned_names(source: str) -> dict[str, ast.expr | None]:
+    """Names that a cell assigns at its top level, in order, each with the expression assigned (None in a tuple assignment).
+
+    Raises:
+        RunError: the cell is not Python.
+    """
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise RunError(f"The parameters cell is not valid Python (line {error.lineno}: {error.msg}).") from None
+    found: dict[str, ast.expr | None] = {}
+    for statement in statements:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                found[target.id] = statement.value
+            elif isinstance(target, ast.Tuple | ast.List):
+                found |= {item.id: None for item in target.elts if isinstance(item, ast.Name)}
+    return found
+
+
+def _shell() -> Any:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        raise RunError("begin() is for notebooks: open one in JupyterLab, or use papermill or `qnb run`.")
+    return shell
+
+
+def _message_alone(shell, kind, error, traceback, tb_offset=None) -> list[str]:
+    """IPython's traceback for an error of ours: its message, which is all that helps."""
+    lines = [f"{kind.__name__}: {error}"]
+    shell._showtraceback(kind, error, lines)
+    return lines
+
+
+def _after_cell(result: Any) -> None:
+    """IPython's post_run_cell hook: a cell that raised makes the run a failed one, until a later cell finishes it after all."""
+    error = result.error_before_exec or result.error_in_exec
+    if _current is None or error is None or _current.manifest["status"] == "done":
+        return
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return
+    interrupted = isinstance(error, KeyboardInterrupt)
+    message = "stopped by the user" if interrupted else f"{type(error).__name__}: {error}"
+    kind = "interrupted" if interrupted else "out_of_memory" if isinstance(error, MemoryError) else "error"
+    failure = {"kind": kind, "message": message, "cell": result.execution_count}
+    _current.close("interrupted" if interrupted else "failed", failure)
+
+
+def _give_up(run: Run) -> None:
+    if run.manifest["status"] == "running":
+        run.close("failed", {"kind": "error", "message": "given up: a new run was begun in the same kernel", "cell": None})
+
+
+def list_runs(root: Path | None = None) -> list[dict]:
+    """Every run folder of the project, oldest first, each as its manifest with four keys put right or added.
+
+    `status` as in the manifest, but `killed` for a run that is no longer alive, and `broken` for a folder that does not hold what
+    it should; `why` says what happened to a run that is not done; `metrics` is what metrics.json holds; `folder` is relative
+    to the project.
+
+    Raises:
+        RunError: there is no project, or executed/ cannot be read.
+    """
+    root = root or find_root()
+    try:
+        folders = list(_run_folders(root / "executed"))
+    except OSError as error:
+        raise RunError(f"Cannot read {error.filename}: {error.strerror}.") from None
+    return sorted((_entry(folder, root) for folder in folders), key=lambda e: (e["run_id"], e["notebook"]))
+
+
+def _run_folders(executed: Path) -> Iterator[Path]:
+    for notebook in executed.iterdir() if os.path.lexists(executed) else ():
+        if notebook.is_dir() and notebook.name not in NOT_NOTEBOOKS and not notebook.name.startswith("."):
+            yield from (f for f in notebook.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _entry(folder: Path, root: Path) -> dict:
+    live = is_live(folder)  # before the manifest is read: a run that ends in between is done, not killed
+    entry = {"status": "broken", "why": None, "metrics": {}}
+    try:
+        manifest = _read_object(folder / MANIFEST)
+        entry |= manifest | {"metrics": _read_object(folder / METRICS) if (folder / METRICS).exists() else {}}
+        missing = [name for name in manifest.get("files") or () if not (folder / name).exists()]
+        if manifest["status"] == "running" and not live:
+            entry |= {"status": "killed", "why": "its process ended without a final status"}
+        elif missing:
+            entry |= {"status": "broken", "why": f"missing: {', '.join(missing)}"}
+        elif manifest["failure"]:
+            entry["why"] = f"{manifest['failure']['kind']}: {manifest['failure']['message']}"
+    except FileNotFoundError as error:
+        starting = live and Path(error.filename).name == MANIFEST
+        entry |= {"status": "running"} if starting else {"status": "broken", "why": f"no {Path(error.filename).name}"}
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        entry |= {"status": "broken", "why": f"{type(error).__name__}: {error}"}
+    return entry | {"notebook": folder.parent.name, "run_id": folder.name, "folder": folder.relative_to(root).as_posix()}
+
+
+def _read_object(path: Path) -> dict:
+    value = json.loads(path.read_text("utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return value
+
+
+def find_run(root: Path, run_id: str) -> dict:
+    """The entry of list_runs whose run id is `run_id` or, alone, begins with it; `notebook/run_id` is understood too.
+
+    Raises:
+        RunError: there is none (with the nearest), or more than one.
+    """
+    entries = list_runs(root)
+    notebook, _, wanted = run_id.rpartition("/")
+    if notebook:
+        entries = [e for e in entries if e["notebook"] == notebook]
+    found = [e for e in entries if e["run_id"] == wanted] or [e for e in entries if wanted and e["run_id"].startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RunError(f"Run {run_id!r} is ambiguous: {', '.join(e['notebook'] + '/' + e['run_id'] for e in found[:5])}.")
+    close = difflib.get_close_matches(wanted, [e["run_id"] for e in entries], n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    raise RunError(f"No run {run_id!r} in {root / 'executed'}. {hint}`qnb runs` lists all {len(entries)}.")
