@@ -41,20 +41,23 @@ ATTACK_COUNTS = {  # rows of each type in ML-EdgeIIoT-dataset.csv
 
 PROTOCOLS = ("arp", "icmp", "udp", "tcp", "http", "mqtt", "modbus")
 MIX = {  # shares of the protocols in each type, in percent
-    "DDoS_UDP": (2, 4, 34, 24, 12, 16, 8), "DDoS_ICMP": (2, 30, 6, 24, 12, 16, 10), "DDoS_HTTP": (2, 2, 4, 26, 50, 10, 6),
-    "SQL_injection": (2, 2, 4, 22, 52, 12, 6), "Uploading": (2, 2, 4, 28, 46, 12, 6), "XSS": (2, 2, 4, 24, 48, 14, 6),
-    "Password": (2, 2, 4, 30, 40, 16, 6), "Vulnerability_scanner": (2, 4, 6, 40, 34, 8, 6),
+    "DDoS_UDP": (1, 3, 25, 33, 12, 16, 8), "DDoS_ICMP": (1, 22, 6, 32, 12, 16, 10), "DDoS_HTTP": (1, 2, 4, 26, 50, 10, 6),
+    "SQL_injection": (1, 2, 4, 22, 52, 12, 6), "Uploading": (1, 2, 4, 28, 46, 12, 6), "XSS": (1, 2, 4, 24, 48, 14, 6),
+    "Password": (1, 2, 4, 30, 40, 16, 6), "Vulnerability_scanner": (1, 4, 6, 40, 34, 8, 6),
 }  # fmt: skip
-OTHER_MIX = (2, 4, 7, 51, 10, 18, 8)
-NORMAL_MIX = (2, 6, 8, 34, 27, 16, 7)
+OTHER_MIX = (1, 4, 7, 51, 10, 18, 8)
+NORMAL_MIX = (1, 4, 8, 34, 27, 16, 7)
 
-LATENTS = 5
-RING = 2.3  # distance of an attack type's centre from the middle, in standard deviations of normal traffic
-PUSH = 1.0  # common shift of all attacks along the first latent
+LATENTS = 5  # size, position, state, phase, rate
+# Set so that the figures in `generate_capture`'s docstring come out; in standard deviations of normal traffic.
+RING = 4.0  # distance of an attack type's centre from the middle, in the plane of the first two latents
+PUSH = (1.8, 1.08, 1.08, 0.72, 0.72)  # common shift of all attacks
+MIXED = 0.95  # correlation of acknowledgement with position, and of phase with size
+NOISE = 0.25  # of a field around its latent
+WITHIN = 0.25  # spread of the latents inside a session, where sessions leak; over all sessions it stays 1
 SESSIONS_PER_TYPE, NORMAL_SESSIONS = 3, 14
-SESSION_OFFSET = 0.5  # standard deviation of a session's own offset, per latent
-SESSION_PURITY = 0.96  # share of a session's rows that are of its own type
-DRIFT = 1.2  # shift of the latents from the first to the last hour
+SESSION_PURITY = 0.96  # share of a type's rows that lie in sessions of its own
+DRIFT = (0.36, -0.48, 0.0, 0.0, 0.0)  # shift of the latents from the first to the last hour
 DAY = (9 * 3600, 23.9 * 3600)  # seconds after midnight
 
 
@@ -131,23 +134,19 @@ def _sessions(rng: np.random.Generator, kind: np.ndarray, pure: bool) -> tuple[n
 
 
 def _latents(rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, time: np.ndarray, leaks) -> np.ndarray:
-    """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types around it."""
-    # The geometry is fixed: seeds change the traffic, not the problem.
-    centres = np.vstack([np.zeros(LATENTS), _directions(len(ATTACK_COUNTS) - 1) * RING])
-    centres[1:, 0] += PUSH
-    z = centres[kind] + rng.standard_normal((len(kind), LATENTS))
+    """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around it."""
+    angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of like size do not stand side by side
+    centres = np.zeros((len(ATTACK_COUNTS), LATENTS))
+    centres[1:, :2] = RING * np.column_stack([np.cos(angle), np.sin(angle)])[1:]
+    centres[1:] += PUSH
+    own = rng.standard_normal((len(kind), LATENTS))
     if "sessions" in leaks:
-        z += SESSION_OFFSET * rng.standard_normal((session.max() + 1, LATENTS))[session]
+        offset = rng.standard_normal((session.max() + 1, LATENTS))[session]
+        own = WITHIN * own + np.sqrt(1 - WITHIN**2) * offset  # the same variance over all sessions
+    z = centres[kind] + own
     if "drift" in leaks:
-        z += DRIFT * ((time - DAY[0]) / (DAY[1] - DAY[0]) - 0.5)[:, None] * np.array([0.0, 1.0, -1.0, 0.5, 0.5])
+        z += ((time - DAY[0]) / (DAY[1] - DAY[0]) - 0.5)[:, None] * DRIFT
     return z
-
-
-def _directions(count: int) -> np.ndarray:
-    """`count` unit vectors in opposite pairs, spread over the latent space."""
-    half = np.random.default_rng(7).standard_normal((count // 2, LATENTS))
-    half /= np.linalg.norm(half, axis=1, keepdims=True)
-    return np.stack([half, -half], axis=1).reshape(count, LATENTS)
 
 
 def _protocols(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
@@ -171,7 +170,9 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
     """Numeric fields that the latents drive; zero where the protocol does not have them."""
     on = {name: (protocol == i) for i, name in enumerate(PROTOCOLS)}
     tcp = on["tcp"] | on["http"] | on["mqtt"] | on["modbus"]
-    size, position, ack, phase, rate = (z + 0.25 * rng.standard_normal(z.shape)).T
+    size, position, state, phase, rate = (z + NOISE * rng.standard_normal(z.shape)).T
+    ack = MIXED * position + np.sqrt(1 - MIXED**2) * state
+    phase = MIXED * size + np.sqrt(1 - MIXED**2) * phase
 
     def level(where, latent, middle, spread, top):
         """Whole numbers around `middle`, growing with the latent."""
@@ -185,12 +186,12 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
     return {
         "arp.opcode": on["arp"] * np.where(size > 0, 2.0, 1.0),
         "arp.hw.size": on["arp"] * 6.0,
-        "icmp.checksum": noise(on["icmp"], 65536),
-        "icmp.seq_le": level(on["icmp"], size + position, 9000, 0.4, 65535),
+        "icmp.checksum": level(on["icmp"], size, 30000, 0.2, 65535),
+        "icmp.seq_le": level(on["icmp"], position, 9000, 0.2, 65535),
         "icmp.unused": on["icmp"] * 0.0,
-        "http.content_length": level(on["http"], rate, 280, 0.35, 90000),
+        "http.content_length": level(on["http"], size + rate, 280, 0.2, 90000),
         "http.response": on["http"] * (phase > 0.2).astype(float),
-        "tcp.ack": level(tcp, ack, 6000, 0.4, 2**31),
+        "tcp.ack": level(tcp, ack, 6000, 0.2, 2**31),
         "tcp.checksum": noise(tcp, 65536),
         "tcp.connection.fin": np.isin(flags, (17, 25)).astype(float),
         "tcp.connection.rst": np.isin(flags, (4, 20)).astype(float),
@@ -198,10 +199,10 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
         "tcp.connection.synack": (flags == 18).astype(float),
         "tcp.flags": flags.astype(float),
         "tcp.flags.ack": (flags & 16 > 0).astype(float),
-        "tcp.len": level(tcp, size, 180, 0.4, 65000),
-        "tcp.seq": level(tcp, position, 9000, 0.4, 2**31),
-        "udp.stream": level(on["udp"], position, 400000, 0.4, 2**31),
-        "udp.time_delta": np.where(on["udp"], np.exp(-4 + 0.5 * rate), 0.0),
+        "tcp.len": level(tcp, size, 180, 0.2, 65000),
+        "tcp.seq": level(tcp, position, 9000, 0.2, 2**31),
+        "udp.stream": level(on["udp"], position, 400000, 0.2, 2**31),
+        "udp.time_delta": np.where(tcp, 0.0, np.exp(-4 + 0.2 * size)),
         "dns.qry.name": noise(dns, 4000),
         "dns.qry.qu": dns * (ack > 0).astype(float),
         "dns.qry.type": dns * np.where(size > 0.5, 28.0, 12.0),
@@ -211,20 +212,20 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
         "mqtt.conflag.cleansess": on["mqtt"] * (phase < -0.8).astype(float),
         "mqtt.conflags": on["mqtt"] * np.where(phase < -0.8, 2.0, 0.0),
         "mqtt.hdrflags": on["mqtt"] * np.array([16.0, 48.0, 192.0, 224.0])[np.digitize(rate, (-1, 0.5, 1.5))],
-        "mqtt.len": level(on["mqtt"], size + rate, 40, 0.3, 2000),
+        "mqtt.len": level(on["mqtt"], size + rate, 40, 0.2, 2000),
         "mqtt.msgtype": on["mqtt"] * np.array([1.0, 3.0, 12.0, 14.0])[np.digitize(rate, (-1, 0.5, 1.5))],
         "mqtt.proto_len": on["mqtt"] * np.where(phase < -0.8, 4.0, 0.0),
         "mqtt.topic_len": level(on["mqtt"], ack, 24, 0.25, 200),
         "mqtt.ver": on["mqtt"] * np.where(phase < -0.8, 4.0, 0.0),
-        "mbtcp.len": level(on["modbus"], rate, 12, 0.4, 260),
-        "mbtcp.unit_id": level(on["modbus"], phase, 16, 0.4, 247),
+        "mbtcp.len": level(on["modbus"], rate, 12, 0.2, 260),
+        "mbtcp.unit_id": level(on["modbus"], phase, 16, 0.2, 247),
     }
 
 
 def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict[str, np.ndarray]:
     """Fields that are text in the real file, mostly zero."""
     http, mqtt, udp = (protocol == PROTOCOLS.index(name) for name in ("http", "mqtt", "udp"))
-    phase, rate = z[:, 3] + 0.25 * rng.standard_normal(len(z)), z[:, 4] + 0.25 * rng.standard_normal(len(z))
+    phase, rate = z[:, 3] + NOISE * rng.standard_normal(len(z)), z[:, 4] + NOISE * rng.standard_normal(len(z))
     request = http & (phase <= 0.2)
 
     def words(where, options, latent, edges, zero):

@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from qnb.config import ParameterError, nearest
 from qnb.engine import DEFAULT_DEVICE, EngineError, check_batch
-from qnb.versions import describe_stack
+from qnb.stack import describe_stack
 
 EVALUATION_CHUNK = 256  # rows per compiled forward call; the tail is padded to it
 

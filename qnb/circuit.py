@@ -48,8 +48,8 @@ class CircuitSpec:
     Encoders: `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of 2^wires entries.
     Ansätze, each layer RZ RY RZ per wire and then CNOTs: `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1,
     `ring` i -> (i + 1) mod n. One wire has no CNOT; two wires in a ring have both directions.
-    Measurements: `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ per wire, then
-    mean of <Z_i>.
+    Measurements: `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ per wire,
+    then the mean of <Z_i>.
 
     Raises:
         ParameterError: an unknown name or a combination that means nothing.
@@ -147,16 +147,12 @@ class CircuitSpec:
         self.apply(weights, readout, x)
         return qml.expval(self.observable(readout if self.measurement == "z_vec" else None))
 
-    def draw(self, decimals: int | None = None):
-        """A matplotlib Figure of the circuit, by PennyLane's drawer."""
-        params = self.init(0)
-        x = np.linspace(0.1, 1, self.features)
-
-        def body(x):
-            return self.score(params["weights"], params["readout"], x)
-
-        node = qml.QNode(body, qml.device("default.qubit", wires=self.wires))
-        return qml.draw_mpl(node, decimals=decimals, style="pennylane")(x)[0]
+    def operations(self) -> list:
+        """The PennyLane operations of one forward pass, in order, for drawing and counting. Those that encode data hold NaN."""
+        params, x = self.init(0), np.full(self.features, np.nan)
+        with qml.queuing.AnnotatedQueue() as queue:
+            self.apply(params["weights"], params["readout"], x)
+        return qml.tape.QuantumScript.from_queue(queue).operations
 
 
 def _rotate(angles, wire):

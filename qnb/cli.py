@@ -1,6 +1,11 @@
-"""The command line: `qnb run` and `qnb runs`. It parses and calls one function; values are read exactly as papermill reads them."""
+"""The command line: `qnb run` and `qnb runs`. It parses and calls one function.
+
+It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill reads them.
+"""
 
 import json
+import os
+import sys
 from typing import Any
 
 import click
@@ -8,7 +13,7 @@ import click
 from qnb.config import QnbError
 from qnb.folders import Run
 from qnb.runs import list_runs
-from qnb.versions import versions
+from qnb.stack import versions
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
@@ -103,7 +108,7 @@ def table(entries: list[dict]) -> str:
         rows.append((entry["notebook"], entry["run_id"], entry["status"], number(entry.get("seed")), *figures, wall, started))
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(heads))]
     lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    notes = [f"{entry['run_id']}: {entry['why']}" for entry in entries if entry["why"]]
+    notes = [f"{entry['run_id']}: {' '.join(entry['why'].split())}" for entry in entries if entry["why"]]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
@@ -128,6 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 a run failed, 2 refused before anything was started, 130 interrupted.
     """
+    if sys.stdin is None:  # closed by a batch system; papermill asks for it when imported
+        os.open(os.devnull, os.O_RDONLY)
     try:
         return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE
     except click.ClickException as error:
@@ -135,6 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
         return REFUSED
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
     except QnbError as error:
         click.echo(f"qnb: {error}", err=True)
         return FAILED if getattr(error, "started", False) else REFUSED

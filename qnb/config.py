@@ -166,11 +166,11 @@ class TrainConfig(StrictConfig):
         own_table = self.data not in self.BUILT_IN_TABLES
         rules = [
             (self.focal_gamma > 0 and self.balanced_batches,
-             "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0.0 or balanced_batches=False."),
+             "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0 or balanced_batches=False."),
             (self.class_weights is not None and self.balanced_batches,
              "class_weights with balanced_batches=True: both reweight the classes. Use one, or prior_correction='importance'."),
             (changed("prior_correction") and not self.balanced_batches,
-             "prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave prior_correction='none'."),
+             "prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave it at 'none'."),
             (changed("balanced_pos_frac") and not self.balanced_batches,
              "balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave balanced_pos_frac=0.5."),
             (self.hadamard and self.encoder != "angle_y",
@@ -184,9 +184,9 @@ class TrainConfig(StrictConfig):
              "encoder='amplitude' cannot be trained by engine='catalyst': the compiler has no gradient of state preparation. "
              "Use encoder='angle_y'."),
             (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
-             f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout. Use one of {READOUT_MEASUREMENTS}."),
+             f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
             (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,
-             f"weight_decay_readout has no effect: measurement={self.measurement!r} has no trainable readout. Use one of {READOUT_MEASUREMENTS}."),
+             f"weight_decay_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
             ((changed("lr_mult_alpha") or changed("weight_decay_alpha")) and not self.alpha_train,
              "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their defaults."),
             (changed("leaks") and self.data != "bundled",
@@ -197,13 +197,13 @@ class TrainConfig(StrictConfig):
              f"label and positive belong to a table of your own; data={self.data!r} has its label built in. Leave them None."),
             (len(set(self.leaks)) < len(self.leaks), f"leaks names one thing twice: {self.leaks}."),
             (self.val_fraction + self.test_fraction >= 1,
-             f"val_fraction + test_fraction = {self.val_fraction + self.test_fraction:g} leaves no rows for training: keep the sum under 1."),
+             f"val_fraction + test_fraction = {self.val_fraction + self.test_fraction:g} leaves no rows to train on: keep it under 1."),
             (self.min_pred_pos_rate >= self.max_pred_pos_rate,
              f"min_pred_pos_rate={self.min_pred_pos_rate} must be below max_pred_pos_rate={self.max_pred_pos_rate}."),
             (self.balanced_batches and not 1 <= round(self.batch * self.balanced_pos_frac) <= self.batch - 1,
-             f"balanced batches of {self.batch} with balanced_pos_frac={self.balanced_pos_frac} hold one class only: enlarge batch."),
+             f"balanced batches of {self.batch} rows with balanced_pos_frac={self.balanced_pos_frac} hold one class: enlarge batch."),
             (self.eval_every_epochs > self.epochs,
-             f"eval_every_epochs={self.eval_every_epochs} is more than epochs={self.epochs}: the model would never be evaluated."),
+             f"eval_every_epochs={self.eval_every_epochs} is more than epochs={self.epochs}: only the last one would be evaluated."),
         ]  # fmt: skip
         for wrong, message in rules:
             if wrong:

@@ -1,7 +1,8 @@
 """Run folders: executed/<notebook>/<run_id>/, the files in them and their manifests.
 
-A folder is made under its final name by an exclusive mkdir; every file in it is written to a temporary name and renamed. While a run
-is alive its process holds a lock on `.lock`: a manifest that says `running` without that lock belongs to a run that was killed.
+A folder is made under its final name by an exclusive mkdir; every file in it is written to a temporary name and renamed. While a
+run is alive its process holds a lock on `.lock`: a manifest that says `running` without that lock belongs to a run that was
+killed.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from pydantic import BaseModel
 
 from qnb.config import StrictConfig
 from qnb.project import RunError, git_state
-from qnb.versions import versions
+from qnb.stack import versions
 
 MANIFEST, METRICS, PARAMS, LOCK, CHECKPOINT = "manifest.json", "metrics.json", "params.yaml", ".lock", "checkpoint.npz"
 
@@ -67,6 +68,7 @@ class Run:
         config: the effective parameters (None for a notebook without a configuration class).
         resume_from: folder of the run whose checkpoint this one goes on from, or None.
         manifest: what manifest.json holds; change it through `note`.
+        managed: whether another process (`qnb run`) made the folder and will write the status.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Run:
     ):
         self.folder, self.id = folder, folder.name
         self.config, self.resume_from, self.manifest = config, resume_from, manifest
-        self._managed = managed  # the status is written by the process that runs the notebook, not by this one
+        self.managed = managed
         self._started = time.monotonic()
         self._lock: int | None = None
 
@@ -116,7 +118,7 @@ class Run:
     def finish(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook has ended)."""
         self.write_json(METRICS, metrics)
-        if not self._managed:
+        if not self.managed:
             self.close("done")
 
     def close(self, status: str, failure: dict | None = None) -> None:
@@ -147,7 +149,6 @@ def create(
     notebook: str,
     config: StrictConfig | None,
     parameters: dict | None = None,
-    resume_from: Path | None = None,
     **items: Any,
 ) -> Run:
     """Make a run folder with its manifest (status `running`) and params.yaml, and hold its lock.
@@ -161,7 +162,7 @@ def create(
     digest = config.hash() if config is not None else hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
     try:
         folder = _new_folder(root / "executed" / notebook, _run_id(values.get("seed"), digest))
-        run = Run(folder, config, resume_from, {})
+        run = Run(folder, config, None, {})
         run.lock()
         run.note(
             run_id=run.id,
@@ -176,8 +177,7 @@ def create(
             started=_now(),
             ended=None,
             wall_seconds=None,
-            resumed_from=resume_from.name if resume_from else None,
-            **items,
+            **{"resumed_from": None, **items},
         )
         run.write_text(PARAMS, params_yaml(values))
     except OSError as error:
@@ -186,7 +186,7 @@ def create(
 
 
 def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
-    """The run that another process made and watches, for the notebook to write into. What the notebook says of its parameters counts."""
+    """The run that another process made and watches, opened for its notebook, whose word on the parameters counts."""
     run = Run(folder, config, resume_from, json.loads((folder / MANIFEST).read_text("utf-8")), managed=True)
     run.note(**describe(config, plain(config), config.hash()))
     run.write_text(PARAMS, params_yaml(plain(config)))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from qnb.config import QnbError
-from qnb.versions import describe_stack
+from qnb.stack import describe_stack
 
 RANDOM_DIRECTIONS = 3
 RELATIVE_TOLERANCE = {"float64": 1e-4, "float32": 2e-2}
@@ -183,7 +183,9 @@ def _wrong(subject, group, expected_text, found_text, expected=None, found=None)
 def _check_loss(claimed, recomputed, engine):
     allowed = RELATIVE_TOLERANCE[np.dtype(engine.dtype).name] * max(abs(recomputed), 1e-3)
     if not abs(claimed - recomputed) <= allowed:
-        raise _wrong(f"engine {engine.name!r} on {engine.spec}", "loss", f"{recomputed:.9g}", f"{claimed:.9g}", recomputed, claimed)
+        raise _wrong(
+            f"engine {engine.name!r} on {engine.spec}", "loss", f"{recomputed:.9g}", f"{claimed:.9g}", recomputed, claimed
+        )
 
 
 def _distinct_rows(X, rng):

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import logging
 import re
 import signal
 import sys
@@ -18,7 +19,10 @@ from typing import Any, Self, TextIO
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError, strip_color
+from traitlets import Unicode
+from traitlets.config import Config
 
 from qnb.folders import MANIFEST, METRICS, Run, create
 from qnb.job import Job, read_notebook
@@ -27,7 +31,9 @@ from qnb.report import as_html
 
 NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
+KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
 OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it would warn of is refused or recorded here
 OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")  # cgroup v2, v1
 
 
@@ -56,8 +62,12 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> R
     """
     nb = read_notebook(job.path)
     source = {"notebook": job.path.name, "sha256": hashlib.sha256(job.path.read_bytes()).hexdigest()}
-    run = create(job.root, job.path.stem, job.config, job.parameters, job.resume_from, source=source)
+    run = create(job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed)
+    run.resume_from = job.resume_from
     print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
+    if job.resumed is not None:
+        what = f"the checkpoint of {job.resume_from.name}" if job.resume_from else "the beginning: there is no checkpoint"
+        print(f"resuming {job.resumed} from {what}", file=log, flush=True)
     try:
         with _Signals() as signals:
             failure = _run(nb, job, run, timeout, log, signals)
@@ -75,7 +85,7 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> R
 
 
 class _Signals:
-    """While armed, the first of the signals that mean `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
+    """While armed, the first signal that means `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -98,24 +108,30 @@ class _Signals:
             raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+class LoggedKernel(AsyncKernelManager):
+    """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for the run."""
+
+    output = Unicode(help="path of that file").tag(config=True)
+
+    async def start_kernel(self, **options: Any) -> None:
+        with open(self.output, "wb") as file:
+            await super().start_kernel(stdout=file, stderr=file, **options)
+
+
 def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: _Signals) -> dict | None:
     """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
-    partial = run.folder / PARTIAL
-    name = str(partial).replace("{", "{{").replace("}", "}}")  # papermill formats paths
-    nbformat.write(_with_folder(nb, run), partial)
+    name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
+    run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))
+    options = {
+        "kernel_manager_class": LoggedKernel,
+        "config": Config(LoggedKernel={"output": str(run.folder / KERNEL_LOG)}),
+        "execution_timeout": timeout,
+        "coalesce_streams": True,  # a progress bar is stored as its last state
+    }
     kills = _oom_kills()
     try:
         signals.armed = True
-        papermill.execute_notebook(
-            name,
-            name,
-            job.parameters,
-            progress_bar=False,
-            stdout_file=log,
-            stderr_file=log,
-            execution_timeout=timeout,
-            coalesce_streams=True,  # a progress bar is stored as its last state
-        )
+        papermill.execute_notebook(name, name, job.parameters, progress_bar=False, stdout_file=log, stderr_file=log, **options)
         signals.armed = False
     except KeyboardInterrupt as stop:
         return _failure("interrupted", f"stopped by {stop}")
@@ -127,7 +143,7 @@ def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log
     except RuntimeError as error:  # nbclient's DeadKernelError, or a kernel that did not start
         if kills is not None and (_oom_kills() or 0) > kills:
             return _failure("out_of_memory", "the kernel was killed by the system: out of memory")
-        return _failure("dead_kernel", f"the kernel died, without a Python error ({error})")
+        return _failure("dead_kernel", f"the kernel died without a Python error ({error}); {KERNEL_LOG} has its last words")
     finally:
         signals.armed = False
     return None
@@ -138,12 +154,12 @@ def _failure(kind: str, message: str, cell: int | None = None) -> dict[str, Any]
 
 
 def _cell_error(error: PapermillExecutionError, log: TextIO) -> dict[str, Any]:
-    """The failure of a cell that raised. An error of ours has no traceback but its message (see qnb.runs); others are shown in full."""
+    """The failure of a cell that raised. An error of ours comes without a traceback (see qnb.runs); others are shown in full."""
     ours = len(error.traceback) == 1
     if not ours:
         print(strip_color("\n".join(error.traceback)), file=log, flush=True)
     kinds = {"MemoryError": "out_of_memory", "KeyboardInterrupt": "interrupted"}
-    message = error.evalue if ours else f"{error.ename}: {error.evalue}"
+    message = error.evalue if ours else f"{error.ename}: {error.evalue}".removesuffix(": ")
     return _failure(kinds.get(error.ename, "error"), message, error.exec_count)
 
 
@@ -172,6 +188,8 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: dict | None) -> None:
     run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")
     run.write_text(REPORT, as_html(nb, f"{run.folder.parent.name} {run.id}"))
     partial.unlink(missing_ok=True)
+    if failure is None:
+        (run.folder / KERNEL_LOG).unlink(missing_ok=True)
 
 
 def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:

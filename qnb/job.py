@@ -27,13 +27,15 @@ class Job:
         path: the notebook.
         parameters: what to inject.
         config: the effective parameters, None when the notebook names no configuration class.
-        resume_from: folder of the run to go on from.
+        resumed: id of the run to go on from, None for a run of its own.
+        resume_from: folder with the checkpoint to go on from: that run's, or one it was itself resumed from. None: there is none.
     """
 
     root: Path
     path: Path
     parameters: dict[str, Any]
     config: StrictConfig | None
+    resumed: str | None = None
     resume_from: Path | None = None
 
 
@@ -54,21 +56,19 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
     path = find_notebook(folder, notebook)
     nb = read_notebook(path)
     declared = _declared(nb)
-    resume_from = None
+    entry: dict[str, Any] = {}
     if resume is not None:
         if parameters:
             raise ParameterError(f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set.")
         entry = _resumable(folder, path.stem, resume)
         parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
-        resume_from = _last_checkpoint(folder, entry)
     refuse_unknown(parameters, declared, path.name)
     config = _configuration(nb, path, {**_literals(declared), **parameters})
-    if resume is not None and config is not None and config.hash() != entry["hash"]:
-        raise RunError(
-            f"The parameters of {entry['run_id']} mean something else to this version of qnb: their hash was {entry['hash']}."
-        )
+    if entry and config is not None and config.hash() != entry.get("hash"):
+        known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
+        raise RunError(f"The parameters of {known} mean something else to this notebook and this version of qnb.")
     _require_kernel(nb, path)
-    return Job(folder, path, parameters, config, resume_from)
+    return Job(folder, path, parameters, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None)
 
 
 def find_notebook(root: Path, name: str) -> Path:

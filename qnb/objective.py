@@ -27,7 +27,9 @@ class Objective:
 
     def __post_init__(self):
         if self.alpha_mode not in ("softplus", "direct"):
-            raise ParameterError(f"alpha_mode = {self.alpha_mode!r} is not known. {nearest(self.alpha_mode, ('softplus', 'direct'))}")
+            raise ParameterError(
+                f"alpha_mode = {self.alpha_mode!r} is not known. {nearest(self.alpha_mode, ('softplus', 'direct'))}"
+            )
         if not self.focal_gamma >= 0:
             raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
 

@@ -1,7 +1,7 @@
 """The project a run belongs to: where it is, and which code it is made of.
 
-A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb. Notebooks and run folders
-live there, never in the installed package.
+A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb. Notebooks and run
+folders live there, never in the installed package.
 """
 
 import importlib.metadata
@@ -86,8 +86,9 @@ def git_state(root: Path) -> dict | None:
     commit = git("rev-parse", "HEAD") if git("ls-files", "--error-unmatch", "pyproject.toml") else None
     if commit is None:
         return None
+    changes = git("status", "--porcelain", "--", *DECIDES_A_RUN)
     return {
         "commit": commit,
-        "dirty": bool(git("status", "--porcelain", "--", *DECIDES_A_RUN)),
+        "dirty": None if changes is None else bool(changes),
         "imported": Path(qnb.__file__).resolve().is_relative_to(root),
     }

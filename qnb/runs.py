@@ -29,7 +29,7 @@ _current: Run | None = None  # the run of this kernel; holding it here keeps its
 def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the run folder.
 
-    A second call in one kernel (cells run again in JupyterLab) starts a run of its own.
+    A second call in one kernel (cells run again in JupyterLab) starts a run of its own; the one before, if unfinished, is failed.
 
     Raises:
         ParameterError: a parameter is unknown or refused by `config_class`; no folder was made.
@@ -38,14 +38,17 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     global _attached, _current
     shell = _shell()
     shell.set_custom_exc((QnbError,), _message_alone)
+    if _current is not None and _current.managed:
+        raise RunError("begin() was called twice: under `qnb run` a notebook has one run.")
+    if _current is not None and _current.manifest["status"] == "running":
+        _current.close("failed", {"kind": "error", "message": "given up: its notebook was begun anew", "cell": None})
+    _current = None
     names, values = shell.user_ns, {}
     for name in parameter_names(shell.history_manager.input_hist_parsed, f"{notebook}.ipynb"):
         if name not in names:
             raise RunError(f"Parameter {name!r} has no value: run the parameters cell again.")
         values[name] = names[name]
     config = config_class.make(values)
-    if _current is not None:
-        _give_up(_current)
     if _attached is not None:
         _current, _attached = reopen(_attached[0], config, _attached[1]), None
     else:
@@ -124,15 +127,11 @@ def _after_cell(result: Any) -> None:
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return
     interrupted = isinstance(error, KeyboardInterrupt)
-    message = "stopped by the user" if interrupted else f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, QnbError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    message = "stopped by the user" if interrupted else message
     kind = "interrupted" if interrupted else "out_of_memory" if isinstance(error, MemoryError) else "error"
     failure = {"kind": kind, "message": message, "cell": result.execution_count}
     _current.close("interrupted" if interrupted else "failed", failure)
-
-
-def _give_up(run: Run) -> None:
-    if run.manifest["status"] == "running":
-        run.close("failed", {"kind": "error", "message": "given up: a new run was begun in the same kernel", "cell": None})
 
 
 def list_runs(root: Path | None = None) -> list[dict]:
@@ -175,7 +174,9 @@ def _entry(folder: Path, root: Path) -> dict:
     except FileNotFoundError as error:
         starting = live and Path(error.filename).name == MANIFEST
         entry |= {"status": "running"} if starting else {"status": "broken", "why": f"no {Path(error.filename).name}"}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        entry |= {"status": "broken", "why": f"{MANIFEST} has no {error}"}
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         entry |= {"status": "broken", "why": f"{type(error).__name__}: {error}"}
     return entry | {"notebook": folder.parent.name, "run_id": folder.name, "folder": folder.relative_to(root).as_posix()}
 

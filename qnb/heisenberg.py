@@ -1,0 +1,203 @@
+"""The observable path of the exact engine: pull the observable back through the circuit once, whatever the batch.
+
+Without re-uploading, s(x) = <phi(x)| M |phi(x)> with one M = U^+ O U for all rows and phi(x) a product state, so that
+    s(x) = sum_P C_P prod_i f_{P_i}(x_i),    M = sum_P C_P P_0 x ... x P_{n-1},
+over Pauli strings P, with f the Bloch vector of one encoded wire. RY encoding never points along Y, which leaves 3^n terms
+(Schreiber, Eisert, Meyer, PRL 131, 100803, 2023, call this the classical surrogate). All numbers are real.
+
+Digits: a Pauli is I, X, Z, Y = 0, 1, 2, 3, that is x + 2 z of its bits in X^x Z^z; a string is a number in base 4.
+Wires are held in two halves, left and right. Where CNOTs do not join the halves, C is a sum of at most 3 n products of a left
+and a right factor, and each half is evolved on its own; the dense 4^n is formed only when a layer joins them.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qnb.products import groups, grow, inverse, kron, permute
+from qnb.statevector import coefficients_of_z
+
+I, X, Z, Y = range(4)
+GROUP = 2  # wires whose rotations are multiplied out: 16 x 16 blocks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which wires are left and right, and how many layers before the last leave the halves apart."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    apart: int
+
+    @property
+    def order(self):
+        return self.left + self.right
+
+
+def plan(spec) -> Plan:
+    """Even and odd wires if the CNOTs of the layer before the last keep them apart, else the first and the second half."""
+    n, wires = spec.wires, tuple(range(spec.wires))
+    parities = [all((c - t) % 2 == 0 for c, t in spec.cnots(layer)) for layer in range(spec.layers - 1)]
+    apart = next((k for k, keeps in enumerate(reversed(parities)) if not keeps), len(parities))
+    if n % 2 == 0 and apart > 0:
+        return Plan(wires[::2], wires[1::2], apart)
+    half = (n + 1) // 2
+    return Plan(wires[:half], wires[half:], 0)
+
+
+def features(spec) -> int:
+    """Bloch components of one encoded wire that can differ from 0, the constant included: I, X, Z or I, X, Z, Y."""
+    return 4 if spec.encoder == "angle_xy" else 3
+
+
+def tables(spec) -> dict:
+    """The CNOT layers as static signed permutations.
+
+    Returns:
+        first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed.
+        layers: per layer before the last, latest first, the pieces (there, back, sign) of `_signed`, one for each half or one in all.
+    """
+    p = plan(spec)
+    strings = single_paulis(spec)
+    digits, signs = _conjugate(strings, spec.cnots(spec.layers - 1), tuple(range(spec.wires)))
+    one_hot = np.stack([(digits >> 2 * (spec.wires - 1 - i)) & 3 for i in range(spec.wires)], axis=1)[..., None] == np.arange(4)
+    one_hot = one_hot.astype(np.int8)
+    one_hot[:, 0] *= signs[:, None]
+    layers = []
+    for k, layer in enumerate(range(spec.layers - 2, -1, -1)):
+        pieces = [h for h in (p.left, p.right) if h] if k < p.apart else [p.order]
+        layers.append([_permutation([c for c in spec.cnots(layer) if c[0] in piece], piece) for piece in pieces])
+    return {"first": one_hot, "layers": layers}
+
+
+def single_paulis(spec) -> np.ndarray:
+    """The strings measured after the readout rotations are pulled back: X, Z, Y on each wire, or only Z. Shape (3 n,) or (n,)."""
+    wires, paulis = np.arange(spec.wires - 1, -1, -1), [X, Z, Y] if spec.measurement == "mean_z_readout" else [Z]
+    return np.array([p << 2 * w for w in wires for p in paulis], dtype=np.int64)
+
+
+def prepare(spec, tables, weights, readout):
+    """C as a matrix (d^left, d^right), d = 3 or 4: every coefficient of s(x).
+
+    Args:
+        tables: from `tables`, as arrays.
+        weights: (layers, n, 3); readout: (readout_size,).
+    """
+    p, d = plan(spec), features(spec)
+    rotations = bloch_rotation(weights)  # (layers, n, 4, 4)
+    rotations = [r if layer else r[..., :d] for layer, r in enumerate(rotations)]
+    # the last layer: string k becomes a product over wires of the rows that its Paulis pick
+    rows = jnp.einsum("kip,ipq->iqk", tables["first"].astype(weights.dtype), rotations[-1])  # (n, 4, K)
+    rows = rows.at[0].multiply(_string_coefficients(spec, readout))
+    halves = [grow([rows[i] for i in half]) if half else jnp.ones((1, rows.shape[-1]), rows.dtype) for half in (p.left, p.right)]
+    dense = None
+    for k, pieces in enumerate(tables["layers"]):
+        rotation = rotations[spec.layers - 2 - k]
+        if k < p.apart:
+            for h, (half, piece) in enumerate(zip((p.left, p.right), pieces, strict=True)):
+                halves[h] = _rotate(_signed(halves[h], *piece), [rotation[i] for i in half])
+        else:
+            dense = halves[0] @ halves[1].T if dense is None else dense
+            dense = _rotate(_signed(dense.reshape(-1, 1), *pieces[0]), [rotation[i] for i in p.order])
+    dense = halves[0] @ halves[1].T if dense is None else dense
+    return dense.reshape(d ** len(p.left), -1)
+
+
+def scores(spec, tables, coefficients, x):
+    """s(x) for rows x (B, n) -> (B,). Not differentiable in x: that gradient is NaN."""
+    p = plan(spec)
+    f = bloch_features(spec, x.T)
+    return contract(coefficients, f[jnp.array(p.left)], f[jnp.array(p.right)] if p.right else f[:0])
+
+
+def bloch_rotation(angles):
+    """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (..., 3) -> (..., 4, 4), rows and columns I, X, Z, Y."""
+    (ca, cb, cc), (sa, sb, sc) = (jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin))
+    zero, one = jnp.zeros_like(ca), jnp.ones_like(ca)
+    rows = [
+        [one, zero, zero, zero],
+        [zero, cc * cb * ca - sc * sa, cc * sb, -cc * cb * sa - sc * ca],
+        [zero, -sb * ca, cb, sb * sa],
+        [zero, sc * cb * ca + cc * sa, sc * sb, -sc * cb * sa + cc * ca],
+    ]
+    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+
+
+def bloch_features(spec, x):
+    """(1, <X>, <Z>) or (1, <X>, <Z>, <Y>) of every encoded wire: x (n, B) -> (n, d, B)."""
+    sin, cos = jnp.sin(x), jnp.cos(x)
+    if spec.encoder == "angle_xy":
+        vector = [cos * sin, cos * cos, -sin]
+    else:
+        vector = [cos, -sin] if spec.hadamard else [sin, cos]
+    return jnp.stack([jnp.ones_like(x), *vector], axis=1)
+
+
+@jax.custom_vjp
+def contract(coefficients, left, right):
+    """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires, d, B)."""
+    t = coefficients.T @ _grow_or_one(left)  # (d^right, B)
+    for f in right:  # Horner: one wire of v at a time
+        t = jnp.sum(t.reshape(len(f), -1, t.shape[-1]) * f[:, None], axis=0)
+    return t[0]
+
+
+def _contract_forward(coefficients, left, right):
+    return contract(coefficients, left, right), (left, right)
+
+
+def _contract_backward(saved, g):
+    left, right = saved
+    d_coefficients = _grow_or_one(left) @ (_grow_or_one(right) * g).T
+    return d_coefficients, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
+
+
+contract.defvjp(_contract_forward, _contract_backward)
+
+
+def _grow_or_one(f):
+    return grow(list(f)) if len(f) else jnp.ones((1, f.shape[-1]), f.dtype)
+
+
+def _string_coefficients(spec, readout):
+    """Coefficient of each of `single_paulis` in the measured observable."""
+    if spec.measurement == "mean_z_readout":
+        return bloch_rotation(readout.reshape(spec.wires, 3))[:, Z, 1:].reshape(-1) / spec.wires
+    return coefficients_of_z(spec, readout)
+
+
+def _rotate(strings, rotations):
+    """Every wire's rotation on strings (4^m, K), first wire major: rotations m of (4, d) -> (d^m, K)."""
+    count = strings.shape[-1]
+    for group in groups(len(rotations), GROUP):
+        block = kron([rotations[i] for i in group])  # a group leaves in front and comes back at the end, behind K
+        strings = jnp.tensordot(strings.reshape(len(block), -1), block, ((0,), (0,)))
+    return strings.reshape(count, -1).T
+
+
+def _signed(strings, there, back, sign):
+    return permute(strings, there, back) * sign.astype(strings.dtype)[:, None]
+
+
+def _permutation(cnots, wires):
+    """The layer on all strings over `wires` as (there, back, sign): new[j] = sign[j] old[there[j]]."""
+    image, sign = _conjugate(np.arange(4 ** len(wires), dtype=np.int64), cnots, wires)
+    there = inverse(image)
+    return there, image.astype(np.int32), sign[there]
+
+
+def _conjugate(strings, cnots, wires):
+    """C^+ P C for the product C of `cnots`: strings (N,) -> (their images, signs in {1, -1} as int8).
+
+    One CNOT: x_t ^= x_c, z_c ^= z_t, sign -1 where x_c z_t (x_t ^ z_c ^ 1) (Aaronson, Gottesman, PRA 70, 052328, 2004).
+    """
+    strings, minus = strings.copy(), np.zeros(len(strings), dtype=np.int64)
+    x_bit = {w: 2 * (len(wires) - 1 - place) for place, w in enumerate(wires)}
+    for control, target in reversed(cnots):
+        c, t = x_bit[control], x_bit[target]
+        x_c, z_c, x_t, z_t = ((strings >> b) & 1 for b in (c, c + 1, t, t + 1))
+        minus ^= x_c & z_t & (x_t ^ z_c ^ 1)
+        strings ^= (x_c << t) ^ (z_t << (c + 1))
+    return strings, (1 - 2 * minus).astype(np.int8)

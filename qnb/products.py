@@ -1,0 +1,62 @@
+"""Products over wires and permutations of their basis: the few array operations that both paths of the exact engine share.
+
+Wire 0 is the most significant digit of a basis index, as in PennyLane. All is traceable, for any dtype, and keeps the dtype.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def grow(factors):
+    """The column-wise Kronecker product (Khatri-Rao): factors (d_i, B), at least one -> (prod_i d_i, B)."""
+    return functools.reduce(lambda a, b: (a[:, None] * b[None]).reshape(-1, a.shape[-1]), factors)
+
+
+def kron(matrices):
+    """Kronecker product of (r_i, c_i) matrices, at least one -> (prod_i r_i, prod_i c_i)."""
+
+    def pair(a, b):
+        return (a[:, None, :, None] * b[None, :, None, :]).reshape(a.shape[0] * b.shape[0], -1)
+
+    return functools.reduce(pair, matrices)
+
+
+def spread(values):
+    """sum_i (-1)^bit_i(k) v_i for every basis state k: values (n,) -> (2^n,)."""
+    out = jnp.zeros(1, values.dtype)
+    for v in values:
+        out = (out[:, None] + v * jnp.array([1, -1], values.dtype)).reshape(-1)
+    return out
+
+
+def groups(wires: int, size: int) -> list[range]:
+    """Neighbouring wires in groups of `size`; the last may be smaller."""
+    return [range(start, min(start + size, wires)) for start in range(0, wires, size)]
+
+
+@jax.custom_vjp
+def permute(array, there, back):
+    """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too, never a scatter."""
+    return array.at[there].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def _permute_forward(array, there, back):
+    return permute(array, there, back), (there, back)
+
+
+def _permute_backward(tables, cotangent):
+    there, back = tables
+    return permute(cotangent, back, there), None, None
+
+
+permute.defvjp(_permute_forward, _permute_backward)
+
+
+def inverse(permutation: np.ndarray) -> np.ndarray:
+    """The inverse of a permutation of 0 ... N - 1, int32."""
+    out = np.empty(len(permutation), np.int32)
+    out[permutation] = np.arange(len(permutation), dtype=np.int32)
+    return out

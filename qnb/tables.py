@@ -1,0 +1,114 @@
+"""The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its baselines."""
+
+import pandas as pd
+
+from qnb.config import StrictConfig
+from qnb.gate import GateReport
+
+
+def asked(config: StrictConfig, blocks: int = 3):
+    """Every effective parameter, in `blocks` side by side; the default stands behind those that differ from it."""
+    rows = [
+        (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else value) for name, value in config
+    ]
+    height = -(-len(rows) // blocks)
+    rows += [("", "")] * (height * blocks - len(rows))
+    columns = {}
+    for k in range(blocks):
+        names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
+        columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
+    return _left(pd.DataFrame(columns)).hide(axis="index")
+
+
+def changed(config: StrictConfig) -> dict:
+    """The parameters that differ from their defaults."""
+    return {name: value for name, value in config if value != _default(config, name)}
+
+
+def _default(config, name):
+    return type(config).model_fields[name].get_default(call_default_factory=True)
+
+
+def _left(table: pd.DataFrame):
+    """The table as pandas' Styler, text to the left."""
+    align = {"text-align": "left"}
+    return table.style.set_properties(**align).set_table_styles([{"selector": "th", "props": [("text-align", "left")]}])
+
+
+def data_card(card: dict):
+    """Source, rows kept and dropped and why, prior, sides of the split."""
+    kind = "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
+    rows = {"source": f"{card['source']} — {kind}", "rows read": f"{card['rows_read']:,}", "rows kept": f"{card['rows_kept']:,}"}
+    rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
+    rows |= {"feature columns": card["columns"], "columns left out": ", ".join(card["columns_dropped"]) or "none"}
+    rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
+    rows |= {
+        f"{name} rows ({card['split']} split)": f"{side['rows']:,}, prior {side['prior']:.4f}"
+        for name, side in card["sides"].items()
+    }
+    rows["fingerprint"] = card["fingerprint"][:16]
+    return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
+
+
+def gate_verdict(report: GateReport | None):
+    """One row per parameter group: status, derivative expected (differences) and found (gradient), relative error."""
+    if report is None:
+        return _left(pd.DataFrame({"status": ["NOT CHECKED"]}, index=["every group"]))
+    table = pd.DataFrame([{"group": name} | vars(check) for name, check in report.groups.items()])
+    columns = {"expected": "expected (differences)", "found": "found (gradient)", "relative_error": "relative error"}
+    figures = {"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"}
+    table = table.rename(columns=columns | {"where": "measured at"})
+    return _left(table).hide(axis="index").format(figures, na_rep="")
+
+
+def results(metrics: dict):
+    """AUC and loss of the circuit and of the baselines on the same features; thresholded metrics of the circuit."""
+    rows = {
+        "circuit": {
+            "val AUC": metrics["val_auc"], "test AUC": metrics["test_auc"], "test loss (nats)": metrics["test_loss"],
+            "test balanced accuracy": metrics["test_bacc"], "test F1": metrics["test_f1"], "test precision": metrics["test_precision"],
+        }
+    }  # fmt: skip
+    names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
+    for key, b in metrics["baselines"].items():
+        rows[names[key]] = {"val AUC": b["val_auc"], "test AUC": b["test_auc"], "test loss (nats)": b["test_loss"]}
+    return _left(pd.DataFrame(rows).T).format("{:.4f}", na_rep="")
+
+
+def data_note(card: dict) -> str:
+    """What the data is, in one line, for the foot of every figure."""
+    rows = f"{card['rows_kept']:,} rows, {card['prior']:.1%} positive"
+    return f"SYNTHETIC data: {card['source']} capture, {rows}" if card["synthetic"] else f"Data: {card['source']}, {rows}"
+
+
+def training_sentence(result) -> str:
+    """How the training went, in words."""
+    m = result.metrics
+    early = ", stopped early" if m["stopped_early"] else ""
+    return (
+        f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch {m['best_epoch']}. "
+        f"{m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in {m['compile_seconds']:.1f} s."
+    )
+
+
+def verdict_sentence(metrics: dict, note: str) -> str:
+    """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
+    b = metrics["baselines"]
+    text = (
+        f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic regression and "
+        f"{b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
+    )
+    if metrics["degen"]:
+        text += f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded metrics."
+    return text
+
+
+def written(run) -> str:
+    """A list of what the run folder holds."""
+    names = {
+        "params.yaml": "the effective parameters, for `-f`", "metrics.json": "the figures above", "history.csv": "one row per epoch",
+        "model/": "the trained model, for `qnb.load_model`", "manifest.json": "parameters, data, stack, gate verdict, status",
+        "checkpoint.npz": "the state after the last epoch",
+    }  # fmt: skip
+    lines = [f"- `{name}`: {what}" for name, what in names.items() if (run.folder / name).exists()]
+    return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

@@ -1,0 +1,155 @@
+"""The command line: what it refuses, how it says so, what it prints."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from papermill.cli import papermill as papermill_command
+
+from qnb import cli, headless
+from qnb.config import TrainConfig
+from qnb.folders import create
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    shutil.copytree(FIXTURES, tmp_path / "notebooks")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    (tmp_path / "list.yaml").write_text("- seed\n")
+    (tmp_path / "broken.yaml").write_text("seed: [\n")
+    (tmp_path / "twice.yaml").write_text("seed: 1\nseed: 2\n")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    (tmp_path / "three.yaml").write_text("seed: 3\nepochs: 3\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "ok", "-p", "sed", "3"], "Unknown parameter 'sed' for ok.ipynb. Did you mean 'seed'?"),
+        (["run", "ok", "-p", "lr", "0.1"], "Unknown parameter 'lr' for ok.ipynb"),
+        (["run", "ok", "-p", "seed", "x"], "Parameter seed = 'x': input should be a valid integer"),
+        (["run", "ok", "-r", "seed", "3"], "Parameter seed = '3': input should be a valid integer"),
+        (["run", "ok", "-p", "seed", "-1"], "greater than or equal to 0"),
+        (["run", "ok", "-p", "seed", "-1e-3"], "Parameter seed = -0.001"),
+        (["run", "ok", "-p", "seed", "True"], "Parameter seed = True"),
+        (["run", "ok", "-p", "epochs", "0"], "Parameter epochs = 0"),
+        (["run", "ok", "-p", "seed"], "requires 2 arguments"),
+        (["run", "ok", "-f", "nope.yaml"], "Cannot read the parameters file nope.yaml: No such file"),
+        (["run", "ok", "-f", "notebooks"], "Cannot read the parameters file notebooks: Is a directory"),
+        (["run", "ok", "-f", "list.yaml"], "list.yaml holds no parameters"),
+        (["run", "ok", "-f", "broken.yaml"], "broken.yaml is not YAML"),
+        (["run", "ok", "-f", "twice.yaml"], "twice.yaml gives 'seed' twice"),
+        (["run", "ok", "-f", "bytes.yaml"], "bytes.yaml is not"),
+        (["run", "ok", "-y", "1: 2"], "holds no parameters"),
+        (["run", "okk"], "No notebook 'okk'"),
+        (["run", "no/such.ipynb"], "No notebook 'no/such.ipynb'"),
+        (["run", "ok", "--timeout", "0"], "--timeout"),
+        (["run", "ok", "--root", "/nowhere"], "--root /nowhere: expected a folder with notebooks/"),
+        (["run", "ok", "--resume", "2026"], "No run '2026'"),
+        (["run", "ok", "--resume", "2026", "-p", "seed", "1"], "seed cannot be set"),
+        (["run"], "Missing argument 'NOTEBOOK'"),
+        (["rnu"], "No such command 'rnu'"),
+        (["runs", "--root", "/nowhere"], "expected a folder with notebooks/"),
+    ],
+)
+def test_refused_before_the_start_with_one_message(root, capsys, arguments, message):
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Traceback" not in err and out == ""
+    assert not (root / "executed").exists()
+
+
+def test_an_executed_that_cannot_be_written_is_refused(root, capsys):
+    (root / "executed").write_text("in the way")
+    assert cli.main(["run", "ok"]) == 2
+    assert "Cannot write a run folder in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "values"),
+    [
+        (["-p", "seed", "4", "-f", "three.yaml"], {"seed": 4, "epochs": 3}),  # files first
+        (["-f", "three.yaml", "-f", "empty.yaml", "-y", "seed: 5"], {"seed": 5, "epochs": 3}),
+        (["-p", "seed", "1", "-p", "seed", "2"], {"seed": 2}),
+        (
+            ["-p", "a", "True", "-p", "b", "None", "-p", "c", "1e-3", "-p", "d", "0_pi"],
+            {"a": True, "b": None, "c": 1e-3, "d": "0_pi"},
+        ),
+        (["-r", "a", "1", "-y", "b: [1, x]", "-y", "c: 2026-01-01"], {"a": "1", "b": [1, "x"], "c": "2026-01-01"}),
+    ],
+)
+def test_values_are_read_as_papermill_reads_them(root, monkeypatch, arguments, values):
+    seen = {}
+    monkeypatch.setattr("qnb.job.prepare", lambda notebook, parameters, *_: seen.update(qnb=parameters) or exit(9))
+    monkeypatch.setattr("papermill.cli.execute_notebook", lambda **options: seen.update(papermill=options["parameters"]))
+    with pytest.raises(SystemExit):
+        cli.main(["run", "ok", *arguments])
+    papermill_command.main(["in.ipynb", "out.ipynb", *arguments], standalone_mode=False)
+    assert seen == {"qnb": values, "papermill": values}
+
+
+@pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
+def test_exit_code_and_what_is_printed(root, monkeypatch, capsys, status, code):
+    def finished(job, timeout):
+        run = create(job.root, "ok", job.config)
+        run.write_json("metrics.json", {"test_auc": 0.91234, "val_auc": None, "baselines": {"logistic": {"test_auc": 0.9}}})
+        run.close(status, None if status == "done" else {"kind": "error", "message": "no label", "cell": 4})
+        return run
+
+    monkeypatch.setattr(headless, "execute", finished)
+    assert cli.main(["run", "ok"]) == code
+    out, err = capsys.readouterr()
+    assert out.startswith(status) and "test_auc 0.9123  val_auc -  logistic 0.9000" in out
+    report = out.splitlines()[-1].removeprefix("report  ")
+    assert Path(report).parent.is_dir() and Path(report).name == "report.html"
+    assert err == ("" if status == "done" else "qnb: error in cell [4]: no label\n")
+
+
+def test_a_lost_run_is_a_failed_one(root, monkeypatch, capsys):
+    def full(job, timeout):
+        raise headless.LostRunError("Cannot write in x: No space left on device.")
+
+    monkeypatch.setattr(headless, "execute", full)
+    assert cli.main(["run", "ok"]) == 1
+    assert capsys.readouterr().err == "qnb: Cannot write in x: No space left on device.\n"
+
+
+def test_runs_as_a_table_and_as_json(root, capsys):
+    assert cli.main(["runs"]) == 0
+    assert capsys.readouterr().out == "No runs yet.\n"
+    create(root, "train", TrainConfig(seed=3)).finish({"test_auc": 0.5})
+    create(root, "train", TrainConfig(seed=4)).unlock()
+    (root / "executed" / "train" / "x").mkdir()
+    assert cli.main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[2] for line in out.splitlines()[1:4]] == ["done", "killed", "broken"]
+    assert "x: no manifest.json" in out
+    assert cli.main(["runs", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [e["status"] for e in entries] == ["done", "killed", "broken"]
+    assert entries[0]["metrics"] == {"test_auc": 0.5}
+
+
+def test_help_and_version(capsys):
+    assert cli.main([]) == 0
+    assert "run " in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert cli.main(["run", "--help"]) == 0
+    assert "NAME VALUE" in capsys.readouterr().out
+
+
+def test_no_stdin_no_reader_no_traceback(root):
+    qnb = str(Path(sys.executable).parent / "qnb")
+    refused = subprocess.run(f"'{qnb}' run ok -p sed 3 <&-", shell=True, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and refused.stderr.startswith("qnb: Unknown parameter 'sed'")
+    closed = subprocess.run(f"'{qnb}' runs --json | true", shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in closed.stderr
