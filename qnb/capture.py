@@ -1,13 +1,13 @@
 """The bundled capture: synthetic intrusion traffic in Edge-IIoTset's format, with known leaks.
 
-Nothing here was measured. The column names and their order, the traffic types and their shares, and the way values are written follow
-Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi 10.1109/ACCESS.2022.3165809); the statistics are made up, so that one knows which
-part of a score is traffic and which part is a shortcut.
+Nothing here was measured. The column names and their order, the traffic types and their shares, and the way values are written
+follow Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi 10.1109/ACCESS.2022.3165809); the statistics are made up, so that
+one knows which part of a score is traffic and which part is a shortcut.
 
-How a row comes about. Its type is drawn, then a capture session, a time, a protocol, and five latent quantities (size, position,
-acknowledgement, phase, rate) from which the fields of that protocol follow. Normal traffic lies in the middle of the latent space and
-the attack types around it on all sides, pushed a little along one axis: the axis is what a linear model can use, the ring around
-the middle is what it cannot. Protocols are shared, so that no protocol is an attack by itself.
+How a row comes about. Its type is drawn, then a capture session, a time, a protocol, and five latent quantities (size,
+position, state, phase, rate) from which the fields of that protocol follow. In the plane of size and position normal traffic
+lies in the middle and the attack types on a ring around it; besides, all attacks are pushed a little one way. The push is what
+a linear model can use, the ring is what it cannot. Protocols are shared, so that none is an attack by itself.
 """
 
 import numpy as np
@@ -15,18 +15,18 @@ import pandas as pd
 
 from qnb.config import LEAKS, ParameterError, nearest
 
-EDGE_COLUMNS = tuple(
-    """
-    frame.time ip.src_host ip.dst_host arp.dst.proto_ipv4 arp.opcode arp.hw.size arp.src.proto_ipv4 icmp.checksum icmp.seq_le
-    icmp.transmit_timestamp icmp.unused http.file_data http.content_length http.request.uri.query http.request.method http.referer
-    http.request.full_uri http.request.version http.response http.tls_port tcp.ack tcp.ack_raw tcp.checksum tcp.connection.fin
-    tcp.connection.rst tcp.connection.syn tcp.connection.synack tcp.dstport tcp.flags tcp.flags.ack tcp.len tcp.options tcp.payload
-    tcp.seq tcp.srcport udp.port udp.stream udp.time_delta dns.qry.name dns.qry.name.len dns.qry.qu dns.qry.type dns.retransmission
-    dns.retransmit_request dns.retransmit_request_in mqtt.conack.flags mqtt.conflag.cleansess mqtt.conflags mqtt.hdrflags mqtt.len
-    mqtt.msg_decoded_as mqtt.msg mqtt.msgtype mqtt.proto_len mqtt.protoname mqtt.topic mqtt.topic_len mqtt.ver mbtcp.len
-    mbtcp.trans_id mbtcp.unit_id Attack_label Attack_type
-    """.split()
-)
+EDGE_COLUMNS = (  # the header of the published CSV files
+    "frame.time", "ip.src_host", "ip.dst_host", "arp.dst.proto_ipv4", "arp.opcode", "arp.hw.size", "arp.src.proto_ipv4",
+    "icmp.checksum", "icmp.seq_le", "icmp.transmit_timestamp", "icmp.unused", "http.file_data", "http.content_length",
+    "http.request.uri.query", "http.request.method", "http.referer", "http.request.full_uri", "http.request.version",
+    "http.response", "http.tls_port", "tcp.ack", "tcp.ack_raw", "tcp.checksum", "tcp.connection.fin", "tcp.connection.rst",
+    "tcp.connection.syn", "tcp.connection.synack", "tcp.dstport", "tcp.flags", "tcp.flags.ack", "tcp.len", "tcp.options",
+    "tcp.payload", "tcp.seq", "tcp.srcport", "udp.port", "udp.stream", "udp.time_delta", "dns.qry.name", "dns.qry.name.len",
+    "dns.qry.qu", "dns.qry.type", "dns.retransmission", "dns.retransmit_request", "dns.retransmit_request_in",
+    "mqtt.conack.flags", "mqtt.conflag.cleansess", "mqtt.conflags", "mqtt.hdrflags", "mqtt.len", "mqtt.msg_decoded_as",
+    "mqtt.msg", "mqtt.msgtype", "mqtt.proto_len", "mqtt.protoname", "mqtt.topic", "mqtt.topic_len", "mqtt.ver", "mbtcp.len",
+    "mbtcp.trans_id", "mbtcp.unit_id", "Attack_label", "Attack_type",
+)  # fmt: skip
 AUTHORS_DROP = (  # the fields that the data set's authors tell everyone to drop
     "frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "http.file_data",
     "http.request.full_uri", "icmp.transmit_timestamp", "http.request.uri.query", "tcp.options", "tcp.payload", "tcp.srcport",
@@ -35,8 +35,8 @@ AUTHORS_DROP = (  # the fields that the data set's authors tell everyone to drop
 TWO_ZEROS = ("dns.qry.name.len", "mqtt.conack.flags", "mqtt.msg", "mqtt.protoname", "mqtt.topic")
 ATTACK_COUNTS = {  # rows of each type in ML-EdgeIIoT-dataset.csv
     "Normal": 24301, "DDoS_UDP": 14498, "DDoS_ICMP": 14090, "Ransomware": 10925, "DDoS_HTTP": 10561, "SQL_injection": 10311,
-    "Uploading": 10269, "DDoS_TCP": 10247, "Backdoor": 10195, "Vulnerability_scanner": 10076, "Port_Scanning": 10071, "XSS": 10052,
-    "Password": 9989, "MITM": 1214, "Fingerprinting": 1001,
+    "Uploading": 10269, "DDoS_TCP": 10247, "Backdoor": 10195, "Vulnerability_scanner": 10076, "Port_Scanning": 10071,
+    "XSS": 10052, "Password": 9989, "MITM": 1214, "Fingerprinting": 1001,
 }  # fmt: skip
 
 PROTOCOLS = ("arp", "icmp", "udp", "tcp", "http", "mqtt", "modbus")
@@ -51,18 +51,21 @@ NORMAL_MIX = (1, 4, 8, 34, 27, 16, 7)
 LATENTS = 5  # size, position, state, phase, rate
 # Set so that the figures in `generate_capture`'s docstring come out; in standard deviations of normal traffic.
 RING = 4.0  # distance of an attack type's centre from the middle, in the plane of the first two latents
-PUSH = (1.8, 1.08, 1.08, 0.72, 0.72)  # common shift of all attacks
+PUSH = (2.0, 1.2, 1.2, 0.8, 0.8)  # common shift of all attacks
 MIXED = 0.95  # correlation of acknowledgement with position, and of phase with size
 NOISE = 0.25  # of a field around its latent
 WITHIN = 0.25  # spread of the latents inside a session, where sessions leak; over all sessions it stays 1
 SESSIONS_PER_TYPE, NORMAL_SESSIONS = 3, 14
 SESSION_PURITY = 0.96  # share of a type's rows that lie in sessions of its own
-DRIFT = (0.36, -0.48, 0.0, 0.0, 0.0)  # shift of the latents from the first to the last hour
+DRIFT = (2.0, 0.0, 0.0, 0.0, 0.0)  # shift of the latents from the first to the last hour
 DAY = (9 * 3600, 23.9 * 3600)  # seconds after midnight
 
 
 def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] = LEAKS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a capture. All randomness comes from one generator.
+
+    Test AUC of the standard pipeline (sample of 20,000, 8 features, random split; data seeds 0 to 4): with all leaks logistic
+    regression 0.89 to 0.92, gradient boosting 0.963 to 0.972; with none 0.86 to 0.88 and 0.948 to 0.954.
 
     Args:
         rows: N, at least 1000.
@@ -70,13 +73,13 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
         leaks: shortcuts to plant, any of
             - `formatting`: in the five text fields of `TWO_ZEROS` a zero is written `0` in Normal rows and `0.0` in attack rows
               (without it, `0` everywhere);
-            - `identifiers`: hosts, ports, `icmp.transmit_timestamp` and the sequence-like `tcp.ack_raw` and `mbtcp.trans_id` come from
-              ranges that depend on the label (without it, from the same ranges);
-            - `sessions`: a capture session is nearly pure in its type, and all its rows share an offset of their traffic
-              statistics (without it, rows fall into sessions at random and there is no offset);
-            - `duplicates`: 3.5 % of the rows repeat another row, a seventh of those in every field, the rest in all but the 15 fields
-              of `AUTHORS_DROP`, so that copies land on both sides of a random split (without it, no two rows agree);
-            - `drift`: the traffic statistics of all types move with the time of day (without it, they do not).
+            - `identifiers`: hosts, ports, `icmp.transmit_timestamp` and the sequence-like `tcp.ack_raw` and `mbtcp.trans_id` come
+              from ranges that depend on the label (without it, from the same ranges);
+            - `sessions`: a capture session is nearly pure in its type, and its rows share an offset of their traffic statistics,
+              so that a random split is easier than one by session (without it, rows fall into sessions at random, no offset);
+            - `duplicates`: 3.5 % of the rows repeat another of their type, a seventh of those in every field, the rest in all but
+              the 15 of `AUTHORS_DROP`, so that copies land on both sides of a random split (without it, no two rows agree);
+            - `drift`: sizes grow with the time of day in all types, so that a split by time is harder (without it, they do not).
 
     Returns:
         frame: N rows of `EDGE_COLUMNS`; fields that the real file holds as text are text. In no particular order.
@@ -99,11 +102,12 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
     protocol = _protocols(rng, kind)
     fields = dict.fromkeys(EDGE_COLUMNS)
     fields |= {"Attack_label": (kind > 0).astype(np.int64), "Attack_type": names[kind]}
-    fields |= _traffic(rng, z, protocol) | _text(rng, z, protocol) | _identifiers(rng, kind, protocol, time, "identifiers" in leaks)
+    fields |= _traffic(rng, z, protocol) | _text(rng, z, protocol)
+    fields |= _identifiers(rng, kind, protocol, time, leak="identifiers" in leaks)
     if "formatting" in leaks:
         for name in TWO_ZEROS:
             fields[name] = np.where((fields[name] == "0") & (kind > 0), "0.0", fields[name])
-    origin, everything = _copies(rng, rows if "duplicates" in leaks else 0, rows)
+    origin, everything = _copies(rng, 0.035 if "duplicates" in leaks else 0.0, kind * len(PROTOCOLS) + protocol)
     for name, values in fields.items():
         at = everything if name in AUTHORS_DROP else origin
         fields[name] = np.zeros(rows) if values is None else values[at]
@@ -155,14 +159,19 @@ def _protocols(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
     return (rng.random(len(kind))[:, None] > edges[kind]).sum(axis=1)
 
 
-def _copies(rng: np.random.Generator, pool: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row to take features from, and row to take the authors' 15 fields from; both are the row itself for most."""
-    origin = np.arange(rows)
-    copies = rng.permutation(pool)[: 2 * round(0.035 * pool)].reshape(2, -1)  # no row is both a copy and an original
-    origin[copies[0]] = copies[1]
-    everything = np.arange(rows)
-    full = copies[:, : copies.shape[1] // 7]
-    everything[full[0]] = full[1]
+def _copies(rng: np.random.Generator, share: float, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row to take features from, and row to take the authors' 15 fields from; both are the row itself for most.
+
+    A copy and its original have the same `key`, and no row is both.
+    """
+    rows = len(key)
+    shuffled = rng.permutation(rows)
+    pairs = shuffled[np.argsort(key[shuffled], kind="stable")][: rows // 2 * 2].reshape(-1, 2)
+    pairs = rng.permutation(pairs[key[pairs[:, 0]] == key[pairs[:, 1]]])[: round(share * rows)]
+    origin, everything = np.arange(rows), np.arange(rows)
+    origin[pairs[:, 0]] = pairs[:, 1]
+    full = pairs[: len(pairs) // 7]
+    everything[full[:, 0]] = full[:, 1]
     return origin, everything
 
 
@@ -181,7 +190,8 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
     def noise(where, top):
         return np.where(where, rng.integers(1, top, len(z)), 0).astype(float)
 
-    flags = np.array([2, 18, 16, 24, 17, 25, 4, 20])[np.clip(np.digitize(phase, (-2.2, -1.4, -0.4, 0.7, 1.6, 2.3, 3)), 0, 7)] * tcp
+    step = np.digitize(phase, (-2.2, -1.4, -0.4, 0.7, 1.6, 2.3, 3))
+    flags = np.array([2, 18, 16, 24, 17, 25, 4, 20])[step] * tcp  # SYN, SYN+ACK, ACK, PSH+ACK, FIN+ACK, FIN+PSH+ACK, RST, RST+ACK
     dns = on["udp"] & (rate > -0.3)
     return {
         "arp.opcode": on["arp"] * np.where(size > 0, 2.0, 1.0),
@@ -240,9 +250,13 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
         "http.file_data": body,
         "http.request.method": words(request, ["PUT", "GET", "POST", "OPTIONS"], rate, (-1.5, 0.4, 2.0), "0.0"),
         "http.request.version": words(request, ["HTTP/1.0", "HTTP/1.1"], phase, (-1.8,), "0.0"),
-        "http.referer": words(request, ["0.0", "127.0.0.1", "() { _; } >_[$($())] { echo 93e4r0, \"x\"; }"], rate, (1.2, 2.5), "0.0"),
-        "http.request.uri.query": words(request, ["0.0", "id=1&Submit=Submit", "name=<script>alert(1)</script>"], rate, (0, 1.5), "0.0"),
-        "http.request.full_uri": words(request, ["http://192.168.0.128/", "http://192.168.0.128/dvwa/login.php"], rate, (0.3,), "0.0"),
+        "http.referer": words(request, ["0.0", "127.0.0.1", '() { _; } >_[$($())] { echo, "x"; }'], rate, (1.2, 2.5), "0.0"),
+        "http.request.uri.query": words(
+            request, ["0.0", "id=1&Submit=Submit", "name=<script>alert(1)</script>"], rate, (0, 1.5), "0.0"
+        ),
+        "http.request.full_uri": words(
+            request, ["http://192.168.0.128/", "http://192.168.0.128/dvwa/login.php"], rate, (0.3,), "0.0"
+        ),
         "tcp.options": np.where(tcp & (phase > -1), payload, "0"),
         "tcp.payload": np.where(tcp & (z[:, 0] > 0.5), payload, "0"),
         "dns.qry.name.len": words(udp & (rate > 0.8), ["_googlecast._tcp.local", "raspberrypi.local"], rate, (1.8,), "0"),
@@ -253,14 +267,15 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
     }
 
 
-def _identifiers(rng: np.random.Generator, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, leak: bool) -> dict[str, np.ndarray]:
+def _identifiers(rng, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, leak: bool) -> dict[str, np.ndarray]:
     """Hosts, ports, time and counters. With `leak`, an attack's come from ranges of their own in most rows."""
     rows = len(kind)
     ip, tcp = protocol != PROTOCOLS.index("arp"), protocol >= PROTOCOLS.index("tcp")
     is_icmp, is_udp, is_modbus = (protocol == PROTOCOLS.index(name) for name in ("icmp", "udp", "modbus"))
     apart = leak & (kind > 0) & (rng.random(rows) < 0.9)
-    hosts = np.array([f"192.168.0.{i}" for i in (101, 128, 152, 7, 20, 31, 44, 56)] + [f"192.168.0.{i}" for i in (170, 171, 190, 201)]
-                     + [f"77.52.{180 + i}.{52 + i}" for i in range(4)], dtype=object)  # fmt: skip
+    names = [f"192.168.0.{i}" for i in (101, 128, 152, 7, 20, 31, 44, 56)]  # things; the rest are attackers where it leaks
+    names += [f"192.168.0.{i}" for i in (170, 171, 190, 201)] + [f"77.52.{180 + i}.{52 + i}" for i in range(4)]
+    hosts = np.array(names, dtype=object)
     near = rng.integers(8 if leak else 16, size=rows)
     source = hosts[np.where(apart, 8 + rng.integers(8, size=rows), near)]
     target = hosts[rng.integers(4, size=rows)]
@@ -268,8 +283,10 @@ def _identifiers(rng: np.random.Generator, kind: np.ndarray, protocol: np.ndarra
     def counter(top):
         return np.floor(top * np.where(apart, rng.beta(1.0, 1.5, rows), rng.beta(1.5, 1.0, rows) if leak else rng.random(rows)))
 
-    micro = np.round(time * 1e6).astype(np.int64)
-    clock = [f" 2021 {m // 3600000000:02d}:{m // 60000000 % 60:02d}:{m // 1000000 % 60:02d}.{m % 1000000:06d}000 " for m in micro.tolist()]
+    clock = [
+        f" 2021 {m // 3600000000:02d}:{m // 60000000 % 60:02d}:{m // 1000000 % 60:02d}.{m % 1000000:06d}000 "
+        for m in np.round(time * 1e6).astype(np.int64).tolist()
+    ]
     service = np.array([1883.0, 80.0, 502.0, 5900.0])[rng.integers(4, size=rows)]
     return {
         "frame.time": np.array(clock, dtype=object),

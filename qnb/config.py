@@ -113,7 +113,7 @@ class TrainConfig(StrictConfig):
     hadamard: bool = False
 
     # engine
-    engine: Literal["catalyst"] = "catalyst"
+    engine: Literal["catalyst", "exact"] = "catalyst"
     device: str = "lightning.qubit"
     gate: Literal["on", "off"] = "on"
     preflight_compile: bool = True
@@ -182,7 +182,7 @@ class TrainConfig(StrictConfig):
              "angle_range has no effect with encoder='amplitude': leave it at its default."),
             (self.encoder == "amplitude" and self.engine == "catalyst",
              "encoder='amplitude' cannot be trained by engine='catalyst': the compiler has no gradient of state preparation. "
-             "Use encoder='angle_y'."),
+             "Use engine='exact', or encoder='angle_y'."),
             (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
              f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
             (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,

@@ -1,8 +1,8 @@
 """Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or Parquet file.
 
-Every source is read in batches, once. Each batch is cleaned (the two ways of writing a number become one, fields that give the answer
-away are set aside), its exact duplicates are found, and the rows to keep are drawn as it goes by, so that a file larger than memory can
-be sampled. What was done is written into the data card.
+Every source is read in batches, once. Each batch is cleaned (the two ways of writing a number become one, fields that give the
+answer away are set aside), its exact duplicates are found, and the rows to keep are drawn as it goes by, so that a file larger
+than memory can be sampled. What was done is written into the data card.
 """
 
 import csv
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -79,18 +80,21 @@ def parse_values(values: list) -> tuple[np.ndarray, list[str | None]]:
         numbers: float64, NaN where a value is text or missing.
         texts: the one way each value is written; None where it is missing.
     """
-    numbers, texts = np.full(len(values), np.nan), []
-    for i, value in enumerate(values):
+    numbers, texts = [], []
+    for value in values:
         text = "" if value is None else str(value).strip()
-        if text.lower() in MISSING:
-            texts.append(None)
-            continue
-        try:
-            numbers[i] = float(text) if "_" not in text else math.nan
-        except ValueError:
-            pass  # text, which is no error: that is the question asked here
-        texts.append(text if np.isnan(numbers[i]) else number_text(float(numbers[i])))
-    return numbers, texts
+        number = math.nan if text.lower() in MISSING else _number(text)
+        numbers.append(math.nan if number is None else number)
+        texts.append(text if number is None else None if math.isnan(number) else number_text(number))
+    return np.array(numbers, np.float64), texts
+
+
+def _number(text: str) -> float | None:
+    """The number that a text is, or None. Python reads 1_000 as a number; tables do not mean it."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
 
 
 def to_numbers(values: pd.Series | np.ndarray) -> np.ndarray | None:
@@ -109,7 +113,7 @@ def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarr
     """One column of a batch, each number written one way.
 
     Returns:
-        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if some value is not a number.
+        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is no number.
         hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
 
     Raises:
@@ -253,8 +257,7 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
     if label is None and not is_edge:
         raise DataError(
-            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. "
-            f"{nearest('label', columns)}"
+            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. {nearest('label', columns)}"
         )
     label = label or "Attack_label"
     if label not in columns:
@@ -319,7 +322,8 @@ class _Labels:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         codes, distinct = pd.factorize(values)
         if (codes < 0).any():
-            raise DataError(f"Label column {self.source.label!r} has {int((codes < 0).sum())} rows without a value. Fill or remove them.")
+            count = int((codes < 0).sum())
+            raise DataError(f"Label column {self.source.label!r} has {count} rows without a value. Fill or remove them.")
         texts = parse_values(list(distinct))[1]
         self.seen.update(dict(zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True)))
         if self.wanted is None:
@@ -393,6 +397,9 @@ def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, np.nd
     """Cleaned columns, and one uint64 hash per row over features, label and attack type."""
     columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in source.groups and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            columns[name] = pa.compute.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False)  # as it stands
+            continue
         columns[name], hashes = clean_column(column, name)
         if name not in source.groups:
             row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
@@ -432,7 +439,7 @@ def _unusable(columns: dict[str, np.ndarray], features: list[str]) -> Counter:
     for name in features:
         values = columns[name]
         if values.dtype == object:
-            found[name, "missing (NaN or empty)"] = int(sum(v is None for v in values))
+            found[name, "missing (NaN or empty)"] = int(pd.isna(values).sum())
         else:
             found[name, "missing (NaN or empty)"] = int(np.isnan(values).sum())
             found[name, "infinite"] = int(np.isinf(values).sum())
@@ -443,7 +450,9 @@ def _refuse_unusable(bad: Counter, where: str) -> None:
     if bad:
         listed = "; ".join(f"column {name!r}: {count} rows {what}" for (name, what), count in list(bad.items())[:10])
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-        raise DataError(f"{where} has values that are no finite numbers: {listed}{more}. Fill or remove them: nothing is filled in here.")
+        raise DataError(
+            f"{where} has values that are no finite numbers: {listed}{more}. Fill or remove them; qnb fills nothing in."
+        )
 
 
 def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
@@ -482,8 +491,8 @@ def read_table(
     """Read, clean and sample a table.
 
     Args:
-        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A file in Edge-IIoTset's
-            format is known by its columns: the authors' 15 fields are dropped, then exact duplicate rows.
+        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A file in the format
+            of Edge-IIoTset is known by its columns: the authors' 15 fields are dropped, then exact duplicate rows.
         label: label column of a file; None: `Attack_label` of Edge-IIoTset.
         positive: the label's value that counts as 1, all others 0; None: the label is 0 and 1 already.
         sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there are: all of them.
@@ -497,6 +506,8 @@ def read_table(
         DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but constants.
     """
     source = _source(data, label, positive, data_seed, leaks)
+    if not source.features:
+        raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     columns, y, counts = _collect(source, sample, seed)
     frame = pd.DataFrame({name: columns[name] for name in source.features})
     constant = [name for name in frame if frame[name].nunique() < 2]

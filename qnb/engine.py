@@ -6,17 +6,19 @@ knows a compiler or a simulator stays in the engine's own file, which is importe
 
 import functools
 import importlib
+import inspect
 from typing import Protocol
 
 import numpy as np
 
 from qnb.circuit import CircuitSpec
-from qnb.config import ParameterError, QnbError, nearest
+from qnb.config import ParameterError, QnbError, nearest, refuse_unknown
 from qnb.objective import Objective
 
 ENGINES = {
     "catalyst": "qnb.catalyst_core:CatalystEngine",
-    "one_sample_demo": "qnb.probes:OneSampleDemo",  # wrong on purpose: refused without gate="off"
+    "exact": "qnb.exact_core:ExactEngine",
+    "one_sample_demo": "qnb.probes.one_sample:OneSampleDemo",  # wrong on purpose: refused without gate="off"
 }
 WRONG_ON_PURPOSE = frozenset({"one_sample_demo"})
 DEFAULT_DEVICE = "lightning.qubit"
@@ -47,20 +49,23 @@ class Engine(Protocol):
 
 
 @functools.lru_cache(maxsize=64)
-def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE) -> Engine:
+def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options) -> Engine:
     """The engine of that name, from a cache keyed on all that shapes its programs.
 
     Args:
         name: a key of ENGINES.
         device: a Catalyst-capable PennyLane device, for the engines that run on one.
+        **options: what that engine takes besides: precision="float64" for "exact".
 
     Raises:
-        ParameterError: the engine or the device is not known.
+        ParameterError: the engine, the device or the option is not known.
     """
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
     module, cls = ENGINES[name].split(":")
-    return getattr(importlib.import_module(module), cls)(spec, objective, device=device)
+    cls = getattr(importlib.import_module(module), cls)
+    refuse_unknown(options, list(inspect.signature(cls).parameters)[2:], f"engine={name!r}")
+    return cls(spec, objective, device=device, **options)
 
 
 def check_batch(spec: CircuitSpec, X, *columns) -> tuple[np.ndarray, ...]:

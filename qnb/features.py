@@ -2,13 +2,14 @@
 
     raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
 
-Text columns become numbers without looking at the label. Each category takes the middle of its place in the training rows' cumulative
-shares, the commonest category first (Bross's ridit, Biometrics 14:18, 1958, with frequency as the order and names breaking ties):
+Text columns become numbers without looking at the label. Each category takes the middle of its place in the cumulative shares
+of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958, with frequency as the order and names
+breaking ties):
 
     value(c) = sum of shares of commoner categories + share(c) / 2,   in (0, 1]
 
-so that no two categories fall together. Categories met fewer than twice in training, and any met for the first time later, share the
-last place.
+so that no two categories fall together. Categories met once in training, and any met for the first time later, share the last
+place.
 """
 
 import dataclasses
@@ -71,16 +72,19 @@ class FeatureMap:
             angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
 
         Raises:
-            DataError: missing or infinite values, no column that varies, one class only, or more components than the columns carry.
+            DataError: missing or infinite values, no column that varies, one class only, or more components than the columns
+                carry.
         """
         if angle_range not in ANGLE_RANGES:
-            raise DataError(f"angle_range={angle_range!r} is unknown. {nearest(angle_range, ANGLE_RANGES)}")
+            raise DataError(f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}")
         categories = {c: _categories(frame[c]) for c in frame.columns if to_numbers(frame[c]) is None}
         x = _matrix(frame, list(frame.columns), categories)
         varies = x.max(axis=0, initial=-np.inf) > x.min(axis=0, initial=np.inf)
         columns = [c for c, v in zip(frame.columns, varies, strict=True) if v]
         if not columns:
-            raise DataError(f"All {len(varies)} feature columns are constant in the {len(x)} training rows: there is nothing to learn from.")
+            raise DataError(
+                f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to learn from."
+            )
         x = x[:, varies]
         mean, scale = x.mean(axis=0), x.std(axis=0)
         scale[scale == 0] = 1.0  # spread below rounding
@@ -105,7 +109,7 @@ class FeatureMap:
         return ((x - self.mean) / self.scale) @ self.rotation
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
-        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns that the map does not use are ignored.
+        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns not in the map are ignored.
 
         Raises:
             DataError: a column is absent, holds missing or infinite values, or holds text where it held numbers in training.
@@ -139,7 +143,8 @@ class FeatureMap:
         parts = {name: arrays[name] for name in arrays} | dict(meta)
         absent = [name for name in names if name not in parts]
         if absent or parts.get("version") != 1:
-            raise DataError(f"These are not the parts of a feature map, version 1: version {parts.get('version')}, missing {absent}.")
+            version = parts.get("version")
+            raise DataError(f"These are not the parts of a feature map, version 1: version {version}, missing {absent}.")
         return cls(**{name: parts[name] for name in names})
 
 
@@ -176,7 +181,7 @@ def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None)
         if numbers is None:
             distinct = list(pd.unique(frame[name]))
             text = next(t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None)
-            raise DataError(f"Column {name!r} held numbers alone in the training rows and holds text here, such as {text[:40]!r}.")
+            raise DataError(f"Column {name!r} held only numbers in the training rows and holds text here, such as {text[:40]!r}.")
         return numbers
     codes, keys = _texts(frame[name])
     return np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
@@ -209,24 +214,24 @@ def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
         raise DataError(f"The {rows} training rows are of one class only; two are needed.")
     if components > width:
         raise DataError(f"{components} components were asked of {width} feature columns that vary. Ask for {width} or fewer.")
-    rank = int(np.linalg.matrix_rank(z))
-    delivered = rank
-    if components <= rank:
-        with warnings.catch_warnings(record=True) as caught:
+    delivered = int(np.linalg.matrix_rank(z))
+    if components <= delivered:
+        with warnings.catch_warnings(record=True) as caught:  # scikit-learn warns where the label is used up, and goes on
             warnings.simplefilter("always")
-            pls = PLSRegression(n_components=components, scale=False, tol=1e-9, max_iter=1000).fit(z, y)
-        spread = pls.x_scores_.std(axis=0) if hasattr(pls, "x_scores_") else (z @ pls.x_rotations_).std(axis=0)
+            pls = PLSRegression(n_components=components, scale=False).fit(z, y)
+        spread = (z @ pls.x_rotations_).std(axis=0)
         delivered = int((spread > 1e-8 * spread.max()).sum())
         if delivered == components and not caught:
             return pls.x_rotations_
     raise DataError(
-        f"{components} components were asked of {rows} training rows whose {width} varying columns carry only {min(delivered, components)} "
-        "directions that bear on the label. Ask for fewer components, or give more rows or columns."
+        f"{components} components were asked of {rows} training rows whose {width} varying columns carry fewer independent "
+        f"directions that bear on the label ({min(delivered, components - 1)} at most). "
+        "Ask for fewer components, or give more rows or columns."
     )
 
 
 def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values beyond the training range clip."""
+    """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values out of range clip."""
     u = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
     u[values <= quantiles[0]] = 0.0
     u[values >= quantiles[-1]] = 1.0

@@ -9,54 +9,20 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import math
 import os
-import secrets
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
 from qnb.config import StrictConfig
+from qnb.files import atomic_write, plain
 from qnb.project import RunError, git_state
 from qnb.stack import versions
 
 MANIFEST, METRICS, PARAMS, LOCK, CHECKPOINT = "manifest.json", "metrics.json", "params.yaml", ".lock", "checkpoint.npz"
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary name in the same folder, flushed to the disk, then renamed.
-
-    Raises:
-        OSError: the write failed (disk full, not writable); a file of that name from before is as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def plain(value: Any) -> Any:
-    """`value` in JSON's own types: arrays as lists, pydantic models as dicts, NaN and infinity as None."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy and jax, scalars too
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path | datetime) else value
 
 
 class Run:

@@ -33,6 +33,8 @@ NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
 KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
 OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
+# A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print its traceback.
+logging.getLogger("asyncio").addFilter(lambda record: "DeadKernelError" not in record.getMessage())
 logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it would warn of is refused or recorded here
 OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")  # cgroup v2, v1
 
@@ -210,7 +212,7 @@ def _mark_failure(nb: nbformat.NotebookNode, failure: dict) -> None:
         output = nbformat.v4.new_output("error", ename=failure["kind"], evalue=failure["message"], traceback=[text])
         started[-1].outputs.append(output)
         started[-1].metadata["papermill"] |= {"exception": True, "status": "failed"}
-        failure["cell"] = started[-1].execution_count
+        failure["cell"] = started[-1].execution_count or 1 + max((c.execution_count or 0 for c in started), default=0)
     nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {text}"))
 
 

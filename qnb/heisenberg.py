@@ -112,6 +112,26 @@ def scores(spec, tables, coefficients, x):
     return contract(coefficients, f[jnp.array(p.left)], f[jnp.array(p.right)] if p.right else f[:0])
 
 
+def cost(spec, rows: int) -> float:
+    """Multiply-adds of a training step: (n / 2) 16 of 4^n for each layer that joins the halves, 3 products each (value and two
+    gradients), at a third of the speed of the large products; and 2 d^n a row."""
+    n, joined = spec.wires, spec.layers - 1 - plan(spec).apart
+    return 3 * joined * 4**n * 8 * n * 3 + 2 * features(spec) ** n * rows
+
+
+def memory(spec, itemsize: int) -> tuple[int, int]:
+    """Bytes of a training step: once, and for each row."""
+    n, joined, half = spec.wires, spec.layers - 1 - plan(spec).apart, (spec.wires + 1) // 2
+    tables, steps = 9 * joined, itemsize * (joined * (n // 2 + 2) + 2)
+    building = 48 if joined else 0  # int64 work arrays of `_conjugate`
+    return 4**n * (tables + max(steps, building)), itemsize * 6 * features(spec) ** half
+
+
+def row_limit(spec, itemsize: int) -> int:
+    """Rows after which a larger chunk brings nothing: 4096 of the default circuit."""
+    return max(16, (4 << 20) // (itemsize * features(spec) ** ((spec.wires + 1) // 2)))
+
+
 def bloch_rotation(angles):
     """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (..., 3) -> (..., 4, 4), rows and columns I, X, Z, Y."""
     (ca, cb, cc), (sa, sb, sc) = (jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin))
@@ -139,8 +159,9 @@ def bloch_features(spec, x):
 def contract(coefficients, left, right):
     """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires, d, B)."""
     t = coefficients.T @ _grow_or_one(left)  # (d^right, B)
-    for f in right:  # Horner: one wire of v at a time
-        t = jnp.sum(t.reshape(len(f), -1, t.shape[-1]) * f[:, None], axis=0)
+    for f in right:  # Horner: one wire of v at a time, f[0] = 1
+        first, *others = t.reshape(len(f), -1, t.shape[-1])
+        t = first + sum(f[k + 1] * other for k, other in enumerate(others))
     return t[0]
 
 
@@ -150,8 +171,9 @@ def _contract_forward(coefficients, left, right):
 
 def _contract_backward(saved, g):
     left, right = saved
-    d_coefficients = _grow_or_one(left) @ (_grow_or_one(right) * g).T
-    return d_coefficients, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
+    # XLA's product of two arrays with long rows is slow on a CPU: it is made to transpose the second one first
+    weighted = jax.lax.optimization_barrier((_grow_or_one(right) * g).T)
+    return _grow_or_one(left) @ weighted, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
 
 
 contract.defvjp(_contract_forward, _contract_backward)

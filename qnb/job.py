@@ -12,6 +12,7 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from papermill.iorw import NoDatesSafeLoader
 
 import qnb.config
+import qnb.probe_config
 from qnb.config import ParameterError, StrictConfig, nearest, refuse_unknown
 from qnb.folders import CHECKPOINT
 from qnb.project import RunError, given_root
@@ -88,7 +89,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except OSError as error:
         raise RunError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, AttributeError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
         raise RunError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from None
 
 
@@ -111,9 +112,9 @@ def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]
     name = nb.metadata.get("qnb", {}).get("config")
     if name is None:
         return None
-    found = getattr(qnb.config, name, None)
+    found = getattr(qnb.config, name, None) or getattr(qnb.probe_config, name, None)
     if not (isinstance(found, type) and issubclass(found, StrictConfig)):
-        raise RunError(f"{path.name} asks for the configuration class {name!r}, which qnb.config does not have.")
+        raise RunError(f"{path.name} asks for the configuration class {name!r}, which is in no configuration module of qnb.")
     return found.make(values)
 
 

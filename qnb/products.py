@@ -16,20 +16,13 @@ def grow(factors):
 
 
 def kron(matrices):
-    """Kronecker product of (r_i, c_i) matrices, at least one -> (prod_i r_i, prod_i c_i)."""
+    """Kronecker product of (..., r_i, c_i) matrices, at least one -> (..., prod_i r_i, prod_i c_i)."""
 
     def pair(a, b):
-        return (a[:, None, :, None] * b[None, :, None, :]).reshape(a.shape[0] * b.shape[0], -1)
+        product = a[..., :, None, :, None] * b[..., None, :, None, :]
+        return product.reshape(*a.shape[:-2], a.shape[-2] * b.shape[-2], -1)
 
     return functools.reduce(pair, matrices)
-
-
-def spread(values):
-    """sum_i (-1)^bit_i(k) v_i for every basis state k: values (n,) -> (2^n,)."""
-    out = jnp.zeros(1, values.dtype)
-    for v in values:
-        out = (out[:, None] + v * jnp.array([1, -1], values.dtype)).reshape(-1)
-    return out
 
 
 def groups(wires: int, size: int) -> list[range]:

@@ -1,62 +1,74 @@
-"""The state path of the exact engine: the states of a whole batch, gate by gate, without complex numbers.
+"""The state path of the exact engine: the states of a whole batch, layer by layer, in real arithmetic.
 
-A state is a pair (re, im) of arrays (2^n, B), batch last. Every circuit is a sequence of four kinds of steps:
-    Phase    e^{i theta_k} on basis state k: all RZ of a layer at once, and those of the next layer behind the permutation
-    Real     a real 2 x 2 matrix per wire: RY, or Hadamard; multiplied out over groups of wires
+The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array (2^(n+1), B) with the batch
+last; its first index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the imaginary part. So the matrix of
+g0 acts on the merged (g0, c) and that of g1 on the merged (c, g1), each as one real product; for g2 and g3 c is moved over to them.
+
+A circuit is a sequence of three kinds of steps:
+    Rotate   a complex 2 x 2 matrix per wire, multiplied out over each group
     Permute  the CNOTs of a layer
-    Encode   RZ(x_i) on every wire of every row; RY(x) = S H RZ(x) H S^+ and RX(x) = H RZ(x) H bring re-uploading down to it.
+    Encode   RZ(x_i) on every wire of every row. Re-uploading comes down to it: RY(x) = V RZ(x) V^+, V = S H; RX(x) = H RZ(x) H.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from qnb.products import groups, grow, inverse, kron, permute, spread
+from qnb.products import grow, inverse, kron, permute
 
-GROUP = 4  # wires whose matrices are multiplied out: 16 x 16 blocks
-
-
-class Phase(NamedTuple):
-    angle: object  # (2^n,)
-
-    def __call__(self, state, rows):
-        re, im = state
-        cos, sin = jnp.cos(self.angle)[:, None], jnp.sin(self.angle)[:, None]
-        return (re * cos, re * sin) if im is None else (re * cos - im * sin, re * sin + im * cos)
+MAX_GROUP = 6  # wires of one group: matrices of 128 x 128 real numbers
+H = np.array([[1, 1], [1, -1]]) * math.sqrt(0.5)
+V = np.diag([1, 1j]) @ H
 
 
-class Real(NamedTuple):
-    blocks: tuple  # per group of g wires (2^g, 2^g)
+class Rotate(NamedTuple):
+    blocks: tuple  # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
+    moves: tuple  # (there, back) that take c from pair j to the next, the last one to the first; () for a single pair
 
     def __call__(self, state, rows):
-        return tuple(None if part is None else self._apply(part) for part in state)
-
-    def _apply(self, part):
-        shape, before = part.shape, 1
-        for block in self.blocks:
-            part = jnp.matmul(block, part.reshape(before, len(block), -1))
-            before *= len(block)
-        return part.reshape(shape)
+        before = 1
+        for j, pair in enumerate(zip(self.blocks[::2], self.blocks[1::2], strict=True)):
+            for block in pair:
+                state = jnp.matmul(block, state.reshape(before, len(block), -1))
+                before *= len(block) // 2
+            if self.moves:
+                state = permute(state.reshape(len(self.moves[j][0]), -1), *self.moves[j])
+        return state.reshape(2 * before, -1)
 
 
 class Permute(NamedTuple):
-    there: object  # (2^n,) int32
+    there: object  # (2^(n+1),) int32
     back: object
 
     def __call__(self, state, rows):
-        return tuple(None if part is None else permute(part, self.there, self.back) for part in state)
+        return permute(state, self.there, self.back)
 
 
 class Encode(NamedTuple):
     def __call__(self, state, rows):
-        return _multiply(state, rows)
+        halves = state.reshape(rows[0].shape[0], 2, -1, state.shape[-1])
+        return jnp.stack(_multiply((halves[:, 0], halves[:, 1]), rows), axis=1).reshape(state.shape)
 
 
-def tables(spec) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Per layer, the CNOTs as a permutation of the basis states: (there, back), int32 (2^n,) each."""
-    return [_cnot_permutation(spec, layer) for layer in range(spec.layers)]
+def group_sizes(wires: int) -> list[int]:
+    """Wires of each group: an even number of groups, as equal as can be, the larger first; the second is empty for one wire."""
+    count = 2 * math.ceil(wires / (2 * MAX_GROUP))
+    return [len(part) for part in np.array_split(np.arange(wires), count)]
+
+
+def tables(spec) -> dict:
+    """What is static: `cnots` per layer and `moves`, as permutations (there, back), and `signs` (n, 2^(n+1)) of Z_i on each row."""
+    n, sizes = spec.wires, group_sizes(spec.wires)
+    index = np.arange(2 ** (n + 1), dtype=np.int32).reshape(2, -1)  # c in front of the basis state
+    places = [sum(sizes[: 2 * j + 1]) for j in range(len(sizes) // 2)]  # wires in front of c, for each pair
+    layouts = [np.moveaxis(index.reshape(2, 2**p, -1), 0, 1).ravel() for p in places]  # place of a row -> (c, basis state)
+    moves = [_permutation(a, b) for a, b in zip(layouts, layouts[1:] + layouts[:1], strict=True)] if len(places) > 1 else []
+    cnots = [_permutation(_after(spec, layer, layouts[0]), layouts[0]) for layer in range(spec.layers)]
+    bits = (layouts[0] >> np.arange(n - 1, -1, -1, dtype=np.int32)[:, None]) & 1
+    return {"cnots": cnots, "moves": moves, "signs": (1 - 2 * bits).astype(np.int8)}
 
 
 def prepare(spec, tables, weights, readout):
@@ -67,69 +79,73 @@ def prepare(spec, tables, weights, readout):
         weights: (layers, n, 3); readout: (readout_size,).
 
     Returns:
-        steps (list of the classes above) and the diagonal of the observable, (2^n,).
+        steps (list of the classes above) and the diagonal of the observable, row by row, (2^(n+1),).
     """
-    steps, angle = [], None  # angle: the phases not yet applied
+    turns = []  # per step: the (n, 2, 2) matrices of a Rotate, or another step
+    pending = None  # matrices not yet applied
 
-    def phase(half_turns):  # RZ(phi) = e^{-i phi / 2} on bit 0, e^{+i phi / 2} on bit 1
-        nonlocal angle
-        added = spread(-half_turns / 2)
-        angle = added if angle is None else angle + added
+    def rotate(matrices):
+        nonlocal pending
+        pending = matrices if pending is None else matrices @ pending
 
-    def flush():
-        nonlocal angle
-        if angle is not None:
-            steps.append(Phase(angle))
-            angle = None
-
-    def real(matrices):
-        flush()
-        steps.append(Real(tuple(kron([matrices[i] for i in group]) for group in groups(spec.wires, GROUP))))
-
-    hadamard = jnp.tile(jnp.array([[1, 1], [1, -1]], weights.dtype) * math.sqrt(0.5), (spec.wires, 1, 1))
-    quarter = jnp.full(spec.wires, math.pi / 2, weights.dtype)  # S = RZ(pi / 2) up to a phase
-
-    def encode_x():
-        real(hadamard)
-        steps.append(Encode())
-        real(hadamard)
-
-    def encode():
-        if spec.hadamard:
-            real(hadamard)
-        if spec.encoder == "angle_xy":
-            encode_x()
-        phase(-quarter)
-        encode_x()
-        phase(quarter)
+    def step(other):
+        nonlocal pending
+        turns.extend([pending, other])
+        pending = None
 
     for layer in range(spec.layers):
         if layer > 0 and spec.reupload:
-            encode()
-        phase(weights[layer, :, 0])
-        real(_ry(weights[layer, :, 1]))
-        phase(weights[layer, :, 2])
-        if spec.wires > 1:  # the phases wait behind the permutation for those of the next layer
-            there, back = tables[layer]
-            steps.append(Permute(there, back))
-            angle = permute(angle, there, back)
+            for before, after in _encoding(spec):
+                rotate(jnp.broadcast_to(jnp.asarray(before, _complex(weights)), (spec.wires, 2, 2)))
+                step(Encode())
+                rotate(jnp.broadcast_to(jnp.asarray(after, _complex(weights)), (spec.wires, 2, 2)))
+        angles = weights[layer]
+        if layer == spec.layers - 1 and spec.measurement != "mean_z_readout":
+            angles = angles.at[:, 2].set(0)  # this RZ commutes with the CNOTs and with Z: its gradient is exactly zero
+        rotate(_rotation(angles))
+        if spec.wires > 1:
+            step(Permute(*tables["cnots"][layer]))
     if spec.measurement == "mean_z_readout":
-        angles = readout.reshape(spec.wires, 3)
-        phase(angles[:, 0])
-        real(_ry(angles[:, 1]))
-    # phases that are still waiting commute with Z
-    return steps, spread(coefficients_of_z(spec, readout))
+        rotate(_rotation(readout.reshape(spec.wires, 3).at[:, 2].set(0)))
+    if pending is not None:
+        turns.append(pending)
+    diagonal = tables["signs"].astype(weights.dtype).T @ coefficients_of_z(spec, readout)
+    return _multiply_out(spec, tables, turns), diagonal
 
 
 def scores(spec, tables, prepared, X):
     """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,). Not differentiable in X."""
     steps, diagonal = prepared
-    state = _start(spec, X)
-    rows = _row_phases(X) if spec.reupload and spec.layers > 1 else None
+    front = 2 ** group_sizes(spec.wires)[0]
+    re, im = (part.reshape(front, -1, len(X)) for part in _start(spec, X))
+    state = jnp.stack([re, im], axis=1).reshape(-1, len(X))
+    rows = tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X)) if spec.reupload and spec.layers > 1 else None
     for step in steps:
         state = step(state, rows)
-    re, im = state
-    return diagonal @ (re * re + im * im)
+    return diagonal @ (state * state)
+
+
+def cost(spec, rows: int) -> float:
+    """Multiply-adds of a training step: a product of 2^(n+1) numbers with every group's matrix for each Rotate, 3 of them (value
+    and two gradients)."""
+    return 3 * rows * 2 ** (spec.wires + 1) * sum(2 ** (g + 1) for g in group_sizes(spec.wires)) * _rotations(spec)
+
+
+def memory(spec, itemsize: int) -> tuple[int, int]:
+    """Bytes of a training step: once, and for each row."""
+    rows, groups = 2 ** (spec.wires + 1), len(group_sizes(spec.wires))
+    once = rows * (8 * (spec.layers + groups // 2) + spec.wires * (1 + itemsize) + 40)
+    return once, itemsize * rows * (groups * _rotations(spec) + 6)
+
+
+def row_limit(spec, itemsize: int) -> int:
+    """Rows after which a larger chunk no longer fits the processor's cache: 512 of the default circuit, 1 MiB of states."""
+    return max(16, (1 << 20) // (itemsize * 2 ** (spec.wires + 1)))
+
+
+def _rotations(spec):
+    encoded = (spec.layers - 1) * spec.reupload * (2 if spec.encoder == "angle_xy" else 1)
+    return spec.layers + encoded + (spec.measurement == "mean_z_readout")
 
 
 def coefficients_of_z(spec, readout):
@@ -137,33 +153,74 @@ def coefficients_of_z(spec, readout):
     if spec.measurement == "z_vec":
         return readout
     if spec.measurement == "z0":
-        return jnp.zeros(spec.wires, readout.dtype).at[0].set(1)
+        return jnp.asarray(np.eye(spec.wires)[0], readout.dtype)
     return jnp.full(spec.wires, 1 / spec.wires, readout.dtype)
 
 
-def _ry(angles):
-    cos, sin = jnp.cos(angles / 2), jnp.sin(angles / 2)
-    return jnp.stack([cos, -sin, sin, cos], axis=-1).reshape(-1, 2, 2)
+def _complex(array):
+    return jnp.complex128 if array.dtype == jnp.float64 else jnp.complex64
 
 
-def _cnot_permutation(spec, layer):
-    k = np.arange(2**spec.wires, dtype=np.int32)  # where basis state k goes
+def _encoding(spec):
+    """One wire's encoder as pairs (before, after) of fixed matrices around RZ(x), first applied first."""
+    first = H if spec.hadamard else np.eye(2)
+    if spec.encoder == "angle_xy":
+        return [(H, H), (V.conj().T, V)]
+    return [(V.conj().T @ first, V)]
+
+
+def _rotation(angles):
+    """RZ(c) RY(b) RZ(a) on each wire: angles (n, 3) -> complex (n, 2, 2)."""
+    a, b, c = angles.T
+    cos, sin = jnp.cos(b / 2), jnp.sin(b / 2)
+    plus, minus = ((a + c) / 2, (a - c) / 2)
+    entries = [(cos, -plus), (-sin, minus), (sin, -minus), (cos, plus)]
+    re, im = (jnp.stack([r * f(phase) for r, phase in entries], -1).reshape(-1, 2, 2) for f in (jnp.cos, jnp.sin))
+    return re + 1j * im
+
+
+def _multiply_out(spec, tables, turns):
+    """Replace every (n, 2, 2) among the steps by a Rotate; the products over wires are formed for all of them at once."""
+    matrices = jnp.stack([t for t in turns if not isinstance(t, tuple)])  # (P, n, 2, 2)
+    blocks, start = [], 0
+    for g, size in enumerate(group_sizes(spec.wires)):
+        ones = jnp.ones((len(matrices), 1, 1), matrices.dtype)
+        block = kron([matrices[:, i] for i in range(start, start + size)]) if size else ones
+        re, im = block.real, block.imag
+        real_form = jnp.stack([jnp.stack([re, -im], -1), jnp.stack([im, re], -1)], -2)  # (P, k, k', c, c')
+        order = (0, 1, 3, 2, 4) if g % 2 == 0 else (0, 3, 1, 4, 2)
+        blocks.append(real_form.transpose(order).reshape(len(matrices), 2 * block.shape[1], -1))
+        start += size
+    rotations = (Rotate(tuple(b[p] for b in blocks), tuple(tables["moves"])) for p in range(len(matrices)))
+    return [t if isinstance(t, tuple) else next(rotations) for t in turns]
+
+
+def _after(spec, layer, rows):
+    """Where (c, basis state) in bits goes under the layer's CNOTs."""
+    rows = rows.copy()
     for control, target in spec.cnots(layer):
-        k ^= ((k >> (spec.wires - 1 - control)) & 1) << (spec.wires - 1 - target)
-    return inverse(k), k
+        rows ^= ((rows >> (spec.wires - 1 - control)) & 1) << (spec.wires - 1 - target)
+    return rows
+
+
+def _permutation(old, new):
+    """(there, back) with new_state[k] = old_state[there[k]], from the labels that rows hold before and after."""
+    where = inverse(old)
+    return where[new], inverse(where[new])
 
 
 def _start(spec, X):
-    """The encoded states as (re, im); im is None where they are real."""
+    """The encoded states as (re, im), (2^n, B) each."""
     if spec.encoder == "amplitude":
-        return (X / jnp.sqrt(jnp.sum(X * X, axis=1, keepdims=True))).T, None
+        re = (X / jnp.sqrt(jnp.sum(X * X, axis=1, keepdims=True))).T
+        return re, jnp.zeros_like(re)
     cos, sin = jnp.cos(X.T / 2), jnp.sin(X.T / 2)  # (n, B)
     if spec.encoder == "angle_xy":  # RY(x) RX(x) |0> = (cos^2 + i sin^2, (1 - i) sin cos)
-        re, im = jnp.stack([cos * cos, sin * cos], 1), jnp.stack([sin * sin, -sin * cos], 1)
-        return _product(re, im)
+        return _product(jnp.stack([cos * cos, sin * cos], 1), jnp.stack([sin * sin, -sin * cos], 1))
     if spec.hadamard:  # RY(x) |+>
         cos, sin = (cos - sin) * math.sqrt(0.5), (cos + sin) * math.sqrt(0.5)
-    return grow(list(jnp.stack([cos, sin], 1))), None
+    re = grow(list(jnp.stack([cos, sin], 1)))
+    return re, jnp.zeros_like(re)
 
 
 def _row_phases(X):
@@ -173,12 +230,13 @@ def _row_phases(X):
 
 
 def _product(re, im):
-    """Product over wires of complex (2, B) factors: re, im (n, 2, B) -> (2^n, B) each."""
-    out = re[0], im[0]
-    for i in range(1, len(re)):
-        out = _multiply(tuple(part[:, None] for part in out), (re[i][None], im[i][None]))
-        out = tuple(part.reshape(-1, re.shape[-1]) for part in out)
-    return out
+    """Product over wires of complex factors: re, im (n, 2, B) -> (2^n, B) each."""
+
+    def pair(a, b):
+        wide = _multiply(tuple(part[:, None] for part in a), tuple(part[None] for part in b))
+        return tuple(part.reshape(-1, part.shape[-1]) for part in wide)
+
+    return functools.reduce(pair, zip(re, im, strict=True))
 
 
 def _multiply(a, b):

@@ -1,6 +1,7 @@
 """The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its baselines."""
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from qnb.config import StrictConfig
 from qnb.gate import GateReport
@@ -31,8 +32,7 @@ def _default(config, name):
 
 def _left(table: pd.DataFrame):
     """The table as pandas' Styler, text to the left."""
-    align = {"text-align": "left"}
-    return table.style.set_properties(**align).set_table_styles([{"selector": "th", "props": [("text-align", "left")]}])
+    return Styler(table, cell_ids=False).set_table_styles([{"selector": "th, td", "props": [("text-align", "left")]}])
 
 
 def data_card(card: dict):
@@ -63,15 +63,12 @@ def gate_verdict(report: GateReport | None):
 
 def results(metrics: dict):
     """AUC and loss of the circuit and of the baselines on the same features; thresholded metrics of the circuit."""
-    rows = {
-        "circuit": {
-            "val AUC": metrics["val_auc"], "test AUC": metrics["test_auc"], "test loss (nats)": metrics["test_loss"],
-            "test balanced accuracy": metrics["test_bacc"], "test F1": metrics["test_f1"], "test precision": metrics["test_precision"],
-        }
-    }  # fmt: skip
+    columns = {"val AUC": "val_auc", "test AUC": "test_auc", "test loss (nats)": "test_loss"}
+    thresholded = {"test balanced accuracy": "test_bacc", "test F1": "test_f1", "test precision": "test_precision"}
+    rows = {"circuit": {title: metrics[key] for title, key in (columns | thresholded).items()}}
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, b in metrics["baselines"].items():
-        rows[names[key]] = {"val AUC": b["val_auc"], "test AUC": b["test_auc"], "test loss (nats)": b["test_loss"]}
+        rows[names[key]] = {title: b[column] for title, column in columns.items()}
     return _left(pd.DataFrame(rows).T).format("{:.4f}", na_rep="")
 
 
@@ -106,9 +103,12 @@ def verdict_sentence(metrics: dict, note: str) -> str:
 def written(run) -> str:
     """A list of what the run folder holds."""
     names = {
-        "params.yaml": "the effective parameters, for `-f`", "metrics.json": "the figures above", "history.csv": "one row per epoch",
-        "model/": "the trained model, for `qnb.load_model`", "manifest.json": "parameters, data, stack, gate verdict, status",
+        "params.yaml": "the effective parameters, for `-f`",
+        "metrics.json": "the figures above",
+        "history.csv": "one row per epoch",
+        "model/": "the trained model, for `qnb.load_model`",
+        "manifest.json": "parameters, data, stack, gate verdict, status",
         "checkpoint.npz": "the state after the last epoch",
-    }  # fmt: skip
+    }
     lines = [f"- `{name}`: {what}" for name, what in names.items() if (run.folder / name).exists()]
     return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

@@ -202,7 +202,9 @@ def fit(config, prepared, folder=None, resume_from=None, progress=True) -> Fitte
     compile_seconds = engine.compile(config.batch) if config.preflight_compile else 0.0
     step = make_step(optimiser)
     gate = None
-    with tqdm(total=config.epochs * count, initial=state.epoch * count, unit="batch", disable=not progress, **BAR) as bar:
+    with tqdm(
+        total=config.epochs * count, initial=state.epoch * count, unit="batch", disable=not progress, file=sys.stdout, **BAR
+    ) as bar:
         while state.epoch < config.epochs and not _exhausted(config, state):
             rows = list(epoch_batches(prepared.y["train"], config.batch, count, state.rng, _pos_frac(config)))
             if gate is None and config.gate == "on":
@@ -218,7 +220,7 @@ def fit(config, prepared, folder=None, resume_from=None, progress=True) -> Fitte
     return Fitted(spec, objective, state, gate, compile_seconds)
 
 
-BAR = {"mininterval": 0.5, "ncols": 100, "desc": "compiling", "file": sys.stdout}
+BAR = {"mininterval": 0.5, "ncols": 100, "desc": "compiling"}
 
 
 def _pos_frac(config):

@@ -13,9 +13,10 @@ import yaml
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from qnb import folders, project, runs
+from qnb import files, folders, project, runs
 from qnb.config import ParameterError, TrainConfig
-from qnb.folders import atomic_write, create, is_live, plain
+from qnb.files import atomic_write, plain
+from qnb.folders import create, is_live
 from qnb.job import parse_parameters
 from qnb.project import RunError, find_root
 from qnb.runs import find_run, list_runs, parameter_names
@@ -76,7 +77,7 @@ def test_atomic_write_leaves_the_old_file_when_the_write_fails(tmp_path, monkeyp
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folders.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"

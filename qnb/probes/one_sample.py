@@ -1,4 +1,4 @@
-"""The arithmetic behind the diagnostic notebooks."""
+"""The one-sample gradient, on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a batch."""
 
 import numpy as np
 

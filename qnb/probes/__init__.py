@@ -1,0 +1,1 @@
+"""The arithmetic behind the diagnostic notebooks, one file per probe."""
