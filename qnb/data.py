@@ -8,6 +8,7 @@ than memory can be sampled. What was done is written into the data card.
 import csv
 import dataclasses
 import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -398,7 +399,9 @@ def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, np.nd
     columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name in source.groups and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            columns[name] = pa.compute.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False)  # as it stands
+            encoded = pa.compute.utf8_trim_whitespace(column).dictionary_encode()  # as it stands; equal texts share one object
+            texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+            columns[name] = texts[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
             continue
         columns[name], hashes = clean_column(column, name)
         if name not in source.groups:
@@ -429,7 +432,10 @@ def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, n
     labels.check()
     _refuse_unusable(bad, source.name)
     chosen = draw.chosen()
-    table = {name: _join(parts)[chosen] for name, parts in chunks.items()}
+    table = {}
+    for name in list(chunks):
+        whole = _join(chunks.pop(name))  # popped, so that a large table is not held twice
+        table[name] = whole if len(chosen) == len(whole) else whole[chosen]
     return table, table.pop("").astype(np.int8), counts
 
 
@@ -457,16 +463,19 @@ def _refuse_unusable(bad: Counter, where: str) -> None:
 
 def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
     """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order. The same in every process."""
-    digest = hashlib.sha256(repr((list(frame.columns), len(frame))).encode())
+    digest = hashlib.sha256(json.dumps([list(frame.columns), len(frame)]).encode())
+    texts = [] if attack is None else [attack]
     for name in frame.columns:
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values.dtype):
             digest.update(np.ascontiguousarray(values.to_numpy(np.float64)).tobytes())
         else:
-            digest.update("\0".join(values).encode())
+            texts.append(values)
+    for values in texts:
+        codes, distinct = pd.factorize(values)  # distinct values in the order of their first rows
+        digest.update(json.dumps(list(distinct)).encode())
+        digest.update(codes.astype("<i8").tobytes())
     digest.update(np.asarray(y, np.int8).tobytes())
-    if attack is not None:
-        digest.update("\0".join(attack).encode())
     return digest.hexdigest()
 
 
@@ -509,8 +518,8 @@ def read_table(
     if not source.features:
         raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     columns, y, counts = _collect(source, sample, seed)
-    frame = pd.DataFrame({name: columns[name] for name in source.features})
-    constant = [name for name in frame if frame[name].nunique() < 2]
+    frame = pd.DataFrame({name: columns.pop(name) for name in source.features}, copy=False)
+    constant = [name for name in frame if (frame[name] == frame[name].iloc[0]).all()]
     if len(constant) == len(frame.columns):
         raise DataError(f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn from.")
     attack = None if source.attack is None else np.asarray(columns[source.attack], dtype=object)

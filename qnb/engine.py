@@ -9,6 +9,7 @@ import importlib
 import inspect
 from typing import Protocol
 
+import jax
 import numpy as np
 
 from qnb.circuit import CircuitSpec
@@ -62,6 +63,7 @@ def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str 
     """
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
+    jax.config.update("jax_enable_x64", True)  # head and optimiser compute in float64 with every engine, not just with Catalyst
     module, cls = ENGINES[name].split(":")
     cls = getattr(importlib.import_module(module), cls)
     refuse_unknown(options, list(inspect.signature(cls).parameters)[2:], f"engine={name!r}")

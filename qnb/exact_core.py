@@ -41,7 +41,9 @@ class ExactEngine:
 
     def __init__(self, spec, objective, device: str = DEFAULT_DEVICE, precision: str = "float32"):
         if device != DEFAULT_DEVICE:
-            raise ParameterError(f"device = {device!r} has no effect with engine='exact', which runs where JAX runs: leave it out.")
+            raise ParameterError(
+                f"device = {device!r} has no effect with engine='exact', which runs where JAX runs: leave it out."
+            )
         if precision not in PRECISIONS:
             raise ParameterError(f"precision = {precision!r} is not known. {nearest(precision, PRECISIONS)}")
         if precision == "float64":
@@ -80,7 +82,7 @@ class ExactEngine:
         return float(loss), grads
 
     def loss_and_grad_many(self, params, X, y, w):
-        """S seeds at once: params with a leading axis S, X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
+        """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
         X = np.asarray(X, dtype=np.float64)
         checked = [check_batch(self.spec, *seed) for seed in zip(X, y, w, strict=True)]
         X, y, w = (np.stack(column) for column in zip(*checked, strict=True))
@@ -231,7 +233,9 @@ def available_memory() -> int:
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        free.append(next(int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable")))
+        free.append(
+            next(int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
+        )
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         if Path(limit).exists() and (text := Path(limit).read_text().strip()).isdigit():
             free.append(int(text))

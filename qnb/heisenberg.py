@@ -57,7 +57,7 @@ def tables(spec) -> dict:
 
     Returns:
         first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed.
-        layers: per layer before the last, latest first, the pieces (there, back, sign) of `_signed`, one for each half or one in all.
+        layers: per layer before the last, latest first, (there, back, sign) of `_signed` for each half, or one for all wires.
     """
     p = plan(spec)
     strings = single_paulis(spec)
@@ -148,10 +148,9 @@ def bloch_rotation(angles):
 def bloch_features(spec, x):
     """(1, <X>, <Z>) or (1, <X>, <Z>, <Y>) of every encoded wire: x (n, B) -> (n, d, B)."""
     sin, cos = jnp.sin(x), jnp.cos(x)
+    vector = [cos, -sin] if spec.hadamard else [sin, cos]
     if spec.encoder == "angle_xy":
         vector = [cos * sin, cos * cos, -sin]
-    else:
-        vector = [cos, -sin] if spec.hadamard else [sin, cos]
     return jnp.stack([jnp.ones_like(x), *vector], axis=1)
 
 

@@ -61,10 +61,8 @@ def choose_threshold(logits, y, min_pred_pos_rate: float = 0.01, max_pred_pos_ra
     best = np.lexsort((precision, np.round((tpr + 1 - fpr) / 2, 12)))[-1]
     rate = (true_pos + false_pos)[best] / len(y)
     if not min_pred_pos_rate <= rate <= max_pred_pos_rate:
-        reason = (
-            f"the best threshold calls {rate:.2%} of rows positive, outside {min_pred_pos_rate:.0%} to {max_pred_pos_rate:.0%}"
-        )
-        return Threshold(0.0, 1, reason)
+        within = f"{min_pred_pos_rate:g} to {max_pred_pos_rate:g}"
+        return Threshold(0.0, 1, f"the best threshold calls a share of {rate:.4f} of the rows positive, not within {within}")
     return Threshold(float(values[best]), 0, "")
 
 

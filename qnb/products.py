@@ -6,7 +6,6 @@ Wire 0 is the most significant digit of a basis index, as in PennyLane. All is t
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 

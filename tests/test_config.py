@@ -1,0 +1,111 @@
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from qnb.config import ParameterError, TrainConfig, nearest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_fields_are_the_parameters_cell_with_the_same_defaults():
+    nb = nbformat.read(ROOT / "notebooks" / "train.ipynb", as_version=4)
+    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
+    declared = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
+    assert declared == {name: value for name, value in TrainConfig()}
+    assert list(declared) == list(TrainConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sed": 3}, "Unknown parameter 'sed' for TrainConfig. Did you mean 'seed'?"),
+        ({"learning_rate": 0.1}, "Unknown parameter 'learning_rate'"),
+        ({"seed": "three"}, "Parameter seed = 'three': input should be a valid integer. Default: 0."),
+        ({"seed": 1.5}, "Parameter seed = 1.5"),
+        ({"seed": True}, "Parameter seed = True"),
+        ({"reupload": 1}, "Parameter reupload = 1: input should be a valid boolean"),
+        ({"lr": "0.1"}, "Parameter lr = '0.1'"),
+        ({"lr": 0}, "Parameter lr = 0: input should be greater than 0"),
+        ({"lr": float("nan")}, "Parameter lr = nan: input should be a finite number"),
+        ({"wires": 21}, "less than or equal to 20"),
+        ({"measurement": "mean-z-readout"}, "Did you mean 'mean_z_readout'?"),
+        ({"leaks": ["formatting", "sesions"]}, "Parameter leaks"),
+        ({"class_weights": "balance"}, "Did you mean 'balanced'?"),
+        ({"val_fraction": 1.0}, "less than 1"),
+        ({"fixed_num_batches": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_unknown_mistyped_and_out_of_range_values_name_themselves(values, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        TrainConfig.make(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"focal_gamma": 2.0, "balanced_batches": True}, "both reweight the classes"),
+        ({"class_weights": "balanced", "balanced_batches": True}, "both reweight the classes"),
+        ({"prior_correction": "importance"}, "set balanced_batches=True"),
+        ({"balanced_pos_frac": 0.3}, "balanced_pos_frac has no effect"),
+        ({"hadamard": True, "encoder": "angle_xy"}, "hadamard goes with encoder='angle_y' only"),
+        ({"encoder": "amplitude", "wires": 3, "engine": "catalyst"}, "cannot be trained by engine='catalyst'"),
+        ({"encoder": "amplitude", "engine": "exact", "reupload": True}, "cannot be re-uploaded"),
+        ({"encoder": "amplitude", "engine": "exact", "angle_range": "pm_pi"}, "angle_range has no effect"),
+        ({"measurement": "mean_z", "lr_mult_readout": 2.0}, "lr_mult_readout has no effect"),
+        ({"measurement": "z0", "weight_decay_readout": 0.1}, "weight_decay_readout has no effect"),
+        ({"alpha_train": False, "lr_mult_alpha": 0.1}, "no effect with alpha_train=False"),
+        ({"data": "breast_cancer", "leaks": []}, "leaks belongs to data='bundled'"),
+        ({"data": "breast_cancer", "data_seed": 1}, "data_seed belongs to data='bundled'"),
+        ({"label": "Attack_label"}, "has its label built in"),
+        ({"val_fraction": 0.6, "test_fraction": 0.4}, "leaves no rows to train on"),
+        ({"min_pred_pos_rate": 0.6, "max_pred_pos_rate": 0.5}, "must be below"),
+        ({"balanced_batches": True, "batch": 1}, "hold one class"),
+        ({"epochs": 2, "eval_every_epochs": 3}, "only the last one would be evaluated"),
+        ({"leaks": ["drift", "drift"]}, "names one thing twice"),
+    ],
+)
+def test_contradictions_are_errors_not_rewrites(values, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        TrainConfig.make(values)
+
+
+def test_frozen_and_hashed_by_every_field():
+    config = TrainConfig()
+    with pytest.raises(Exception, match="frozen"):
+        config.seed = 1
+    assert (
+        config.hash()
+        == TrainConfig().hash()
+        == TrainConfig.make(yaml.safe_load(json.dumps(config.model_dump(mode="json")))).hash()
+    )
+    assert len({TrainConfig.make(v).hash() for v in ({}, {"seed": 1}, {"lr": 0.01}, {"leaks": []}, {"wires": 4})}) == 5
+
+
+def test_lists_from_yaml_become_tuples():
+    config = TrainConfig.make({"leaks": ["drift"], "class_weights": [1, 2.5]})
+    assert config.leaks == ("drift",) and config.class_weights == (1, 2.5)
+
+
+def test_features_of_the_encoder():
+    assert TrainConfig(wires=4).features == 4
+    assert TrainConfig(wires=3, encoder="amplitude", engine="exact").features == 8
+
+
+def test_nearest_says_nothing_false():
+    assert nearest("sed", ["seed", "batch"]) == "Did you mean 'seed'? Valid: seed, batch."
+    assert nearest("zzz", ["seed"]) == "Valid: seed."
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.stem)
+def test_parameter_sets_are_valid_deltas_with_a_header(path):
+    text = path.read_text()
+    values = yaml.safe_load(text)
+    config = TrainConfig.make(values)
+    assert text.startswith("# "), "say what it answers and what it costs"
+    unchanged = [n for n, v in values.items() if getattr(TrainConfig(), n) == getattr(config, n)]
+    assert not unchanged, f"only deltas belong in a params file: {unchanged}"
