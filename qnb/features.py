@@ -213,7 +213,10 @@ def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
     if len(np.unique(y)) < 2:
         raise DataError(f"The {rows} training rows are of one class only; two are needed.")
     if components > width:
-        raise DataError(f"{components} components were asked of {width} feature columns that vary. Ask for {width} or fewer.")
+        raise DataError(
+            f"{components} components were asked of {width} feature columns that vary. "
+            f"Ask for {width} or fewer (one per wire; 2^wires with encoder='amplitude')."
+        )
     delivered = int(np.linalg.matrix_rank(z))
     if components <= delivered:
         with warnings.catch_warnings(record=True) as caught:  # scikit-learn warns where the label is used up, and goes on

@@ -1,5 +1,9 @@
 """Parameters of the diagnostic notebooks: those of the model under test, and each probe's own."""
 
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
 from qnb.config import TrainConfig
 
 
@@ -8,3 +12,60 @@ class ProbeConfig(TrainConfig):
 
     run: str | None = None  # id of a run of train.ipynb to work on; None: the parameters given here
     quick: bool = True  # False: the full grid, up to ten minutes
+
+    UNUSED: ClassVar[frozenset[str]] = frozenset()  # parameters of the model that have no part in the probe
+
+    def own_settings(self) -> dict[str, Any]:
+        """Parameters of the model that the probe decides itself, whatever is given; `qnb.probes.subject` says so in the report."""
+        return {}
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        fields = type(self).model_fields
+        given = [name for name in TrainConfig.model_fields if getattr(self, name) != fields[name].default]
+        if self.run is not None and given:
+            raise ValueError(f"run={self.run!r} brings its own parameters: leave {', '.join(given)} out, or run=None.")
+        return self
+
+
+OF_TRAINING = frozenset(
+    {"epochs", "fixed_num_batches", "eval_every_epochs", "early_stop_patience", "abort_on_degen", "val_objective"}
+)
+OF_DECISION = frozenset({"min_pred_pos_rate", "max_pred_pos_rate", "preflight_compile", "gate"})
+
+
+class SmallProbeConfig(ProbeConfig):
+    """A probe that needs no large model to make its point: four wires, two layers, short batches."""
+
+    sample: Annotated[int, Field(ge=10)] | None = 2_000
+    wires: Annotated[int, Field(ge=1, le=20)] = 4
+    layers: Annotated[int, Field(ge=1, le=100)] = 2
+    batch: Annotated[int, Field(ge=1)] = 64
+
+
+class ZvecConfig(SmallProbeConfig):
+    """zvec_gradient_identity.ipynb."""
+
+    rows: Annotated[int, Field(ge=1)] = 4  # inputs at which the gradients are compared; ten times as many with quick=False
+    training_epochs: Annotated[int, Field(ge=2)] = 8  # of 10 batches each; five times as many with quick=False
+    measurement: Literal["z0", "mean_z", "z_vec", "mean_z_readout"] = "z_vec"
+
+    UNUSED = frozenset({"early_stop_patience"})
+
+    def own_settings(self) -> dict[str, Any]:
+        scale = 1 if self.quick else 5
+        return {"measurement": "z_vec", "epochs": scale * self.training_epochs, "fixed_num_batches": 10,
+                "eval_every_epochs": 1, "early_stop_patience": None}  # fmt: skip
+
+
+class AlphaConfig(SmallProbeConfig):
+    """alpha_sign_inversion.ipynb."""
+
+    alpha_start: Annotated[float, Field(gt=0.001)] = 0.05  # where alpha starts, in both modes
+    push: Annotated[float, Field(gt=0)] = 0.5  # |mean(s) + bias| at the start, on the side that pulls alpha down
+    steps: Annotated[int, Field(ge=20)] = 120  # of each training
+
+    UNUSED = OF_EPOCHS | {"focal_gamma"}
+
+    def own_settings(self) -> dict[str, Any]:
+        return {"alpha_mode": "direct", "alpha_train": True}

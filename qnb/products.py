@@ -6,6 +6,7 @@ Wire 0 is the most significant digit of a basis index, as in PennyLane. All is t
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -32,7 +33,7 @@ def groups(wires: int, size: int) -> list[range]:
 @jax.custom_vjp
 def permute(array, there, back):
     """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too, never a scatter."""
-    return array.at[there].get(mode="promise_in_bounds", unique_indices=True)
+    return jnp.asarray(array).at[there].get(mode="promise_in_bounds", unique_indices=True)
 
 
 def _permute_forward(array, there, back):

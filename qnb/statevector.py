@@ -1,8 +1,8 @@
 """The state path of the exact engine: the states of a whole batch, layer by layer, in real arithmetic.
 
-The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array (2^(n+1), B), batch last;
-its first index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the imaginary part. So the matrix of g0
-acts on the merged (g0, c) and that of g1 on the merged (c, g1), each as one real product; for g2 and g3 c is moved over to them.
+The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array (2^(n+1), B); its first
+index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the imaginary part. So the matrix of g0 acts on
+the merged (g0, c) and that of g1 on the merged (c, g1), each as one real product; for g2 and g3 c is moved over to them.
 
 A circuit is a sequence of three kinds of steps:
     Rotate   a complex 2 x 2 matrix per wire, multiplied out over each group

@@ -15,7 +15,7 @@ from qnb.model import load_model
 from qnb.probe_config import ProbeConfig
 from qnb.project import RunError, find_root
 from qnb.runs import find_run
-from qnb.tables import changed, data_note
+from qnb.tables import data_note
 from qnb.train import Prepared, circuit_of, prepare
 
 HISTORY = "history.csv"
@@ -66,12 +66,16 @@ def subject(probe: ProbeConfig, root: Path | None = None) -> Subject:
     root = root or find_root()
     entry = find_run(root, probe.run)
     if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
-        raise RunError(f"run={probe.run!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of {entry['notebook']}.")
+        raise RunError(
+            f"run={probe.run!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of {entry['notebook']}."
+        )
     config, said = _as_probed(probe, TrainConfig.make(entry["parameters"]))
     prepared = prepare(config)
     before = (entry.get("data") or {}).get("fingerprint")
     if before not in (None, prepared.card["fingerprint"]):
-        raise RunError(f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is {prepared.card['fingerprint'][:16]} now.")
+        raise RunError(
+            f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is {prepared.card['fingerprint'][:16]} now."
+        )
     folder = root / entry["folder"]
     return Subject(
         config, prepared, f"{data_note(prepared.card)} · model of run {entry['run_id']}", said, entry["run_id"],
@@ -84,13 +88,19 @@ def subject(probe: ProbeConfig, root: Path | None = None) -> Subject:
 
 def _as_probed(probe: ProbeConfig, given: TrainConfig) -> tuple[TrainConfig, str]:
     """The configuration with the probe's own settings in it, and what that left aside, in words."""
-    own = {name: value for name, value in probe.own_settings().items() if getattr(given, name) != value}
-    config = TrainConfig.make(given.model_dump() | own)
-    unused = {name: value for name, value in changed(given).items() if name in probe.UNUSED}
-    origin = "The parameters above" if probe.run is None else f"The parameters of run {probe.run}"
-    parts = [f"{origin} describe the model under test."]
+    own = probe.own_settings()
+    fields = type(probe).model_fields if probe.run is None else TrainConfig.model_fields
+    asked = {name: value for name, value in given if value != fields[name].default}
+    parts = [
+        "The parameters above describe the model under test."
+        if probe.run is None
+        else f"The model under test is that of run {probe.run}."
+    ]
     if own:
-        parts.append("Decided by this probe: " + ", ".join(f"{n}={v} (given: {getattr(given, n)})" for n, v in own.items()) + ".")
-    if unused:
-        parts.append("Without a part in this probe: " + ", ".join(f"{n}={v}" for n, v in unused.items()) + ".")
-    return config, " ".join(parts)
+        replaced = {
+            name: f" (given: {asked[name]})" if name in asked and asked[name] != value else "" for name, value in own.items()
+        }
+        parts.append("This probe decides " + ", ".join(f"{name}={value}{replaced[name]}" for name, value in own.items()) + ".")
+    if unused := [f"{name}={value}" for name, value in asked.items() if name in probe.UNUSED and name not in own]:
+        parts.append("Without a part in this probe: " + ", ".join(unused) + ".")
+    return TrainConfig.make(given.model_dump() | own), " ".join(parts)

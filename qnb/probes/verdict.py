@@ -32,3 +32,9 @@ def conclude(run, verdicts: list[Verdict]) -> list[dict]:
     run.write_json("verdict.json", listed)
     run.finish({"verdicts": {v.question: v.verdict for v in verdicts}})
     return listed
+
+
+def sentences(verdicts: list[Verdict]) -> str:
+    """The verdicts as a Markdown list: the claim, the verdict, the sentence."""
+    text = "\n".join(f"- {v.question}: **{v.verdict}**. {v.sentence}" for v in verdicts)
+    return text.replace("_", "\\_").replace("<", "&lt;")

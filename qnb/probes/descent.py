@@ -1,0 +1,95 @@
+"""A short training watched step by step, for questions that an epoch is too coarse for."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import optax
+import pandas as pd
+
+from qnb import metrics
+from qnb.batches import epoch_batches
+from qnb.circuit import ALPHA_FLOOR
+from qnb.config import ParameterError
+from qnb.engine import make_engine
+from qnb.gate import check_gradient
+from qnb.objective import Objective
+from qnb.optimiser import make_step
+from qnb.train import circuit_of
+
+WATCHED_ROWS = 256  # validation rows scored after each step
+CIRCUIT = ("weights", "readout")
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where alpha and the bias start, and what may become of alpha."""
+
+    alpha: float = 1.0
+    bias: float = 0.0
+    mode: str = "softplus"
+    focal_gamma: float = 0.0
+
+    def params(self) -> dict[str, np.ndarray]:
+        """Raises ParameterError for an alpha that softplus cannot give."""
+        if self.mode == "softplus" and self.alpha <= ALPHA_FLOOR:
+            raise ParameterError(f"alpha = {self.alpha}: with alpha_mode='softplus' it is larger than {ALPHA_FLOOR}.")
+        raw = np.log(np.expm1(self.alpha - ALPHA_FLOOR)) if self.mode == "softplus" else self.alpha
+        return {"alpha": np.asarray(raw, dtype=np.float64), "bias": np.asarray(self.bias, dtype=np.float64)}
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A short training: `params` at its end, the `scores` (B,) and labels `y` (B,) of the watched rows there, and its `history`.
+
+    Row k of the history is the state after k steps, from 0 on: step; loss, the objective over the watched rows; alpha, bias; auc and
+    sep of the logits, auc_s of the scores, bce (unweighted, nats) and mean_abs_logit; distance that weights and readout have come.
+    """
+
+    params: dict[str, np.ndarray]
+    scores: np.ndarray
+    y: np.ndarray
+    history: pd.DataFrame
+
+
+def descend(
+    config, prepared, optimiser: optax.GradientTransformation, steps: int, seed: int, head: Head, circuit: dict | None = None
+) -> Descent:
+    """Train the circuit of `config`, all rows weighing the same; the gradient is gated before the first step.
+
+    Args:
+        config: its circuit, engine, device, batch and `gate` are used.
+        optimiser: of all four groups of parameters.
+        seed: decides the initial circuit and the batches.
+        circuit: weights and readout to start from, instead of the initial ones.
+    """
+    objective, spec = Objective(head.focal_gamma, head.mode), circuit_of(config)
+    engine = make_engine(config.engine, spec, objective, config.device)
+    rng = np.random.default_rng(seed)
+    params = spec.init(rng, head.mode) | head.params() | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
+    first, state, step = params, optimiser.init(params), make_step(optimiser)
+    X, y = prepared.side("train")
+    watched = tuple(part[:WATCHED_ROWS] for part in prepared.side("val"))
+    ones, rows = np.ones(config.batch), [_watch(engine, params, first, watched)]
+    for k, batch in enumerate(epoch_batches(y, config.batch, steps, rng)):
+        if k == 0 and config.gate == "on":
+            check_gradient(engine, params, X[batch], y[batch], ones, seed=seed)
+        _, grads = engine.loss_and_grad(params, X[batch], y[batch], ones)
+        params, state = step(params, state, grads)
+        params = jax.tree.map(np.asarray, params)
+        rows.append(_watch(engine, params, first, watched))
+    history = pd.DataFrame(rows).rename_axis("step").reset_index()
+    return Descent(params, engine.scores(params, watched[0]), watched[1], history)
+
+
+def _watch(engine, params, first, watched):
+    X, y = watched
+    objective, scores = engine.objective, engine.scores(params, X)
+    logits = np.asarray(objective.logit(scores, params["bias"], params["alpha"]), dtype=np.float64)
+    way = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in CIRCUIT)
+    return {
+        "loss": float(np.mean(objective.loss(logits, y))), "alpha": float(objective.alpha(params["alpha"])),
+        "bias": float(params["bias"]), "auc": metrics.auc(logits, y), "sep": metrics.separation(logits, y),
+        "auc_s": metrics.auc(scores, y), "bce": metrics.bce(logits, y), "mean_abs_logit": float(np.mean(np.abs(logits))),
+        "distance": float(np.sqrt(way)),
+    }  # fmt: skip

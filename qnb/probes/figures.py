@@ -1,0 +1,92 @@
+"""The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out; `note` says what the data is."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+
+COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
+
+
+def identity(found, note: str | None = None) -> Figure:
+    """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows; then the forward sensitivity.
+
+    Args:
+        found: a `qnb.probes.zvec.Identity`.
+    """
+    figure, (bars, rows, moved) = _figure(3, height=3.8, gridspec_kw={"width_ratios": [2, 1.1, 1]})
+    wires = np.arange(found.z.shape[1])
+    width = 0.8 / len(found.ways)
+    for k, ((name, values), colour) in enumerate(zip(found.ways.items(), COLOURS, strict=False)):
+        bars.bar(wires + (k - (len(found.ways) - 1) / 2) * width, values[0], width, color=colour, label=name)
+        rows.plot(found.z.ravel(), values.ravel(), "ox+."[k % 4], ms=9 - 2 * k, mfc="none", color=colour, label=name)
+    for wire in wires:
+        bars.hlines(found.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else None)
+    bars.axhline(0, color=MUTED, lw=0.8)
+    bars.set(title="ds/dw_i for one input", xlabel="wire i", ylabel="ds/dw_i (no unit)", xticks=wires)
+    low, high = bars.get_ylim()
+    bars.set_ylim(low, high + 0.55 * (high - low))
+    bars.legend(fontsize=8, ncol=2, loc="upper left")
+    ends = [found.z.min(), found.z.max()]
+    rows.plot(ends, ends, color=MUTED, lw=0.8)
+    rows.set(title=f"All {len(found.z)} inputs", xlabel="⟨Z_i⟩", ylabel="ds/dw_i")
+    moved.bar(wires, found.moved, color=BLUE)
+    moved.set(title="The score does move", xlabel="wire i", ylabel="largest |Δs| for w_i + 0.1", xticks=wires)
+    return _caption(figure, note)
+
+
+def revived(history, note: str | None = None) -> Figure:
+    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.train.fit`."""
+    figure, (norm, delta, auc) = _figure(3)
+    norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
+    norm.set(title="Gradient norm of the readout", ylabel="‖dL/dw‖ (nats), mean over batches")
+    norm.set_ylim(bottom=0)
+    delta.plot(history["epoch"], history["delta_readout"], "o-", ms=4, color=BLUE)
+    delta.set(title="Distance of the readout from its start", ylabel="‖w − w at the start‖")
+    delta.set_ylim(bottom=0)
+    auc.plot(history["epoch"], history["val_auc"], "s-", ms=4, color=GREEN)
+    auc.axhline(0.5, color=MUTED, lw=0.8)
+    auc.set(title="Validation AUC", ylabel="AUC")
+    for axes in (norm, delta, auc):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return _caption(figure, note)
+
+
+def sign_sweep(table, note: str | None = None) -> Figure:
+    """AUC and loss against alpha at fixed scores: a table of `qnb.probes.alpha.sweep`."""
+    figure, (auc, loss) = _figure(2)
+    auc.plot(table["alpha"], table["auc"], ".-", ms=4, color=BLUE)
+    auc.axhline(0.5, color=MUTED, lw=0.8)
+    auc.set(title="AUC of alpha (s + bias), s fixed", ylabel="AUC", ylim=(0, 1))
+    loss.plot(table["alpha"], table["loss_inside"], color=BLUE, label="bias inside: alpha (s + b)")
+    loss.plot(table["alpha"], table["loss_outside"], color=ORANGE, ls="--", label="bias outside: alpha s + b")
+    loss.axhline(np.log(2), color=MUTED, lw=0.8, label="log 2")
+    loss.set(title="Loss, s and b fixed", ylabel="BCE (nats per row)")
+    loss.legend(fontsize=8)
+    for axes in (auc, loss):
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set_xlabel("alpha")
+    return _caption(figure, note)
+
+
+def sign_trainings(histories: dict, note: str | None = None) -> Figure:
+    """alpha, AUC and loss against step, one line for each training. histories: by name, tables of `qnb.probes.descent`."""
+    figure, (alpha, auc, loss) = _figure(3, height=4.4)
+    for (name, h), colour, style in zip(histories.items(), COLOURS, ("-", "-", "-", "--"), strict=False):
+        alpha.plot(h["step"], h["alpha"], style, color=colour, label=name)
+        auc.plot(h["step"], h["auc"], style, color=colour, label=name)
+        loss.plot(h["step"], h["bce"], style, color=colour, label=name)
+        if (h["alpha"] < 0).any():
+            auc.plot(h["step"], h["auc_s"], ":", lw=1, color=colour, label=f"{name}: of s alone")
+    alpha.axhline(0, color=INK, lw=0.8)
+    auc.axhline(0.5, color=INK, lw=0.8)
+    loss.axhline(np.log(2), color=MUTED, lw=0.8, ls=":")
+    alpha.set(title="alpha", ylabel="alpha")
+    auc.set(title="AUC of the logits", ylabel="AUC, watched validation rows", ylim=(0, 1))
+    loss.set(title="Loss (dotted: log 2)", ylabel="BCE (nats per row)")
+    for axes in (alpha, auc, loss):
+        axes.set_xlabel("step")
+    handles, labels = auc.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncol=3, fontsize=8)
+    return _caption(figure, note)

@@ -1,0 +1,65 @@
+"""Jobs run each in a process of its own, because a compiler can abort: a program that needs nothing but Python.
+
+`python -P forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for each job of
+FOLDER/jobs.json (a list of objects with a `name`), WORKERS at once, each for at most LIMIT seconds. The process calls
+FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of JSON is printed when a job has ended: its
+name, its exit code (negative: the signal that ended it) and its seconds.
+"""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def load(file):
+    """The module in a Python file that need not be on the path."""
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def fork(work, folder, job) -> int:
+    """Start a process that does the job and ends; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()  # so that the compiler, a child of its own, is killed with it
+        log = os.open(folder / f"{job['name']}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(folder)
+        work(folder, job)
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main(file, folder, workers, limit):
+    work, todo, running = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1], {}
+    while todo or running:
+        while todo and len(running) < workers:
+            job = todo.pop()
+            running[fork(work, folder, job)] = (job["name"], time.monotonic())
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid in running:
+            name, started = running.pop(pid)
+            code, seconds = os.waitstatus_to_exitcode(status), time.monotonic() - started
+            print(json.dumps({"name": name, "exit": code, "seconds": seconds, "limit": seconds > limit}), flush=True)
+        for pid, (_, started) in running.items():
+            if time.monotonic() - started > limit:
+                os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -1,0 +1,545 @@
+"""Ways to ask for the gradient of a batch of a compiled circuit. Needs Catalyst, PennyLane, JAX and numpy, but not qnb.
+
+`qnb.probes.audit` has it run by the Python of each stack under audit, through `forks.py`. A formulation takes a `Problem` and
+returns its gradient: a tuple, one array per differentiated argument.
+"""
+
+import json
+import re
+import time
+import traceback
+
+import catalyst
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pennylane as qml
+
+FORMULATIONS = {}  # key -> Formulation, in the order of the report
+
+
+class Formulation:
+    """A way to ask for the gradient: its title, its function of a Problem, and whether a quick audit includes it."""
+
+    def __init__(self, title, function, quick):
+        self.title, self.function, self.quick = title, function, quick
+
+
+def formulation(title, quick=True):
+    """Register the function below under its own name."""
+
+    def register(function):
+        FORMULATIONS[function.__name__] = Formulation(title, function, quick)
+        return function
+
+    return register
+
+
+class NotApplicable(Exception):
+    """The formulation has no meaning for this measurement, or in this stack."""
+
+
+class Circuit:
+    """That of `qnb.circuit.CircuitSpec`, restated because qnb may be absent here.
+
+    Args:
+        spec: the fields of a CircuitSpec, and `device`.
+        rot: qml.Rot in place of RZ RY RZ.
+    """
+
+    def __init__(self, spec, rot=False):
+        self.spec, self.rot, self.wires = spec, rot, range(spec["wires"])
+
+    def score(self, weights, readout, x):
+        """A QNode's body: s(x)."""
+        self.gates(weights, readout, x)
+        n, measurement = len(self.wires), self.spec["measurement"]
+        if measurement == "z0":
+            return qml.expval(qml.PauliZ(0))
+        coefficients = readout if measurement == "z_vec" else [1 / n] * n
+        return qml.expval(qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in self.wires]))
+
+    def expectations(self, weights, x):
+        """A QNode's body: <Z_i> of every wire."""
+        self.gates(weights, None, x)
+        return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
+
+    def gates(self, weights, readout, x):
+        n, strongly = len(self.wires), self.spec["ansatz"] == "strongly_entangling"
+        for layer in range(self.spec["layers"]):
+            if layer == 0 or self.spec["reupload"]:
+                self.encode(x)
+            for i in self.wires:
+                self.rotate(weights[layer, i], i)
+            reach = layer % (n - 1) + 1 if n > 1 and strongly else 1
+            for i in self.wires if n > 1 else ():
+                qml.CNOT(wires=[i, (i + reach) % n])
+        if self.spec["measurement"] == "mean_z_readout":
+            for i in self.wires:
+                self.rotate(readout[3 * i : 3 * i + 3], i)
+
+    def encode(self, x):
+        if self.spec["encoder"] == "amplitude":
+            qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=self.wires, validate_norm=False)
+            return
+        for i in self.wires:
+            if self.spec["hadamard"]:
+                qml.Hadamard(wires=i)
+            if self.spec["encoder"] == "angle_xy":
+                qml.RX(x[i], wires=i)
+            qml.RY(x[i], wires=i)
+
+    def rotate(self, angles, wire):
+        if self.rot:
+            qml.Rot(angles[0], angles[1], angles[2], wires=wire)
+            return
+        qml.RZ(angles[0], wires=wire)
+        qml.RY(angles[1], wires=wire)
+        qml.RZ(angles[2], wires=wire)
+
+
+class Problem:
+    """A circuit, a head l = alpha (s + bias) with BCE, and a batch.
+
+    Args:
+        spec: see Circuit, and `has_readout`.
+        arrays: weights (L, n, 3), readout (r,), bias (), alpha () the raw one, X (B, features), y (B,), w (B,).
+        rot: see Circuit.
+        flat: differentiate one flat vector that holds every group, instead of one argument per group.
+        diff_method: of the QNode.
+    """
+
+    def __init__(self, spec, arrays, rot=False, flat=False, diff_method="adjoint"):
+        self.spec, self.arrays, self.flat = spec, arrays, flat
+        self.groups = tuple(g for g in ("weights", "readout", "bias", "alpha") if g != "readout" or spec["has_readout"])
+        groups = tuple(np.ascontiguousarray(arrays[g]).reshape(arrays[g].shape) for g in self.groups)
+        self.params = (np.concatenate([g.ravel() for g in groups]),) if flat else groups
+        self.batch = tuple(np.ascontiguousarray(arrays[k]) for k in ("X", "y", "w"))
+        self.rows, self.argnums = len(arrays["X"]), tuple(range(len(self.params)))
+        self.circuit, self.device = Circuit(spec, rot), qml.device(spec["device"], wires=spec["wires"])
+        self.score = qml.QNode(self._score(), self.device, diff_method=diff_method)
+
+    def variant(self, **options):
+        """The same problem with other options."""
+        return Problem(self.spec, self.arrays, **options)
+
+    def _score(self):
+        circuit = self.circuit
+        if self.spec["has_readout"]:
+
+            def score(weights, readout, x):
+                return circuit.score(weights, readout, x)
+        else:
+
+            def score(weights, x):
+                return circuit.score(weights, None, x)
+
+        return score
+
+    def split(self, p):
+        """The groups of differentiated arguments p: themselves, or cut out of the one flat vector."""
+        if not self.flat:
+            return p
+        parts, start = [], 0
+        for group in self.groups:
+            shape = self.arrays[group].shape
+            size = self.arrays[group].size
+            parts.append(p[0][start : start + size].reshape(shape))
+            start += size
+        return tuple(parts)
+
+    def circuit_of(self, p):
+        """What the QNode takes before x."""
+        return self.split(p)[:-2]
+
+    def loss(self, p, s, y, w):
+        """w BCE / B of rows with score s: a scalar or (B,)."""
+        *_, bias, raw = self.split(p)
+        logit = (jax.nn.softplus(raw) + 1e-3) * (s + bias)
+        return w * (jax.nn.softplus(logit) - y * logit) / self.rows
+
+    def run(self, body):
+        """body(X, y, w, p) -> gradient, compiled and called on the batch."""
+        program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
+        return program(*self.batch, *self.params)
+
+    def of_loss(self, scores, differentiate=catalyst.grad):
+        """The gradient of a loss over all scores: scores(circuit, X) -> (B,)."""
+
+        def body(X, y, w, p):
+            def loss(*p):
+                return jnp.sum(self.loss(p, scores(self.circuit_of(p), X), y, w))
+
+            return differentiate(loss, argnums=self.argnums)(*p)
+
+        return self.run(body)
+
+
+def with_value(function, argnums):
+    """catalyst.value_and_grad, asked for the gradient alone."""
+    return lambda *p: catalyst.value_and_grad(function, argnums=argnums)(*p)[1]
+
+
+# A. The loss of the whole batch, differentiated as a whole
+
+
+def scan_scores(score):
+    return lambda circuit, X: jax.lax.scan(lambda carry, x: (carry, score(*circuit, x)), 0.0, X)[1]
+
+
+def for_loop_scores(q):
+    def scores(circuit, X):
+        def row(k, out):
+            return out.at[k].set(q.score(*circuit, X[k]))
+
+        return catalyst.for_loop(0, q.rows, 1)(row)(jnp.zeros(q.rows))
+
+    return scores
+
+
+def unrolled_scores(q):
+    return lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)])
+
+
+@formulation("grad of a loss over lax.scan (the note's)")
+def loss_scan(q):
+    return q.of_loss(scan_scores(catalyst.qjit(q.score)))
+
+
+@formulation("the same, one flat vector differentiated")
+def loss_scan_flat(q):
+    return loss_scan(q.variant(flat=True))
+
+
+@formulation("the note's, with qml.Rot for RZ RY RZ", quick=False)
+def loss_scan_rot(q):
+    return loss_scan(q.variant(rot=True))
+
+
+@formulation("the note's, with parameter-shift", quick=False)
+def loss_scan_shift(q):
+    return loss_scan(q.variant(diff_method="parameter-shift"))
+
+
+@formulation("the note's, by finite differences (method='fd')")
+def loss_scan_fd(q):
+    return q.of_loss(scan_scores(q.score), lambda loss, argnums: catalyst.grad(loss, argnums=argnums, method="fd"))
+
+
+@formulation("value_and_grad of a loss over lax.scan")
+def loss_scan_value(q):
+    return q.of_loss(scan_scores(q.score), with_value)
+
+
+@formulation("grad of a weighted sum carried by lax.scan")
+def sum_scan(q):
+    def body(X, y, w, p):
+        def loss(*p):
+            def step(total, row):
+                x, y, w = row
+                return total + q.loss(p, q.score(*q.circuit_of(p), x), y, w), 0.0
+
+            return jax.lax.scan(step, 0.0, (X, y, w))[0]
+
+        return catalyst.grad(loss, argnums=q.argnums)(*p)
+
+    return q.run(body)
+
+
+@formulation("the same, one flat vector", quick=False)
+def sum_scan_flat(q):
+    return sum_scan(q.variant(flat=True))
+
+
+@formulation("grad of a loss over catalyst.for_loop")
+def loss_for_loop(q):
+    return q.of_loss(for_loop_scores(q))
+
+
+@formulation("the same, one flat vector")
+def loss_for_loop_flat(q):
+    return loss_for_loop(q.variant(flat=True))
+
+
+@formulation("value_and_grad of a loss over catalyst.for_loop", quick=False)
+def loss_for_loop_value(q):
+    return q.of_loss(for_loop_scores(q), with_value)
+
+
+@formulation("grad of a loss over a Python for, autograph=True")
+def loss_autograph(q):
+    rows, loss_of, score, circuit_of = q.rows, q.loss, q.score, q.circuit_of
+
+    def total(X, y, w, *p):
+        loss = jnp.zeros(())
+        for k in range(rows):
+            loss = loss + loss_of(p, score(*circuit_of(p), X[k]), y[k], w[k])
+        return loss
+
+    argnums = tuple(3 + a for a in q.argnums)
+    program = catalyst.qjit(lambda *a: catalyst.grad(total, argnums=argnums)(*a), autograph=True)
+    return program(*q.batch, *q.params)
+
+
+@formulation("grad of a loss over catalyst.vmap")
+def loss_vmap(q):
+    def scores(circuit, X):
+        return catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X)
+
+    return q.of_loss(scores)
+
+
+@formulation("grad of a loss over jax.vmap in the qjit")
+def loss_jax_vmap(q):
+    return q.of_loss(lambda circuit, X: jax.vmap(lambda x: q.score(*circuit, x))(X))
+
+
+@formulation("grad of an unrolled loss (for while tracing)")
+def loss_unrolled(q):
+    return q.of_loss(unrolled_scores(q))
+
+
+@formulation("the same, one flat vector")
+def loss_unrolled_flat(q):
+    return loss_unrolled(q.variant(flat=True))
+
+
+@formulation("value_and_grad of an unrolled loss", quick=False)
+def loss_unrolled_value(q):
+    return q.of_loss(unrolled_scores(q), with_value)
+
+
+# B. The gradient of one row, inside a compiled loop over the rows
+
+
+def add_in_scan(q, gradient):
+    def body(X, y, w, p):
+        def step(total, row):
+            return tuple(t + g for t, g in zip(total, gradient(*row, p), strict=True)), 0.0
+
+        return jax.lax.scan(step, tuple(jnp.zeros_like(v) for v in p), (X, y, w))[0]
+
+    return q.run(body)
+
+
+def add_in_for_loop(q, gradient):
+    def body(X, y, w, p):
+        def row(k, *total):
+            return tuple(t + g for t, g in zip(total, gradient(X[k], y[k], w[k], p), strict=True))
+
+        return catalyst.for_loop(0, q.rows, 1)(row)(*(jnp.zeros_like(v) for v in p))
+
+    return body
+
+
+def of_row(q, differentiate=catalyst.grad):
+    """gradient(x, y, w, p) of one row's share of the loss, the head inside."""
+
+    def gradient(x, y, w, p):
+        return differentiate(lambda *p: q.loss(p, q.score(*q.circuit_of(p), x), y, w), argnums=q.argnums)(*p)
+
+    return gradient
+
+
+@formulation("grad of a row's loss inside lax.scan")
+def inside_scan(q):
+    return add_in_scan(q, of_row(q))
+
+
+@formulation("the same, one flat vector")
+def inside_scan_flat(q):
+    return inside_scan(q.variant(flat=True))
+
+
+@formulation("grad of a row's loss inside catalyst.for_loop")
+def inside_for_loop(q):
+    return q.run(add_in_for_loop(q, of_row(q)))
+
+
+@formulation("the same, one flat vector", quick=False)
+def inside_for_loop_flat(q):
+    return inside_for_loop(q.variant(flat=True))
+
+
+@formulation("value_and_grad of a row's loss inside catalyst.for_loop")
+def inside_for_loop_value(q):
+    return q.run(add_in_for_loop(q, of_row(q, with_value)))
+
+
+def by_chain_rule(q, value):
+    """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out; value(circuit, x) -> s, one ds per circuit group."""
+
+    def row(x, y, w, p):
+        *circuit, bias, raw = p
+        s, ds = value(tuple(circuit), x)
+        alpha = jax.nn.softplus(raw) + 1e-3
+        d = w * (jax.nn.sigmoid(alpha * (s + bias)) - y) / q.rows
+        return (*(d * alpha * g for g in ds), d * alpha, d * (s + bias) * jax.nn.sigmoid(raw))
+
+    return add_in_for_loop(q, row)
+
+
+def value_of_one_vector(q):
+    """value_and_grad of one QNode call in one flat vector. For `z_vec`, ds/dw_i = <Z_i>, from a forward pass."""
+    shape, size = q.arrays["weights"].shape, q.arrays["weights"].size
+    z_vec = q.spec["measurement"] == "z_vec"
+
+    def flat_score(theta, coefficients, x):
+        return q.circuit.score(theta[:size].reshape(shape), coefficients if z_vec else theta[size:], x)
+
+    score = qml.QNode(flat_score, q.device, diff_method="adjoint")
+    expectations = qml.QNode(q.circuit.expectations, q.device)
+
+    def value(circuit, x):
+        gates = circuit[:1] if z_vec else circuit
+        theta = jnp.concatenate([g.reshape(-1) for g in gates])
+        s, ds = catalyst.value_and_grad(score, argnums=0)(theta, circuit[1] if z_vec else jnp.zeros(1), x)
+        parts = (ds[:size].reshape(shape), ds[size:])[: len(gates)]
+        return s, (*parts, jnp.stack(expectations(circuit[0], x))) if z_vec else parts
+
+    return value
+
+
+@formulation("value_and_grad of one QNode call in one vector per row, in for_loop; chain rule by hand (the package's)")
+def row_by_row(q):
+    return q.run(by_chain_rule(q, value_of_one_vector(q)))
+
+
+@formulation("the package's, with qml.Rot for RZ RY RZ")
+def row_by_row_rot(q):
+    return row_by_row(q.variant(rot=True))
+
+
+@formulation("the package's, but two differentiated arguments")
+def row_by_row_two(q):
+    if not q.spec["has_readout"]:
+        raise NotApplicable("this measurement has one group of circuit parameters")
+    return q.run(by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x)))
+
+
+def column_major(X):
+    return np.asfortranarray(X)
+
+
+def every_other(X):
+    return np.repeat(X, 2, axis=1)[:, ::2]
+
+
+LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the numbers of X, laid out otherwise in memory
+
+
+def in_layout(q, key):
+    body = by_chain_rule(q, value_of_one_vector(q))
+    program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
+    return program(LAYOUTS[key](q.batch[0]), *q.batch[1:], *q.params)
+
+
+@formulation("the package's, X in Fortran order")
+def fortran_order(q):
+    return in_layout(q, "fortran_order")
+
+
+@formulation("the package's, X a strided view, wide[:, ::2]", quick=False)
+def strided_view(q):
+    return in_layout(q, "strided_view")
+
+
+# C. The loop in Python, around compiled functions
+
+
+@formulation("compiled grad of a row's loss, called in a Python loop")
+def python_loop(q):
+    gradient = catalyst.qjit(lambda x, y, w, *p: of_row(q)(x, y, w, p), autograph=False)
+    rows = [gradient(np.ascontiguousarray(x), y, w, *q.params) for x, y, w in zip(*q.batch, strict=True)]
+    return tuple(sum(np.asarray(g) for g in column) for column in zip(*rows, strict=True))
+
+
+@formulation("the same, one flat vector", quick=False)
+def python_loop_flat(q):
+    return python_loop(q.variant(flat=True))
+
+
+def by_jax(q, scores):
+    X, y, w = (jnp.asarray(a) for a in q.batch)
+    return jax.grad(lambda *p: jnp.sum(q.loss(p, scores(q.circuit_of(p), X), y, w)), argnums=q.argnums)(*q.params)
+
+
+@formulation("jax.grad of a loss over a Python loop of qjit calls")
+def jax_python_loop(q):
+    score = catalyst.qjit(q.score)
+    return by_jax(q, lambda circuit, X: jnp.stack([score(*circuit, x) for x in X]))
+
+
+@formulation("jax.grad of a loss over jax.vmap of a qjit")
+def jax_vmap(q):
+    score = catalyst.qjit(q.score)
+    return by_jax(q, lambda circuit, X: jax.vmap(lambda x: score(*circuit, x))(X))
+
+
+@formulation("jax.grad of a loss over lax.scan of a qjit", quick=False)
+def jax_scan(q):
+    return by_jax(q, scan_scores(catalyst.qjit(q.score)))
+
+
+# D. The package itself, in the stack it is installed in
+
+
+def by_engine(q, name):
+    try:
+        from qnb.circuit import CircuitSpec
+        from qnb.engine import make_engine
+        from qnb.objective import Objective
+    except ImportError:
+        raise NotApplicable("qnb is not installed in this stack") from None
+    fields = {k: v for k, v in q.spec.items() if k not in ("has_readout", "device")}
+    options = {} if name == "exact" else {"device": q.spec["device"]}
+    engine = make_engine(name, CircuitSpec(**fields), Objective(), **options)
+    params = {k: q.arrays[k] for k in ("weights", "readout", "bias", "alpha")}
+    grads = engine.loss_and_grad(params, *q.batch)[1]
+    return tuple(grads[g] for g in q.groups)
+
+
+@formulation("qnb.make_engine('catalyst')")
+def engine_catalyst(q):
+    return by_engine(q, "catalyst")
+
+
+@formulation("qnb.make_engine('exact'), float32")
+def engine_exact(q):
+    return by_engine(q, "exact")
+
+
+# The job
+
+
+def work(folder, job):
+    """Run FORMULATIONS[job["key"]]; leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json."""
+    problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
+    started = time.perf_counter()
+    try:
+        gradient = [np.asarray(g) for g in FORMULATIONS[job["key"]].function(problem)]
+    except NotApplicable as error:
+        failed = {"kind": "not applicable", "message": str(error)}
+    except Exception as error:  # noqa: BLE001  whatever a compiler or a tracer raises is what the audit is after
+        traceback.print_exc()
+        failed = {"kind": type(error).__name__, "message": telling(str(error))}
+    else:
+        if len(gradient) != len(problem.groups):
+            gradient = problem.variant(flat=True).split(gradient)
+        np.savez(
+            folder / f"{job['name']}.npz",
+            seconds=time.perf_counter() - started,
+            **dict(zip(problem.groups, gradient, strict=True)),
+        )
+        return
+    (folder / f"{job['name']}.json").write_text(json.dumps(failed))
+
+
+def telling(message, lines=3, width=400):
+    """The lines of a compiler's message that tell what is wrong, or its last ones, without paths, addresses and backtrace."""
+    kept = [
+        line.strip() for line in message.splitlines() if line.strip() and not re.match(r"\s*#\d+ |Stack dump|PLEASE submit", line)
+    ]
+    marked = [line for line in kept if re.search(r"\berror:|Assertion|Error:|not implemented", line)]
+    text = "\n".join(line[:width] for line in (marked[:lines] or kept[-lines:]))
+    return re.sub(r"(?:/[\w.<>+-]+)+/", "", text)

@@ -1,0 +1,167 @@
+"""The gradient of `z_vec` in its coefficients, d/dw_i <sum_j w_j Z_j> = <Z_i>, four ways side by side."""
+
+from dataclasses import dataclass
+
+import catalyst
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pennylane as qml
+
+from qnb.config import ParameterError
+from qnb.engine import make_engine
+from qnb.objective import Objective
+from qnb.probes.verdict import Verdict
+
+DEAD = 1e-12  # a gradient below this is zero
+AGREE = 1e-5  # of gradients that should be the same: float64, or float32 against itself
+AGREE_FLOAT32 = 1e-3
+STEP = 0.5  # of central differences; the score is linear in the coefficients, so no step is too long
+WAYS = ("adjoint through coefficients", "central differences", "engine's rule", "default.qubit, JAX")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What was measured at random parameters: `z` (B, n) the <Z_i>; `ways` name -> ds/dw (B, n); `moved` (n,) the largest change
+    of a score when w_i is moved by 0.1."""
+
+    z: np.ndarray
+    ways: dict[str, np.ndarray]
+    moved: np.ndarray
+    tolerance: float
+
+
+def random_point(spec, rng) -> dict[str, np.ndarray]:
+    """Parameters at random: weights uniform on [-pi, pi], coefficients N(0, 1)."""
+    weights = rng.uniform(-np.pi, np.pi, spec.shapes["weights"])
+    return {"weights": weights, "readout": rng.normal(size=spec.readout_size), "bias": np.zeros(()), "alpha": np.ones(())}
+
+
+def measure(spec, X, rng, engine: str = "catalyst", device: str = "lightning.qubit") -> Identity:
+    """The identity at rows X (B, features) and parameters drawn from `rng`.
+
+    Raises:
+        ParameterError: the circuit does not measure `z_vec`, or encodes amplitudes, which Catalyst cannot differentiate.
+    """
+    if spec.measurement != "z_vec" or spec.encoder == "amplitude":
+        raise ParameterError(f"This probe is about z_vec under Catalyst, with an angle encoder; {spec} was given.")
+    params = random_point(spec, rng)
+    plain = make_engine(engine, spec, Objective(alpha_mode="direct"), device)
+    z, exact = by_default_qubit(spec, params, X)
+    ways = dict(
+        zip(
+            WAYS,
+            (by_coefficients(spec, params, X, device), by_differences(plain, params, X), by_engine(plain, params, X), exact),
+            strict=True,
+        )
+    )
+    return Identity(z, ways, sensitivity(plain, params, X), AGREE if plain.dtype == np.float64 else AGREE_FLOAT32)
+
+
+def sensitivity(engine, params, X, change: float = 0.1) -> np.ndarray:
+    """Per coefficient, the largest |change of s| over the rows when it is moved by `change`: (n,)."""
+    before = engine.scores(params, X)
+    return np.array([np.abs(engine.scores(_moved(params, i, change), X) - before).max() for i in range(len(params["readout"]))])
+
+
+def by_coefficients(spec, params, X, device: str = "lightning.qubit") -> np.ndarray:
+    """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's coefficients. (B, n)."""
+    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x), qml.device(device, wires=spec.wires), diff_method="adjoint")
+    gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))
+    return np.array([np.asarray(gradient(params["readout"], params["weights"], x)) for x in np.ascontiguousarray(X)])
+
+
+def by_differences(engine, params, X) -> np.ndarray:
+    """ds/dw by central differences of the engine's scores. (B, n)."""
+    pairs = [[engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))]
+    return np.array([(ahead - behind) / (2 * STEP) for ahead, behind in pairs]).T
+
+
+def by_engine(engine, params, X) -> np.ndarray:
+    """ds/dw as the engine trains with it: its gradient of softplus(s), row by row, divided by the slope sigmoid(s). (B, n)."""
+    slopes = 1 / (1 + np.exp(-engine.scores(params, X)))
+    gradients = [engine.loss_and_grad(params, x[None], np.zeros(1), np.ones(1))[1]["readout"] for x in X]
+    return np.asarray(gradients) / slopes[:, None]
+
+
+def by_default_qubit(spec, params, X) -> tuple[np.ndarray, np.ndarray]:
+    """<Z_i> and ds/dw on PennyLane's default.qubit, differentiated by JAX: (B, n) each."""
+    device = qml.device("default.qubit", wires=spec.wires)
+
+    @qml.qnode(device, interface="jax", diff_method="backprop")
+    def expectations(x):
+        spec.apply(params["weights"], None, x)
+        return [qml.expval(qml.PauliZ(i)) for i in range(spec.wires)]
+
+    @qml.qnode(device, interface="jax", diff_method="backprop")
+    def score(w, x):
+        return spec.score(params["weights"], w, x)
+
+    X, w = jnp.asarray(X), jnp.asarray(params["readout"])
+    z = jax.vmap(lambda x: jnp.stack(expectations(x)))(X)
+    return np.real(np.asarray(z)), np.asarray(jax.vmap(jax.grad(lambda w, x: jnp.real(score(w, x))), in_axes=(None, 0))(w, X))
+
+
+def _moved(params, i, by):
+    readout = params["readout"].copy()
+    readout[i] += by
+    return params | {"readout": readout}
+
+
+def judge(found: Identity, history) -> list[Verdict]:
+    """Three claims: the dead gradient of the note, the identity for everything else, and a readout that cannot learn.
+
+    Args:
+        history: of a short training of `z_vec` by `qnb.train.fit`; its grad_norm_readout and delta_readout are read.
+    """
+    return [judge_coefficients(found), judge_identity(found), judge_training(history)]
+
+
+def judge_coefficients(found: Identity) -> Verdict:
+    """The note's finding: the gradient through Hamiltonian coefficients is zero although they move the score."""
+    gradient, largest = found.ways[WAYS[0]], float(np.abs(found.z).max())
+    worst, size = float(np.abs(gradient - found.z).max()), float(np.abs(gradient).max())
+    used = bool((found.moved > 100 * DEAD).all())
+    figures = {
+        "largest_gradient": size,
+        "largest_z": largest,
+        "smallest_move_of_s": float(found.moved.min()),
+        "worst_error": worst,
+    }
+    if size <= DEAD < largest and used:
+        verdict, text = "reproduced", f"is zero (at most {size:.1g}) where <Z_i> reaches {largest:.2f}: dead, though w moves s"
+    elif worst <= AGREE and used:
+        verdict, text = "refuted", f"is <Z_i> to {worst:.0e}: it is alive on this stack"
+    else:
+        verdict, text = "changed", f"is neither zero nor <Z_i>: off by up to {worst:.2g}"
+    return Verdict(
+        "Under qjit the gradient through Hamiltonian coefficients is zero", verdict, figures, {"zero": DEAD, "agree": AGREE},
+        f"Asked of Catalyst through the Hamiltonian's coefficients, ds/dw_i {text}.",
+    )  # fmt: skip
+
+
+def judge_identity(found: Identity) -> Verdict:
+    """The identity, for the three ways that training and checking lean on."""
+    errors = {name: float(np.abs(found.ways[name] - found.z).max()) for name in WAYS[1:]}
+    holds = max(errors.values()) <= found.tolerance and np.abs(found.z).max() > 100 * found.tolerance
+    worst = max(errors, key=errors.get)
+    text = (
+        f"Central differences, the engine's rule and default.qubit all give ds/dw_i = <Z_i>, to {errors[worst]:.0e} at worst."
+        if holds else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
+    )  # fmt: skip
+    return Verdict("d/dw_i <sum_j w_j Z_j> = <Z_i>", "reproduced" if holds else "refuted", errors, found.tolerance, text)
+
+
+def judge_training(history) -> Verdict:
+    """The note's conclusion that `z_vec` cannot learn its readout: refuted if the gradient is alive and the readout moves."""
+    norms, delta = history["grad_norm_readout"].to_numpy(), history["delta_readout"].to_numpy()
+    figures = {"grad_norm_readout": norms.tolist(), "delta_readout": delta.tolist()}
+    alive = bool((norms > DEAD).all() and delta[0] > DEAD and delta[-1] > delta[0])
+    text = (
+        f"In {len(norms)} epochs the readout's gradient norm stays above {norms.min():.1e} and the readout moves {delta[0]:.3f} "
+        f"after the first and {delta[-1]:.3f} after the last: the dead readout is revived."
+        if alive else f"The readout's gradient norm falls to {norms.min():.1e} and the readout has moved {delta[-1]:.1e}: it is dead."
+    )  # fmt: skip
+    return Verdict(
+        "The readout of z_vec is dead in training", "refuted" if alive else "reproduced", figures, {"zero": DEAD}, text
+    )

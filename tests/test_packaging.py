@@ -1,0 +1,84 @@
+"""The promises that files make to each other: pins, lock, notebooks without outputs, no address or path of a machine."""
+
+import importlib.metadata
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+REFERENCES = sorted((ROOT / "executed" / "reference").glob("**/*.ipynb"))
+
+
+def declared():
+    return PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+
+
+def test_every_dependency_is_pinned_and_locked():
+    for requirement in declared() + PROJECT["optional-dependencies"]["build"]:
+        assert re.fullmatch(r"[\w-]+==[\w.]+", requirement), requirement
+        assert re.search(rf"^{re.escape(requirement)}\s", LOCK, flags=re.M), f"{requirement} is not in requirements.lock"
+
+
+def test_conda_environment_has_the_same_pins():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (pip,) = [d["pip"] for d in dependencies if isinstance(d, dict)]
+    assert pip == declared()
+
+
+def test_lock_holds_names_versions_and_hashes_alone():
+    lines = [line.strip().rstrip("\\").strip() for line in LOCK.splitlines() if line.strip() and not line.startswith("#")]
+    pin = r"[\w.-]+(\[[\w,-]+\])?==[\w.!+-]+( ; [\w '\"<>=!.()*]+)?"
+    for line in lines:
+        assert re.fullmatch(pin + r"|--hash=sha256:[0-9a-f]{64}", line), line
+    assert "://" not in LOCK
+
+
+def test_installed_stack_is_the_pinned_one():
+    for requirement in PROJECT["dependencies"]:
+        name, version = requirement.split("==")
+        assert importlib.metadata.version(name) == version
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_committed_without_outputs(path):
+    nb = nbformat.read(path, as_version=4)
+    nbformat.validate(nb)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None, f"{path.name}: strip the outputs before committing"
+    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
+    assert cell.source.startswith(f"# Parameters of {path.name}")
+    assert nb.metadata["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("path", REFERENCES, ids=lambda p: p.stem)
+def test_reference_notebooks_are_small_executed_and_name_no_machine(path):
+    text = path.read_text()
+    assert len(text) < 1_000_000
+    assert not re.search(r"/(home|root|Users|work|tmp|opt|var)/|https?://(?!(doi|arxiv)\.)\S*(pypi|simple|index)", text)
+    nb = json.loads(text)
+    code = [c for c in nb["cells"] if c["cell_type"] == "code"]
+    assert all(c["execution_count"] for c in code)
+    assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
+
+
+def test_no_tracked_file_names_this_machine_or_is_large():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, tracked):
+        path = ROOT / name
+        if not path.exists():
+            continue  # removed in the working tree
+        assert path.stat().st_size < 1_500_000, name
+        if path.suffix not in {".png", ".npz"}:
+            assert str(ROOT) not in path.read_text("utf-8"), name
