@@ -16,16 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qnb.products import groups, grow, inverse, kron, permute
+from qnb.products import grow, inverse, kron, permute
 from qnb.statevector import coefficients_of_z
 
 I, X, Z, Y = range(4)
-GROUP = 2  # wires whose rotations are multiplied out: 16 x 16 blocks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which wires are left and right, and how many layers before the last leave the halves apart."""
+    """Which wires are left and right, and how many layers before the last leave the halves apart. `order` is left, then right."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -56,13 +55,13 @@ def tables(spec) -> dict:
     """The CNOT layers as static signed permutations.
 
     Returns:
-        first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed.
+        first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed, wires in `order`.
         layers: per layer before the last, latest first, (there, back, sign) of `_signed` for each half, or one for all wires.
     """
     p = plan(spec)
     strings = single_paulis(spec)
     digits, signs = _conjugate(strings, spec.cnots(spec.layers - 1), tuple(range(spec.wires)))
-    one_hot = np.stack([(digits >> 2 * (spec.wires - 1 - i)) & 3 for i in range(spec.wires)], axis=1)[..., None] == np.arange(4)
+    one_hot = np.stack([(digits >> 2 * (spec.wires - 1 - i)) & 3 for i in p.order], axis=1)[..., None] == np.arange(4)
     one_hot = one_hot.astype(np.int8)
     one_hot[:, 0] *= signs[:, None]
     layers = []
@@ -86,30 +85,32 @@ def prepare(spec, tables, weights, readout):
         weights: (layers, n, 3); readout: (readout_size,).
     """
     p, d = plan(spec), features(spec)
-    rotations = bloch_rotation(weights)  # (layers, n, 4, 4)
-    rotations = [r if layer else r[..., :d] for layer, r in enumerate(rotations)]
+    left = len(p.left)
+    ordered = permute(weights.swapaxes(0, 1), np.array(p.order), inverse(np.array(p.order)))  # (n, layers, 3)
+    rotations = jnp.unstack(bloch_rotation(ordered.swapaxes(0, 1)))  # per layer (n, 4, 4)
+    rotations = [rotations[0][..., :d], *rotations[1:]]
     # the last layer: string k becomes a product over wires of the rows that its Paulis pick
-    rows = jnp.einsum("kip,ipq->iqk", tables["first"].astype(weights.dtype), rotations[-1])  # (n, 4, K)
-    rows = rows.at[0].multiply(_string_coefficients(spec, readout))
-    halves = [grow([rows[i] for i in half]) if half else jnp.ones((1, rows.shape[-1]), rows.dtype) for half in (p.left, p.right)]
+    rows = jnp.einsum("kip,ipq->iqk", tables["first"].astype(weights.dtype), rotations[-1])
+    first, *others = jnp.unstack(rows)  # per wire (4, K)
+    factors = [first * _string_coefficients(spec, readout), *others]
+    halves = [_grow_or_one(factors[:left], rows), _grow_or_one(factors[left:], rows)]  # (4^left, K), (4^right, K)
     dense = None
-    for k, pieces in enumerate(tables["layers"]):
-        rotation = rotations[spec.layers - 2 - k]
-        if k < p.apart:
-            for h, (half, piece) in enumerate(zip((p.left, p.right), pieces, strict=True)):
-                halves[h] = _rotate(_signed(halves[h], *piece), [rotation[i] for i in half])
+    for rotation, pieces in zip(rotations[-2::-1], tables["layers"], strict=True):
+        if len(pieces) == 2 or not p.right:
+            parts = zip(halves, pieces, (rotation[:left], rotation[left:]), strict=False)
+            halves = [_rotate(_signed(half, *piece), part) for half, piece, part in parts] + halves[len(pieces) :]
         else:
             dense = halves[0] @ halves[1].T if dense is None else dense
-            dense = _rotate(_signed(dense.reshape(-1, 1), *pieces[0]), [rotation[i] for i in p.order])
+            dense = _rotate(_signed(dense.reshape(-1, 1), *pieces[0]), rotation)
     dense = halves[0] @ halves[1].T if dense is None else dense
-    return dense.reshape(d ** len(p.left), -1)
+    return dense.reshape(d**left, -1)
 
 
 def scores(spec, tables, coefficients, x):
     """s(x) for rows x (B, n) -> (B,). Not differentiable in x: that gradient is NaN."""
     p = plan(spec)
-    f = bloch_features(spec, x.T)
-    return contract(coefficients, f[jnp.array(p.left)], f[jnp.array(p.right)] if p.right else f[:0])
+    f = bloch_features(spec, x.T[np.array(p.order)])
+    return contract(coefficients, f[: len(p.left)], f[len(p.left) :])
 
 
 def cost(spec, rows: int) -> float:
@@ -162,10 +163,10 @@ def bloch_features(spec, x):
 @jax.custom_vjp
 def contract(coefficients, left, right):
     """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires, d, B)."""
-    t = coefficients.T @ _grow_or_one(left)  # (d^right, B)
-    for f in right:  # Horner: one wire of v at a time, f[0] = 1
-        first, *others = t.reshape(len(f), -1, t.shape[-1])
-        t = first + sum(f[k + 1] * other for k, other in enumerate(others))
+    t = coefficients.T @ _grow_or_one(jnp.unstack(left), left)  # (d^right, B)
+    for f in jnp.unstack(right):  # Horner: one wire of v at a time, its first feature is 1
+        constant, *others = jnp.unstack(t.reshape(len(f), -1, t.shape[-1]))
+        t = constant + sum(a * other for a, other in zip(jnp.unstack(f)[1:], others, strict=True))
     return t[0]
 
 
@@ -176,15 +177,16 @@ def _contract_forward(coefficients, left, right):
 def _contract_backward(saved, g):
     left, right = saved
     # XLA's product of two arrays with long rows is slow on a CPU: it is made to transpose the second one first
-    weighted = jax.lax.optimization_barrier((_grow_or_one(right) * g).T)
-    return _grow_or_one(left) @ weighted, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
+    weighted = jax.lax.optimization_barrier((_grow_or_one(jnp.unstack(right), right) * g).T)
+    return _grow_or_one(jnp.unstack(left), left) @ weighted, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
 
 
 contract.defvjp(_contract_forward, _contract_backward)
 
 
-def _grow_or_one(f):
-    return grow(list(f)) if len(f) else jnp.ones((1, f.shape[-1]), f.dtype)
+def _grow_or_one(factors, like):
+    """The product of the factors; a row of ones where a half has no wire."""
+    return grow(factors) if len(factors) else jnp.ones((1, like.shape[-1]), like.dtype)
 
 
 def _string_coefficients(spec, readout):
@@ -195,10 +197,11 @@ def _string_coefficients(spec, readout):
 
 
 def _rotate(strings, rotations):
-    """Every wire's rotation on strings (4^m, K), first wire major: rotations m of (4, d) -> (d^m, K)."""
-    count = strings.shape[-1]
-    for group in groups(len(rotations), GROUP):
-        block = kron([rotations[i] for i in group])  # a group leaves in front and comes back at the end, behind K
+    """Every wire's rotation on strings (4^m, K), first wire major: rotations (m, 4, d) -> (d^m, K)."""
+    count, wires = strings.shape[-1], len(rotations)
+    blocks = jnp.unstack(kron([rotations[: wires - 1 : 2], rotations[1::2]]))  # two wires in one product: 16 x d^2
+    blocks = [*blocks, rotations[-1]] if wires % 2 else blocks
+    for block in blocks:  # a pair of wires leaves in front and comes back at the end, behind K
         strings = jnp.tensordot(strings.reshape(len(block), -1), block, ((0,), (0,)))
     return strings.reshape(count, -1).T
 

@@ -28,10 +28,11 @@ class ProbeConfig(TrainConfig):
         return self
 
 
-OF_TRAINING = frozenset(
+OF_EPOCHS = frozenset(  # what a short training, watched step by step, has no use for
     {"epochs", "fixed_num_batches", "eval_every_epochs", "early_stop_patience", "abort_on_degen", "val_objective"}
+    | {"min_pred_pos_rate", "max_pred_pos_rate", "preflight_compile"}
+    | {"class_weights", "balanced_batches", "balanced_pos_frac", "prior_correction"}
 )
-OF_DECISION = frozenset({"min_pred_pos_rate", "max_pred_pos_rate", "preflight_compile", "gate"})
 
 
 class SmallProbeConfig(ProbeConfig):
@@ -69,3 +70,20 @@ class AlphaConfig(SmallProbeConfig):
 
     def own_settings(self) -> dict[str, Any]:
         return {"alpha_mode": "direct", "alpha_train": True}
+
+
+class FocalConfig(SmallProbeConfig):
+    """focal_fixed_point.ipynb."""
+
+    gamma: Annotated[float, Field(gt=0, le=10)] = 2.0  # trained beside gamma = 0
+    alpha_start: Annotated[float, Field(gt=0.001)] = 0.05  # small, so that the logits start near zero
+    rate_sgd: Annotated[float, Field(gt=0)] = 2.0  # learning rate of SGD; Adam's is lr
+    steps: Annotated[int, Field(ge=20)] = 120  # of each training
+
+    UNUSED = OF_EPOCHS | {
+        "alpha_train", "lr_schedule", "lr_mult_weights", "lr_mult_readout", "lr_mult_alpha",
+        "weight_decay_weights", "weight_decay_readout", "weight_decay_alpha",
+    }  # fmt: skip
+
+    def own_settings(self) -> dict[str, Any]:
+        return {"focal_gamma": 0.0, "alpha_mode": "softplus"}

@@ -25,11 +25,6 @@ def kron(matrices):
     return functools.reduce(pair, matrices)
 
 
-def groups(wires: int, size: int) -> list[range]:
-    """Neighbouring wires in groups of `size`; the last may be smaller."""
-    return [range(start, min(start + size, wires)) for start in range(0, wires, size)]
-
-
 @jax.custom_vjp
 def permute(array, there, back):
     """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too, never a scatter."""

@@ -182,16 +182,16 @@ def _rotation(angles):
 def _multiply_out(spec, tables, turns):
     """Replace every (n, 2, 2) among the steps by a Rotate; the products over wires are formed for all of them at once."""
     matrices = jnp.stack([t for t in turns if not isinstance(t, tuple)])  # (P, n, 2, 2)
-    blocks, start = [], 0
+    wires, blocks, start = jnp.unstack(matrices, axis=1), [], 0
     for g, size in enumerate(group_sizes(spec.wires)):
         ones = jnp.ones((len(matrices), 1, 1), matrices.dtype)
-        block = kron([matrices[:, i] for i in range(start, start + size)]) if size else ones
+        block = kron(wires[start : start + size]) if size else ones
         re, im = block.real, block.imag
         real_form = jnp.stack([jnp.stack([re, -im], -1), jnp.stack([im, re], -1)], -2)  # (P, k, k', c, c')
         order = (0, 1, 3, 2, 4) if g % 2 == 0 else (0, 3, 1, 4, 2)
         blocks.append(real_form.transpose(order).reshape(len(matrices), 2 * block.shape[1], -1))
         start += size
-    rotations = (Rotate(tuple(b[p] for b in blocks), tuple(tables["moves"])) for p in range(len(matrices)))
+    rotations = (Rotate(step, tuple(tables["moves"])) for step in zip(*map(jnp.unstack, blocks), strict=True))
     return [t if isinstance(t, tuple) else next(rotations) for t in turns]
 
 
@@ -219,7 +219,7 @@ def _start(spec, X):
         return _product(jnp.stack([cos * cos, sin * cos], 1), jnp.stack([sin * sin, -sin * cos], 1))
     if spec.hadamard:  # RY(x) |+>
         cos, sin = (cos - sin) * math.sqrt(0.5), (cos + sin) * math.sqrt(0.5)
-    re = grow(list(jnp.stack([cos, sin], 1)))
+    re = grow(jnp.unstack(jnp.stack([cos, sin], 1)))
     return re, jnp.zeros_like(re)
 
 

@@ -220,7 +220,7 @@ def fit(config, prepared, folder=None, resume_from=None, progress=True) -> Fitte
     return Fitted(spec, objective, state, gate, compile_seconds)
 
 
-BAR = {"mininterval": 0.5, "ncols": 100, "desc": "compiling"}
+BAR = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
 def _pos_frac(config):

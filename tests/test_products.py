@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qnb.products import groups, grow, inverse, kron, permute
+from qnb.products import grow, inverse, kron, permute
 
 
 def test_grow_and_kron():
@@ -19,7 +19,3 @@ def test_permute_is_differentiated_by_a_gather():
     out, pull = jax.vjp(lambda v: permute(v, there, back), jnp.asarray(values))
     assert (np.asarray(out) == values[there]).all() and (np.asarray(pull(values)[0]) == values[back]).all()
     assert "scatter" not in jax.jit(lambda v: pull(v)).lower(values).as_text()
-
-
-def test_groups():
-    assert groups(5, 2) == [range(2), range(2, 4), range(4, 5)]

@@ -71,6 +71,12 @@ def kind(history: pd.DataFrame) -> str:
     return "lasting" if end.mean() > 0.5 else "transient"
 
 
+def summary(arms: dict[str, Descent]) -> pd.DataFrame:
+    """How each training ended: alpha, bias, auc, auc_s, sep, bce, and the kind of its inversion."""
+    rows = {name: dict(found.history.iloc[-1]) | {"inversion": kind(found.history)} for name, found in arms.items()}
+    return pd.DataFrame(rows).T[["alpha", "bias", "auc", "auc_s", "sep", "bce", "inversion"]]
+
+
 def judge_identity(table: pd.DataFrame) -> Verdict:
     """AUC(-alpha) = 1 - AUC(alpha) at fixed scores. `table`: a sweep over alphas that are symmetric about zero."""
     auc = table.set_index("alpha")["auc"]

@@ -90,3 +90,59 @@ def sign_trainings(histories: dict, note: str | None = None) -> Figure:
     handles, labels = auc.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncol=3, fontsize=8)
     return _caption(figure, note)
+
+
+def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
+    """Loss and its slope over the logit for several gamma, and the attenuation of the slope at l = 0.
+
+    Args:
+        logits: (K,).
+        curves: from `qnb.probes.focal.curves` on the same logits.
+        zero: a table of `qnb.probes.focal.at_zero`; its attenuation is drawn over its gammas.
+    """
+    figure, (loss, slope, fraction) = _figure(3, height=3.8)
+    for (gamma, c), colour in zip(curves.items(), COLOURS, strict=False):
+        loss.plot(logits, c["loss1"], color=colour, label=f"gamma = {gamma:g}" + (" (BCE)" if gamma == 0 else ""))
+        loss.plot(logits, c["loss0"], color=colour, ls=":")
+        slope.plot(logits, c["slope1"], color=colour, label=f"gamma = {gamma:g}")
+        slope.plot(logits, c["slope0"], color=colour, ls=":")
+    loss.set(title="Loss (solid y = 1, dotted y = 0)", xlabel="logit l", ylabel="loss (nats)", ylim=(0, 6.5))
+    slope.set(title="Slope", xlabel="logit l", ylabel="|dL/dl| (nats per unit of logit)")
+    fraction.plot(zero["gamma"], zero["|slope|, closed form"] / zero["|slope|, closed form"].iloc[0], color=BLUE, label="closed form")
+    fraction.plot(zero["gamma"], zero["attenuation"], "o", ms=4, mfc="none", color=ORANGE, label="autodiff")
+    fraction.set(title="Slope at l = 0, beside BCE's", xlabel="gamma", ylabel="|dL/dl| / |dBCE/dl| at l = 0", ylim=(0, 1.05))
+    loss.legend(fontsize=8, loc="upper center")
+    fraction.legend(fontsize=8)
+    for axes in (loss, slope):
+        axes.axvline(0, color=MUTED, lw=0.8)
+    return _caption(figure, note)
+
+
+def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
+    """Objective, BCE of the logits and AUC against step, for each optimiser and gamma.
+
+    Args:
+        histories: (optimiser, gamma) -> table of `qnb.probes.descent`.
+        left: the same keys -> the step at which it left the plateau, or None.
+    """
+    figure, (own, bce, auc) = _figure(3, height=4.4)
+    colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
+    for (name, gamma), h in histories.items():
+        style = {"color": colours[name], "ls": "--" if gamma else "-", "label": f"{name}, gamma = {gamma:g}"}
+        own.plot(h["step"], h["loss"], **style)
+        bce.plot(h["step"], h["bce"], **style)
+        auc.plot(h["step"], h["auc"], **style)
+        if left[name, gamma] is not None:
+            bce.plot(left[name, gamma], h["bce"].iloc[left[name, gamma]], "o", color=colours[name], mfc="white" if gamma else None)
+    for gamma in sorted({gamma for _, gamma in histories}):
+        value = 2**-gamma * np.log(2)
+        own.axhline(value, color=MUTED, lw=0.8)
+        own.text(0, value, f"{value:.4f}", fontsize=8, color=INK, va="bottom")
+    bce.axhline(np.log(2), color=MUTED, lw=0.8)
+    own.set(title="Objective (lines: its value at l = 0)", ylabel="objective (nats per row)", ylim=(0, None))
+    bce.set(title="BCE of the logits (dots: plateau left)", ylabel="BCE (nats per row)")
+    auc.set(title="AUC", ylabel="AUC, watched validation rows")
+    for axes in (own, bce, auc):
+        axes.set_xlabel("step")
+    figure.legend(*own.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
+    return _caption(figure, note)

@@ -31,6 +31,7 @@ def fork(work, folder, job) -> int:
         return pid
     code = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()  # so that the compiler, a child of its own, is killed with it
         log = os.open(folder / f"{job['name']}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
@@ -46,19 +47,30 @@ def fork(work, folder, job) -> int:
 
 def main(file, folder, workers, limit):
     work, todo, running = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1], {}
-    while todo or running:
-        while todo and len(running) < workers:
-            job = todo.pop()
-            running[fork(work, folder, job)] = (job["name"], time.monotonic())
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid in running:
-            name, started = running.pop(pid)
-            code, seconds = os.waitstatus_to_exitcode(status), time.monotonic() - started
-            print(json.dumps({"name": name, "exit": code, "seconds": seconds, "limit": seconds > limit}), flush=True)
-        for pid, (_, started) in running.items():
-            if time.monotonic() - started > limit:
-                os.killpg(pid, signal.SIGKILL)
-        time.sleep(0.02)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        while todo or running:
+            while todo and len(running) < workers:
+                job = todo.pop()
+                running[fork(work, folder, job)] = (job["name"], time.monotonic())
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid in running:
+                report(*running.pop(pid), os.waitstatus_to_exitcode(status), limit)
+            for pid, (_, started) in running.items():
+                if time.monotonic() - started > limit:
+                    os.killpg(pid, signal.SIGKILL)
+            time.sleep(0.02)
+    finally:
+        for pid in running:
+            os.killpg(pid, signal.SIGKILL)
+
+
+def report(name, started, code, limit):
+    seconds = time.monotonic() - started
+    print(
+        json.dumps({"name": name, "exit": code, "seconds": seconds, "limit": code == -signal.SIGKILL and seconds > limit}),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -140,13 +140,9 @@ class Problem:
         """The groups of differentiated arguments p: themselves, or cut out of the one flat vector."""
         if not self.flat:
             return p
-        parts, start = [], 0
-        for group in self.groups:
-            shape = self.arrays[group].shape
-            size = self.arrays[group].size
-            parts.append(p[0][start : start + size].reshape(shape))
-            start += size
-        return tuple(parts)
+        shapes = [self.arrays[group].shape for group in self.groups]
+        ends = np.cumsum([self.arrays[group].size for group in self.groups])
+        return tuple(part.reshape(shape) for part, shape in zip(jnp.split(p[0], ends[:-1]), shapes, strict=True))
 
     def circuit_of(self, p):
         """What the QNode takes before x."""
@@ -158,12 +154,12 @@ class Problem:
         logit = (jax.nn.softplus(raw) + 1e-3) * (s + bias)
         return w * (jax.nn.softplus(logit) - y * logit) / self.rows
 
-    def run(self, body):
-        """body(X, y, w, p) -> gradient, compiled and called on the batch."""
+    def run(self, body, X=None):
+        """body(X, y, w, p) -> gradient, compiled and called on the batch, with another X if one is given."""
         program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
-        return program(*self.batch, *self.params)
+        return program(self.batch[0] if X is None else X, *self.batch[1:], *self.params)
 
-    def of_loss(self, scores, differentiate=catalyst.grad):
+    def of_loss(self, scores, differentiate=catalyst.grad, X=None):
         """The gradient of a loss over all scores: scores(circuit, X) -> (B,)."""
 
         def body(X, y, w, p):
@@ -172,7 +168,7 @@ class Problem:
 
             return differentiate(loss, argnums=self.argnums)(*p)
 
-        return self.run(body)
+        return self.run(body, X)
 
 
 def with_value(function, argnums):
@@ -223,7 +219,7 @@ def loss_scan_shift(q):
 
 @formulation("the note's, by finite differences (method='fd')")
 def loss_scan_fd(q):
-    return q.of_loss(scan_scores(q.score), lambda loss, argnums: catalyst.grad(loss, argnums=argnums, method="fd"))
+    return q.of_loss(scan_scores(q.score), by_differences)
 
 
 @formulation("value_and_grad of a loss over lax.scan")
@@ -268,12 +264,12 @@ def loss_for_loop_value(q):
 
 @formulation("grad of a loss over a Python for, autograph=True")
 def loss_autograph(q):
-    rows, loss_of, score, circuit_of = q.rows, q.loss, q.score, q.circuit_of
+    rows, row_loss = q.rows, catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w))
 
     def total(X, y, w, *p):
         loss = jnp.zeros(())
         for k in range(rows):
-            loss = loss + loss_of(p, score(*circuit_of(p), X[k]), y[k], w[k])
+            loss = loss + row_loss(p, X[k], y[k], w[k])
         return loss
 
     argnums = tuple(3 + a for a in q.argnums)
@@ -417,33 +413,6 @@ def row_by_row_two(q):
     return q.run(by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x)))
 
 
-def column_major(X):
-    return np.asfortranarray(X)
-
-
-def every_other(X):
-    return np.repeat(X, 2, axis=1)[:, ::2]
-
-
-LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the numbers of X, laid out otherwise in memory
-
-
-def in_layout(q, key):
-    body = by_chain_rule(q, value_of_one_vector(q))
-    program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
-    return program(LAYOUTS[key](q.batch[0]), *q.batch[1:], *q.params)
-
-
-@formulation("the package's, X in Fortran order")
-def fortran_order(q):
-    return in_layout(q, "fortran_order")
-
-
-@formulation("the package's, X a strided view, wide[:, ::2]", quick=False)
-def strided_view(q):
-    return in_layout(q, "strided_view")
-
-
 # C. The loop in Python, around compiled functions
 
 
@@ -481,7 +450,36 @@ def jax_scan(q):
     return by_jax(q, scan_scores(catalyst.qjit(q.score)))
 
 
-# D. The package itself, in the stack it is installed in
+# D. An argument whose memory is not laid out as the compiler takes for granted
+
+
+def column_major(X):
+    return np.asfortranarray(X)
+
+
+def every_other(X):
+    return np.repeat(X, 2, axis=1)[:, ::2]
+
+
+LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the same numbers in X, elsewhere in memory
+
+
+def by_differences(loss, argnums):
+    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can spoil it."""
+    return catalyst.grad(loss, argnums=argnums, method="fd")
+
+
+@formulation("finite differences as above, X in Fortran order")
+def fortran_order(q):
+    return q.of_loss(scan_scores(q.score), by_differences, column_major(q.batch[0]))
+
+
+@formulation("finite differences as above, X a strided view, wide[:, ::2]", quick=False)
+def strided_view(q):
+    return q.of_loss(scan_scores(q.score), by_differences, every_other(q.batch[0]))
+
+
+# E. The package itself, in the stack it is installed in
 
 
 def by_engine(q, name):

@@ -1,0 +1,7 @@
+"""All benchmarks, one after the other: python -m benchmarks"""
+
+from benchmarks import catalyst, data, exact
+
+for benchmark in (data, catalyst, exact):
+    print(f"\n=== {benchmark.__doc__.splitlines()[0]}\n", flush=True)
+    benchmark.main()

@@ -1,0 +1,334 @@
+"""Is a gradient that compiles the gradient? Every formulation in `formulations.py`, on every stack asked for, against default.qubit.
+
+With s_k the score of row k and L the loss of the batch, dL/dtheta = sum_k (dL/ds_k) ds_k/dtheta. A wrong gradient is compared, for
+every row k, with the one-sample laws in LAWS, where one row's derivative stands for all of them; with zero; and with the right
+gradient of the rows as their memory would be read without strides.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pennylane as qml
+
+from qnb.objective import Objective
+from qnb.probes import forks, formulations
+
+FORMULATIONS = formulations.FORMULATIONS
+TOLERANCE = 1e-6  # relative, of float64 gradients that are the same
+LOOSE = 1e-3  # of finite differences, and of float32
+LOOSE_KEYS = ("loss_scan_fd", "fortran_order", "strided_view", "engine_exact")
+LIMIT = 90  # seconds for one formulation
+NOTES = "loss_scan"  # how the note asked
+FULL_MEASUREMENTS = ("mean_z", "mean_z_readout", "z_vec")
+SUM, OWN, SAME, REPEATED, CHAIN, ZERO, STRIDES, NONE = "sum", "own", "same", "repeated", "chain", "zero", "strides", "none"
+LAWS = {
+    SUM: "(Σ_b dL/ds_b) · ds_k/dθ",
+    OWN: "(dL/ds_k) · ds_k/dθ",
+    SAME: "(Σ_b dL/ds_b at s_b = s_k) · ds_k/dθ, as if every row had row k's x",
+    REPEATED: "B · (dL/ds_k) · ds_k/dθ, as if the batch were row k, B times",
+    CHAIN: "Σ_b (dL/ds_b at s_b = s_k) · ds_b/dθ",
+    ZERO: "zero",
+    STRIDES: "the right gradient of rows read in memory order",
+    NONE: "none that is known",
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The batch and its gradient on default.qubit, taken apart.
+
+    Attributes:
+        arrays: weights (L, n, 3), readout (r,), bias (), alpha () raw, X (B, features), y (B,), w (B,).
+        gradient: by group, of the loss of the batch.
+        d_scores: dL/ds_k, (B,).
+        d_same: dL/ds_b where every row has the score of row k, (B, B) by k and b.
+        d_rows: by circuit group, ds_k/dgroup with a leading axis (B, ...).
+    """
+
+    spec: Any
+    arrays: dict[str, np.ndarray]
+    gradient: dict[str, np.ndarray]
+    d_scores: np.ndarray
+    d_same: np.ndarray
+    d_rows: dict[str, np.ndarray]
+
+
+def batch_of(spec, X, y, rows: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch that no wrong gradient can pass: distinct rows of both classes, unequal weights, parameters away from the start.
+
+    Args:
+        X, y: rows to choose from, (N, features) and (N,), both classes among them.
+        rows: B, at least 3.
+    """
+    rng = np.random.default_rng(seed)
+    _, distinct = np.unique(X, axis=0, return_index=True)
+    of_class = [rng.permutation(distinct[y[distinct] == label]) for label in (0, 1)]
+    positives = min(len(of_class[1]), rows - rows // 2)
+    chosen = rng.permutation(np.concatenate([of_class[1][:positives], of_class[0][: rows - positives]]))
+    params = {name: value + 0.7 * rng.normal(size=value.shape) for name, value in spec.init(0).items()}
+    return params | {"X": X[chosen], "y": y[chosen], "w": rng.uniform(0.5, 2, len(chosen))}
+
+
+def reference(spec, arrays) -> Reference:
+    """Scores row by row on default.qubit, differentiated by backpropagation through JAX; BCE on alpha (s + bias), float64."""
+    node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
+    objective, (X, y, w) = Objective(), (jnp.asarray(arrays[k]) for k in ("X", "y", "w"))
+    circuit = ("weights", "readout") if spec.has_readout else ("weights",)
+
+    def score(parts, x):
+        readout = parts.get("readout", arrays["readout"])
+        return jnp.real(node(parts["weights"], readout, x))
+
+    def loss(s, bias, raw):
+        return jnp.mean(w * objective.loss(objective.logit(s, bias, raw), y))
+
+    parts = {name: jnp.asarray(arrays[name]) for name in circuit}
+    s, d_rows = jax.vmap(jax.value_and_grad(score), in_axes=(None, 0))(parts, X)
+    head = tuple(jnp.asarray(arrays[k]) for k in ("bias", "alpha"))
+    d_scores, d_bias, d_raw = jax.grad(loss, argnums=(0, 1, 2))(s, *head)
+    d_same = jax.vmap(lambda s_k: jax.grad(loss)(jnp.full(s.shape, s_k), *head))(s)
+    gradient = {name: jnp.tensordot(d_scores, d_rows[name], 1) for name in circuit} | {"bias": d_bias, "alpha": d_raw}
+    found = jax.tree.map(np.asarray, (gradient, d_scores, d_same, d_rows))
+    return Reference(spec, arrays, *found)
+
+
+def in_memory_order(X: np.ndarray) -> np.ndarray:
+    """X as a reader sees it who ignores its strides: consecutive numbers from its first, row by row."""
+    strides = np.cumprod([X.itemsize, *X.shape[:0:-1]])[::-1]
+    return np.lib.stride_tricks.as_strided(X, X.shape, strides, writeable=False).copy()
+
+
+@dataclass(frozen=True)
+class Law:
+    """What a wrong gradient of one group is.
+
+    Attributes:
+        name: a key of LAWS.
+        k: the row, where the law has one.
+        residual: |gradient - law| / |gradient|.
+        coefficients: c in gradient = sum_k c_k ds_k/dgroup by least squares, (B,); dL/ds_k in the right one.
+    """
+
+    name: str
+    residual: float
+    coefficients: np.ndarray
+    k: int | None = None
+
+    def __str__(self) -> str:
+        which = (
+            ""
+            if self.k is None
+            else f", k = {self.k} ({ {0: 'first', len(self.coefficients) - 1: 'last'}.get(self.k, 'neither end') })"
+        )
+        return LAWS[self.name] + which
+
+
+def fit_law(found, d_scores, d_same, d_rows, misread=None, tolerance: float = TOLERANCE) -> Law:
+    """The law that a group's gradient follows; NONE, with the residual of the nearest, if it follows none.
+
+    Args:
+        found: the gradient of one group.
+        d_scores, d_same: see Reference.
+        d_rows: (B, ...) ds_k/dgroup.
+        misread: the right gradient of the rows in memory order, where they were given with other strides.
+    """
+    count = len(d_scores)
+    rows = np.reshape(d_rows, (count, -1))
+    flat, size = np.ravel(found), np.linalg.norm(found)
+    coefficients = np.linalg.lstsq(rows.T, flat, rcond=None)[0]
+    if size <= tolerance * np.linalg.norm(rows.T @ d_scores):
+        return Law(ZERO, 0.0, coefficients)
+    known = [(STRIDES, None, np.ravel(misread))] if misread is not None else []
+    for k, row in enumerate(rows):
+        known += [(SUM, k, d_scores.sum() * row), (OWN, k, d_scores[k] * row), (REPEATED, k, count * d_scores[k] * row)]
+        known += [(SAME, k, d_same[k].sum() * row), (CHAIN, k, d_same[k] @ rows)]
+    residual, name, k = min(((np.linalg.norm(flat - law) / size, name, k) for name, k, law in known), key=lambda fit: fit[0])
+    if residual > tolerance:
+        name, k = NONE, None
+    return Law(name, float(residual), coefficients, k)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One formulation on one stack, for one measurement.
+
+    Attributes:
+        verdict: right | wrong | does not compile | crashed | timed out | not applicable.
+        errors: by group, |found - right| relative to the larger of the group's norm and 1 % of the whole gradient's.
+        laws: by wrong circuit group, what it is instead.
+        message: of the compiler, or how the process ended.
+        seconds: of the job, import of the stack left out.
+    """
+
+    stack: str
+    key: str
+    measurement: str
+    verdict: str
+    message: str = ""
+    errors: dict[str, float] = field(default_factory=dict)
+    laws: dict[str, Law] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def title(self) -> str:
+        return FORMULATIONS[self.key].title
+
+    @property
+    def worst(self) -> float | None:
+        """The largest relative error of a group."""
+        return max(self.errors.values()) if self.errors else None
+
+    @property
+    def law(self) -> str:
+        """The laws of the wrong groups in words; one if they are the same."""
+        named = {group: str(law) for group, law in self.laws.items()}
+        return (
+            next(iter(named.values())) if len(set(named.values())) == 1 else "; ".join(f"{g}: {law}" for g, law in named.items())
+        )
+
+
+def judge(found: dict[str, np.ndarray], right: Reference, tolerance: float = TOLERANCE, misread=None) -> tuple[str, dict, dict]:
+    """(verdict, errors, laws) of a gradient by group. `misread`: the gradient by group of the rows in memory order.
+
+    Anything but finite numbers of the right shape is wrong.
+    """
+    whole = np.sqrt(sum(np.sum(g**2) for g in right.gradient.values()))
+    errors, laws = {}, {}
+    for group, expected in right.gradient.items():
+        value = np.asarray(found[group], dtype=np.float64)
+        if value.shape != expected.shape or not np.isfinite(value).all():
+            errors[group] = np.inf
+            continue
+        errors[group] = float(np.linalg.norm(value - expected) / max(np.linalg.norm(expected), 0.01 * whole))
+        if errors[group] > tolerance and group in right.d_rows:
+            read = None if misread is None else misread[group]
+            laws[group] = fit_law(value, right.d_scores, right.d_same, right.d_rows[group], read, tolerance)
+    return "right" if max(errors.values()) <= tolerance else "wrong", errors, laws
+
+
+def plan(measurement: str, quick: bool) -> list[tuple[str, str]]:
+    """(formulation, measurement) pairs of an audit. Quick: the shorter list for the model's measurement, and z_vec where it matters."""
+    if quick:
+        pairs = [(key, measurement) for key, f in FORMULATIONS.items() if f.quick]
+        return pairs + [(key, "z_vec") for key in (NOTES, "row_by_row", "engine_catalyst") if measurement != "z_vec"]
+    measurements = dict.fromkeys((measurement, *FULL_MEASUREMENTS))
+    return [(key, m) for m in measurements for key in FORMULATIONS]
+
+
+def audit(
+    stack: str, python: Path, references: dict[str, Reference], pairs: Iterable[tuple[str, str]], device: str = "lightning.qubit",
+    on_done: Callable[[], None] = lambda: None, file: str = formulations.__file__, workers: int | None = None, limit: float = LIMIT,
+) -> list[Outcome]:  # fmt: skip
+    """Run each formulation in a process of its own on that interpreter, and judge it.
+
+    Args:
+        stack: its name in the report.
+        references: by measurement.
+        pairs: (formulation, measurement).
+        on_done: called after each.
+        file: the Python file that holds the formulations and their `work(folder, job)`.
+        workers: processes at once; None: one per core.
+        limit: seconds for each.
+    """
+    pairs = list(pairs)
+    with tempfile.TemporaryDirectory(prefix="qnb-audit-") as name:
+        folder = Path(name)
+        for measurement, right in references.items():
+            np.savez(folder / f"{measurement}.npz", **right.arrays)
+        jobs = [_job(key, references[measurement].spec, device) for key, measurement in pairs]
+        ended = run_jobs(python, file, folder, jobs, workers or len(os.sched_getaffinity(0)), limit, on_done)
+        misread = {}
+        outcomes = []
+        for (key, measurement), job in zip(pairs, jobs, strict=True):
+            right = references[measurement]
+            if key in formulations.LAYOUTS and (key, measurement) not in misread:
+                X = in_memory_order(formulations.LAYOUTS[key](right.arrays["X"]))
+                misread[key, measurement] = reference(right.spec, right.arrays | {"X": X}).gradient
+            outcomes.append(
+                _outcome(stack, key, right, folder, job["name"], ended.get(job["name"]), misread.get((key, measurement)))
+            )
+        return outcomes
+
+
+def _job(key, spec, device):
+    return {
+        "name": f"{key}-{spec.measurement}", "key": key, "inputs": f"{spec.measurement}.npz",
+        "spec": vars(spec) | {"has_readout": spec.has_readout, "device": device},
+    }  # fmt: skip
+
+
+def run_jobs(python, file, folder: Path, jobs: list[dict], workers: int, limit: float, on_done=lambda: None) -> dict[str, dict]:
+    """Have `forks.py` run the jobs; how each ended, by name. A job without an entry was lost with the program itself."""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [python, "-I", forks.__file__, str(file), str(folder), str(workers), str(limit)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    ended = {}
+    with (
+        open(folder / "program.log", "w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as program,
+    ):
+        try:
+            for line in program.stdout:
+                entry = json.loads(line)
+                ended[entry["name"]] = entry
+                on_done()
+        finally:
+            program.terminate()  # when interrupted; it takes its processes with it
+    return ended
+
+
+def _outcome(stack, key, right, folder, name, ended, misread) -> Outcome:
+    measurement = right.spec.measurement
+    if ended is None:
+        lines = (folder / "program.log").read_text().strip().splitlines()[-1:]
+        return Outcome(
+            stack,
+            key,
+            measurement,
+            "crashed",
+            f"The program that runs the formulations ended. {formulations.telling(''.join(lines))}",
+        )
+    seconds, gradient, raised = ended["seconds"], folder / f"{name}.npz", folder / f"{name}.json"
+    if ended["limit"]:
+        return Outcome(stack, key, measurement, "timed out", f"no answer in {seconds:.0f} s", seconds=seconds)
+    if ended["exit"] != 0:
+        how = signal.Signals(-ended["exit"]).name if ended["exit"] < 0 else f"exit code {ended['exit']}"
+        last = formulations.telling((folder / f"{name}.log").read_text(errors="replace"))
+        return Outcome(stack, key, measurement, "crashed", f"{how}. {last}".strip(), seconds=seconds)
+    if raised.exists():
+        said = json.loads(raised.read_text())
+        verdict = "not applicable" if said["kind"] == "not applicable" else "does not compile"
+        return Outcome(stack, key, measurement, verdict, f"{said['kind']}: {said['message']}", seconds=seconds)
+    with np.load(gradient) as found:
+        verdict, errors, laws = judge(found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread)
+    return Outcome(stack, key, measurement, verdict, "", errors, laws, seconds)
+
+
+def table(outcomes: list[Outcome]) -> pd.DataFrame:
+    """One row per outcome, with its law or message."""
+    rows = [
+        {
+            "stack": o.stack, "measurement": o.measurement, "formulation": o.title, "verdict": o.verdict,
+            "relative error": o.worst, "law": o.law, "residual": max((law.residual for law in o.laws.values()), default=None),
+            "message": o.message, "seconds": o.seconds,
+        }
+        for o in outcomes
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def counts(outcomes: list[Outcome]) -> pd.DataFrame:
+    """Formulations by stack and verdict."""
+    frame = pd.DataFrame([{"stack": o.stack, "verdict": o.verdict} for o in outcomes])
+    return pd.crosstab(frame["stack"], frame["verdict"]).reindex(dict.fromkeys(frame["stack"]))

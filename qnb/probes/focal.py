@@ -1,0 +1,139 @@
+"""Focal loss near l = 0: its value and slope there, and how long a training takes to leave."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+import pandas as pd
+
+from qnb.config import ParameterError, TrainConfig
+from qnb.objective import Objective
+from qnb.probes.descent import Descent, Head, descend
+from qnb.probes.verdict import Verdict
+
+TOLERANCE = 1e-6  # of values and slopes that must agree, relative: single precision, if that is what JAX is set to
+LEFT = 0.05  # a training has left the plateau when the BCE of its logits is this part below log 2
+STALLED = 3.0  # one that takes this many times as long as without focal is stalled
+
+
+def value_at_zero(gamma):
+    """Loss at l = 0 for either label, nats: 2^-gamma log 2 (Lin et al., ICCV 2017, eq. 4, with p_t = 1/2)."""
+    return 2.0 ** -np.asarray(gamma, dtype=float) * np.log(2)
+
+
+def slope_at_zero(gamma):
+    """|dL/dl| at l = 0: 2^(-1 - gamma) (1 + gamma log 2), from d/dp_t of -(1 - p_t)^gamma log p_t and dp_t/dl = 1/4."""
+    gamma = np.asarray(gamma, dtype=float)
+    return 2.0 ** (-1 - gamma) * (1 + gamma * np.log(2))
+
+
+def at_zero(gammas, loss: Callable = lambda gamma: Objective(gamma).loss) -> pd.DataFrame:
+    """For each gamma and label: value and slope of the package's loss at l = 0, the latter by autodiff, beside the closed forms.
+
+    Args:
+        loss: gamma -> loss(l, y).
+    """
+    rows = [
+        {"gamma": gamma, "y": y, "value": float(loss(gamma)(0.0, y)), "value, closed form": float(value_at_zero(gamma)),
+         "|slope|": abs(float(jax.grad(loss(gamma))(0.0, y))), "|slope|, closed form": float(slope_at_zero(gamma))}
+        for gamma in gammas for y in (0.0, 1.0)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    return table.assign(**{"attenuation": table["|slope|"] / slope_at_zero(0)})
+
+
+def curves(gammas, logits) -> dict[float, dict[str, np.ndarray]]:
+    """Per gamma, loss and |slope| over the logits for y = 0 and y = 1: keys loss0, loss1, slope0, slope1, arrays like `logits`."""
+    found = {}
+    for gamma in gammas:
+        objective = Objective(gamma)
+        found[gamma] = {f"loss{y}": np.asarray(objective.loss(logits, float(y))) for y in (0, 1)}
+        found[gamma] |= {f"slope{y}": np.abs(np.asarray(objective.slope(logits, float(y)))) for y in (0, 1)}
+    return found
+
+
+def trainings(config, prepared, gamma: float, alpha: float, rate_sgd: float, steps: int, seed: int) -> dict[tuple[str, float], Descent]:
+    """By (optimiser, gamma): SGD and Adam with gamma 0 and `gamma`, the same start, seed and batches; Adam at config.lr."""
+    optimisers = {"SGD": optax.sgd(rate_sgd), "Adam": optax.adam(config.lr)}
+    return {
+        (name, g): descend(config, prepared, optimiser, steps, seed, Head(alpha, focal_gamma=g))
+        for name, optimiser in optimisers.items() for g in (0.0, gamma)
+    }  # fmt: skip
+
+
+def left_at(history: pd.DataFrame) -> int | None:
+    """The first step after which the logits' BCE, whatever the objective, is LEFT below log 2; None: never.
+
+    The BCE and not the objective, so that gammas are measured by one yardstick.
+    """
+    left = history[history["bce"] <= (1 - LEFT) * np.log(2)]["step"]
+    return int(left.iloc[0]) if len(left) else None
+
+
+def times(found: dict[tuple[str, float], Descent]) -> pd.DataFrame:
+    """Per optimiser: steps to leave the plateau without and with focal, and their ratio (NaN if one never left)."""
+    rows = {}
+    for (name, gamma), descent in found.items():
+        rows.setdefault(name, {})["gamma = 0" if gamma == 0 else f"gamma = {gamma:g}"] = left_at(descent.history)
+    table = pd.DataFrame(rows, dtype=float).T
+    return table.assign(ratio=table.iloc[:, 1] / table.iloc[:, 0])
+
+
+def judge_value(table: pd.DataFrame) -> Verdict:
+    """The identity: value and slope at l = 0 for every gamma and both labels. `table`: from `at_zero`."""
+    errors = {
+        name: float((table[name] / table[f"{name}, closed form"] - 1).abs().max()) for name in ("value", "|slope|")
+    }  # fmt: skip
+    shown = {f"value_gamma_{g:g}": float(rows["value"].iloc[0]) for g, rows in table.groupby("gamma") if g in (0, 2)}
+    shown |= {f"attenuation_gamma_{g:g}": float(rows["attenuation"].iloc[0]) for g, rows in table.groupby("gamma") if g == 2}
+    holds = max(errors.values()) <= TOLERANCE
+    text = (
+        "At l = 0 the loss is 2^-gamma log 2 for any labels, "
+        + ", ".join(f"{v:.4f} for gamma = {k.split('_')[-1]}" for k, v in shown.items() if k.startswith("value"))
+        + ". It is a value, not a fixed point: the slope there is 2^(-1 - gamma) (1 + gamma log 2)"
+        + (f", {shown['attenuation_gamma_2']:.1%} of BCE's for gamma = 2." if "attenuation_gamma_2" in shown else ".")
+        if holds
+        else f"Value or slope at l = 0 miss the closed forms, by {max(errors.values()):.2g} relative."
+    )
+    figures = shown | {f"relative_error_{k.strip('|')}": v for k, v in errors.items()}
+    return Verdict("At l = 0 the loss is 0.6931 (BCE) and 0.1733 (focal, gamma = 2)", "reproduced" if holds else "refuted", figures, TOLERANCE, text)
+
+
+def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
+    """'Focal stalls training': reproduced if under every optimiser, refuted if under none, changed if it depends on the optimiser.
+
+    Args:
+        tables: from `times`, one for each seed. An optimiser under which BCE itself never leaves says nothing, and is left out.
+    """
+    stacked, stalled, said = pd.concat(tables), {}, []
+    focal = stacked.columns[1]
+    for name, rows in stacked.groupby(level=0, sort=False):
+        usable = rows.dropna(subset=["gamma = 0"])
+        if usable.empty:
+            said.append(f"under {name} not even BCE leaves")
+            continue
+        never = int(usable[focal].isna().sum())
+        ratio = float(usable["ratio"].fillna(np.inf).median())
+        stalled[name] = ratio > STALLED
+        without, with_focal = usable["gamma = 0"].median(), usable[focal].fillna(np.inf).median()
+        said.append(f"under {name} BCE takes {without:g} steps and focal " + (f"{with_focal:g} ({ratio:.1f} times)" if np.isfinite(ratio) else f"never leaves ({never} of {len(usable)} seeds)"))
+    verdict = "changed" if not stalled else {1: "reproduced", 0: "refuted"}.get(np.mean(list(stalled.values())), "changed")
+    figures = {name: rows.to_dict("list") for name, rows in stacked.groupby(level=0, sort=False)} | {"stalled": stalled}
+    text = f"To bring the BCE {LEFT:.0%} under log 2, {'; '.join(said)}."
+    return Verdict(f"Focal loss ({focal}) stalls training that starts near l = 0", verdict, figures, {"stalled from (times)": STALLED, "left below log 2": LEFT}, text)
+
+
+def refusal(make: Callable = TrainConfig.make) -> str | None:
+    """What the package says to focal loss with balanced batches; None if it accepts them. The note's code set gamma to 0, unsaid."""
+    try:
+        make({"focal_gamma": 2.0, "balanced_batches": True})
+    except ParameterError as error:
+        return str(error)
+    return None
+
+
+def judge_refusal(message: str | None) -> Verdict:
+    """That nobody can believe to have run focal loss on balanced batches."""
+    text = "It is refused with a message." if message else "It is accepted: what runs may not be what was asked for."
+    return Verdict("Focal loss with balanced batches is refused", "reproduced" if message else "refuted", {"message": message}, None, text)
