@@ -9,7 +9,7 @@ import types
 
 _HOME = {
     "CircuitSpec": "circuit",
-    "DataError": "data",
+    "DataError": "values",
     "EngineError": "engine",
     "GateReport": "gate",
     "Model": "model",

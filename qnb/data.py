@@ -5,33 +5,20 @@ answer away are set aside), its exact duplicates are found, and the rows to keep
 than memory can be sampled. What was done is written into the data card.
 """
 
-import csv
 import dataclasses
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv
-import pyarrow.parquet
 
-from qnb.capture import AUTHORS_DROP, EDGE_COLUMNS, generate_capture
-from qnb.config import LEAKS, QnbError, TrainConfig, nearest
-
-HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that stands for no value, in lower case
-BATCH_BYTES = 1 << 25
-
-
-class DataError(QnbError):
-    """A table cannot be read or used as asked."""
+from qnb.config import LEAKS, TrainConfig, nearest
+from qnb.sources import Source, open_source
+from qnb.values import DataError, clean_column, join_chunks, parse_values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,249 +51,6 @@ class Table:
             groups=self.groups.iloc[indices].reset_index(drop=True),
             card=self.card,
         )
-
-
-# ---------------------------------------------------------------------------------------------------------------------- values
-
-
-def number_text(value: float) -> str:
-    """The one way a number is written: 0 and 0.0 are both '0'."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def parse_values(values: list) -> tuple[np.ndarray, list[str | None]]:
-    """Read distinct values as numbers where they are numbers.
-
-    Returns:
-        numbers: float64, NaN where a value is text or missing.
-        texts: the one way each value is written; None where it is missing.
-    """
-    numbers, texts = [], []
-    for value in values:
-        text = "" if value is None else str(value).strip()
-        number = math.nan if text.lower() in MISSING else _number(text)
-        numbers.append(math.nan if number is None else number)
-        texts.append(text if number is None else None if math.isnan(number) else number_text(number))
-    return np.array(numbers, np.float64), texts
-
-
-def _number(text: str) -> float | None:
-    """The number that a text is, or None. Python reads 1_000 as a number; tables do not mean it."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
-
-
-def to_numbers(values: pd.Series | np.ndarray) -> np.ndarray | None:
-    """float64 `(N,)` where every value present is a number or reads as one (NaN where missing); None where one is text."""
-    values = pd.Series(values)
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.to_numpy(np.float64, na_value=np.nan)
-    codes, distinct = pd.factorize(values)
-    numbers, texts = parse_values(list(distinct))
-    if any(text is not None and np.isnan(number) for number, text in zip(numbers, texts, strict=True)):
-        return None
-    return np.append(numbers, np.nan)[codes]  # code -1, a missing value, takes the last
-
-
-def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """One column of a batch, each number written one way.
-
-    Returns:
-        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is no number.
-        hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
-
-    Raises:
-        DataError: the column holds neither numbers nor text (lists, say).
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_temporal(column.type):  # counts of the type's own unit, from its own origin
-        column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
-    try:
-        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0  # -0.0 + 0.0 is 0.0
-        return numbers, pd.util.hash_array(numbers)
-    except pa.ArrowNotImplementedError:
-        raise DataError(f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it.") from None
-    except pa.ArrowInvalid:  # some value is no number as it stands
-        return _clean_text(column)
-
-
-def _clean_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    encoded = column.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    numbers, texts = parse_values([*encoded.dictionary.to_pylist(), None])  # code -1 takes the last, None
-    is_text = np.array([text is not None for text in texts]) & np.isnan(numbers)
-    hashes = pd.util.hash_array(numbers + 0.0)
-    if not is_text.any():
-        return numbers[codes] + 0.0, hashes[codes]
-    texts = np.array(texts, dtype=object)
-    hashes[is_text] = pd.util.hash_array(texts[is_text])
-    return texts[codes], hashes[codes]
-
-
-def _join(chunks: list[np.ndarray]) -> np.ndarray:
-    """One column from its batches: numbers if every batch is numbers, text otherwise."""
-    if all(chunk.dtype != object for chunk in chunks):
-        return np.concatenate(chunks)
-    texts = [c if c.dtype == object else np.array([None if np.isnan(v) else number_text(v) for v in c], object) for c in chunks]
-    joined = np.concatenate(texts)
-    numbers = to_numbers(joined)
-    return joined if numbers is None else numbers
-
-
-# --------------------------------------------------------------------------------------------------------------------- sources
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns."""
-
-    name: str
-    columns: list[str]  # every column there is
-    batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
-    label: str
-    positive: str | int | bool | None = None
-    attack: str | None = None
-    groups: tuple[str, ...] = ()  # no features, kept for splits
-    dropped: tuple[str, ...] = ()  # no features; a column may be both dropped and kept for splits
-    synthetic: bool = False
-    drop_duplicates: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def features(self) -> list[str]:
-        aside = {self.label, self.attack, *self.groups, *self.dropped}
-        return [c for c in self.columns if c not in aside]
-
-
-def _frame_source(frame: pd.DataFrame, **rest) -> Source:
-    def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        yield from pa.Table.from_pandas(frame[columns], preserve_index=False).combine_chunks().to_batches()
-
-    return Source(columns=list(frame.columns), batches=batches, **rest)
-
-
-def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
-    frame, sessions = generate_capture(seed=data_seed, leaks=leaks)
-    return _frame_source(
-        pd.concat([frame, sessions], axis=1),
-        name="bundled",
-        label="Attack_label",
-        attack="Attack_type",
-        groups=(*sessions.columns, *HOST_AND_TIME),
-        dropped=AUTHORS_DROP,
-        synthetic=True,
-        drop_duplicates=True,
-        notes=("Synthetic: drawn by qnb.capture, not measured on any network.",),
-    )
-
-
-def _breast_cancer() -> Source:
-    from sklearn.datasets import load_breast_cancer
-
-    frame = load_breast_cancer(as_frame=True).frame
-    notes = ("Breast Cancer Wisconsin (Diagnostic), scikit-learn's copy; positive = malignant (scikit-learn's target 0).",)
-    return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
-
-
-def _csv_columns(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return next(csv.reader(file), [])
-
-
-def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    reader = pa.csv.open_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=BATCH_BYTES),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
-        ),
-    )
-    with reader:
-        yield from reader
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    return pa.parquet.read_schema(path).names
-
-
-def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with pa.parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(columns=columns)
-
-
-READERS = {
-    ".csv": (_csv_columns, _csv_batches),
-    ".parquet": (_parquet_columns, _parquet_batches),
-    ".pq": (_parquet_columns, _parquet_batches),
-}
-
-
-def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
-    path = _existing_file(data)
-    read_columns, read_batches = READERS[path.suffix.lower()]
-    try:
-        columns = read_columns(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"{path} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
-    is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
-    if label is None and not is_edge:
-        raise DataError(
-            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. {nearest('label', columns)}"
-        )
-    label = label or "Attack_label"
-    if label not in columns:
-        raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
-
-    def batches(wanted: list[str]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from read_batches(path, wanted)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path} cannot be read to its end: {error}") from None
-
-    common = {"name": str(path), "columns": columns, "batches": batches, "label": label, "positive": positive}
-    return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
-
-
-def _edge_roles(columns: list[str]) -> dict[str, Any]:
-    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data set does not have."""
-    extra = tuple(c for c in columns if c not in EDGE_COLUMNS)
-    present = set(columns)
-    notes = ["Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a capture session."]
-    if extra:
-        notes.append(f"Columns that Edge-IIoTset does not have were kept for splits, not as features: {', '.join(extra)}.")
-    return {
-        "attack": "Attack_type" if "Attack_type" in present else None,
-        "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,
-        "dropped": tuple(c for c in (*AUTHORS_DROP, "Attack_label", "Attack_type") if c in present),
-        "drop_duplicates": True,
-        "notes": tuple(notes),
-    }
-
-
-def _existing_file(data: str) -> Path:
-    path = Path(data).expanduser()
-    if path.is_dir():
-        raise DataError(f"data={data!r} is a folder; expected a file ending in {', '.join(READERS)}.")
-    if not path.exists():
-        folder = path.parent
-        siblings = [p.name for p in folder.iterdir() if p.suffix.lower() in READERS] if folder.is_dir() else []
-        near = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
-        raise DataError(f"data={data!r} is neither a built-in table nor a file that exists. {near}")
-    if path.suffix.lower() not in READERS:
-        raise DataError(f"data={data!r} ends in {path.suffix!r}, which has no reader. {nearest(path.suffix, READERS)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"data={data!r} is an empty file; expected a header line and rows.")
-    return path
-
-
-# --------------------------------------------------------------------------------------------------------------------- reading
 
 
 class _Labels:
@@ -434,7 +178,7 @@ def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, n
     chosen = draw.chosen()
     table = {}
     for name in list(chunks):
-        whole = _join(chunks.pop(name))  # popped, so that a large table is not held twice
+        whole = join_chunks(chunks.pop(name))  # popped, so that a large table is not held twice
         table[name] = whole if len(chosen) == len(whole) else whole[chosen]
     return table, table.pop("").astype(np.int8), counts
 
@@ -479,14 +223,6 @@ def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = 
     return digest.hexdigest()
 
 
-def _source(data: str, label, positive, data_seed: int, leaks: tuple[str, ...]) -> Source:
-    if data == "bundled":
-        return _bundled(data_seed, tuple(leaks))
-    if data == "breast_cancer":
-        return _breast_cancer()
-    return _file(data, label, positive)
-
-
 def read_table(
     data: str,
     *,
@@ -514,7 +250,7 @@ def read_table(
     Raises:
         DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but constants.
     """
-    source = _source(data, label, positive, data_seed, leaks)
+    source = open_source(data, label, positive, data_seed, leaks)
     if not source.features:
         raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     columns, y, counts = _collect(source, sample, seed)

@@ -24,7 +24,7 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.preprocessing import QuantileTransformer
 
 from qnb.config import nearest
-from qnb.data import DataError, parse_values, to_numbers
+from qnb.values import DataError, parse_values, to_numbers
 
 # u in [0, 1] -> angle in radians; None leaves u as it is
 ANGLE_RANGES = {

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import TrainConfig
+from qnb.config import Listed, TrainConfig
 
 
 class ProbeConfig(TrainConfig):
@@ -87,3 +87,44 @@ class FocalConfig(SmallProbeConfig):
 
     def own_settings(self) -> dict[str, Any]:
         return {"focal_gamma": 0.0, "alpha_mode": "softplus"}
+
+
+class AuditConfig(SmallProbeConfig):
+    """gradient_audit.ipynb."""
+
+    stacks: Annotated[tuple[Annotated[str, Field(pattern=r"^(current|\d+\.\d+\.\d+)$")], ...], Listed, Field(min_length=1)] = (
+        "current",  # and versions of Catalyst, "0.14.0" say, each installed in an environment of its own
+    )
+    rows: Annotated[int, Field(ge=3, le=64)] = 5  # of the batch on which gradients are compared
+    training_epochs: Annotated[int, Field(ge=3)] = 10  # of 20 batches each, for the consequence; three times as many with quick=False
+
+    UNUSED = frozenset({"early_stop_patience"})
+
+    def own_settings(self) -> dict[str, Any]:
+        epochs = self.training_epochs if self.quick else 3 * self.training_epochs
+        return {"engine": "catalyst", "gate": "on", "epochs": epochs, "fixed_num_batches": 20,
+                "eval_every_epochs": 1, "early_stop_patience": None}  # fmt: skip
+
+
+class ThroughputConfig(ProbeConfig):
+    """throughput.ipynb."""
+
+    repeats: Annotated[int, Field(ge=3)] = 5  # timings of which the median is taken; a slow call is repeated less
+    seconds: Annotated[float, Field(gt=0)] = 0.4  # after which a timing is not repeated further; ten times as long with quick=False
+
+    UNUSED = frozenset(TrainConfig.model_fields) - {
+        "wires", "layers", "encoder", "ansatz", "measurement", "reupload", "hadamard", "device", "seed", "run",
+    }  # fmt: skip
+
+
+class GeometryConfig(SmallProbeConfig):
+    """readout_geometry.ipynb."""
+
+    steps: Annotated[int, Field(ge=20)] = 80  # of the short training of each measurement
+    rows: Annotated[int, Field(ge=2)] = 64  # inputs over which the Jacobian of the scores is taken
+    initialisations: Annotated[int, Field(ge=10)] = 200  # random parameters for the variance of gradients
+
+    UNUSED = OF_EPOCHS
+
+    def own_settings(self) -> dict[str, Any]:
+        return {}

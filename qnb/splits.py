@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from qnb.config import TrainConfig, nearest
-from qnb.data import DataError, Table
+from qnb.data import Table
+from qnb.values import DataError
 
 
 class Split(NamedTuple):

@@ -19,7 +19,7 @@ from qnb.baselines import fit_baselines
 from qnb.batches import batches_per_epoch, epoch_batches
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, QnbError, TrainConfig
-from qnb.data import DataError, Table, load_table
+from qnb.data import Table, load_table
 from qnb.engine import WRONG_ON_PURPOSE, make_engine
 from qnb.features import FeatureMap
 from qnb.files import atomic_write
@@ -28,6 +28,7 @@ from qnb.model import Model
 from qnb.objective import Objective, class_weight_pair, importance_weights
 from qnb.optimiser import make_optimiser, make_step
 from qnb.splits import split_table
+from qnb.values import DataError
 
 SIDES = ("train", "val", "test")
 GROUPS = ("weights", "readout", "alpha", "bias")

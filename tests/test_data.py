@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qnb.data
+from qnb import sources
 from qnb.capture import AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS
 from qnb.config import LEAKS, TrainConfig
-from qnb.data import DataError, clean_column, fingerprint, load_table, number_text, read_table, to_numbers
+from qnb.data import fingerprint, load_table, read_table
+from qnb.values import DataError, clean_column, number_text, to_numbers
 
 TEXT_FIELDS = {"ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "mqtt.msg", *TWO_ZEROS}
 
@@ -82,7 +85,7 @@ def test_duplicates_go_after_the_fields_are_dropped(tmp_path):
 def test_time_and_addresses_are_kept_for_splits_as_they_stand(tmp_path):
     rows = [*edge_rows(12), edge_row(0, "Normal", 99, **{"ip.src_host": "0", "ip.dst_host": "0", "arp.opcode": "2.0"})]
     groups = read_table(write_csv(tmp_path / "a.csv", rows)).groups
-    assert list(groups.columns) == list(qnb.data.HOST_AND_TIME)
+    assert list(groups.columns) == list(sources.HOST_AND_TIME)
     assert groups["frame.time"].iloc[3] == "2021 13:05:03.000003000"
     assert groups["ip.src_host"].iloc[-1] == "0" and groups["ip.src_host"].iloc[0] == "10.0.0.5"
 
@@ -100,8 +103,8 @@ def test_a_column_that_turns_to_text_in_a_later_batch(tmp_path, monkeypatch):
     rows[390] = edge_row(1, "XSS", 390, **{"mqtt.topic": "Distance", "dns.qry.name.len": "17.0"})
     path = write_csv(tmp_path / "a.csv", rows)
     whole = read_table(path, sample=100)
-    monkeypatch.setattr(qnb.data, "BATCH_BYTES", 4096)
-    assert len(list(qnb.data._csv_batches(qnb.data.Path(path), ["tcp.len"]))) > 10
+    monkeypatch.setattr(sources, "BATCH_BYTES", 4096)
+    assert len(list(sources._csv_batches(Path(path), ["tcp.len"]))) > 10
     parts = read_table(path, sample=100)
     assert parts.card == whole.card  # the fingerprint is in it
     pd.testing.assert_frame_equal(parts.frame, whole.frame)

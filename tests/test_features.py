@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from qnb.data import DataError
 from qnb.features import FeatureMap
+from qnb.values import DataError
 
 
 def numbers(rows=300, width=6, seed=0):

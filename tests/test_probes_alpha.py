@@ -20,7 +20,9 @@ def prepared():
     rng = np.random.default_rng(5)
     y = (rng.uniform(size=400) < 0.8).astype(float)
     x = np.clip(rng.normal(np.where(y == 1, 1.2, 2.0), 0.4), 0, np.pi)[:, None]
-    return Prepared({"train": x[:200], "val": x[200:], "test": x[:0]}, {"train": y[:200], "val": y[200:], "test": y[:0]}, None, {})
+    return Prepared(
+        {"train": x[:200], "val": x[200:], "test": x[:0]}, {"train": y[:200], "val": y[200:], "test": y[:0]}, None, {}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def arms(prepared):
 
 
 def history(alphas, aucs):
-    return pd.DataFrame({"step": range(len(alphas)), "alpha": alphas, "auc": aucs, "auc_s": aucs, "bce": np.linspace(0.7, 0.4, len(aucs))})
+    return pd.DataFrame(
+        {"step": range(len(alphas)), "alpha": alphas, "auc": aucs, "auc_s": aucs, "bce": np.linspace(0.7, 0.4, len(aucs))}
+    )
 
 
 def test_the_sweep_is_what_the_formulas_say(rng):

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnb.config import TrainConfig
-from qnb.data import DataError, Table
+from qnb.data import Table
 from qnb.splits import SPLITS, Split, check_split, random_split, split_table
+from qnb.values import DataError
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,12 +8,13 @@ from sklearn.metrics import roc_auc_score
 from qnb import checkpoint
 from qnb.checkpoint import CheckpointError
 from qnb.config import ParameterError, TrainConfig
-from qnb.data import DataError, Table
+from qnb.data import Table
 from qnb.engine import make_engine
 from qnb.gate import WrongGradientError
 from qnb.metrics import DegenerateError
 from qnb.objective import importance_weights
 from qnb.train import TrainingDiverged, _batch, circuit_of, fit, prepare, train
+from qnb.values import DataError
 
 SMALL = {"wires": 2, "layers": 1, "batch": 32, "epochs": 3, "fixed_num_batches": 4, "lr": 0.1}
 HISTORY = {

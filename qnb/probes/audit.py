@@ -5,6 +5,7 @@ every row k, with the one-sample laws in LAWS, where one row's derivative stands
 gradient of the rows as their memory would be read without strides.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -101,6 +102,12 @@ def reference(spec, arrays) -> Reference:
     gradient = {name: jnp.tensordot(d_scores, d_rows[name], 1) for name in circuit} | {"bias": d_bias, "alpha": d_raw}
     found = jax.tree.map(np.asarray, (gradient, d_scores, d_same, d_rows))
     return Reference(spec, arrays, *found)
+
+
+def references(spec, pairs, X, y, rows: int, seed: int) -> dict[str, Reference]:
+    """By measurement named in `pairs`, the reference of the circuit with that measurement; see `plan` and `batch_of`."""
+    specs = {measurement: dataclasses.replace(spec, measurement=measurement) for _, measurement in pairs}
+    return {name: reference(s, batch_of(s, X, y, rows, seed)) for name, s in specs.items()}
 
 
 def in_memory_order(X: np.ndarray) -> np.ndarray:

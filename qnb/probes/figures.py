@@ -1,9 +1,10 @@
 """The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out; `note` says what the data is."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, _caption, _figure
 
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
@@ -145,4 +146,65 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
     for axes in (own, bce, auc):
         axes.set_xlabel("step")
     figure.legend(*own.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
+    return _caption(figure, note)
+
+
+def score_ranges(found: dict, note: str | None = None) -> Figure:
+    """Histograms of s (above) and l (below) per measurement, at the start and after training: from `qnb.probes.geometry.trainings`."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, len(found), figsize=(11, 5.2), sharey="row")
+    plt.close(figure)
+    for column, (measurement, sides) in enumerate(found.items()):
+        for row, (key, name) in enumerate((("s", "score s"), ("l", "logit l"))):
+            panel = axes[row, column]
+            both = np.concatenate([sides[when][key] for when in ("start", "end")])
+            bins = np.linspace(both.min(), both.max(), 40)
+            for when, colour, label in (("start", MUTED, "at the start"), ("end", ORANGE, "after training")):
+                panel.hist(sides[when][key], bins, color=colour, alpha=0.6, label=label)
+            panel.set(xlabel=f"{name} (no unit)", title=measurement if row == 0 else None)
+            if row == 0 and measurement != "z_vec":
+                panel.set_xlim(-1.05, 1.05)
+    for row in (0, 1):
+        axes[row, 0].set_ylabel("watched rows per bin")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=2, fontsize=8)
+    return _caption(figure, note)
+
+
+def spectra(found: dict, note: str | None = None) -> Figure:
+    """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout; one panel for each ansatz.
+
+    Args:
+        found: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
+    """
+    ansatze = list(dict.fromkeys(ansatz for _, ansatz in found))
+    figure, panels = _figure(len(ansatze), height=3.8, sharey=True)
+    floor = 1e-18
+    for axes, ansatz in zip(panels, ansatze, strict=True):
+        for (measurement, of), colour in zip([k for k in found if k[1] == ansatz], COLOURS, strict=False):
+            j = found[measurement, of]
+            for part, style, name in ((j, "o-", "all"), (j.part("readout"), "x:", "readout")):
+                if name == "readout" and part.rank == 0:
+                    continue
+                s = np.maximum(part.singular_values, floor)
+                axes.semilogy(np.arange(1, len(s) + 1), s, style, ms=4, lw=0.8, color=colour, label=f"{measurement}, {name}: rank {part.rank}")
+        axes.set(title=ansatz, xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None))
+        axes.legend(fontsize=7)
+    return _caption(figure, note)
+
+
+def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
+    """Variance of ds/dp against wires, for each observable and number of layers: from `qnb.probes.geometry.variances`.
+
+    Args:
+        decays: observable -> its fitted bits per wire, by layers.
+    """
+    figure, panels = _figure(3, height=3.8, sharey=True)
+    titles = {"z0": "⟨Z_0⟩ (local)", "mean_z": "mean ⟨Z_i⟩ (local)", "global": "⟨Z⊗…⊗Z⟩ (global)"}
+    for axes, (name, bits) in zip(panels, decays.items(), strict=True):
+        for (layers, rows), colour in zip(table.groupby("layers"), COLOURS, strict=False):
+            axes.semilogy(rows["wires"], rows[name], "o-", ms=4, color=colour, label=f"{layers} layers: {bits[layers]:.2f} bits per wire")
+        wires = np.array(sorted(table["wires"].unique()))
+        axes.semilogy(wires, 0.4 * 2.0 ** -(wires - wires[0]), ":", color=MUTED, label="1 bit per wire")
+        axes.set(title=titles[name], xlabel="wires", ylabel="variance of ds/dp")
+        axes.legend(fontsize=7, loc="lower left")
     return _caption(figure, note)

@@ -40,7 +40,7 @@ def at_zero(gammas, loss: Callable = lambda gamma: Objective(gamma).loss) -> pd.
         for gamma in gammas for y in (0.0, 1.0)
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    return table.assign(**{"attenuation": table["|slope|"] / slope_at_zero(0)})
+    return table.assign(attenuation=table["|slope|"] / slope_at_zero(0))
 
 
 def curves(gammas, logits) -> dict[float, dict[str, np.ndarray]]:

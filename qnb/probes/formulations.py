@@ -176,6 +176,11 @@ def with_value(function, argnums):
     return lambda *p: catalyst.value_and_grad(function, argnums=argnums)(*p)[1]
 
 
+def by_differences(loss, argnums):
+    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can spoil it."""
+    return catalyst.grad(loss, argnums=argnums, method="fd")
+
+
 # A. The loss of the whole batch, differentiated as a whole
 
 
@@ -217,7 +222,7 @@ def loss_scan_shift(q):
     return loss_scan(q.variant(diff_method="parameter-shift"))
 
 
-@formulation("the note's, by finite differences (method='fd')")
+@formulation("finite differences (method='fd') of the note's")
 def loss_scan_fd(q):
     return q.of_loss(scan_scores(q.score), by_differences)
 
@@ -462,11 +467,6 @@ def every_other(X):
 
 
 LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the same numbers in X, elsewhere in memory
-
-
-def by_differences(loss, argnums):
-    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can spoil it."""
-    return catalyst.grad(loss, argnums=argnums, method="fd")
 
 
 @formulation("finite differences as above, X in Fortran order")
