@@ -113,7 +113,7 @@ class TrainConfig(StrictConfig):
     hadamard: bool = False
 
     # engine
-    engine: Literal["catalyst", "exact"] = "catalyst"
+    engine: Literal["catalyst", "exact", "one_sample_demo"] = "catalyst"  # the last is wrong on purpose
     device: str = "lightning.qubit"
     gate: Literal["on", "off"] = "on"
     preflight_compile: bool = True
@@ -180,9 +180,13 @@ class TrainConfig(StrictConfig):
              "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."),
             (self.encoder == "amplitude" and changed("angle_range"),
              "angle_range has no effect with encoder='amplitude': leave it at its default."),
-            (self.encoder == "amplitude" and self.engine == "catalyst",
-             "encoder='amplitude' cannot be trained by engine='catalyst': the compiler has no gradient of state preparation. "
+            (self.engine == "one_sample_demo" and self.gate == "on",
+             "engine='one_sample_demo' has a wrong gradient on purpose: the gate would refuse it. Set gate='off' to show what it does."),
+            (self.encoder == "amplitude" and self.engine != "exact",
+             f"encoder='amplitude' cannot be trained by engine={self.engine!r}: the compiler has no gradient of state preparation. "
              "Use engine='exact', or encoder='angle_y'."),
+            (changed("device") and self.engine == "exact",
+             f"device={self.device!r} has no effect with engine='exact', which simulates where JAX runs: leave it at its default."),
             (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
              f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
             (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,

@@ -56,6 +56,7 @@ def test_unknown_mistyped_and_out_of_range_values_name_themselves(values, messag
         ({"encoder": "amplitude", "wires": 3, "engine": "catalyst"}, "cannot be trained by engine='catalyst'"),
         ({"encoder": "amplitude", "engine": "exact", "reupload": True}, "cannot be re-uploaded"),
         ({"encoder": "amplitude", "engine": "exact", "angle_range": "pm_pi"}, "angle_range has no effect"),
+        ({"engine": "exact", "device": "lightning.gpu"}, "device='lightning.gpu' has no effect"),
         ({"measurement": "mean_z", "lr_mult_readout": 2.0}, "lr_mult_readout has no effect"),
         ({"measurement": "z0", "weight_decay_readout": 0.1}, "weight_decay_readout has no effect"),
         ({"alpha_train": False, "lr_mult_alpha": 0.1}, "no effect with alpha_train=False"),

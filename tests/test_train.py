@@ -200,3 +200,13 @@ def test_amplitude_gets_its_vector_of_features():
     prepared = prepare(c)
     assert prepared.X["train"].shape[1] == 4 and prepared.X["train"].min() >= 0 and prepared.X["train"].max() <= 1
     assert train(c, prepared, progress=False).metrics["gate"] == "pass"
+
+
+def test_both_engines_train_alike(cancer):
+    """Same seed, same batches: the exact engine's float32 follows the catalyst engine's float64."""
+    results = {name: train(config(engine=name, epochs=2), cancer, progress=False) for name in ("catalyst", "exact")}
+    histories = [r.history for r in results.values()]
+    np.testing.assert_allclose(histories[0]["train_loss"], histories[1]["train_loss"], rtol=1e-4)
+    np.testing.assert_allclose(histories[0]["val_auc"], histories[1]["val_auc"], atol=1e-3)
+    assert results["exact"].gate.dtype == "float32" and results["exact"].gate.verdict == "pass"
+    assert abs(results["catalyst"].metrics["test_auc"] - results["exact"].metrics["test_auc"]) < 1e-3
