@@ -6,7 +6,7 @@ Generator seeded by `seed`: initial parameters, then batches.
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from qnb.files import atomic_write
 from qnb.gate import GateReport, check_gradient
 from qnb.model import Model
 from qnb.objective import Objective, class_weight_pair, importance_weights
-from qnb.optimiser import make_optimiser, make_step
+from qnb.optimiser import make_optimiser, make_step, schedule
 from qnb.splits import split_table
 from qnb.values import DataError
 
@@ -138,7 +138,7 @@ def train(
     )  # fmt: skip
     logits = {name: model.logits_of_features(prepared.X[name]) for name in ("val", "test")}
     threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], config.min_pred_pos_rate, config.max_pred_pos_rate)
-    model = Model(**{**vars(model), "threshold": threshold.value})
+    model = replace(model, threshold=threshold.value)
     baselines = fit_baselines(*(prepared.side(name) for name in SIDES), seed=config.seed)
     history = pd.DataFrame(fitted.state.history)
     return TrainResult(
@@ -200,12 +200,11 @@ def fit(config, prepared, folder=None, resume_from=None, progress=True) -> Fitte
     state = State(params=initial, optimiser=optimiser.init(initial), rng=rng)
     if resume_from is not None:
         state = checkpoint.load(Path(resume_from), state, config.hash())
-    compile_seconds = engine.compile(config.batch) if config.preflight_compile else 0.0
-    step = make_step(optimiser)
-    gate = None
+    step, gate = make_step(optimiser), None
     with tqdm(
         total=config.epochs * count, initial=state.epoch * count, unit="batch", disable=not progress, file=sys.stdout, **BAR
     ) as bar:
+        compile_seconds = engine.compile(config.batch) if config.preflight_compile else 0.0
         while state.epoch < config.epochs and not _exhausted(config, state):
             rows = list(epoch_batches(prepared.y["train"], config.batch, count, state.rng, _pos_frac(config)))
             if gate is None and config.gate == "on":
@@ -257,6 +256,8 @@ def _train_epoch(config, prepared, engine, state, step, batches, initial, bar):
         row[f"grad_norm_{group}"] = float(norm)
         row[f"param_norm_{group}"] = float(np.linalg.norm(state.params[group]))
         row[f"delta_{group}"] = float(np.linalg.norm(state.params[group] - initial[group]))
+    last_step = state.epoch * len(batches) - 1
+    row |= {"lr": float(schedule(config.lr_schedule, config.lr, config.epochs * len(batches))(last_step))}
     row |= {"seconds": seconds, "samples_per_s": len(batches) * config.batch / seconds}
     state.history.append(row)
 

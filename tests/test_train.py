@@ -19,7 +19,18 @@ from qnb.values import DataError
 SMALL = {"wires": 2, "layers": 1, "batch": 32, "epochs": 3, "fixed_num_batches": 4, "lr": 0.1}
 HISTORY = {
     *("epoch", "train_loss", "train_loss_std", "val_auc", "val_sep", "val_loss", "val_bacc", "val_f1", "val_precision"),
-    *("val_recall", "val_pred_pos_rate", "val_threshold", "degen", "degen_reason", "alpha", "bias", "seconds", "samples_per_s"),
+    *(
+        "val_recall",
+        "val_pred_pos_rate",
+        "val_threshold",
+        "degen",
+        "degen_reason",
+        "alpha",
+        "bias",
+        "lr",
+        "seconds",
+        "samples_per_s",
+    ),
     *(f"{what}_{group}" for what in ("grad_norm", "param_norm", "delta") for group in ("weights", "readout", "alpha", "bias")),
 }
 
@@ -62,6 +73,13 @@ def test_one_epoch_by_hand(cancer):
         step = c.lr * grad / (np.abs(grad) + 1e-8)  # Adam's first step
         np.testing.assert_allclose(fitted.state.params[group], start[group] - step, rtol=1e-6, atol=1e-9)
         assert row[f"delta_{group}"] == pytest.approx(np.linalg.norm(step), rel=1e-5)
+
+
+def test_rate_in_the_history_is_the_schedules(cancer):
+    history = pd.DataFrame(fit(config(lr_schedule="cosine", epochs=3), cancer, progress=False).state.history)
+    np.testing.assert_allclose(
+        history["lr"], 0.05 * (1 + np.cos(np.pi * np.array([3, 7, 11]) / 12)), rtol=1e-6
+    )  # lr=0.1, 12 steps
 
 
 def test_seeds_share_the_split_and_split_seeds_do_not(cancer):
