@@ -20,7 +20,7 @@ def kron(matrices):
 
     def pair(a, b):
         product = a[..., :, None, :, None] * b[..., None, :, None, :]
-        return product.reshape(*a.shape[:-2], a.shape[-2] * b.shape[-2], -1)
+        return product.reshape(*a.shape[:-2], a.shape[-2] * b.shape[-2], a.shape[-1] * b.shape[-1])
 
     return functools.reduce(pair, matrices)
 
