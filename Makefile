@@ -8,10 +8,11 @@ run: $(VENV)/.ready   ## train on the bundled data, print where the report is
 	$(BIN)/qnb run train
 
 test: $(VENV)/.ready lint   ## everything that is quick: under ten minutes on two cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.ready lint   ## the slow tests too: under an hour
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks/train.ipynb
 
 lab: $(VENV)/.ready   ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
