@@ -44,7 +44,8 @@ def cli(context: click.Context) -> None:
 @click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take.")
 @ROOT
 def run(notebook, parameters, parameters_raw, parameters_file, parameters_yaml, resume, timeout, root) -> int:
-    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own.
+    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes` stands for all diagnostic
+    notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row for each suspect.
 
     Files come first, then -y, -p and -r: the later one counts.
 
@@ -53,9 +54,21 @@ def run(notebook, parameters, parameters_raw, parameters_file, parameters_yaml, 
     from qnb import headless, job
 
     values = collect(parameters_file, parameters_yaml, parameters, parameters_raw)
+    if notebook == "probes":
+        return _probes(values, root, resume, timeout)
     finished = headless.execute(job.prepare(notebook, values, root, resume), timeout)
     _tell(finished)
     return EXIT_CODES[finished.manifest["status"]]
+
+
+def _probes(values, root, resume, timeout) -> int:
+    from qnb.probes import suite
+
+    finished = suite.execute(suite.prepare(values, root, resume), timeout)
+    click.echo(suite.table(finished))
+    for one in finished:
+        click.echo(f"report  {one.folder / 'report.html'}")
+    return max(EXIT_CODES[one.manifest["status"]] for one in finished)
 
 
 def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:

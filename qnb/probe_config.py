@@ -96,7 +96,7 @@ class AuditConfig(SmallProbeConfig):
         "current",  # and versions of Catalyst, "0.14.0" say, each installed in an environment of its own
     )
     rows: Annotated[int, Field(ge=3, le=64)] = 5  # of the batch on which gradients are compared
-    training_epochs: Annotated[int, Field(ge=3)] = 10  # of 20 batches each, for the consequence; three times as many with quick=False
+    training_epochs: Annotated[int, Field(ge=3)] = 10  # of 20 batches, for the consequence; three times as many if not quick
 
     UNUSED = frozenset({"early_stop_patience"})
 
@@ -110,7 +110,7 @@ class ThroughputConfig(ProbeConfig):
     """throughput.ipynb."""
 
     repeats: Annotated[int, Field(ge=3)] = 5  # timings of which the median is taken; a slow call is repeated less
-    seconds: Annotated[float, Field(gt=0)] = 0.4  # after which a timing is not repeated further; ten times as long with quick=False
+    seconds: Annotated[float, Field(gt=0)] = 0.4  # after which no timing is repeated; five times as long with quick=False
 
     UNUSED = frozenset(TrainConfig.model_fields) - {
         "wires", "layers", "encoder", "ansatz", "measurement", "reupload", "hadamard", "device", "seed", "run",
@@ -128,3 +128,9 @@ class GeometryConfig(SmallProbeConfig):
 
     def own_settings(self) -> dict[str, Any]:
         return {}
+
+
+class SuspectsConfig(ProbeConfig):
+    """suspects.ipynb: `run` is required, the parameters of the model come from it."""
+
+    UNUSED = frozenset({"quick"})

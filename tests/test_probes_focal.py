@@ -67,6 +67,7 @@ def table(sgd, adam, steps=100):
         ((10, 31), (5, 5), "changed"),
         ((10, 17), (200, 200), "refuted"),  # where BCE does not leave either, nothing is said about focal
         ((200, 200), (200, 200), "changed"),
+        ((60, 200), (5, 5), "refuted"),  # 100 steps are too few to tell that focal takes three times 60
     ],
 )
 def test_the_verdict_on_stalling(sgd, adam, verdict):
@@ -80,10 +81,10 @@ def test_leaving_is_measured_on_the_bce_alone():
 
 
 def test_trainings_leave_in_the_time_that_the_slope_says(prepared):  # noqa: F811
-    found = focal.trainings(CONFIG, prepared, gamma=2.0, alpha=0.05, rate_sgd=1.0, steps=50, seed=0)
+    found = focal.trainings(CONFIG, prepared, gamma=2.0, alpha=0.05, rate_sgd=2.0, steps=40, seed=0)
     times = focal.times(found)
     assert found["SGD", 0.0].history["loss"][0] == pytest.approx(4 * found["SGD", 2.0].history["loss"][0], rel=0.05)
-    assert 1.2 < times.loc["SGD", "ratio"] < 2.2  # 1.68 by the slope
+    assert 1.5 < times.loc["SGD", "ratio"] < 1.9  # 1.68 by the slope
     assert 0.6 < times.loc["Adam", "ratio"] < 1.5
     assert focal.judge_stall([times]).verdict == "refuted"
 

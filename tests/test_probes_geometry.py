@@ -11,7 +11,7 @@ from qnb.circuit import CircuitSpec
 from qnb.config import TrainConfig
 from qnb.engine import make_engine
 from qnb.objective import Objective
-from qnb.probes import geometry
+from qnb.probes import barren, geometry
 
 CONFIG = TrainConfig(wires=2, layers=1, measurement="mean_z_readout")
 
@@ -93,7 +93,7 @@ def test_ranks_add_up(found):
 )
 def test_state_vectors_are_those_of_dense_matrices(spec, rng):
     params, X = reference.random_params(spec, rng), rng.uniform(0.1, np.pi, (2, spec.features))
-    z = geometry.expectations(spec, np.stack([params["weights"]] * 2), X)
+    z = barren.expectations(spec, np.stack([params["weights"]] * 2), X)
     np.testing.assert_allclose(z[:, 0], [reference.dense_score(spec, params, x) for x in X], atol=1e-12)
     mean = [reference.dense_score(replace(spec, measurement="mean_z"), params, x) for x in X]
     np.testing.assert_allclose(z[:, :-1].mean(axis=1), mean, atol=1e-12)
@@ -101,26 +101,26 @@ def test_state_vectors_are_those_of_dense_matrices(spec, rng):
 
 def test_one_wire_gradient_variance_is_the_closed_form(rng):
     """One wire, one layer: <Z> after RY(x), then RZ(a) RY(b): z = cos b cos x - sin b cos a sin x; Var over a, b, x is 3/8."""
-    found = geometry.gradient_variance(CircuitSpec(1, 1), 40_000, rng)
+    found = barren.gradient_variance(CircuitSpec(1, 1), 40_000, rng)
     assert found["z0"] == found["mean_z"] == found["global"] == pytest.approx(3 / 8, rel=0.03)
 
 
 def test_the_verdict_on_barren_plateaus():
     rows = [
-        {"wires": n, "layers": d, "z0": 0.1 / n, "mean_z": 2.0 ** -(0.4 * n), "global": 2.0**-n}
+        {"wires": n, "layers": d, "z0": 0.1 / n, "mean_z": 2.0 ** -(0.4 * n) / n**2, "global": 2.0**-n}
         for d in (1, 4)
         for n in (2, 4, 6, 8)
     ]
     table = pd.DataFrame(rows)
-    verdicts = {name: geometry.judge_plateau(table, 4, name) for name in ("z0", "mean_z", "global")}
+    verdicts = {name: barren.judge_plateau(table, 4, name) for name in ("z0", "mean_z", "global")}
     assert {k: v.verdict for k, v in verdicts.items()} == {"z0": "changed", "mean_z": "changed", "global": "reproduced"}
     assert verdicts["global"].figures["bits_per_wire"]["global"][4] == pytest.approx(1.0)
-    assert geometry.judge_plateau(table.assign(z0=0.1), 4, "z0").verdict == "refuted"
+    assert barren.judge_plateau(table.assign(z0=0.1), 4, "z0").verdict == "refuted"
 
 
 def test_a_shallow_local_observable_keeps_its_gradient_and_a_global_one_does_not():
-    table = geometry.variances(CircuitSpec(4, 1), (2, 4, 6, 8), (1,), 300, seed=0)
-    assert geometry.judge_plateau(table, 1, "global").verdict == "reproduced"
+    table = barren.variances(CircuitSpec(4, 1), (2, 4, 6, 8), (1,), 300, seed=0)
+    assert barren.judge_plateau(table, 1, "global").verdict == "reproduced"
 
 
 def outcome(scale, y, rng):

@@ -335,6 +335,16 @@ def table(outcomes: list[Outcome]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
+    """What is wrong, one row per formulation and law: where, the largest relative error, the largest residual of the law."""
+    found = table([o for o in outcomes if o.verdict == "wrong"])
+    if found.empty:
+        return found
+    found["where"] = found["stack"] + " " + found["measurement"]
+    grouped = found.groupby(["formulation", "law"], sort=False)
+    return grouped.agg({"where": ", ".join, "relative error": "max", "residual": "max"}).reset_index()
+
+
 def counts(outcomes: list[Outcome]) -> pd.DataFrame:
     """Formulations by stack and verdict."""
     frame = pd.DataFrame([{"stack": o.stack, "verdict": o.verdict} for o in outcomes])

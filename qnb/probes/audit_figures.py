@@ -5,25 +5,22 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
-from qnb.probes.audit import NONE, OWN, SAME, STRIDES, SUM, ZERO
+from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO
 from qnb.probes.formulations import FORMULATIONS
 
 VERDICTS = {  # verdict -> colour of its cells
     "right": "#a6dcc4", "wrong": "#f0a986", "does not compile": "#dddddd", "crashed": "#c9b3da", "timed out": "#c9b3da",
     "not applicable": "#ffffff",
 }  # fmt: skip
-SHORT = {
-    SUM: "one row for all",
-    SAME: "one row's x for all",
-    OWN: "one row alone",
-    ZERO: "zero",
-    STRIDES: "memory order",
-    NONE: "other",
-}
+LAWS = {  # law -> its code in a cell, and in words
+    SUM: ("S", "one row for all"), SAME: ("X", "one row's x for all"), OWN: ("1", "one row alone"),
+    REPEATED: ("B", "one row, B times"), CHAIN: ("C", "one row's score in the chain rule"), ZERO: ("0", "zero"),
+    STRIDES: ("M", "memory order"), NONE: ("?", "no known law"),
+}  # fmt: skip
 
 
 def verdict_grid(outcomes, note: str | None = None) -> Figure:
-    """One row per formulation, one column per stack and measurement, the verdict as colour; where wrong, how.
+    """One row per formulation, one column per stack and measurement, the verdict as colour; where wrong, the code of its law.
 
     Args:
         outcomes: of `qnb.probes.audit.audit`.
@@ -32,43 +29,68 @@ def verdict_grid(outcomes, note: str | None = None) -> Figure:
     keys = [key for key in FORMULATIONS if any(o.key == key for o in outcomes)]
     names = list(VERDICTS)
     cells = np.full((len(keys), len(columns)), len(names) - 1)
-    figure, (axes,) = _figure(width=6.2 + 1.25 * len(columns), height=1.6 + 0.27 * len(keys))
+    figure, (axes,) = _figure(width=6.0 + 0.72 * max(len(columns), 4), height=2.0 + 0.25 * len(keys))
+    figure.set_dpi(85)
     for o in outcomes:
         row, column = keys.index(o.key), columns.index((o.stack, o.measurement))
         cells[row, column] = names.index(o.verdict)
-        text = {"wrong": _how(o), "right": "right", "does not compile": "–", "not applicable": ""}.get(o.verdict, o.verdict)
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=INK)
+        text = {"wrong": _codes(o), "does not compile": "–", "not applicable": ""}.get(o.verdict, o.verdict)
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK)
     axes.imshow(cells, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=len(names) - 0.5, aspect="auto")
-    axes.set_xticks(range(len(columns)), [f"{stack}\n{measurement}" for stack, measurement in columns], fontsize=8)
-    axes.set_yticks(range(len(keys)), [_shorter(FORMULATIONS[key].title) for key in keys], fontsize=8)
+    axes.set_xticks(range(len(columns)), [_column_title(*column) for column in columns], fontsize=9)
+    axes.set_yticks(range(len(keys)), [_shorter(FORMULATIONS[key].title) for key in keys], fontsize=9)
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(-0.5, len(columns)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(keys)), minor=True)
     axes.grid(False)
     axes.grid(which="minor", color="white", lw=1.5, alpha=1)
     axes.tick_params(which="both", length=0)
-    axes.set_title("Gradient of a batch against default.qubit (– does not compile)", pad=12)
+    axes.set_title("Gradient of a batch against default.qubit", pad=12)
+    axes.set_xlabel(_key_to_codes(outcomes), fontsize=9, loc="right")
     return _caption(figure, note)
 
 
-def _how(o):
-    if not o.laws:
-        return "wrong: not finite, or head only"
-    return "\n".join(dict.fromkeys(SHORT.get(law.name, law.name) for law in o.laws.values()))
+def _column_title(stack, measurement):
+    return f"{stack}\n{measurement}".replace(" (current)", "*").replace("_readout", "\nreadout")
 
 
-def _shorter(title, width=66):
+def _codes(o):
+    """The law of the weights, and that of the readout where it is another one."""
+    laws = {group: LAWS[law.name][0] for group, law in o.laws.items()}
+    weights, readout = laws.get("weights"), laws.get("readout")
+    if weights == readout or readout is None:
+        return weights or "head"
+    return f"{weights or ''} w:{readout}".strip()
+
+
+def _key_to_codes(outcomes):
+    present = {law.name for o in outcomes for law in o.laws.values()}
+    codes = [f"{code}: {words}" for name, (code, words) in LAWS.items() if name in present]
+    return "\n".join(
+        [
+            "wrong by which law: " + ", ".join(codes) + ", w: of the readout" if codes else "",
+            "–: does not compile; *: the current stack",
+        ]
+    )
+
+
+def _shorter(title, width=80):
     return title if len(title) <= width else title[: width - 1] + "…"
 
 
-def row_weights(outcomes, references, note: str | None = None, most: int = 4) -> Figure:
+def row_weights(outcomes, references, note: str | None = None) -> Figure:
     """The weight that each row's derivative has in the gradient, c in Σ_k c_k ds_k/dθ: the right one, dL/ds_k, beside the one found.
 
+    One panel per one-sample law, its first outcome, and one for the last stack's first wrong gradient.
+
     Args:
-        outcomes: wrong ones, at most `most` are drawn.
+        outcomes: of `qnb.probes.audit.audit`; those whose weights follow a one-sample law are considered.
         references: by measurement.
     """
-    shown = [o for o in outcomes if "weights" in o.laws][:most]
+    lawful = [o for o in outcomes if "weights" in o.laws and o.laws["weights"].k is not None]
+    first = {o.laws["weights"].name: o for o in reversed(lawful)}
+    last = next((o for o in lawful if o.stack == outcomes[-1].stack), None) if lawful else None
+    shown = list({id(o): o for o in [*reversed(first.values()), *([last] if last else [])]}.values())
     figure, axes = _figure(max(len(shown), 1), height=3.2, width=max(4.5, 3.4 * len(shown)))
     for panel, o in zip(axes, shown, strict=False):
         right, found = references[o.measurement].d_scores, o.laws["weights"].coefficients
@@ -76,7 +98,7 @@ def row_weights(outcomes, references, note: str | None = None, most: int = 4) ->
         panel.bar(rows - 0.2, right, 0.4, color=GREEN, label="right: dL/ds_k")
         panel.bar(rows + 0.2, found, 0.4, color=ORANGE, label="found")
         panel.axhline(0, color=MUTED, lw=0.8)
-        panel.set(title=f"{o.stack}, {o.measurement}", xlabel=f"row k of the batch\n{_shorter(o.title, 46)}", xticks=rows)
+        panel.set(title=f"{o.stack}, {o.measurement}", xlabel=f"row k of the batch\n{_shorter(o.title, 44)}", xticks=rows)
         panel.xaxis.label.set_fontsize(8)
     if shown:
         axes[0].set_ylabel("weight of ds_k/dθ (nats)")
@@ -98,8 +120,8 @@ def consequence(histories, note: str | None = None) -> Figure:
     auc.set(title="Validation AUC", ylabel="AUC")
     norm.set(title="Gradient norm of the weights, as returned", ylabel="‖gradient‖ (nats per rad)")
     norm.set_ylim(bottom=0)
+    loss.legend(fontsize=8)
     for axes in (loss, auc, norm):
         axes.set_xlabel("epoch")
-        axes.legend(fontsize=8)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return _caption(figure, note)

@@ -95,7 +95,7 @@ def judge_layout(outcomes: list[Outcome]) -> Verdict:
 
 
 def _where(outcomes):
-    return f"stack {outcomes[0].stack}" if outcomes else "no stack"
+    return f"Catalyst {outcomes[0].stack}" if outcomes else "no stack"
 
 
 def _facts(o):

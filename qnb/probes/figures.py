@@ -109,7 +109,9 @@ def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
         slope.plot(logits, c["slope0"], color=colour, ls=":")
     loss.set(title="Loss (solid y = 1, dotted y = 0)", xlabel="logit l", ylabel="loss (nats)", ylim=(0, 6.5))
     slope.set(title="Slope", xlabel="logit l", ylabel="|dL/dl| (nats per unit of logit)")
-    fraction.plot(zero["gamma"], zero["|slope|, closed form"] / zero["|slope|, closed form"].iloc[0], color=BLUE, label="closed form")
+    fraction.plot(
+        zero["gamma"], zero["|slope|, closed form"] / zero["|slope|, closed form"].iloc[0], color=BLUE, label="closed form"
+    )
     fraction.plot(zero["gamma"], zero["attenuation"], "o", ms=4, mfc="none", color=ORANGE, label="autodiff")
     fraction.set(title="Slope at l = 0, beside BCE's", xlabel="gamma", ylabel="|dL/dl| / |dBCE/dl| at l = 0", ylim=(0, 1.05))
     loss.legend(fontsize=8, loc="upper center")
@@ -134,7 +136,9 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
         bce.plot(h["step"], h["bce"], **style)
         auc.plot(h["step"], h["auc"], **style)
         if left[name, gamma] is not None:
-            bce.plot(left[name, gamma], h["bce"].iloc[left[name, gamma]], "o", color=colours[name], mfc="white" if gamma else None)
+            bce.plot(
+                left[name, gamma], h["bce"].iloc[left[name, gamma]], "o", color=colours[name], mfc="white" if gamma else None
+            )
     for gamma in sorted({gamma for _, gamma in histories}):
         value = 2**-gamma * np.log(2)
         own.axhline(value, color=MUTED, lw=0.8)
@@ -186,23 +190,33 @@ def spectra(found: dict, note: str | None = None) -> Figure:
                 if name == "readout" and part.rank == 0:
                     continue
                 s = np.maximum(part.singular_values, floor)
-                axes.semilogy(np.arange(1, len(s) + 1), s, style, ms=4, lw=0.8, color=colour, label=f"{measurement}, {name}: rank {part.rank}")
+                axes.semilogy(
+                    np.arange(1, len(s) + 1),
+                    s,
+                    style,
+                    ms=4,
+                    lw=0.8,
+                    color=colour,
+                    label=f"{measurement}, {name}: rank {part.rank}",
+                )
         axes.set(title=ansatz, xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None))
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="lower left")
     return _caption(figure, note)
 
 
 def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
-    """Variance of ds/dp against wires, for each observable and number of layers: from `qnb.probes.geometry.variances`.
+    """Variance of ds/dp against wires, for each observable and number of layers: from `qnb.probes.barren.variances`.
 
     Args:
         decays: observable -> its fitted bits per wire, by layers.
     """
     figure, panels = _figure(3, height=3.8, sharey=True)
-    titles = {"z0": "⟨Z_0⟩ (local)", "mean_z": "mean ⟨Z_i⟩ (local)", "global": "⟨Z⊗…⊗Z⟩ (global)"}
+    titles = {"z0": "⟨Z_0⟩ (local)", "mean_z": "mean ⟨Z_i⟩ (bits: without its 1/n²)", "global": "⟨Z⊗…⊗Z⟩ (global)"}
     for axes, (name, bits) in zip(panels, decays.items(), strict=True):
         for (layers, rows), colour in zip(table.groupby("layers"), COLOURS, strict=False):
-            axes.semilogy(rows["wires"], rows[name], "o-", ms=4, color=colour, label=f"{layers} layers: {bits[layers]:.2f} bits per wire")
+            axes.semilogy(
+                rows["wires"], rows[name], "o-", ms=4, color=colour, label=f"{layers} layers: {bits[layers]:.2f} bits per wire"
+            )
         wires = np.array(sorted(table["wires"].unique()))
         axes.semilogy(wires, 0.4 * 2.0 ** -(wires - wires[0]), ":", color=MUTED, label="1 bit per wire")
         axes.set(title=titles[name], xlabel="wires", ylabel="variance of ds/dp")

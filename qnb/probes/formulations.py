@@ -207,7 +207,7 @@ def loss_scan(q):
     return q.of_loss(scan_scores(catalyst.qjit(q.score)))
 
 
-@formulation("the same, one flat vector differentiated")
+@formulation("the note's, one flat vector differentiated")
 def loss_scan_flat(q):
     return loss_scan(q.variant(flat=True))
 
@@ -227,7 +227,7 @@ def loss_scan_fd(q):
     return q.of_loss(scan_scores(q.score), by_differences)
 
 
-@formulation("value_and_grad of a loss over lax.scan")
+@formulation("value_and_grad of a loss over lax.scan", quick=False)
 def loss_scan_value(q):
     return q.of_loss(scan_scores(q.score), with_value)
 
@@ -247,7 +247,7 @@ def sum_scan(q):
     return q.run(body)
 
 
-@formulation("the same, one flat vector", quick=False)
+@formulation("weighted sum carried by lax.scan, one flat vector", quick=False)
 def sum_scan_flat(q):
     return sum_scan(q.variant(flat=True))
 
@@ -257,7 +257,7 @@ def loss_for_loop(q):
     return q.of_loss(for_loop_scores(q))
 
 
-@formulation("the same, one flat vector")
+@formulation("loss over catalyst.for_loop, one flat vector", quick=False)
 def loss_for_loop_flat(q):
     return loss_for_loop(q.variant(flat=True))
 
@@ -300,7 +300,7 @@ def loss_unrolled(q):
     return q.of_loss(unrolled_scores(q))
 
 
-@formulation("the same, one flat vector")
+@formulation("unrolled loss, one flat vector", quick=False)
 def loss_unrolled_flat(q):
     return loss_unrolled(q.variant(flat=True))
 
@@ -347,7 +347,7 @@ def inside_scan(q):
     return add_in_scan(q, of_row(q))
 
 
-@formulation("the same, one flat vector")
+@formulation("row's loss inside lax.scan, one flat vector", quick=False)
 def inside_scan_flat(q):
     return inside_scan(q.variant(flat=True))
 
@@ -357,7 +357,7 @@ def inside_for_loop(q):
     return q.run(add_in_for_loop(q, of_row(q)))
 
 
-@formulation("the same, one flat vector", quick=False)
+@formulation("row's loss inside catalyst.for_loop, one flat vector", quick=False)
 def inside_for_loop_flat(q):
     return inside_for_loop(q.variant(flat=True))
 
@@ -401,7 +401,7 @@ def value_of_one_vector(q):
     return value
 
 
-@formulation("value_and_grad of one QNode call in one vector per row, in for_loop; chain rule by hand (the package's)")
+@formulation("value_and_grad of one QNode call per row, chain rule by hand (the package's)")
 def row_by_row(q):
     return q.run(by_chain_rule(q, value_of_one_vector(q)))
 
@@ -428,7 +428,7 @@ def python_loop(q):
     return tuple(sum(np.asarray(g) for g in column) for column in zip(*rows, strict=True))
 
 
-@formulation("the same, one flat vector", quick=False)
+@formulation("compiled grad in a Python loop, one flat vector", quick=False)
 def python_loop_flat(q):
     return python_loop(q.variant(flat=True))
 
@@ -469,12 +469,12 @@ def every_other(X):
 LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the same numbers in X, elsewhere in memory
 
 
-@formulation("finite differences as above, X in Fortran order")
+@formulation("finite differences of the note's, X in Fortran order")
 def fortran_order(q):
     return q.of_loss(scan_scores(q.score), by_differences, column_major(q.batch[0]))
 
 
-@formulation("finite differences as above, X a strided view, wide[:, ::2]", quick=False)
+@formulation("finite differences of the note's, X a strided view", quick=False)
 def strided_view(q):
     return q.of_loss(scan_scores(q.score), by_differences, every_other(q.batch[0]))
 

@@ -1,4 +1,4 @@
-"""What a readout can express: range of scores, rank of their Jacobian, and how gradients shrink with wires and layers."""
+"""What a readout can express: range of scores and logits, what alpha carries, and the rank of the scores' Jacobian."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,6 @@ from qnb.train import circuit_of
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
 RANK_FLOAT32 = 1e-4
 CARRIES = 0.05  # alpha carries the margin if without it the BCE is this part higher
-BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) with b above, below
 NO_HEAD = 1e12  # inverse strength of scikit-learn's penalty: none
 
 
@@ -54,7 +53,8 @@ class Jacobian:
         """Directions in which no score moves, as few parameters each as elimination gives: name -> component."""
         _, _, v = np.linalg.svd(self.values)
         return [
-            {self.names[k]: round(float(c), 6) for k, c in enumerate(vector) if abs(c) > 1e-6} for vector in _echelon(v[self.rank :])
+            {self.names[k]: round(float(c), 6) for k, c in enumerate(vector) if abs(c) > 1e-6}
+            for vector in _echelon(v[self.rank :])
         ]
 
 
@@ -102,7 +102,9 @@ def identifiability(config, X, rng, ansatze=("strongly_entangling", "ring")) -> 
         for measurement in MEASUREMENTS:
             spec = replace(circuit_of(config), measurement=measurement, ansatz=ansatz)
             engine = make_engine(config.engine, spec, Objective(), config.device)
-            angles = rng.normal(size=spec.readout_size) if measurement == "z_vec" else rng.uniform(-np.pi, np.pi, spec.readout_size)
+            angles = (
+                rng.normal(size=spec.readout_size) if measurement == "z_vec" else rng.uniform(-np.pi, np.pi, spec.readout_size)
+            )
             params = spec.init(0) | {"weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]), "readout": angles}
             found[measurement, ansatz] = jacobian(engine, params, X)
     return found
@@ -116,7 +118,14 @@ def ranks(found: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
         for group in ("weights", "readout"):
             part = j.part(group)
             row |= {f"{group}": len(part.names), f"rank of {group}": part.rank, f"dead {group}": len(part.dead)}
-        rows.append(row | {"all": len(j.names), "rank of all": j.rank, "null directions beyond dead ones": len(j.names) - j.rank - len(j.dead)})
+        rows.append(
+            row
+            | {
+                "all": len(j.names),
+                "rank of all": j.rank,
+                "null directions beyond dead ones": len(j.names) - j.rank - len(j.dead),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -184,88 +193,31 @@ def _best_head(s, y):
     return model.decision_function(s[:, None] / max(s.std(), 1e-12))
 
 
-def gradient_variance(spec, initialisations: int, rng) -> dict[str, float]:
-    """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on the encoder's range, p the RY angle of wire 0 in the
-    middle layer: of <Z_0>, of the mean of <Z_i>, and, for contrast, of <Z x ... x Z> (McClean et al., Nat. Commun. 9, 4812, 2018;
-    Cerezo et al., Nat. Commun. 12, 1791, 2021: local observables of shallow circuits keep their gradients, global ones do not)."""
-    X = rng.uniform(0, np.pi, (initialisations, spec.features))
-    weights = rng.uniform(-np.pi, np.pi, (initialisations, *spec.shapes["weights"]))
-    ahead, behind = weights.copy(), weights.copy()
-    place = (slice(None), spec.layers // 2, 0, 1)
-    ahead[place] += np.pi / 2
-    behind[place] -= np.pi / 2
-    slopes = (expectations(spec, ahead, X) - expectations(spec, behind, X)) / 2  # (N, n + 1)
-    return {"z0": float(slopes[:, 0].var()), "mean_z": float(slopes[:, :-1].mean(axis=1).var()), "global": float(slopes[:, -1].var())}
-
-
-def expectations(spec, weights, X) -> np.ndarray:
-    """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, one circuit for each set of weights: weights (N, L, n, 3), X (N, f)
-    -> (N, n + 1). Plain numpy state vectors: no compiler waits for each size."""
-    n, count = spec.wires, len(weights)
-    if spec.encoder == "amplitude":
-        state = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(complex)
-    else:
-        state = np.zeros((count, 2**n), complex)
-        state[:, 0] = 1
-    basis = np.arange(2**n)
-    for layer in range(spec.layers):
-        if spec.encoder != "amplitude" and (layer == 0 or spec.reupload):
-            for i in range(n):
-                if spec.hadamard:
-                    state = _on_wire(state, i, np.broadcast_to(np.array([[1, 1], [1, -1]]) / np.sqrt(2), (count, 2, 2)))
-                if spec.encoder == "angle_xy":
-                    cos, sin = np.cos(X[:, i] / 2), np.sin(X[:, i] / 2)
-                    state = _on_wire(state, i, np.stack([cos, -1j * sin, -1j * sin, cos], -1).reshape(count, 2, 2))
-                state = _on_wire(state, i, _rz_ry_rz(np.stack([0 * X[:, i], X[:, i], 0 * X[:, i]], -1)))
-        for i in range(n):
-            state = _on_wire(state, i, _rz_ry_rz(weights[:, layer, i]))
-        for control, target in spec.cnots(layer):
-            state = state[:, basis ^ (((basis >> (n - 1 - control)) & 1) << (n - 1 - target))]
-    signs = 1 - 2 * ((basis >> np.arange(n - 1, -1, -1)[:, None]) & 1)
-    return np.abs(state) ** 2 @ np.vstack([signs, signs.prod(axis=0)]).T
-
-
-def _rz_ry_rz(angles):
-    a, b, c = angles.T
-    cos, sin = np.cos(b / 2), np.sin(b / 2)
-    entries = [np.exp(-0.5j * (a + c)) * cos, -np.exp(0.5j * (a - c)) * sin, np.exp(-0.5j * (a - c)) * sin, np.exp(0.5j * (a + c)) * cos]
-    return np.stack(entries, -1).reshape(-1, 2, 2)
-
-
-def _on_wire(state, wire, matrices):
-    split = state.reshape(len(state), 2**wire, 2, -1)
-    return np.einsum("nij,najb->naib", matrices, split).reshape(state.shape)
-
-
-def variances(spec, wires, layers, initialisations: int, seed: int) -> pd.DataFrame:
-    """`gradient_variance` over a grid: wires, layers, z0, mean_z, global."""
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame([
-        {"wires": n, "layers": depth} | gradient_variance(replace(spec, wires=n, layers=depth, measurement="mean_z"), initialisations, rng)
-        for depth in layers for n in wires
-    ])  # fmt: skip
-
-
-def decay(table: pd.DataFrame, column: str) -> pd.Series:
-    """Per number of layers: b of a least-squares fit of the variance by 2^(-b n), bits per wire."""
-    return table.groupby("layers")[["wires", column]].apply(lambda t: -np.polyfit(t["wires"], np.log2(t[column].clip(lower=1e-300)), 1)[0])
-
-
 def judge_dead(found: dict[tuple[str, str], Jacobian]) -> Verdict:
     """That exactly the last RZ of each wire is dead in the readout of `mean_z_readout`, for each ansatz."""
     figures, holds = {}, True
     for (measurement, ansatz), j in found.items():
         part = j.part("readout")
-        figures[f"{measurement}, {ansatz}"] = {"parameters": len(part.names), "rank": part.rank, "dead": part.dead, "rank_of_all": j.rank, "all": len(j.names)}
+        figures[f"{measurement}, {ansatz}"] = {
+            "parameters": len(part.names),
+            "rank": part.rank,
+            "dead": part.dead,
+            "rank_of_all": j.rank,
+            "all": len(j.names),
+        }
         if measurement == "mean_z_readout":
-            holds &= part.dead == [name for name in part.names if name.endswith(", 2]")] and part.rank == len(part.names) - len(part.dead)
+            holds &= part.dead == [name for name in part.names if name.endswith(", 2]")] and part.rank == len(part.names) - len(
+                part.dead
+            )
     shown = next(v for k, v in figures.items() if k.startswith("mean_z_readout"))
     text = f"{len(shown['dead'])} of the {shown['parameters']} readout angles move no score" + (
         ": the last RZ of each wire, which commutes with Z. The others are independent of each other; z_vec has no dead coefficient."
         if holds else f" and the rank is {shown['rank']}: not the last RZ of each wire alone ({', '.join(shown['dead']) or 'none'})."
     )  # fmt: skip
     tolerance = next(iter(found.values())).floor
-    return Verdict("n of the 3n readout angles of mean_z_readout are dead", "reproduced" if holds else "refuted", figures, tolerance, text)
+    return Verdict(
+        "n of the 3n readout angles of mean_z_readout are dead", "reproduced" if holds else "refuted", figures, tolerance, text
+    )
 
 
 def judge_alpha(table: pd.DataFrame) -> Verdict:
@@ -276,20 +228,3 @@ def judge_alpha(table: pd.DataFrame) -> Verdict:
     listed = ", ".join(f"{name} {value:+.0%}" for name, value in loss.items())
     text = f"Without alpha (alpha = 1, best bias) the BCE of the trained circuits changes by: {listed}. The order of rows, and so AUC, is the same."
     return Verdict("A score in [-1, 1] leaves the margin to alpha", verdict, table.to_dict("index"), CARRIES, text)
-
-
-def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
-    """Whether gradients vanish exponentially with wires for this depth and observable (`z0`, `mean_z` or `global`)."""
-    bits = decay(table, column)
-    b = float(bits[layers])
-    verdict = "reproduced" if b > BARREN else "refuted" if b < NOT_BARREN else "changed"
-    figures = {"bits_per_wire": {name: {int(k): float(v) for k, v in decay(table, name).items()} for name in ("z0", "mean_z", "global")}}
-    deepest = int(bits.index.max())
-    text = (
-        f"With {layers} layers the variance of ds/dp under {column} falls by {b:.2f} bits per wire "
-        f"({float(decay(table, 'global')[layers]):.2f} for the global observable), with {deepest} layers by {float(bits[deepest]):.2f}."
-    )
-    return Verdict(
-        f"Barren plateau: the gradient of {column} vanishes exponentially with wires at {layers} layers", verdict, figures,
-        {"barren above": BARREN, "not below": NOT_BARREN}, text,
-    )  # fmt: skip

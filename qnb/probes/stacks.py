@@ -86,3 +86,8 @@ def versions_in(python: Path) -> dict[str, str]:
     )
     done = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def report_name(stack: str, versions: dict[str, str]) -> str:
+    """What reports call a stack: its version of Catalyst, "(current)" behind the one this runs on."""
+    return f"{versions['pennylane-catalyst']} (current)" if stack == CURRENT else stack

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qnb.circuit import CircuitSpec
-from qnb.config import TrainConfig
+from qnb.config import ParameterError, TrainConfig
 from qnb.folders import METRICS
 from qnb.model import load_model
 from qnb.probe_config import ProbeConfig
@@ -84,6 +84,17 @@ def subject(probe: ProbeConfig, root: Path | None = None) -> Subject:
         metrics=json.loads((folder / METRICS).read_text("utf-8")) if (folder / METRICS).exists() else {},
         manifest=entry,
     )  # fmt: skip
+
+
+def finished_run(probe: ProbeConfig, root: Path | None = None) -> Subject:
+    """As `subject`, for a probe that has no use for a model that was only described.
+
+    Raises:
+        ParameterError: no run is given.
+    """
+    if probe.run is None:
+        raise ParameterError("run=None: give the id of a run of train.ipynb; `qnb runs` lists them.")
+    return subject(probe, root)
 
 
 def _as_probed(probe: ProbeConfig, given: TrainConfig) -> tuple[TrainConfig, str]:

@@ -1,0 +1,204 @@
+"""Ways to compute scores, and the loss with its gradient, of a batch: the package's engines, and what else a user might run.
+
+A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Parameters are made
+C-contiguous float64 for Catalyst, float32 for the JAX simulators.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import catalyst
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pennylane as qml
+
+from qnb.config import QnbError
+from qnb.engine import make_engine
+
+TENSORCIRCUIT = "tensorcircuit"  # the module of tensorcircuit-ng, an optional dependency
+
+
+class NotMeasured(QnbError):
+    """A contender is not installed, or cannot compute this circuit."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How to build one, and whether a quick measurement includes it.
+
+    Attributes:
+        build: (spec, objective, device) -> an object with `scores` and `loss_and_grad`.
+        batches: the largest number of batch sizes worth compiling for, the smallest first left out.
+    """
+
+    build: Callable
+    quick: bool = True
+    batches: int = 100
+
+
+def _float64(*arrays):
+    return [np.ascontiguousarray(a, dtype=np.float64).reshape(np.shape(a)) for a in arrays]
+
+
+class _Compiled:
+    """Contenders on one QNode s(weights, readout, x), compiled or to be compiled by Catalyst."""
+
+    def __init__(self, spec, objective, device):
+        self.spec, self.objective = spec, objective
+        readout = spec.has_readout
+        self.node = qml.QNode(
+            lambda weights, readout_or_none, x: spec.score(weights, readout_or_none if readout else None, x),
+            qml.device(device, wires=spec.wires), diff_method="adjoint",
+        )  # fmt: skip
+
+    def loss(self, params, X, y, w):
+        return self.objective.batch_loss(params, self.all_scores(params["weights"], params["readout"], X), y, w)
+
+    def scores(self, params, X):
+        weights, readout, X = _float64(params["weights"], params["readout"], X)
+        return np.asarray(self.all_scores(weights, readout, X))
+
+    def loss_and_grad(self, params, X, y, w):
+        params = dict(zip(params, _float64(*params.values()), strict=True))
+        loss, grads = jax.value_and_grad(self.loss)(params, *(jnp.asarray(a) for a in _float64(X, y, w)))
+        return float(loss), {k: np.asarray(v) for k, v in grads.items()}
+
+
+class PythonLoop(_Compiled):
+    """A compiled QNode called once per row from Python."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.score = catalyst.qjit(self.node)
+
+    def all_scores(self, weights, readout, X):
+        return jnp.stack([self.score(weights, readout, x) for x in X])
+
+
+class VmapOfQjit(PythonLoop):
+    """jax.vmap of a compiled QNode."""
+
+    def all_scores(self, weights, readout, X):
+        return jax.vmap(self.score, in_axes=(None, None, 0))(weights, readout, X)
+
+
+class ScanOfQjit(PythonLoop):
+    """lax.scan over a compiled QNode, outside of any qjit: the note's evaluation."""
+
+    def all_scores(self, weights, readout, X):
+        return jax.lax.scan(lambda carry, x: (carry, self.score(weights, readout, x)), 0.0, X)[1]
+
+
+class QjitOfVmap(_Compiled):
+    """One qjit around a vmap, jax's or catalyst's, of the QNode; its gradient by catalyst.grad inside the qjit."""
+
+    def __init__(self, spec, objective, device, vmap):
+        super().__init__(spec, objective, device)
+        self.all_scores = catalyst.qjit(vmap(self.node, in_axes=(None, None, 0)))
+        mapped = vmap(self.node, in_axes=(None, None, 0))
+
+        def loss(weights, readout, bias, alpha, X, y, w):
+            return objective.batch_loss({"bias": bias, "alpha": alpha}, mapped(weights, readout, X), y, w)
+
+        self.value_and_grad = catalyst.qjit(lambda *args: catalyst.value_and_grad(loss, argnums=(0, 1, 2, 3))(*args))
+
+    def loss_and_grad(self, params, X, y, w):
+        names = ("weights", "readout", "bias", "alpha")
+        loss, grads = self.value_and_grad(*_float64(*(params[n] for n in names), X, y, w))
+        return float(loss), dict(zip(names, grads, strict=True))
+
+
+class Mapped:
+    """A JAX function of one row under jax.jit and vmap, float32."""
+
+    def __init__(self, objective, score):
+        def loss(params, X, y, w):
+            return objective.batch_loss(params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w)
+
+        self._step = jax.jit(jax.value_and_grad(loss))
+        self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
+
+    def loss_and_grad(self, *args):
+        loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, args)))
+        return float(loss), grads
+
+    def scores(self, params, X):
+        return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
+
+
+def _single(array):
+    return np.asarray(array, np.float32)
+
+
+def default_qubit(spec, objective, device):
+    """PennyLane's own simulator, traced by JAX."""
+    node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
+    return Mapped(objective, lambda *args: jnp.real(node(*args)))
+
+
+def tensorcircuit(spec, objective, device):
+    """tensorcircuit-ng on JAX, complex64; `angle_y` without re-uploading, any measurement.
+
+    Raises:
+        NotMeasured: it is not installed, or the circuit is another.
+    """
+    if importlib.util.find_spec(TENSORCIRCUIT) is None:
+        raise NotMeasured("tensorcircuit-ng is not installed: pip install tensorcircuit-ng in this environment to include it.")
+    if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
+        raise NotMeasured("only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng.")
+    import tensorcircuit as tc
+
+    tc.set_backend("jax")
+    tc.set_dtype("complex64")
+
+    def turn(circuit, wire, angles):
+        circuit.rz(wire, theta=angles[0])
+        circuit.ry(wire, theta=angles[1])
+        circuit.rz(wire, theta=angles[2])
+
+    def score(weights, readout, x):
+        circuit = tc.Circuit(spec.wires)
+        for i in range(spec.wires):
+            circuit.ry(i, theta=x[i])
+        for layer in range(spec.layers):
+            for i in range(spec.wires):
+                turn(circuit, i, weights[layer, i])
+            for control, target in spec.cnots(layer):
+                circuit.cnot(control, target)
+        if spec.measurement == "mean_z_readout":
+            for i in range(spec.wires):
+                turn(circuit, i, readout[3 * i : 3 * i + 3])
+        z = jnp.stack([jnp.real(circuit.expectation_ps(z=[i])) for i in range(spec.wires)])
+        return {"z0": z[0], "z_vec": jnp.sum(readout * z) if spec.measurement == "z_vec" else 0}.get(
+            spec.measurement, jnp.mean(z)
+        )
+
+    return Mapped(objective, score)
+
+
+def _engine(name):
+    def build(spec, objective, device):
+        return make_engine(name, spec, objective) if name == "exact" else make_engine(name, spec, objective, device)
+
+    return build
+
+
+CATALYST, EXACT, DEFAULT_QUBIT, TC = (
+    "engine 'catalyst'",
+    "engine 'exact'",
+    "default.qubit, jit + vmap",
+    "tensorcircuit-ng, jit + vmap",
+)
+CONTENDERS = {
+    "qjit per row, Python loop": Contender(PythonLoop),
+    "jax.vmap(qjit)": Contender(VmapOfQjit),
+    "lax.scan over qjit": Contender(ScanOfQjit),
+    "qjit(jax.vmap)": Contender(lambda *args: QjitOfVmap(*args, jax.vmap)),
+    "qjit(catalyst.vmap)": Contender(lambda *args: QjitOfVmap(*args, catalyst.vmap)),
+    CATALYST: Contender(_engine("catalyst")),
+    EXACT: Contender(_engine("exact")),
+    DEFAULT_QUBIT: Contender(default_qubit, quick=False, batches=1),
+    TC: Contender(tensorcircuit, quick=False, batches=2),
+}

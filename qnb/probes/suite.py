@@ -1,0 +1,64 @@
+"""`qnb run probes`: every diagnostic notebook in turn, and one table of their verdicts."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from qnb import headless, job
+from qnb.config import ParameterError
+from qnb.folders import Run
+
+NAME = "probes"
+NOTEBOOKS = (
+    "gradient_audit", "zvec_gradient_identity", "alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "throughput",
+)  # fmt: skip
+SUSPECTS = "suspects"  # last, and only with a run
+VERDICT = "verdict.json"
+
+
+def prepare(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:
+    """Check the parameters against every probe before the first one starts; with `run`, the notebook of suspects comes last.
+
+    Raises:
+        RunError, ParameterError: as `qnb.job.prepare`, of the first probe that refuses.
+    """
+    if resume is not None:
+        raise ParameterError("--resume goes on with one notebook; probes are short: run them again.")
+    names = [*NOTEBOOKS, *([SUSPECTS] if parameters.get("run") is not None else [])]
+    return [job.prepare(name, parameters, root) for name in names]
+
+
+def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.stderr) -> list[Run]:
+    """Run them one after the other; one that fails does not keep the rest from running, one that is interrupted does."""
+    done = []
+    for one in jobs:
+        done.append(headless.execute(one, timeout, log))
+        if done[-1].manifest["status"] == "interrupted":
+            break
+    return done
+
+
+def table(finished: list[Run]) -> str:
+    """One line per verdict, then, if the suspects were examined, one per suspect; a probe that failed says why."""
+    lines, suspects = [], []
+    for run in finished:
+        name, path = run.folder.parent.name, run.folder / VERDICT
+        if run.manifest["status"] != "done" or not path.exists():
+            failure = run.manifest["failure"] or {"kind": "error", "message": f"it left no {VERDICT}"}
+            lines.append((name, run.manifest["status"], f"{failure['kind']}: {' '.join(failure['message'].split())}"))
+            continue
+        for verdict in json.loads(path.read_text("utf-8")):
+            if name == SUSPECTS:
+                suspects.append(
+                    (verdict["question"].removeprefix("Is it the ").rstrip("?"), verdict["verdict"], verdict["sentence"])
+                )
+            else:
+                lines.append((name, verdict["verdict"], verdict["question"]))
+    text = _columns([("probe", "verdict", "of"), *lines])
+    return text + ("\n\n" + _columns([("suspect", "status", "evidence"), *suspects]) if suspects else "")
+
+
+def _columns(rows):
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return "\n".join(f"{a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows)
