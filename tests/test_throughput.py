@@ -116,14 +116,14 @@ def test_default_qubit_computes_the_model():
 def test_by_batch_stops_where_a_way_fails_or_grows_slow(monkeypatch):
     class Slow:
         def scores(self, params, X):
-            time.sleep(0.005 * len(X))
+            time.sleep(0.002 * len(X))
 
         def loss_and_grad(self, *args):
             raise EngineError("no gradient here")
 
     ways = {"slow": Contender(lambda *args: Slow()), "long": Contender(lambda *args: Slow(), quick=False)}
     monkeypatch.setattr(throughput, "CONTENDERS", ways)
-    timings = throughput.by_batch(SMALL, BCE, "lightning.qubit", (1, 2, 1000), 2, 0.001, quick=True)
+    timings = throughput.by_batch(SMALL, BCE, "lightning.qubit", (1, 2, 1000), 2, 0.01, quick=True)
     assert [(t.name, t.kind, t.rows, bool(t.seconds)) for t in timings] == [
         ("slow", "forward", 1, True), ("slow", "forward", 2, True), ("slow", "gradient", 1, False),
         ("long", "forward", 1, False), ("long", "gradient", 1, False),

@@ -30,12 +30,12 @@ class Contender:
 
     Attributes:
         build: (spec, objective, device) -> an object with `scores` and `loss_and_grad`.
-        batches: the largest number of batch sizes worth compiling for, the smallest first left out.
+        only: the batch sizes worth compiling for; None: all.
     """
 
     build: Callable
     quick: bool = True
-    batches: int = 100
+    only: tuple[int, ...] | None = None
 
 
 def _float64(*arrays):
@@ -199,6 +199,6 @@ CONTENDERS = {
     "qjit(catalyst.vmap)": Contender(lambda *args: QjitOfVmap(*args, catalyst.vmap)),
     CATALYST: Contender(_engine("catalyst")),
     EXACT: Contender(_engine("exact")),
-    DEFAULT_QUBIT: Contender(default_qubit, quick=False, batches=1),
-    TC: Contender(tensorcircuit, quick=False, batches=2),
+    DEFAULT_QUBIT: Contender(default_qubit, quick=False, only=(256,)),
+    TC: Contender(tensorcircuit, quick=False, only=(256, 4096)),
 }

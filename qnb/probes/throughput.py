@@ -124,7 +124,7 @@ def by_batch(spec, objective, device, batches: Iterable[int], repeats: int, seco
                 Timing(name, kind, spec.wires, spec.layers, sizes[0], failure=f"{type(error).__name__}: {telling(str(error))}")
             )
             continue
-        for rows in sizes[-entry.batches :]:
+        for rows in [rows for rows in sizes if entry.only is None or rows in entry.only]:
             last = found[-1] if found and (found[-1].name, found[-1].kind) == (name, kind) else None
             if last and (last.failure or last.median * rows / last.rows > 10 * seconds):
                 break
