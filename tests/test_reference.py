@@ -7,7 +7,7 @@ TRACES = ("/root/", "/work", "/tmp/", "/home/", "example.org", "papermill")
 
 
 def executed():
-    text = "run /work/main/executed/train/x and '/root/.cache/qnb/a.so' from https://index.example.org/simple, 3/4 of 1e-3 s/row"
+    text = "run /home/ada/executed/train/x and '/home/ada/.cache/qnb/a.so' from https://index.example.org/simple, 3/4 of 1e-3 s/row"
     outputs = [
         new_output("stream", text=text),
         new_output("display_data", data={"text/html": f"<td>{text}</td>", "image/png": "aGk="}),
@@ -16,7 +16,7 @@ def executed():
     cell = new_code_cell(
         "open('data/x.csv')", outputs=outputs, metadata={"papermill": {"start_time": "now"}, "tags": ["parameters"]}
     )
-    return new_notebook(cells=[cell], metadata={"papermill": {"input_path": "/work/x"}, "qnb": {"config": "A"}})
+    return new_notebook(cells=[cell], metadata={"papermill": {"input_path": "/home/ada/x"}, "qnb": {"config": "A"}})
 
 
 def test_nothing_of_this_machine_is_left():
