@@ -7,7 +7,9 @@ TRACES = ("/root/", "/work", "/tmp/", "/home/", "example.org", "papermill")
 
 
 def executed():
-    text = "run /home/ada/executed/train/x and '/home/ada/.cache/qnb/a.so' from https://index.example.org/simple, 3/4 of 1e-3 s/row"
+    text = (
+        "run /home/ada/executed/train/x and '/home/ada/.cache/qnb/a.so' from https://index.example.org/simple, 3/4 of 1e-3 s/row"
+    )
     outputs = [
         new_output("stream", text=text),
         new_output("display_data", data={"text/html": f"<td>{text}</td>", "image/png": "aGk="}),
