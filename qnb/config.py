@@ -131,7 +131,7 @@ class TrainConfig(StrictConfig):
 
     # optimiser
     seed: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=1)] = 8
     batch: Annotated[int, Field(ge=1)] = 64
     fixed_num_batches: Annotated[int, Field(ge=1)] | None = None
     lr: Annotated[float, Field(gt=0)] = 0.05
