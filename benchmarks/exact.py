@@ -20,6 +20,7 @@ from qnb.circuit import CircuitSpec
 from qnb.engine import make_engine
 from qnb.exact_core import PATHS, ExactEngine
 from qnb.objective import Objective
+from qnb.probes.contenders import tensorcircuit_score
 
 BATCHES = (256, 1024, 4096)
 FORWARD_ROWS = 100_000
@@ -73,31 +74,7 @@ def default_qubit(spec, objective):
 
 def tensorcircuit(spec, objective):
     """strongly_entangling with mean_z_readout and RY encoding, complex64."""
-    import tensorcircuit as tc
-
-    tc.set_backend("jax")
-    tc.set_dtype("complex64")
-
-    def score(weights, readout, x):
-        circuit = tc.Circuit(spec.wires)
-        for i in range(spec.wires):
-            circuit.ry(i, theta=x[i])
-        for layer in range(spec.layers):
-            for i in range(spec.wires):
-                _turn(circuit, i, weights[layer, i])
-            for control, target in spec.cnots(layer):
-                circuit.cnot(control, target)
-        for i in range(spec.wires):
-            _turn(circuit, i, readout[3 * i : 3 * i + 3])
-        return jnp.mean(jnp.stack([jnp.real(circuit.expectation_ps(z=[i])) for i in range(spec.wires)]))
-
-    return Mapped(spec, objective, score)
-
-
-def _turn(circuit, wire, angles):
-    circuit.rz(wire, theta=angles[0])
-    circuit.ry(wire, theta=angles[1])
-    circuit.rz(wire, theta=angles[2])
+    return Mapped(spec, objective, tensorcircuit_score(spec))
 
 
 def batch(spec, rows):

@@ -148,6 +148,11 @@ def tensorcircuit(spec, objective, device):
         raise NotMeasured("tensorcircuit-ng is not installed: pip install tensorcircuit-ng in this environment to include it.")
     if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
         raise NotMeasured("only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng.")
+    return Mapped(objective, tensorcircuit_score(spec))
+
+
+def tensorcircuit_score(spec):
+    """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and re-uploading."""
     import tensorcircuit as tc
 
     tc.set_backend("jax")
@@ -175,7 +180,7 @@ def tensorcircuit(spec, objective, device):
             spec.measurement, jnp.mean(z)
         )
 
-    return Mapped(objective, score)
+    return score
 
 
 def _engine(name):
