@@ -146,7 +146,7 @@ def test_resume_is_refused_where_it_makes_no_sense(root, ok):
     with pytest.raises(RunError, match="still running"):
         prepare("ok", {}, root, live.id)
     live.unlock()
-    assert prepare("ok", {}, root, live.id).parameters == {"seed": 9, "epochs": 10}
+    assert prepare("ok", {}, root, live.id).parameters == {"seed": 9, "epochs": TrainConfig().epochs}
     live.note(hash="0123456789")
     with pytest.raises(RunError, match="mean something else"):
         prepare("ok", {}, root, live.id)
