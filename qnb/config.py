@@ -97,7 +97,12 @@ class TrainConfig(StrictConfig):
     sample: Annotated[int, Field(ge=10)] | None = 20_000  # rows drawn, stratified by label; None: all
     data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
     leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
-    split: Literal["random"] = "random"
+    split: Literal["random", "group", "time", "attack"] = "random"
+    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = (
+        None  # split="group": columns; None: the source's own
+    )
+    embargo: Annotated[float, Field(ge=0)] = 0.0  # split="time": seconds left out before each later side
+    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # split="attack": types kept for the test
     split_seed: Annotated[int, Field(ge=0)] = 0
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -199,6 +204,12 @@ class TrainConfig(StrictConfig):
              f"data_seed belongs to data='bundled'; data={self.data!r} was given. Leave it at its default."),
             ((self.label is not None or self.positive is not None) and not own_table,
              f"label and positive belong to a table of your own; data={self.data!r} has its label built in. Leave them None."),
+            (self.group_by is not None and self.split != "group",
+             f"group_by belongs to split='group'; split={self.split!r} was given. Leave it None, or set split='group'."),
+            (changed("embargo") and self.split != "time",
+             f"embargo belongs to split='time'; split={self.split!r} was given. Leave it at 0, or set split='time'."),
+            (self.attack_test is not None and self.split != "attack",
+             f"attack_test belongs to split='attack'; split={self.split!r} was given. Leave it None, or set split='attack'."),
             (len(set(self.leaks)) < len(self.leaks), f"leaks names one thing twice: {self.leaks}."),
             (self.val_fraction + self.test_fraction >= 1,
              f"val_fraction + test_fraction = {self.val_fraction + self.test_fraction:g} leaves no rows to train on: keep it under 1."),

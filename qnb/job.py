@@ -11,12 +11,14 @@ import yaml
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from papermill.iorw import NoDatesSafeLoader
 
-import qnb.config
-import qnb.probe_config
+from qnb import config as train_config
+from qnb import probe_config, study_config
 from qnb.config import ParameterError, StrictConfig, nearest, refuse_unknown
 from qnb.folders import CHECKPOINT
 from qnb.project import RunError, given_root
 from qnb.runs import assigned_names, find_run
+
+CONFIGURATIONS = (train_config, probe_config, study_config)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]
     name = nb.metadata.get("qnb", {}).get("config")
     if name is None:
         return None
-    found = getattr(qnb.config, name, None) or getattr(qnb.probe_config, name, None)
+    found = next((getattr(module, name) for module in CONFIGURATIONS if hasattr(module, name)), None)
     if not (isinstance(found, type) and issubclass(found, StrictConfig)):
         raise RunError(f"{path.name} asks for the configuration class {name!r}, which is in no configuration module of qnb.")
     return found.make(values)
