@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from qnb.config import ParameterError, TrainConfig, nearest, refuse_unknown
 
-
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
 
 
