@@ -26,7 +26,7 @@ _HOME = {
     "load_model": "model",
     "load_table": "data",
     "make_engine": "engine",
-    "prepare": "train",
+    "prepare": "prepare",
     "read_table": "data",
     "versions": "stack",
 }

@@ -11,6 +11,7 @@ import pennylane as qml
 
 from qnb.config import ParameterError, nearest
 
+GROUPS = ("weights", "readout", "alpha", "bias")  # of parameters
 ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
 
 

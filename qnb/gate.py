@@ -17,6 +17,7 @@ from qnb.stack import describe_stack
 
 RANDOM_DIRECTIONS = 3
 RELATIVE_TOLERANCE = {"float64": 1e-4, "float32": 2e-2}
+TOGETHER_TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # the same arithmetic in another order
 STEP = {"float64": 6e-6, "float32": 1e-2}
 NOISE_FACTOR = 16  # rounding of a loss: this many eps, seen over batches of 1 to 4096
 
@@ -86,6 +87,35 @@ def check_gradient(engine, params, X, y, w, seed: int = 0) -> GateReport:
     return _gate(loss, gradient, params, engine.dtype, f"engine {engine.name!r} on {engine.spec}", rng, len(X))
 
 
+def check_together(engine, params, batches) -> None:
+    """Hold the program that trains several runs at once against the program that trains one: every run's gradient of its own
+    batch must be the same, or a step of the joint program is not the step that was checked.
+
+    Args:
+        engine: one with `loss_and_grad_many`.
+        params: one dict per run.
+        batches: (X, y, w) per run; with equal rows in all of them a program that mixes runs up could pass.
+
+    Raises:
+        WrongGradientError: naming the run, the group, and the norms expected and found.
+    """
+    stacked = {name: np.stack([p[name] for p in params]) for name in params[0]}
+    losses, joint = engine.loss_and_grad_many(stacked, *(np.stack(column) for column in zip(*batches, strict=True)))
+    tolerance = TOGETHER_TOLERANCE[np.dtype(engine.dtype).name]
+    for k, (p, batch) in enumerate(zip(params, batches, strict=True)):
+        loss, alone = engine.loss_and_grad(p, *batch)
+        _check_loss(float(losses[k]), loss, engine)
+        whole = np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in alone.values()))
+        for name, expected in alone.items():
+            distance, norm = np.linalg.norm(joint[name][k] - expected), np.linalg.norm(expected)
+            if not distance <= tolerance * max(norm, 0.01 * whole):
+                raise _wrong(
+                    f"run {k + 1} of {len(params)} that train together on engine {engine.name!r}", name,
+                    f"a gradient of norm {norm:.6g}", f"one {distance:.3g} away from it", norm, distance,
+                    of=" from the program of one run",
+                )  # fmt: skip
+
+
 def check_gradient_of(loss, grad, params, *args, seed: int = 0, dtype=np.float64) -> GateReport:
     """Gate any gradient of your own: a Catalyst, JAX or numpy function.
 
@@ -134,7 +164,7 @@ def _check_point(loss, gradient, params, names, dtype, subject, where, rng):
     checks = {}
     for name in names:
         if claimed[name].shape != params[name].shape or not np.isfinite(claimed[name]).all():
-            raise _wrong(subject, name, f"finite, shape {params[name].shape}", f"{claimed[name]}")
+            raise _wrong(subject, name, f"a finite gradient of shape {params[name].shape}", f"{claimed[name]}")
         pairs = [
             (_difference(loss, params, name, d, STEP[dtype]), float(np.sum(claimed[name] * d)))
             for d in _directions(claimed[name], rng)
@@ -161,7 +191,7 @@ def _judge(pairs, noise, tolerance, subject, name, where):
     for expected, found in pairs:
         scale = max(abs(expected), abs(found))
         if abs(found - expected) > tolerance * scale + noise:
-            raise _wrong(subject, name, f"{expected:.6g}", f"{found:.6g}", expected, found)
+            raise _wrong(subject, name, f"a directional derivative of {expected:.6g}", f"{found:.6g}", expected, found)
         if scale > 10 * noise:
             compared.append((scale, expected, found))
     if not compared:
@@ -171,10 +201,10 @@ def _judge(pairs, noise, tolerance, subject, name, where):
     return GroupCheck("pass", expected, found, worst, where)
 
 
-def _wrong(subject, group, expected_text, found_text, expected=None, found=None):
+def _wrong(subject, group, expected_text, found_text, expected=None, found=None, of=" from differences of its own loss"):
     message = (
-        f"The gradient of {subject} is wrong in group {group!r}: a directional derivative of {expected_text} was expected from "
-        f"differences of its own loss, {found_text} was found. Do not train on it. Stack: {describe_stack()}. "
+        f"The gradient of {subject} is wrong in group {group!r}: {expected_text} was expected{of}, {found_text} was found. "
+        f"Do not train on it. Stack: {describe_stack()}. "
         "notebooks/gradient_audit.ipynb tells which formulations are right on this stack."
     )
     return WrongGradientError(message, group, expected, found)

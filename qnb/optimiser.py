@@ -1,7 +1,27 @@
-"""The optimiser: Adam with decoupled weight decay, a schedule, and a multiplier per parameter group (optax)."""
+"""The optimiser: Adam with decoupled weight decay, a schedule, and a multiplier per parameter group (optax).
+
+Rates, multipliers and decays are arrays in the optimiser's state, so that one compiled step serves every configuration, and many
+runs of different ones at once.
+"""
+
+import functools
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+
+from qnb.circuit import GROUPS
+
+
+class OptimiserState(NamedTuple):
+    """Adam's moments and count, the rate of every step (T,), and per group the multiplier and the decay."""
+
+    adam: optax.OptState
+    rates: np.ndarray
+    multiplier: dict[str, np.ndarray]
+    decay: dict[str, np.ndarray]
 
 
 def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
@@ -24,29 +44,41 @@ def make_optimiser(config, steps: int) -> optax.GradientTransformation:
         steps: optimiser steps of the whole run, for the schedule.
     """
     rate = schedule(config.lr_schedule, config.lr, steps)
+    rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)), dtype=np.float64)
+    multiplier = {"weights": config.lr_mult_weights, "readout": config.lr_mult_readout, "bias": 1.0}
+    multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
+    decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
+    decay["alpha"] = config.weight_decay_alpha
 
-    def group(multiplier=1.0, decay=0.0):
-        return optax.chain(
-            optax.scale_by_adam(), optax.add_decayed_weights(decay), optax.scale(-multiplier), optax.scale_by_schedule(rate)
-        )
+    def init(params):
+        arrays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
+        return OptimiserState(ADAM.init(params), rates, *arrays)
 
-    return optax.multi_transform(
-        {
-            "weights": group(config.lr_mult_weights, config.weight_decay_weights),
-            "readout": group(config.lr_mult_readout, config.weight_decay_readout),
-            "bias": group(),
-            "alpha": group(config.lr_mult_alpha, config.weight_decay_alpha) if config.alpha_train else optax.set_to_zero(),
-        },
-        {name: name for name in ("weights", "readout", "bias", "alpha")},
-    )
+    return optax.GradientTransformation(init, _update)
 
 
-def make_step(optimiser):
-    """step(params, state, grads) -> (params, state), compiled once."""
+ADAM = optax.scale_by_adam()
 
-    @jax.jit
+
+def _update(grads, state, params):
+    direction, adam = ADAM.update(grads, state.adam)
+    rate = state.rates[state.adam.count]
+    updates = {g: -rate * state.multiplier[g] * (direction[g] + state.decay[g] * params[g]) for g in params}
+    return updates, state._replace(adam=adam)
+
+
+def make_step(optimiser: optax.GradientTransformation, together: bool = False):
+    """step(params, state, grads) -> (params, state), compiled once for all of `make_optimiser`'s.
+
+    With `together`, every array has a leading axis of runs, which take their steps side by side.
+    """
+    return _compiled_step(optimiser.update, together)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_step(update, together):
     def step(params, state, grads):
-        updates, state = optimiser.update(grads, state, params)
+        updates, state = update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    return step
+    return jax.jit(jax.vmap(step) if together else step)

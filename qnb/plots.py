@@ -75,7 +75,7 @@ def learning_curves(history, best_epoch: int, reference: dict[str, float] | None
     """Loss, validation AUC and separation against epoch.
 
     Args:
-        history: the table of `qnb.train.fit`, one row per epoch.
+        history: the table of `qnb.fit.fit`, one row per epoch.
         best_epoch: marked in each panel.
         reference: validation AUCs to draw as lines, by name (the baselines).
     """

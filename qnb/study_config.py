@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from qnb.config import ParameterError, TrainConfig, nearest, refuse_unknown
+from qnb.probe_config import ProbeConfig
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
 
@@ -37,6 +38,8 @@ class AblationConfig(TrainConfig):
         | {"split_seed", "val_fraction", "test_fraction", "seed"}
     )
 
+    OF_DECISION: ClassVar[frozenset[str]] = frozenset({"sweep", "min_effect", "reference"})
+
     def plan(self) -> list[Planned]:
         """Every training, seed by seed.
 
@@ -52,11 +55,15 @@ class AblationConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _arms_can_be_compared(self) -> Self:
+        fields = type(self).model_fields
+        given = [name for name in fields if getattr(self, name) != fields[name].default and name not in self.OF_DECISION]
+        if self.sweep is not None and given:
+            raise ValueError(f"sweep={self.sweep!r} brings its own arms and parameters: leave {', '.join(given)} out, or sweep=None.")
         if len(self.arms) < 2:
             raise ValueError(f"arms holds {len(self.arms)}: an ablation compares two or more.")
         for arm, overrides in self.arms.items():
             _check_overrides(arm, overrides)
-        if self.reference is not None and self.reference not in self.arms:
+        if self.sweep is None and self.reference is not None and self.reference not in self.arms:
             raise ValueError(f"reference={self.reference!r} is no arm. {nearest(self.reference, self.arms)}")
         seen: dict[str, str] = {}
         for planned in self.plan()[: len(self.arms)]:
@@ -83,3 +90,20 @@ def _config_of(arm: str, values: dict[str, Any]) -> TrainConfig:
         return TrainConfig.make(values)
     except ParameterError as error:
         raise ValueError(f"Arm {arm!r}: {error}") from None
+
+
+class SurrogateConfig(ProbeConfig):
+    """surrogate.ipynb: the model under test is that of `run`, or is trained by the parameters of train.ipynb."""
+
+    terms: Annotated[int, Field(ge=1, le=200)] = 12  # rows of the table of the formula's largest terms
+    min_effect: Annotated[float, Field(gt=0, lt=0.5)] = 0.005  # difference in test AUC that would matter
+    engine: Literal["catalyst", "exact", "one_sample_demo"] = "exact"
+
+    @model_validator(mode="after")
+    def _has_a_surrogate(self) -> Self:
+        if self.encoder == "amplitude" or self.reupload:
+            raise ValueError(
+                "surrogate.ipynb takes a model apart that is a polynomial in sines and cosines of angles: use encoder='angle_y' or "
+                f"'angle_xy' with reupload=False (given: encoder={self.encoder!r}, reupload={self.reupload})."
+            )
+        return self

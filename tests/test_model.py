@@ -10,8 +10,9 @@ import pytest
 from qnb.config import TrainConfig
 from qnb.data import load_table
 from qnb.model import ModelError, load_model
+from qnb.prepare import prepare
 from qnb.splits import split_table
-from qnb.train import prepare, train
+from qnb.train import train
 
 CONFIG = TrainConfig(data="breast_cancer", wires=2, layers=1, batch=32, epochs=1, sample=None)
 

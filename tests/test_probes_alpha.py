@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from qnb.config import ParameterError, TrainConfig
+from qnb.prepare import Prepared
 from qnb.probes import alpha
 from qnb.probes.descent import Head, descend
-from qnb.train import Prepared
 
 ALPHAS = np.arange(-4, 5) / 2
 CONFIG = TrainConfig(wires=1, layers=1, measurement="z0", batch=40, lr=0.1)

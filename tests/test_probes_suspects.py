@@ -10,11 +10,12 @@ import pytest
 from qnb.config import ParameterError, TrainConfig
 from qnb.data import load_table
 from qnb.folders import create
+from qnb.prepare import prepare
 from qnb.probe_config import AlphaConfig, SuspectsConfig, ZvecConfig
 from qnb.probes import suspects
 from qnb.probes.subject import finished_run, subject
 from qnb.project import RunError
-from qnb.train import prepare, train
+from qnb.train import train
 
 SOUND = {
     "data": "breast_cancer", "sample": None, "wires": 2, "layers": 2, "batch": 64, "epochs": 4, "fixed_num_batches": 15, "lr": 0.1,

@@ -10,9 +10,10 @@ import reference
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, TrainConfig
 from qnb.engine import make_engine
+from qnb.fit import fit
 from qnb.objective import Objective
+from qnb.prepare import prepare
 from qnb.probes import zvec
-from qnb.train import fit, prepare
 
 SPEC = CircuitSpec(2, 1, measurement="z_vec")
 

@@ -10,10 +10,12 @@ from qnb.checkpoint import CheckpointError
 from qnb.config import ParameterError, TrainConfig
 from qnb.data import Table
 from qnb.engine import make_engine
+from qnb.fit import TrainingDiverged, batch_of, circuit_of, fit
 from qnb.gate import WrongGradientError
 from qnb.metrics import DegenerateError
 from qnb.objective import importance_weights
-from qnb.train import TrainingDiverged, _batch, circuit_of, fit, prepare, train
+from qnb.prepare import prepare
+from qnb.train import train
 from qnb.values import DataError
 
 SMALL = {"wires": 2, "layers": 1, "batch": 32, "epochs": 3, "fixed_num_batches": 4, "lr": 0.1}
@@ -139,7 +141,7 @@ def test_wrong_engine_is_refused_by_name_and_stopped_by_the_gate(cancer, monkeyp
     demo = config().model_copy(update={"engine": "one_sample_demo"})
     with pytest.raises(ParameterError, match="needs gate='off'"):
         fit(demo, cancer, progress=False)
-    monkeypatch.setattr(sys.modules["qnb.train"], "WRONG_ON_PURPOSE", frozenset())
+    monkeypatch.setattr(sys.modules["qnb.fit"], "WRONG_ON_PURPOSE", frozenset())
     with pytest.raises(WrongGradientError, match="group 'weights'"):
         fit(demo, cancer, progress=False)
 
@@ -152,10 +154,10 @@ def test_gate_off_is_said(cancer):
 def test_batch_weights(cancer):
     rows = np.arange(32)
     y = cancer.y["train"][rows]
-    np.testing.assert_array_equal(_batch(config(), cancer, rows)[2], np.ones(32))
-    np.testing.assert_array_equal(_batch(config(class_weights=(2.0, 3.0)), cancer, rows)[2], np.where(y == 1, 3.0, 2.0))
+    np.testing.assert_array_equal(batch_of(config(), cancer, rows)[2], np.ones(32))
+    np.testing.assert_array_equal(batch_of(config(class_weights=(2.0, 3.0)), cancer, rows)[2], np.where(y == 1, 3.0, 2.0))
     balanced = config(balanced_batches=True, prior_correction="importance")
-    np.testing.assert_array_equal(_batch(balanced, cancer, rows)[2], importance_weights(y, cancer.prior))
+    np.testing.assert_array_equal(batch_of(balanced, cancer, rows)[2], importance_weights(y, cancer.prior))
 
 
 def test_early_stopping_and_best_epoch(cancer):
@@ -191,7 +193,7 @@ def test_divergence_is_an_error_not_a_nan_in_the_table(cancer):
         fit(config(lr=1e308), cancer, progress=False)
 
 
-def test_fewer_rows_than_a_batch():
+def test_fewer_rows_than_abatch_of():
     with pytest.raises(DataError, match=r"batch=500 rows, but only 341 of the table's 569 rows"):
         prepare(config(batch=500))
 

@@ -5,11 +5,11 @@ import pandas as pd
 
 from qnb import metrics
 from qnb.engine import make_engine
+from qnb.fit import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
 from qnb.probes.verdict import Verdict
-from qnb.train import circuit_of
 
 TOLERANCE = 1e-12  # of AUC(-alpha) = 1 - AUC(alpha)
 MARGIN = 0.02  # an AUC under 0.5 - MARGIN is an inverted ranking

@@ -3,11 +3,12 @@
 import numpy as np
 
 from qnb.config import TrainConfig
+from qnb.fit import fit
 from qnb.gate import WrongGradientError, check_gradient_of
+from qnb.prepare import Prepared
 from qnb.probes.audit import NOTES, STRIDES, SUM, TOLERANCE, Outcome
 from qnb.probes.formulations import LAYOUTS
 from qnb.probes.verdict import Verdict
-from qnb.train import Prepared, fit
 
 ENGINES = ("engine_catalyst", "engine_exact")
 SIMULATED = "one-sample (simulated)"
@@ -108,7 +109,7 @@ def _in_words(o):
 
 
 def consequence(config: TrainConfig, prepared: Prepared) -> dict:
-    """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.train.fit` for each."""
+    """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.fit.fit` for each."""
     simulated = config.model_copy(update={"engine": "one_sample_demo", "gate": "off"})
     return {name: fit(c, prepared, progress=False).state.history for name, c in ((RIGHT, config), (SIMULATED, simulated))}
 

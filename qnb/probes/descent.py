@@ -12,10 +12,10 @@ from qnb.batches import epoch_batches
 from qnb.circuit import ALPHA_FLOOR
 from qnb.config import ParameterError
 from qnb.engine import make_engine
+from qnb.fit import circuit_of
 from qnb.gate import check_gradient
 from qnb.objective import Objective
 from qnb.optimiser import make_step
-from qnb.train import circuit_of
 
 WATCHED_ROWS = 256  # validation rows scored after each step
 CIRCUIT = ("weights", "readout")

@@ -37,7 +37,7 @@ def identity(found, note: str | None = None) -> Figure:
 
 
 def revived(history, note: str | None = None) -> Figure:
-    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.train.fit`."""
+    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.fit.fit`."""
     figure, (norm, delta, auc) = _figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
     norm.set(title="Gradient norm of the readout", ylabel="‖dL/dw‖ (nats), mean over batches")

@@ -9,11 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from qnb import metrics
 from qnb.circuit import MEASUREMENTS
 from qnb.engine import make_engine
+from qnb.fit import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
 from qnb.probes.descent import WATCHED_ROWS, Head, descend
 from qnb.probes.verdict import Verdict
-from qnb.train import circuit_of
 
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
 RANK_FLOAT32 = 1e-4

@@ -10,13 +10,14 @@ import pandas as pd
 
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, TrainConfig
+from qnb.fit import circuit_of
 from qnb.folders import METRICS
 from qnb.model import load_model
+from qnb.prepare import Prepared, prepare
 from qnb.probe_config import ProbeConfig
 from qnb.project import RunError, find_root
 from qnb.runs import find_run
 from qnb.tables import data_note
-from qnb.train import Prepared, circuit_of, prepare
 
 HISTORY = "history.csv"
 

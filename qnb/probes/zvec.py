@@ -112,7 +112,7 @@ def judge(found: Identity, history) -> list[Verdict]:
     """Three claims: the dead gradient of the note, the identity for everything else, and a readout that cannot learn.
 
     Args:
-        history: of a short training of `z_vec` by `qnb.train.fit`; its grad_norm_readout and delta_readout are read.
+        history: of a short training of `z_vec` by `qnb.fit.fit`; its grad_norm_readout and delta_readout are read.
     """
     return [judge_coefficients(found), judge_identity(found), judge_training(history)]
 

@@ -1,0 +1,326 @@
+"""The training loop: gate the gradient, take the steps, evaluate, keep what an epoch left behind.
+
+One run trains by itself; runs of one shape can train together, as one batched program. All draws of a run come from one numpy
+Generator seeded by its `seed`: initial parameters, then batches.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from qnb import checkpoint, metrics
+from qnb.batches import batches_per_epoch, epoch_batches
+from qnb.circuit import GROUPS, CircuitSpec
+from qnb.config import ParameterError, QnbError, TrainConfig
+from qnb.engine import WRONG_ON_PURPOSE, Engine, make_engine
+from qnb.files import atomic_write
+from qnb.gate import GateReport, check_gradient, check_together
+from qnb.objective import Objective, class_weight_pair, importance_weights
+from qnb.optimiser import make_optimiser, make_step, schedule
+from qnb.prepare import Prepared
+
+OnEpoch = Callable[[list[dict]], None]
+
+
+class TrainingDiverged(QnbError):
+    """A loss or a parameter became NaN or infinite."""
+
+
+@dataclass
+class State:
+    """All that training carries from one epoch to the next, and so all that a checkpoint holds."""
+
+    params: dict[str, np.ndarray]
+    optimiser: Any
+    rng: np.random.Generator
+    epoch: int = 0
+    best_params: dict[str, np.ndarray] | None = None
+    best_epoch: int = 0
+    best_value: float = -np.inf  # of val_objective, larger is better
+    stale: int = 0  # evaluations since the best one
+    history: list[dict] = field(default_factory=list)
+
+
+@dataclass
+class Fitted:
+    """A run of the training loop: what it was asked, where it stands, and, once it is over, what it found."""
+
+    config: TrainConfig
+    prepared: Prepared
+    engine: Engine
+    batches: int  # per epoch
+    optimiser: Any
+    initial: dict[str, np.ndarray]
+    state: State
+    gate: GateReport | None = None
+    compile_seconds: float = 0.0
+    failure: QnbError | None = None  # what ended it before its time
+
+    @property
+    def spec(self) -> CircuitSpec:
+        return self.engine.spec
+
+    @property
+    def objective(self) -> Objective:
+        return self.engine.objective
+
+    @property
+    def over(self) -> bool:
+        patience = self.config.early_stop_patience
+        stopped = self.failure is not None or (patience is not None and self.state.stale >= patience)
+        return stopped or self.state.epoch >= self.config.epochs
+
+    def draw(self) -> list[np.ndarray]:
+        """Row numbers of the batches of one epoch."""
+        pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
+        return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
+
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return batch_of(self.config, self.prepared, rows)
+
+
+def circuit_of(config: TrainConfig) -> CircuitSpec:
+    """The circuit that a configuration asks for."""
+    return CircuitSpec(
+        config.wires, config.layers, config.encoder, config.ansatz, config.measurement, config.reupload, config.hadamard
+    )
+
+
+def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X, y and the loss weights of one batch: class weights, or importance weights where batches are balanced."""
+    X, y = prepared.X["train"][rows], prepared.y["train"][rows]
+    if config.prior_correction == "importance":
+        return X, y, importance_weights(y, prepared.prior)
+    w_neg, w_pos = class_weight_pair(config.class_weights, prepared.prior)
+    return X, y, np.where(y == 1, w_pos, w_neg)
+
+
+def fit(
+    config: TrainConfig,
+    prepared: Prepared,
+    folder: str | Path | None = None,
+    resume_from: str | Path | None = None,
+    progress: bool = True,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought nothing.
+
+    Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is trained); alpha, bias;
+    per group g of weights, readout, alpha, bias grad_norm_g (mean over batches of the norm of the raw gradient), param_norm_g and
+    delta_g (distance from the initial value); lr of its last step; seconds and samples_per_s of its training steps (of all runs
+    that train together); and, every `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1,
+    val_precision, val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
+
+    Args:
+        folder, resume_from: see `qnb.train.train`.
+        on_epoch: called with the history so far after every epoch; what it raises ends the training.
+    """
+    run = _start(config, prepared)
+    if resume_from is not None:
+        run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
+    _fit([run], folder, progress, on_epoch)
+    if run.failure is not None:
+        raise run.failure
+    return run
+
+
+def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True) -> list[Fitted]:
+    """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
+
+    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
+
+    Raises:
+        ParameterError: the shapes differ, or the engine trains one run at a time.
+    """
+    shapes = {shape(c, p) for c, p in zip(configs, prepared, strict=True)}
+    if len(shapes) != 1:
+        raise ParameterError(
+            f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must agree."
+        )
+    runs = [_start(c, p) for c, p in zip(configs, prepared, strict=True)]
+    if len(runs) > 1 and not can_train_together(runs[0].engine):
+        raise ParameterError(f"engine={runs[0].engine.name!r} trains one run at a time; engine='exact' trains many together.")
+    _fit(runs, None, progress, None)
+    return runs
+
+
+def can_train_together(engine: Engine) -> bool:
+    """Whether the engine computes the gradients of several runs as one program."""
+    return hasattr(engine, "loss_and_grad_many")
+
+
+def shape(config: TrainConfig, prepared: Prepared) -> tuple:
+    """What runs must have in common to train together; rates, decays, weights of the loss, seeds and rows may differ."""
+    count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
+    return (config.engine, config.device, circuit_of(config), _objective(config), config.batch, count, config.epochs)
+
+
+def _objective(config):
+    return Objective(config.focal_gamma, config.alpha_mode)
+
+
+def _start(config, prepared) -> Fitted:
+    if config.engine in WRONG_ON_PURPOSE and config.gate != "off":
+        raise ParameterError(f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'.")
+    engine = make_engine(config.engine, circuit_of(config), _objective(config), config.device)
+    count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
+    optimiser = make_optimiser(config, config.epochs * count)
+    rng = np.random.default_rng(config.seed)
+    initial = engine.spec.init(rng, config.alpha_mode)
+    state = State(params=initial, optimiser=optimiser.init(initial), rng=rng)
+    return Fitted(config, prepared, engine, count, optimiser, initial, state)
+
+
+def _fit(runs, folder, progress, on_epoch) -> None:
+    first = runs[0]
+    config, total = first.config, first.config.epochs * first.batches
+    with tqdm(
+        total=total, initial=first.state.epoch * first.batches, unit="batch", disable=not progress, file=sys.stdout, **BAR
+    ) as bar:
+        if config.preflight_compile:
+            seconds = first.engine.compile(config.batch)
+            for run in runs:
+                run.compile_seconds = seconds
+        gated = False
+        while not all(run.over for run in runs):
+            drawn = [run.draw() for run in runs]
+            if not gated:
+                bar.set_description("checking the gradient")
+                _gate(runs, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)])
+                gated = True
+            bar.set_description(f"epoch {first.state.epoch + 1}" if not first.state.history else _line(runs))
+            _train_epoch(runs, drawn, bar)
+            if first.failure is None and folder is not None:
+                _keep(Path(folder), first)
+            if first.failure is None and on_epoch is not None:
+                on_epoch(first.state.history)
+            bar.set_description(_line(runs))
+
+
+BAR = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
+
+
+def _gate(runs, batches):
+    """Check every run's gradient by itself, then the program of all of them against those."""
+    for run, batch in zip(runs, batches, strict=True):
+        if run.config.gate == "on":
+            run.gate = check_gradient(run.engine, run.state.params, *batch, seed=run.config.seed)
+    if len(runs) > 1 and any(run.config.gate == "on" for run in runs):
+        check_together(runs[0].engine, [run.state.params for run in runs], batches)
+
+
+def _train_epoch(runs, drawn, bar):
+    """One epoch of every run, and its evaluation. A run that is over computes along, for the program has its shape, and is left as it is."""
+    started = time.perf_counter()
+    ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
+    seconds = time.perf_counter() - started
+    for run, end in zip(runs, ends, strict=True):
+        if run.over:
+            continue
+        try:
+            _record(run, *end, seconds, len(runs))
+            if run.state.epoch % run.config.eval_every_epochs == 0 or run.state.epoch == run.config.epochs:
+                _evaluate_epoch(run)
+        except (TrainingDiverged, metrics.DegenerateError) as error:
+            run.failure = error
+
+
+def _alone(run, batches, bar):
+    step = make_step(run.optimiser)
+    params, optimiser, losses, norms = run.state.params, run.state.optimiser, [], []
+    for rows in batches:
+        loss, grads = run.engine.loss_and_grad(params, *run.batch(rows))
+        params, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in params.items()}
+        losses.append(loss)
+        norms.append([np.linalg.norm(grads[g]) for g in GROUPS])
+        bar.update()
+    return params, optimiser, losses, norms
+
+
+def _together(runs, drawn, bar):
+    step, gradient = make_step(runs[0].optimiser, together=True), runs[0].engine.loss_and_grad_many
+    params, optimiser = (jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True))
+    losses, norms = [], []
+    for rows in zip(*drawn, strict=True):
+        columns = zip(*(run.batch(r) for run, r in zip(runs, rows, strict=True)), strict=True)
+        loss, grads = gradient(params, *(np.stack(column) for column in columns))
+        params, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in params.items()}
+        losses.append(loss)
+        norms.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
+        bar.update()
+    losses, norms = np.stack(losses), np.stack(norms)  # (steps, runs), (steps, groups, runs)
+    take = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))]
+    return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
+
+
+def _parts(runs):
+    return [(run.state.params, run.state.optimiser) for run in runs]
+
+
+def _record(run, params, optimiser, losses, norms, seconds, together):
+    state, config = run.state, run.config
+    if not np.isfinite(losses).all() or not all(np.isfinite(v).all() for v in params.values()):
+        raise TrainingDiverged(
+            f"seed {config.seed}, epoch {state.epoch + 1}: the loss or a parameter is not finite. Lower lr={config.lr}."
+        )
+    state.params, state.optimiser, state.epoch = params, optimiser, state.epoch + 1
+    row = {"epoch": state.epoch, "train_loss": float(np.mean(losses)), "train_loss_std": float(np.std(losses))}
+    row |= {"alpha": float(run.objective.alpha(params["alpha"])), "bias": float(params["bias"])}
+    for group, norm in zip(GROUPS, np.mean(norms, axis=0), strict=True):
+        row[f"grad_norm_{group}"] = float(norm)
+        row[f"param_norm_{group}"] = float(np.linalg.norm(params[group]))
+        row[f"delta_{group}"] = float(np.linalg.norm(params[group] - run.initial[group]))
+    last_step = state.epoch * len(losses) - 1
+    row |= {"lr": float(schedule(config.lr_schedule, config.lr, config.epochs * len(losses))(last_step))}
+    row |= {"seconds": seconds, "samples_per_s": together * len(losses) * config.batch / seconds}
+    state.history.append(row)
+
+
+def _evaluate_epoch(run):
+    state, config = run.state, run.config
+    X, y = run.prepared.side("val")
+    logits = np.asarray(run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"]))
+    threshold = metrics.choose_threshold(logits, y, config.min_pred_pos_rate, config.max_pred_pos_rate)
+    found = metrics.evaluate(logits, y, threshold)
+    state.history[-1] |= {k if k.startswith("degen") else f"val_{k}": v for k, v in found.items()}
+    if threshold.degen and config.abort_on_degen:
+        raise metrics.DegenerateError(f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}.")
+    value = _objective_value(config.val_objective, found)
+    if state.best_params is None or value > state.best_value:
+        state.best_params, state.best_epoch, state.best_value, state.stale = state.params, state.epoch, value, 0
+    else:
+        state.stale += 1
+
+
+def _objective_value(name, found) -> float:
+    """Larger is better. A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing."""
+    if name == "val_loss":
+        return -found["loss"]
+    if name in ("bacc", "f1") and found["degen"]:
+        return -np.inf
+    return found[name]
+
+
+def _keep(folder, run):
+    checkpoint.save(folder, run.state, run.config.hash())
+    atomic_write(folder / "history.csv", pd.DataFrame(run.state.history).to_csv(index=False).encode())
+
+
+def _line(runs) -> str:
+    rows = [run.state.history[-1] for run in runs if run.state.history]
+    if not rows:
+        return "failed"
+    mean = "mean " if len(runs) > 1 else ""
+    shown = f"epoch {max(row['epoch'] for row in rows)}, {mean}loss {np.mean([row['train_loss'] for row in rows]):.4f}"
+    seen = [row["val_auc"] for row in rows if "val_auc" in row]
+    return shown + (f", {mean}val AUC {np.mean(seen):.4f}" if seen else "")

@@ -1,0 +1,85 @@
+"""From a configuration to data ready for a circuit: read, split, transform; everything is fitted on the training rows alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qnb.config import TrainConfig
+from qnb.data import Table, load_table
+from qnb.features import FeatureMap
+from qnb.splits import split_table
+from qnb.values import DataError
+
+SIDES = ("train", "val", "test")
+DECIDES_TABLE = ("data", "label", "positive", "sample", "data_seed", "leaks", "split_seed")
+DECIDES_ROWS = (*DECIDES_TABLE, "split", "group_by", "embargo", "attack_test", "val_fraction", "test_fraction")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the table."""
+
+    X: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    feature_map: FeatureMap
+    card: dict[str, Any]
+
+    @property
+    def prior(self) -> float:
+        """Fraction of positives among the training rows."""
+        return float(self.y["train"].mean())
+
+    def side(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """X (B, features) and y (B,) of "train", "val" or "test"."""
+        return self.X[name], self.y[name]
+
+
+def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
+    """Read, split and transform; everything is fitted on the training rows alone.
+
+    Raises:
+        DataError: the table cannot be read or used as asked, or has fewer training rows than one batch.
+    """
+    table = load_table(config) if table is None else table
+    rows = dict(zip(SIDES, split_table(table, config), strict=True))
+    if len(rows["train"]) < config.batch:
+        raise DataError(
+            f"batch={config.batch} rows, but only {len(rows['train'])} of the table's {len(table)} rows are for training. "
+            "Use a smaller batch or more rows (sample=None takes all)."
+        )
+    sides = {name: table.take(index) for name, index in rows.items()}
+    angle_range = None if config.encoder == "amplitude" else config.angle_range
+    feature_map = FeatureMap.fit(sides["train"].frame, sides["train"].y, config.features, angle_range)
+    y = {name: side.y.astype(np.float64) for name, side in sides.items()}
+    split_card = {name: {"rows": len(v), "prior": float(v.mean())} for name, v in y.items()}
+    X = {name: feature_map.transform(side.frame) for name, side in sides.items()}
+    return Prepared(X, y, feature_map, table.card | {"split": config.split, "sides": split_card})
+
+
+def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
+    """`prepare` for each, in order; what two of them share (a table, or all of it) is computed once and is one object.
+
+    Raises:
+        DataError: as `prepare`.
+    """
+    tables: dict[tuple, Table] = {}
+    done: dict[tuple, Prepared] = {}
+    found = []
+    for config in configs:
+        encoding = None if config.encoder == "amplitude" else config.angle_range
+        key = (_values(config, DECIDES_ROWS), config.features, encoding)
+        if key not in done:
+            of_table = _values(config, DECIDES_TABLE)
+            if of_table not in tables:
+                tables = {of_table: load_table(config)}  # one at a time: a table can be large
+            done[key] = prepare(config, tables[of_table])
+        elif len(done[key].y["train"]) < config.batch:
+            prepare(config, tables.get(_values(config, DECIDES_TABLE)))  # raises
+        found.append(done[key])
+    return found
+
+
+def _values(config, names):
+    return tuple(getattr(config, name) for name in names)
