@@ -8,19 +8,21 @@ Medians in one process, host time included, from float64 rows to float64 scores;
 
 import importlib.util
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pennylane as qml
 
 from qnb import heisenberg
 from qnb.circuit import CircuitSpec
 from qnb.engine import make_engine
 from qnb.exact_core import PATHS, ExactEngine
 from qnb.objective import Objective
-from qnb.probes.contenders import tensorcircuit_score
+from qnb.probes.contenders import default_qubit, tensorcircuit
 
 BATCHES = (256, 1024, 4096)
 FORWARD_ROWS = 100_000
@@ -45,38 +47,6 @@ def gemm_rate(size: int = 2048) -> float:
     return 2 * size**3 / median_ms(lambda: product(a, a).block_until_ready(), 1.0) / 1e6
 
 
-class Mapped:
-    """A score of one row, under jax.jit and vmap, behind the same two calls as an engine."""
-
-    def __init__(self, spec, objective, score):
-        def loss(params, X, y, w):
-            s = jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X)
-            return objective.batch_loss(params, s, y, w)
-
-        self._step = jax.jit(jax.value_and_grad(loss))
-        self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
-
-    def loss_and_grad(self, *args):
-        return jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, args)))
-
-    def scores(self, params, X):
-        return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
-
-
-def _single(array):
-    return np.asarray(array, np.float32)
-
-
-def default_qubit(spec, objective):
-    node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
-    return Mapped(spec, objective, lambda *args: jnp.real(node(*args)))
-
-
-def tensorcircuit(spec, objective):
-    """strongly_entangling with mean_z_readout and RY encoding, complex64."""
-    return Mapped(spec, objective, tensorcircuit_score(spec))
-
-
 def batch(spec, rows):
     rng = np.random.default_rng(0)
     return rng.uniform(0, np.pi, (rows, spec.features)), rng.integers(0, 2, rows).astype(float), rng.uniform(0.5, 1.5, rows)
@@ -90,10 +60,10 @@ def side_by_side(spec, objective, batches=BATCHES) -> dict[int, float]:
     """
     others = {
         "catalyst": lambda: make_engine("catalyst", spec, objective),
-        "default.qubit": lambda: default_qubit(spec, objective),
+        "default.qubit": lambda: default_qubit(spec, objective, None),
     }
     if importlib.util.find_spec("tensorcircuit"):
-        others["tensorcircuit-ng"] = lambda: tensorcircuit(spec, objective)
+        others["tensorcircuit-ng"] = lambda: tensorcircuit(spec, objective, None)
     params, exact, base = spec.init(0), ExactEngine(spec, objective), None
     print(f"{'ms':18}{'first call':>12}" + "".join(f"{f'step {b}':>18}" for b in batches) + f"{f'forward {FORWARD_ROWS}':>20}")
     for name, build in ({"exact": lambda: exact} | others).items():
@@ -146,14 +116,40 @@ def _step_on(path, spec, objective, rows):
     return median_ms(lambda: engine.loss_and_grad(params, *data), 0.5)
 
 
-def many_seeds(spec, objective, seeds: int = 10, rows: int = 256) -> None:
-    """Print what a step of many seeds at once costs, first call included, against as many single runs' steps."""
-    engine, data = ExactEngine(spec, objective), batch(spec, rows)
-    params = {k: np.stack([spec.init(s)[k] for s in range(seeds)]) for k in spec.shapes}
-    stacked = [np.stack([column] * seeds) for column in data]
-    one = median_ms(lambda: engine.loss_and_grad(spec.init(0), *data))
-    many = median_ms(lambda: engine.loss_and_grad_many(params, *stacked))
-    print(f"\nstep of {rows}: one seed {one:.2f} ms, {seeds} at once {many:.2f} ms ({many / one / seeds:.2f} of {seeds} steps)")
+def many_seeds(seeds: int = 10) -> None:
+    """Print what ten trainings cost as one batched program and one after the other, compile included: each way in a process of its
+    own, with an empty cache of compiled programs; and what ten processes of one training cost, which is what ten runs are."""
+    plan = {
+        "together": ("fit_together(configs, data, progress=False)", 1),
+        "in turn": ("[fit(c, data[0], progress=False) for c in configs]", 1),
+    }
+    plan |= {"in processes of their own": ("fit(configs[0], data[0], progress=False)", seeds)}
+    print(f"\n{seeds} seeds, 2 epochs of 50 batches of 256, 8 wires; seconds after imports and data")
+    for name, (call, times) in plan.items():
+        found = [_seconds_of(call, seeds) * times for _ in range(3)]
+        print(f"  {name:28}{statistics.median(found):8.1f}   ({min(found):.1f} to {max(found):.1f})", flush=True)
+
+
+def _seconds_of(call, seeds):
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run([sys.executable, "-c", TEN, call, str(seeds), cache], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+TEN = """
+import sys, time, jax
+call, seeds, cache = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+jax.config.update("jax_compilation_cache_dir", cache)
+from qnb.config import TrainConfig
+from qnb.fit import fit, fit_together
+from qnb.prepare import prepare_all
+shape = dict(engine="exact", batch=256, fixed_num_batches=50, epochs=2, sample=5000)
+configs = [TrainConfig(seed=s, **shape) for s in range(seeds)]
+data = prepare_all(configs)
+started = time.perf_counter()
+eval(call)
+print(time.perf_counter() - started)
+"""
 
 
 def main() -> None:
@@ -161,7 +157,7 @@ def main() -> None:
     print(f"{spec}\n{objective}, float32, {jax.devices()}\n")
     gemm_fraction(spec, side_by_side(spec, objective))
     by_wires(objective)
-    many_seeds(spec, objective)
+    many_seeds()
 
 
 if __name__ == "__main__":

@@ -186,9 +186,9 @@ def _fit(runs, folder, progress, on_epoch) -> None:
         total=total, initial=first.state.epoch * first.batches, unit="batch", disable=not progress, file=sys.stdout, **BAR
     ) as bar:
         if config.preflight_compile:
-            seconds = first.engine.compile(config.batch)
+            first.compile_seconds = first.engine.compile(config.batch) if len(runs) == 1 else _compile_together(runs)
             for run in runs:
-                run.compile_seconds = seconds
+                run.compile_seconds = first.compile_seconds
         gated = False
         while not all(run.over for run in runs):
             drawn = [run.draw() for run in runs]
@@ -209,12 +209,27 @@ BAR = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
 def _gate(runs, batches):
-    """Check every run's gradient by itself, then the program of all of them against those."""
-    for run, batch in zip(runs, batches, strict=True):
-        if run.config.gate == "on":
-            run.gate = check_gradient(run.engine, run.state.params, *batch, seed=run.config.seed)
-    if len(runs) > 1 and any(run.config.gate == "on" for run in runs):
-        check_together(runs[0].engine, [run.state.params for run in runs], batches)
+    """Check every run's gradient, on the program that trains it."""
+    if not any(run.config.gate == "on" for run in runs):
+        return
+    engine, params, seed = runs[0].engine, [run.state.params for run in runs], runs[0].config.seed
+    if len(runs) == 1:
+        reports = [check_gradient(engine, params[0], *batches[0], seed=seed)]
+    else:
+        reports = check_together(engine, params, batches, seed=seed)
+    for run, report in zip(runs, reports, strict=True):
+        run.gate = report if run.config.gate == "on" else None
+
+
+def _compile_together(runs) -> float:
+    """Compile what the runs need; the seconds that it took."""
+    started = time.perf_counter()
+    params = {name: np.stack([run.state.params[name] for run in runs]) for name in runs[0].state.params}
+    rows = np.arange(runs[0].config.batch) % min(len(run.prepared.y["train"]) for run in runs)
+    columns = zip(*(run.batch(rows) for run in runs), strict=True)
+    runs[0].engine.loss_and_grad_many(params, *(np.stack(column) for column in columns))
+    runs[0].engine.scores(runs[0].state.params, runs[0].prepared.X["val"])
+    return time.perf_counter() - started
 
 
 def _train_epoch(runs, drawn, bar):

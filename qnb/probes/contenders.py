@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
+from jax.experimental import enable_x64
 
 from qnb.config import QnbError
 from qnb.engine import make_engine
@@ -128,6 +129,18 @@ class Mapped:
         return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
 
 
+class MappedWithoutX64(Mapped):
+    """The same, traced and called with jax_enable_x64 off: a library's own constants would be float64 otherwise."""
+
+    def loss_and_grad(self, *args):
+        with enable_x64(False):
+            return super().loss_and_grad(*args)
+
+    def scores(self, params, X):
+        with enable_x64(False):
+            return super().scores(params, X)
+
+
 def _single(array):
     return np.asarray(array, np.float32)
 
@@ -148,7 +161,7 @@ def tensorcircuit(spec, objective, device):
         raise NotMeasured("tensorcircuit-ng is not installed: pip install tensorcircuit-ng in this environment to include it.")
     if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
         raise NotMeasured("only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng.")
-    return Mapped(objective, tensorcircuit_score(spec))
+    return MappedWithoutX64(objective, tensorcircuit_score(spec))
 
 
 def tensorcircuit_score(spec):
@@ -157,6 +170,7 @@ def tensorcircuit_score(spec):
 
     tc.set_backend("jax")
     tc.set_dtype("complex64")
+    jax.config.update("jax_enable_x64", True)  # set_dtype switched it off for all of the process; the compiler needs it
 
     def turn(circuit, wire, angles):
         circuit.rz(wire, theta=angles[0])
