@@ -70,6 +70,7 @@ class CatalystEngine:
         return float(loss), {k: np.asarray(v) for k, v in grads.items()}
 
     def compile(self, batch: int) -> float:
+        """See `qnb.engine.Engine`."""
         started = time.perf_counter()
         params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
         self.scores(params, row[None])

@@ -89,6 +89,7 @@ class CircuitSpec:
 
     @property
     def has_readout(self) -> bool:
+        """Whether the measurement has trainable parameters."""
         return self.measurement in ("z_vec", "mean_z_readout")
 
     @property

@@ -100,6 +100,7 @@ class ExactEngine:
         return total
 
     def compile(self, batch: int) -> float:
+        """See `qnb.engine.Engine`."""
         started = time.perf_counter()
         params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
         X = np.tile(row, (batch, 1))

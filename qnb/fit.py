@@ -66,14 +66,17 @@ class Fitted:
 
     @property
     def spec(self) -> CircuitSpec:
+        """The circuit."""
         return self.engine.spec
 
     @property
     def objective(self) -> Objective:
+        """The head and the loss."""
         return self.engine.objective
 
     @property
     def over(self) -> bool:
+        """Whether it has taken its last epoch, stopped early, or failed."""
         patience = self.config.early_stop_patience
         stopped = self.failure is not None or (patience is not None and self.state.stale >= patience)
         return stopped or self.state.epoch >= self.config.epochs
@@ -84,6 +87,7 @@ class Fitted:
         return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """X (B, features), y (B,) and loss weights (B,) of these training rows."""
         return batch_of(self.config, self.prepared, rows)
 
 

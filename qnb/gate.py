@@ -54,6 +54,7 @@ class GateReport:
     seconds: float
 
     def to_dict(self) -> dict:
+        """The report in plain types, for the manifest."""
         return asdict(self)
 
 

@@ -32,6 +32,7 @@ class Plan:
 
     @property
     def order(self):
+        """All wires, those of the left part first."""
         return self.left + self.right
 
 

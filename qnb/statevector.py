@@ -25,6 +25,8 @@ V = np.diag([1, 1j]) @ H
 
 
 class Rotate(NamedTuple):
+    """One rotation on every wire."""
+
     blocks: tuple  # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
     moves: tuple  # (there, back) that take c from pair j to the next, the last one to the first; () for a single pair
 
@@ -40,6 +42,8 @@ class Rotate(NamedTuple):
 
 
 class Permute(NamedTuple):
+    """A layer of CNOTs: amplitudes change places."""
+
     there: object  # (2^(n+1),) int32
     back: object
 
@@ -48,6 +52,8 @@ class Permute(NamedTuple):
 
 
 class Encode(NamedTuple):
+    """The encoder's rotations, another for every row."""
+
     def __call__(self, state, rows):
         halves = state.reshape(rows[0].shape[0], 2, -1, state.shape[-1])
         return jnp.stack(_multiply((halves[:, 0], halves[:, 1]), rows), axis=1).reshape(state.shape)

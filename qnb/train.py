@@ -48,6 +48,7 @@ class TrainResult:
 
     @property
     def params(self) -> dict[str, np.ndarray]:
+        """Parameters of the best epoch."""
         return self.model.params
 
     def save(self, folder: str | Path) -> Path:

@@ -189,6 +189,7 @@ class Outcome:
 
     @property
     def title(self) -> str:
+        """The formulation in words."""
         return FORMULATIONS[self.key].title
 
     @property

@@ -122,10 +122,12 @@ class Mapped:
         self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
 
     def loss_and_grad(self, *args):
+        """See `qnb.engine.Engine`."""
         loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, args)))
         return float(loss), grads
 
     def scores(self, params, X):
+        """See `qnb.engine.Engine`."""
         return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
 
 

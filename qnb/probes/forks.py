@@ -46,6 +46,7 @@ def fork(work, folder, job) -> int:
 
 
 def main(file, folder, workers, limit):
+    """Run the jobs in `folder`/jobs.json, each in a fork of its own, `workers` at a time, killed after `limit` seconds."""
     work, todo, running = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1], {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -66,6 +67,7 @@ def main(file, folder, workers, limit):
 
 
 def report(name, started, code, limit):
+    """Print how a job ended, one JSON object a line."""
     seconds = time.monotonic() - started
     print(
         json.dumps({"name": name, "exit": code, "seconds": seconds, "limit": code == -signal.SIGKILL and seconds > limit}),

@@ -65,6 +65,7 @@ class Circuit:
         return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
 
     def gates(self, weights, readout, x):
+        """The circuit before its measurement."""
         n, strongly = len(self.wires), self.spec["ansatz"] == "strongly_entangling"
         for layer in range(self.spec["layers"]):
             if layer == 0 or self.spec["reupload"]:
@@ -79,6 +80,7 @@ class Circuit:
                 self.rotate(readout[3 * i : 3 * i + 3], i)
 
     def encode(self, x):
+        """Angles, or amplitudes, of one row."""
         if self.spec["encoder"] == "amplitude":
             qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=self.wires, validate_norm=False)
             return
@@ -90,6 +92,7 @@ class Circuit:
             qml.RY(x[i], wires=i)
 
     def rotate(self, angles, wire):
+        """RZ RY RZ, or qml.Rot where that is what is asked."""
         if self.rot:
             qml.Rot(angles[0], angles[1], angles[2], wires=wire)
             return
@@ -185,10 +188,13 @@ def by_differences(loss, argnums):
 
 
 def scan_scores(score):
+    """Scores of a batch, (rows,), by lax.scan."""
     return lambda circuit, X: jax.lax.scan(lambda carry, x: (carry, score(*circuit, x)), 0.0, X)[1]
 
 
 def for_loop_scores(q):
+    """Scores of a batch, (rows,), by catalyst.for_loop."""
+
     def scores(circuit, X):
         def row(k, out):
             return out.at[k].set(q.score(*circuit, X[k]))
@@ -199,6 +205,7 @@ def for_loop_scores(q):
 
 
 def unrolled_scores(q):
+    """Scores of a batch, (rows,), by a Python loop that is unrolled into the program."""
     return lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)])
 
 
@@ -314,6 +321,8 @@ def loss_unrolled_value(q):
 
 
 def add_in_scan(q, gradient):
+    """The sum of the rows' gradients, taken inside lax.scan."""
+
     def body(X, y, w, p):
         def step(total, row):
             return tuple(t + g for t, g in zip(total, gradient(*row, p), strict=True)), 0.0
@@ -324,6 +333,8 @@ def add_in_scan(q, gradient):
 
 
 def add_in_for_loop(q, gradient):
+    """The sum of the rows' gradients, taken inside catalyst.for_loop."""
+
     def body(X, y, w, p):
         def row(k, *total):
             return tuple(t + g for t, g in zip(total, gradient(X[k], y[k], w[k], p), strict=True))
@@ -434,6 +445,7 @@ def python_loop_flat(q):
 
 
 def by_jax(q, scores):
+    """The gradient of the batch by jax.grad, outside qjit."""
     X, y, w = (jnp.asarray(a) for a in q.batch)
     return jax.grad(lambda *p: jnp.sum(q.loss(p, scores(q.circuit_of(p), X), y, w)), argnums=q.argnums)(*q.params)
 
@@ -459,10 +471,12 @@ def jax_scan(q):
 
 
 def column_major(X):
+    """X in column-major order."""
     return np.asfortranarray(X)
 
 
 def every_other(X):
+    """X as a view of every other column of a larger array."""
     return np.repeat(X, 2, axis=1)[:, ::2]
 
 
@@ -483,6 +497,7 @@ def strided_view(q):
 
 
 def by_engine(q, name):
+    """The gradient by one of the package's engines, where the stack has it."""
     try:
         from qnb.circuit import CircuitSpec
         from qnb.engine import make_engine

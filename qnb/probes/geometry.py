@@ -36,10 +36,12 @@ class Jacobian:
 
     @property
     def singular_values(self) -> np.ndarray:
+        """Singular values, largest first."""
         return np.linalg.svd(self.values, compute_uv=False)
 
     @property
     def rank(self) -> int:
+        """Singular values that are not rounding errors."""
         s = self.singular_values
         return int(np.sum(s > self.floor * max(s.max(initial=0), 1e-6)))
 

@@ -21,12 +21,15 @@ class OneSampleDemo:
         self.dtype = self._engine.dtype
 
     def scores(self, params, X):
+        """See `qnb.engine.Engine`; these are right."""
         return self._engine.scores(params, X)
 
     def compile(self, batch: int) -> float:
+        """See `qnb.engine.Engine`."""
         return self._engine.compile(batch) + self._row.compile(1)
 
     def loss_and_grad(self, params, X, y, w):
+        """The right loss with the one-sample gradient of weights and readout."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
         alpha = float(self.objective.alpha(params["alpha"]))

@@ -25,6 +25,7 @@ def circuit(weights, coefficients, x):
 
 
 def cross_entropy(scores, bias, y, w):
+    """Weighted mean of the binary cross-entropy of logits scores + bias, in nats."""
     logits = scores + bias
     return jnp.mean(w * (jax.nn.softplus(logits) - y * logits))
 

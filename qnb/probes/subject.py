@@ -49,6 +49,7 @@ class Subject:
 
     @property
     def spec(self) -> CircuitSpec:
+        """The circuit of the model under test."""
         return circuit_of(self.config)
 
 

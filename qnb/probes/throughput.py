@@ -54,6 +54,7 @@ class Timing:
 
     @property
     def median(self) -> float | None:
+        """Seconds of the median call."""
         return float(np.median(self.seconds)) if self.seconds else None
 
     @property
