@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import ParameterError, TrainConfig, nearest, refuse_unknown
+from qnb.config import LEAKS, Listed, ParameterError, StrictConfig, TrainConfig, nearest, refuse_unknown
 from qnb.probe_config import ProbeConfig
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
@@ -58,7 +58,9 @@ class AblationConfig(TrainConfig):
         fields = type(self).model_fields
         given = [name for name in fields if getattr(self, name) != fields[name].default and name not in self.OF_DECISION]
         if self.sweep is not None and given:
-            raise ValueError(f"sweep={self.sweep!r} brings its own arms and parameters: leave {', '.join(given)} out, or sweep=None.")
+            raise ValueError(
+                f"sweep={self.sweep!r} brings its own arms and parameters: leave {', '.join(given)} out, or sweep=None."
+            )
         if len(self.arms) < 2:
             raise ValueError(f"arms holds {len(self.arms)}: an ablation compares two or more.")
         for arm, overrides in self.arms.items():
@@ -107,3 +109,64 @@ class SurrogateConfig(ProbeConfig):
                 f"'angle_xy' with reupload=False (given: encoder={self.encoder!r}, reupload={self.reupload})."
             )
         return self
+
+
+class LeakageConfig(StrictConfig):
+    """leakage_stress_test.ipynb. The defaults take all 100,000 rows of the bundled capture."""
+
+    # data
+    data: str = "bundled"
+    label: str | None = None
+    positive: str | int | bool | None = None
+    sample: Annotated[int, Field(ge=10)] | None = 100_000
+    data_seed: Annotated[int, Field(ge=0)] = 0
+    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    columns: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # to look at and to train on; None: all
+    identifiers: Annotated[tuple[str, ...], Listed] = ()  # further columns that the model must not use
+
+    # splits
+    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # None: the source's own
+    embargo: Annotated[float, Field(ge=0)] = 0.0  # seconds left out before each later side of the split by time
+    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # None: as split="attack" chooses
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    # the circuit and its short training: epochs * fixed_num_batches steps of `batch` rows
+    wires: Annotated[int, Field(ge=1, le=20)] = 8
+    layers: Annotated[int, Field(ge=1, le=100)] = 3
+    batch: Annotated[int, Field(ge=1)] = 256
+    epochs: Annotated[int, Field(ge=1)] = 6
+    fixed_num_batches: Annotated[int, Field(ge=1)] = 50
+    lr: Annotated[float, Field(gt=0)] = 0.05
+    seed: Annotated[int, Field(ge=0)] = 0  # of the circuit, of bootstraps and permutations
+
+    def training(self, rule: Literal["random", "group", "time", "attack"] = "random") -> TrainConfig:
+        """The configuration of a training on this table under one rule for splitting; the engine is the exact one.
+
+        Raises:
+            ParameterError: a value contradicts another.
+        """
+        own = {"group_by": "group", "embargo": "time", "attack_test": "attack"}  # parameters that belong to one rule
+        names = [n for n in type(self).model_fields if n in TrainConfig.model_fields and own.get(n, rule) == rule]
+        return TrainConfig.make({n: getattr(self, n) for n in names} | {"split": rule, "engine": "exact"})
+
+    @model_validator(mode="after")
+    def _can_train(self) -> Self:
+        for rule in ("random", "group", "time", "attack"):
+            try:
+                self.training(rule)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+
+class ExploreConfig(TrainConfig):
+    """explore.ipynb: one input under the hand, then a training to watch. The model is small, so that it follows the hand."""
+
+    row: Annotated[int, Field(ge=0)] = 0  # of the validation rows: the input shown first
+    resume: str | None = None  # id of a run of explore.ipynb that was stopped, whose training goes on
+    sample: Annotated[int, Field(ge=10)] | None = 2_000
+    wires: Annotated[int, Field(ge=1, le=20)] = 4
+    layers: Annotated[int, Field(ge=1, le=100)] = 2
+    engine: Literal["catalyst", "exact", "one_sample_demo"] = "exact"

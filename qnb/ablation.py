@@ -1,0 +1,213 @@
+"""An ablation: every arm trained from every seed, here or by a sweep, and gathered for comparison."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.compare import Comparison, compare
+from qnb.config import ParameterError, QnbError, TrainConfig
+from qnb.files import atomic_write, plain
+from qnb.folders import METRICS
+from qnb.project import find_root
+from qnb.study_config import AblationConfig
+from qnb.sweep import load_sweep
+from qnb.train import train_all
+
+FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
+RESULTS, HISTORIES = "results.csv", "histories.csv"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an ablation is decided on.
+
+    Attributes:
+        config: arms, seeds, base and margin; a sweep's own where the runs are a sweep's.
+        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test AUC.
+        histories: per arm one history per seed, see `qnb.fit.fit`; None where the run failed.
+        card: of the data of the first run that finished.
+        rows: rows per side of that run: {"train", "val", "test"}.
+    """
+
+    config: AblationConfig
+    results: pd.DataFrame
+    histories: dict[str, list[pd.DataFrame | None]]
+    card: dict[str, Any]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows per side of the split."""
+        return {name: side["rows"] for name, side in self.card["sides"].items()}
+
+    def compare(self) -> Comparison:
+        """Every arm against the reference on test AUC; see `qnb.compare.compare`."""
+        config, resampled = self.config, self.config.resample == "split"
+        return compare(
+            self.values(), config.reference or next(iter(config.arms)), config.min_effect,
+            n_train=self.rows["train"], n_test=self.rows["test"], resampled=resampled, histories=self.histories,
+        )  # fmt: skip
+
+    def values(self, figure: str = "test_auc") -> dict[str, np.ndarray]:
+        """Per arm the figure of each seed, (seeds,); NaN where a run failed."""
+        return {arm: self.results.loc[self.results["arm"] == arm, figure].to_numpy(float) for arm in self.config.arms}
+
+    def save(self, folder: Path) -> None:
+        """Write results.csv and histories.csv into a folder."""
+        atomic_write(folder / RESULTS, self.results.to_csv(index=False).encode())
+        parts = [
+            history.assign(arm=arm, seed=self.config.seed + k)
+            for arm, histories in self.histories.items()
+            for k, history in enumerate(histories)
+            if history is not None
+        ]
+        atomic_write(folder / HISTORIES, pd.concat(parts).to_csv(index=False).encode())
+
+
+def train_here(config: AblationConfig, progress: bool = True) -> Study:
+    """Train every arm from every seed in this process; what has one shape trains together where the engine can.
+
+    Raises:
+        ParameterError, DataError, WrongGradientError: an arm cannot be trained, or not be trusted.
+        QnbError: every run failed; the message is the first one's.
+    """
+    plan = config.plan()
+    found = train_all([planned.config for planned in plan], progress)
+    rows, histories, cards = [], defaultdict(list), []
+    for planned, result in zip(plan, found, strict=True):
+        failed = isinstance(result, QnbError)
+        rows.append(
+            _row(planned, {} if failed else result.metrics, "failed" if failed else "done", str(result) if failed else None)
+        )
+        histories[planned.arm].append(None if failed else result.history)
+        if not failed:
+            cards.append(result.prepared.card)
+    if not cards:
+        raise next(result for result in found if isinstance(result, QnbError))
+    return Study(config, pd.DataFrame(rows), dict(histories), cards[0])
+
+
+def effective(config: AblationConfig, root: Path | None = None) -> AblationConfig:
+    """The ablation to compare: `config`, or that of the sweep it names, with the margin and reference arm of `config`.
+
+    Raises:
+        RunError: no such sweep.
+        ParameterError: the reference is none of its arms.
+    """
+    if config.sweep is None:
+        return config
+    swept = load_sweep(root or find_root(), config.sweep).config
+    own = {"min_effect": config.min_effect, "reference": config.reference or swept.reference}
+    return AblationConfig.make({name: getattr(swept, name) for name in AblationConfig.model_fields} | own)
+
+
+def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) -> Study:
+    """The study of `config`'s arms and seeds from the runs of a sweep.
+
+    Raises:
+        RunError: no such sweep.
+        ParameterError: it has no run that finished.
+    """
+    root = root or find_root()
+    sweep = load_sweep(root, sweep_id)
+    rows, histories, card = [], defaultdict(list), None
+    by_place = {(row["arm"], row["seed"]): row for row in sweep.rows}
+    for planned in config.plan():
+        row = by_place.get((planned.arm, planned.seed), {"status": "not run"})
+        done = row["status"] == "done"
+        folder = Path(row["folder"]) if done else None
+        metrics = json.loads((folder / METRICS).read_text("utf-8")) if done else {}
+        rows.append(_row(planned, metrics, row["status"], row.get("why")))
+        histories[planned.arm].append(pd.read_csv(folder / "history.csv") if done else None)
+        if done:
+            card = card or json.loads((folder / "manifest.json").read_text("utf-8"))["data"]
+    if card is None:
+        raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
+    return Study(config, pd.DataFrame(rows), dict(histories), card)
+
+
+def _row(planned, metrics, status, why):
+    row = {"arm": planned.arm, "seed": planned.seed, "hash": planned.config.hash(), "status": status, "why": why}
+    row |= {name: metrics.get(name, np.nan) for name in FIGURES}
+    baselines = metrics.get("baselines", {})
+    return row | {f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan) for name in ("logistic", "boosting")}
+
+
+def arms_table(config: AblationConfig) -> pd.DataFrame:
+    """One row per arm: what it overrides, and what those parameters are in the base."""
+    rows = []
+    for arm, overrides in config.arms.items():
+        rows.append({"arm": arm} | {name: overrides.get(name, getattr(config, name)) for name in _overridden(config)})
+    return pd.DataFrame(rows)
+
+
+def _overridden(config):
+    return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
+
+
+def what_seeds_cover(config: AblationConfig) -> str:
+    """What the spread over seeds holds, and so what a conclusion is about."""
+    count = f"{config.seeds} seeds ({config.seed} to {config.seed + config.seeds - 1})"
+    if config.resample == "none":
+        return (
+            f"{count} cover initial parameters and the order of batches, on one split (split_seed={config.split_seed}): what follows "
+            "is about training on these rows. Set resample='split' to cover the choice of rows too."
+        )
+    kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
+    return (
+        f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
+        f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
+    )
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished or were degenerate."""
+    rows = []
+    for arm in study.config.arms:
+        runs = study.results[study.results["arm"] == arm]
+        row: dict[str, Any] = {"arm": arm, "runs": int((runs["status"] == "done").sum())}
+        for name in ("val_auc", "test_auc", "test_sep", "val_loss"):
+            mean, sd = runs[name].mean(), runs[name].std(ddof=1)
+            row[f"{name} mean"], row[f"{name} sd"] = mean, sd
+        best = runs["best_epoch"].dropna().astype(int)
+        row["best epoch (range)"] = f"{best.median():.0f} ({best.min()}-{best.max()})" if len(best) else ""
+        row["degenerate"] = int(runs["degen"].fillna(0).sum())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def baselines_sentence(study: Study) -> str:
+    """Test AUC of the classical models on the same rows and features, in words."""
+    parts = []
+    for name, words in (("logistic", "logistic regression"), ("boosting", "gradient boosting")):
+        aucs = study.results[f"{name}_test_auc"].dropna()
+        spread = f" (sd {aucs.std(ddof=1):.4f} over splits)" if aucs.nunique() > 1 else ""
+        parts.append(f"{words} has test AUC {aucs.mean():.4f}{spread}")
+    return ", ".join(parts) + "."
+
+
+def metrics(study: Study, found: Comparison) -> dict[str, Any]:
+    """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its decisions."""
+    arms = {}
+    for arm in study.config.arms:
+        runs = study.results[study.results["arm"] == arm]
+        arms[arm] = {"done": int((runs["status"] == "done").sum()), "failed": int((runs["status"] != "done").sum())}
+        for name in FIGURES[:5]:
+            arms[arm] |= {f"{name}_mean": plain(runs[name].mean()), f"{name}_sd": plain(runs[name].std(ddof=1))}
+    decisions = {arm: difference.decision for arm, difference in found.differences.items()}
+    return {"decisions": decisions, "arms": arms, "comparison": found.to_dict(), "synthetic": study.card.get("synthetic")}
+
+
+def written(run) -> str:
+    """A list of what the run folder holds."""
+    names = {
+        RESULTS: "one row per arm and seed",
+        HISTORIES: "one row per arm, seed and epoch",
+        METRICS: "means, differences, intervals, decisions",
+    }
+    lines = [f"- `{name}`: {what}" for name, what in names.items()]
+    return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

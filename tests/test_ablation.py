@@ -1,0 +1,111 @@
+"""An ablation from its configuration to its decision, trained here and gathered from a sweep."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qnb import ablation
+from qnb.config import ParameterError, TrainConfig
+from qnb.study_config import AblationConfig
+from qnb.train import train
+
+BASE = {"data": "breast_cancer", "sample": None, "wires": 2, "layers": 1, "batch": 32, "epochs": 2, "fixed_num_batches": 4}
+ARMS = {"slow": {"lr": 0.01}, "fast": {"lr": 0.1}, "diverges": {"lr": 1e308}}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return ablation.train_here(AblationConfig(**BASE, arms=ARMS, seeds=3, seed=5), progress=False)
+
+
+def test_arms_of_one_seed_share_rows_and_seeds_follow_the_first():
+    plan = AblationConfig(**BASE, arms=ARMS, seeds=3, seed=5).plan()
+    assert [(p.arm, p.seed) for p in plan[:4]] == [("slow", 5), ("fast", 5), ("diverges", 5), ("slow", 6)]
+    assert {p.config.split_seed for p in plan} == {0} and {p.config.seed for p in plan} == {5, 6, 7}
+    resampled = AblationConfig(**BASE, arms=ARMS, seeds=3, seed=5, resample="split").plan()
+    assert [p.config.split_seed for p in resampled[::3]] == [5, 6, 7]
+
+
+def test_a_row_is_the_run_it_names_and_a_run_that_fails_is_a_gap(study):
+    row = study.results.iloc[1]
+    alone = train(TrainConfig(**BASE | {"lr": 0.1, "seed": 5, "engine": "exact"}), progress=False)
+    assert (row["arm"], row["seed"], row["hash"]) == ("fast", 5, alone.config.hash())
+    assert row["test_auc"] == pytest.approx(alone.metrics["test_auc"], abs=1e-3)
+    failed = study.results[study.results["arm"] == "diverges"]
+    assert list(failed["status"]) == ["failed"] * 3 and "not finite" in failed["why"].iloc[0]
+    assert np.isnan(study.values()["diverges"]).all() and study.histories["diverges"] == [None] * 3
+
+
+def test_the_decision_rests_on_the_differences_within_seeds(study):
+    found = study.compare()
+    values = study.values()
+    assert found.reference == "slow" and found.differences["fast"].mean == pytest.approx(np.mean(values["fast"] - values["slow"]))
+    assert found.differences["diverges"].decision == "undecided" and found.differences["diverges"].n == 0
+    written = ablation.metrics(study, found)
+    assert json.loads(json.dumps(written))["decisions"]["fast"] == found.differences["fast"].decision
+    assert written["arms"]["diverges"]["failed"] == 3 and written["arms"]["fast"]["test_auc_mean"] == np.mean(values["fast"])
+
+
+def test_what_is_saved_can_be_read_again(study, tmp_path):
+    study.save(tmp_path)
+    results, histories = (pd.read_csv(tmp_path / name) for name in (ablation.RESULTS, ablation.HISTORIES))
+    assert len(results) == 9 and set(histories["arm"]) == {"slow", "fast"} and set(histories["seed"]) == {5, 6, 7}
+    assert len(histories) == 2 * 3 * 2  # arms, seeds, epochs
+
+
+def test_tables_and_sentences(study):
+    table = ablation.arms_table(study.config)
+    assert list(table.columns) == ["arm", "lr"] and list(table["lr"]) == [0.01, 0.1, 1e308]
+    summary = ablation.summary(study).set_index("arm")
+    assert summary.loc["fast", "runs"] == 3 and summary.loc["diverges", "runs"] == 0
+    assert summary.loc["fast", "test_auc sd"] == pytest.approx(np.std(study.values()["fast"], ddof=1))
+    assert "3 seeds (5 to 7)" in ablation.what_seeds_cover(study.config) and "one split" in ablation.what_seeds_cover(
+        study.config
+    )
+    assert "logistic regression has test AUC 0.99" in ablation.baselines_sentence(study)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"arms": {"a": {}}}, "compares two or more"),
+        ({"arms": {"a": {}, "b": {"epochs": 8}}}, "Arms 'a' and 'b' are one configuration"),
+        ({"arms": {"a": {}, "b": {"epoch": 8}}}, "Unknown parameter 'epoch' for arm 'b'. Did you mean 'epochs'"),
+        ({"arms": {"a": {}, "b": {"epochs": "8"}}}, "Arm 'b': Parameter epochs = '8'"),
+        ({"arms": {"a": {}, "b": {"seed": 8}}}, "overrides seed"),
+        ({"arms": {"a": {}, "b": {"focal_gamma": 2.0, "balanced_batches": True}}}, "Arm 'b': .*both reweight"),
+        ({"reference": "mean"}, "Did you mean 'mean_z'"),
+        ({"sweep": "x", "epochs": 3}, "leave epochs out"),
+        ({"seeds": 1}, "Parameter seeds = 1"),
+    ],
+)
+def test_arms_that_cannot_be_compared_are_refused(values, message):
+    with pytest.raises(ParameterError, match=message):
+        AblationConfig.make(values)
+
+
+def test_from_a_sweep_the_runs_are_read_and_what_is_missing_is_a_gap(study, tmp_path, monkeypatch):
+    config = AblationConfig(**BASE, arms=ARMS, seeds=3, seed=5)
+    (tmp_path / "run").mkdir()
+    study.histories["fast"][1].to_csv(tmp_path / "run" / "history.csv", index=False)
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps({"test_auc": 0.75, "baselines": {"logistic": {"test_auc": 0.8}}}))
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps({"data": study.card}))
+    rows = [
+        {"arm": "fast", "seed": 6, "status": "done", "folder": tmp_path / "run"},
+        {"arm": "slow", "seed": 5, "status": "killed"},
+    ]
+    swept = SimpleNamespace(config=config, rows=rows)
+    monkeypatch.setattr(ablation, "load_sweep", lambda root, name: swept)
+    effective = ablation.effective(AblationConfig(sweep="s", min_effect=0.02), tmp_path)
+    assert effective.arms == ARMS and effective.min_effect == 0.02 and effective.sweep is None
+    gathered = ablation.from_sweep(effective, "s", tmp_path)
+    assert gathered.values()["fast"][1] == 0.75 and np.isnan(gathered.values()["fast"][[0, 2]]).all()
+    assert list(gathered.results["status"])[:4] == ["killed", "not run", "not run", "not run"]
+    read, kept = (h.drop(columns="degen_reason") for h in (gathered.histories["fast"][1], study.histories["fast"][1]))
+    pd.testing.assert_frame_equal(read, kept, check_dtype=False)
+    rows.pop(0)
+    with pytest.raises(ParameterError, match="no run that finished"):
+        ablation.from_sweep(effective, "s", tmp_path)
