@@ -1,0 +1,32 @@
+"""Sine and cosine together, in float64, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar function for each otherwise.
+
+x = k pi/2 + r with |r| <= pi/4, pi/2 in two parts of which k times the first is exact (Cody and Waite, Software Manual for the
+Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then Taylor's series in r, cut where the next term is under
+5e-17, and the quadrant.
+"""
+
+import math
+
+import jax.numpy as jnp
+
+HALF_PI = (1.5707963267341256, 6.077100506506192e-11)  # 33 bits, and the rest
+LARGEST = 1e6  # |x| up to which k has no more than the 20 bits that leave k * HALF_PI[0] exact
+SIN = [(-1) ** i / math.factorial(2 * i + 1) for i in range(8)]  # of r r^2i
+COS = [(-1) ** i / math.factorial(2 * i) for i in range(9)]  # of r^2i
+
+
+def sin_cos(x):
+    """(sin x, cos x) for float64 x in radians, |x| <= LARGEST, of any shape; to 3e-16."""
+    k = jnp.round(x * (2 / math.pi))
+    r = (x - k * HALF_PI[0]) - k * HALF_PI[1]
+    sin, cos = r * _polynomial(SIN, r * r), _polynomial(COS, r * r)
+    quadrant = k.astype(jnp.int32)
+    odd = quadrant & 1 == 1
+    return jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
+
+
+def _polynomial(coefficients, z):
+    value = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        value = value * z + c
+    return value
