@@ -13,10 +13,12 @@ _HOME = {
     "EngineError": "engine",
     "GateReport": "gate",
     "Model": "model",
-    "ModelError": "model",
+    "ModelError": "model_file",
     "Objective": "objective",
     "ParameterError": "config",
     "QnbError": "config",
+    "QuantumClassifier": "estimator",
+    "Surrogate": "surrogate",
     "Table": "data",
     "TrainConfig": "config",
     "TrainResult": "train",
@@ -24,13 +26,14 @@ _HOME = {
     "check_gradient": "gate",
     "check_gradient_of": "gate",
     "load_model": "model",
+    "load_surrogate": "surrogate",
     "load_table": "data",
     "make_engine": "engine",
-    "prepare": "prepare",
     "read_table": "data",
+    "train_all": "train",
     "versions": "stack",
 }
-__all__ = sorted([*_HOME, "train"])
+__all__ = sorted([*_HOME, "prepare", "train"])
 
 
 def __getattr__(name: str):
@@ -43,16 +46,16 @@ def __dir__():
     return __all__
 
 
+def _function(name: str) -> property:
+    """The function of that name, also after the module of the same name has been imported: the import system binds it here."""
+    return property(lambda package: getattr(importlib.import_module(f"qnb.{name}"), name), lambda package, module: None)
+
+
 class _Package(types.ModuleType):
-    """`qnb.train` is the function, also after the module of that name has been imported."""
+    """`qnb.train` and `qnb.prepare` are the functions."""
 
-    @property
-    def train(self):
-        return importlib.import_module("qnb.train").train
-
-    @train.setter
-    def train(self, module):
-        pass  # the import system binds the submodule here
+    prepare = _function("prepare")
+    train = _function("train")
 
 
 sys.modules[__name__].__class__ = _Package

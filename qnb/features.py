@@ -89,7 +89,7 @@ class FeatureMap:
         mean, scale = x.mean(axis=0), x.std(axis=0)
         scale[scale == 0] = 1.0  # spread below rounding
         rotation = _pls_rotation((x - mean) / scale, np.asarray(y, float), components)
-        scores = ((x - mean) / scale) @ rotation
+        scores = _project(x, mean, scale, rotation)
         quantile = QuantileTransformer(n_quantiles=min(QUANTILES, len(x)), subsample=None).fit(scores)
         return cls(
             columns=columns,
@@ -106,7 +106,7 @@ class FeatureMap:
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
         """PLS scores of rows of the same columns, float64 `(M, n)`; raises as `transform` does."""
         x = _matrix(frame, self.columns, self.categories)
-        return ((x - self.mean) / self.scale) @ self.rotation
+        return _project(x, self.mean, self.scale, self.rotation)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns not in the map are ignored.
@@ -231,6 +231,15 @@ def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
         f"directions that bear on the label ({min(delivered, components - 1)} at most). "
         "Ask for fewer components, or give more rows or columns."
     )
+
+
+def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Standardised columns times the rotation, (N, n). Added column by column, because a matrix product rounds a row by how many
+    rows stand beside it, and a score that ties with a quantile would then jump."""
+    scores = np.zeros((len(x), rotation.shape[1]))
+    for j, row in enumerate(rotation):
+        scores += ((x[:, j] - mean[j]) / scale[j])[:, None] * row
+    return scores
 
 
 def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,16 @@ import numpy as np
 import pandas as pd
 
 from qnb.circuit import CircuitSpec
-from qnb.config import QnbError
 from qnb.data import Table
-from qnb.engine import make_engine
+from qnb.engine import check_batch, make_engine
 from qnb.features import FeatureMap
 from qnb.files import atomic_write, plain
+from qnb.model_file import FORMAT, ModelError, read_arrays, read_description
 from qnb.objective import Objective
 from qnb.stack import versions
 
-FORMAT = 1
 ARRAYS, META = "model.npz", "model.json"
-
-
-class ModelError(QnbError):
-    """A model file is missing, damaged, or not one of ours."""
+BLOCK = 4096  # rows scored at a time by an engine that would choose its arithmetic by their number
 
 
 @dataclass(frozen=True)
@@ -53,9 +48,21 @@ class Model:
         return self.logits_of_features(X)
 
     def logits_of_features(self, X) -> np.ndarray:
-        """l(x) for rows that are features already, X (B, features) -> (B,)."""
-        scores = make_engine(self.engine, self.spec, self.objective, self.device).scores(self.params, X)
+        """l(x) for rows that are features already, X (B, features) -> (B,). A row's logit does not depend on the rows beside it."""
+        engine = make_engine(self.engine, self.spec, self.objective, self.device)
+        scores = _scores_in_blocks(engine, self.params, X) if self.engine == "exact" else engine.scores(self.params, X)
         return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
+
+    def surrogate(self):
+        """The same model as a trigonometric polynomial of its angles, a `qnb.surrogate.Surrogate`: no circuit, same logits.
+
+        Raises:
+            ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
+            EngineError: the coefficients do not fit into memory.
+        """
+        from qnb.surrogate import surrogate_of  # it imports this module
+
+        return surrogate_of(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.
@@ -87,65 +94,24 @@ class Model:
         return folder
 
 
+def _scores_in_blocks(engine, params, X) -> np.ndarray:
+    """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round differently."""
+    (X,) = check_batch(engine.spec, X)
+    blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))
+    padded = (np.pad(block, ((0, BLOCK - len(block)), (0, 0)), mode="edge") for block in blocks)
+    return np.concatenate([engine.scores(params, block) for block in padded])[: len(X)]
+
+
 def load_model(folder: str | Path) -> Model:
     """The model saved in `folder`: a model folder, or a run folder with one in it.
 
     Raises:
-        ModelError: naming the file and what is wrong with it.
+        ModelError: naming the file and what is wrong with it; see `qnb.model_file` for what is refused.
     """
     folder = Path(folder)
     if (folder / "model").is_dir():
         folder = folder / "model"
-    meta, arrays = _read_meta(folder / META), _read_arrays(folder / ARRAYS)
-    try:
-        spec, objective = CircuitSpec(**meta["spec"]), Objective(**meta["objective"])
-        feature_map = FeatureMap.from_parts(_under(arrays, "features/"), meta["features"])
-        params = _under(arrays, "params/")
-        model = Model(
-            spec, objective, params, feature_map, float(meta["threshold"]), meta["engine"], meta["device"], meta["about"]
-        )
-    except (KeyError, TypeError, ValueError, QnbError) as error:
-        raise ModelError(f"{folder / META} does not describe a model: {type(error).__name__}: {error}.") from error
-    _check(model, folder)
-    return model
-
-
-def _read_meta(path: Path) -> dict:
-    try:
-        meta = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"No model in {path.parent}: {path.name} is missing. Give a run folder or its model/ folder.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-        raise ModelError(f"{path} has model format {found!r}; this qnb reads format {FORMAT}.")
-    return meta
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise ModelError(f"No model in {path.parent}: {path.name} is missing.") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:  # pickles and damaged files
-        raise ModelError(f"{path} cannot be read as plain arrays: {error}.") from error
-
-
-def _under(arrays, prefix):
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def _check(model: Model, folder: Path) -> None:
-    for name, shape in model.spec.shapes.items():
-        value = model.params.get(name)
-        if value is None or value.shape != shape:
-            found = "missing" if value is None else f"of shape {value.shape}"
-            raise ModelError(f"{folder / ARRAYS}: {name} is {found}; {shape} was expected by {model.spec}.")
-    for name, value in (model.params | model.feature_map.arrays()).items():
-        if value.dtype.kind != "f" or not np.isfinite(value).all():
-            raise ModelError(f"{folder / ARRAYS}: {name} holds values that are not finite numbers.")
-    columns = model.feature_map.rotation.shape[-1]
-    if columns != model.spec.features:
-        raise ModelError(f"{folder}: the features have {columns} components, the circuit takes {model.spec.features}.")
+    spec, objective, meta = read_description(folder / META)
+    params, arrays = read_arrays(folder / ARRAYS, spec, len(meta["features"]["columns"]))
+    feature_map = FeatureMap.from_parts(arrays, meta["features"])
+    return Model(spec, objective, params, feature_map, meta["threshold"], meta["engine"], meta["device"], meta["about"])

@@ -1,0 +1,220 @@
+"""Scoring a table with a trained model: `qnb score RUN TABLE -o scores.parquet`.
+
+The table is read and cleaned batch by batch as in training, but no row is drawn, dropped or reordered: line k of the output
+belongs to row k of the table. Memory grows by nine bytes a row.
+"""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+from scipy.special import expit
+from tqdm import tqdm
+
+from qnb.config import QnbError
+from qnb.engine import WRONG_ON_PURPOSE
+from qnb.files import plain
+from qnb.folders import MANIFEST
+from qnb.metrics import auc
+from qnb.model import BLOCK, Model, load_model
+from qnb.project import given_root
+from qnb.runs import find_run
+from qnb.scorable import Scorable, Truth, check_columns, open_table
+from qnb.stack import versions
+from qnb.values import DataError, clean_column
+
+
+class ScoringError(QnbError):
+    """Scores cannot be computed or written as asked."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a table scored to.
+
+    Attributes:
+        path: the file that was written: columns logit, probability and decision (0 or 1), one line per row of the table.
+        rows, positive: rows scored, and those whose logit reaches the threshold.
+        threshold: the stored one, in logits.
+        engine: what computed them.
+        auc: where the table has the label; else `without_auc` says why there is none.
+        note: where the model or the table is synthetic, that it is.
+    """
+
+    path: Path
+    rows: int
+    positive: int
+    threshold: float
+    engine: str
+    auc: float | None
+    without_auc: str | None
+    note: str | None
+
+
+def score(
+    run: str | Path,
+    table: str,
+    out: str | Path,
+    *,
+    root: str | Path | None = None,
+    surrogate: bool = False,
+    progress: bool = True,
+) -> Scores:
+    """Score every row of a table and write the scores.
+
+    Args:
+        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.find_run`.
+        table: a CSV or Parquet file with the columns that the model takes, others are left alone; or "breast_cancer" or
+            "bundled", the capture drawn again with the run's own seed and leaks.
+        out: a new file, .parquet or .csv.
+        root: the project in which a run is looked for; None: the one of the working directory.
+        surrogate: score with `model.surrogate()` rather than with the engine that trained.
+
+    Raises:
+        ModelError, RunError: there is no such model, or it is not to be trusted.
+        DataError: the table cannot be read, or lacks columns or values; the message names them.
+        ScoringError: `out` exists or cannot be written. Nothing was written.
+    """
+    out = _new_file(Path(out))
+    model, asked = _find_model(run, root)
+    source = open_table(table, model.about.get("label"), asked)
+    check_columns(source, model.feature_map.columns)
+    logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
+    decision = (logits >= model.threshold).astype(np.int8)
+    frame = pd.DataFrame({"logit": logits, "probability": expit(logits), "decision": decision})
+    engine = "surrogate" if surrogate else model.engine
+    about = {"table": source.name, "engine": engine, "threshold": model.threshold, "qnb": versions()["qnb"], "model": model.about}
+    _publish(frame, out, about)
+    why = truth if isinstance(truth, str) else None
+    area = auc(logits, truth) if why is None else None
+    return Scores(out, len(frame), int(decision.sum()), model.threshold, engine, area, why, _synthetic(model, source))
+
+
+def told(scores: Scores) -> str:
+    """What was scored, in lines for the terminal."""
+    ranking = f"AUC {scores.auc:.4f}" if scores.auc is not None else f"no AUC: {scores.without_auc}"
+    lines = [
+        f"scored  {scores.rows:,} rows with engine {scores.engine!r}",
+        f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold {scores.threshold:.4g}  {ranking}",
+        *([scores.note] if scores.note else []),
+        f"scores  {scores.path}",
+    ]
+    return "\n".join(lines)
+
+
+def _new_file(out: Path) -> Path:
+    if out.suffix.lower() not in WRITERS:
+        raise ScoringError(f"-o {out}: scores are written as {' or '.join(WRITERS)}; {out.suffix or 'no ending'!r} was given.")
+    if os.path.lexists(out):
+        raise ScoringError(f"-o {out}: exists already; nothing is overwritten. Name another file.")
+    if not out.parent.is_dir():
+        raise ScoringError(f"-o {out}: there is no folder {out.parent}.")
+    return out
+
+
+def _find_model(run: str | Path, root) -> tuple[Model, dict]:
+    """The model, and the parameters of its run where its run folder is at hand."""
+    folder = Path(run)
+    if not folder.is_dir():
+        project = given_root(root)
+        folder = project / find_run(project, str(run))["folder"]
+    model = load_model(folder)
+    if model.engine in WRONG_ON_PURPOSE:
+        raise ScoringError(
+            f"The model in {folder} was trained by {model.engine!r}, on a wrong gradient on purpose: nothing to score with."
+        )
+    return model, _parameters(folder / MANIFEST)
+
+
+def _parameters(manifest: Path) -> dict:
+    """The parameters of a run, as its manifest has them; none where there is no manifest, as in a model folder."""
+    if not manifest.exists():
+        return {}
+    try:
+        found = json.loads(manifest.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ScoringError(f"{manifest} cannot be read: {error}. Give the run's model/ folder instead.") from None
+    found = found.get("parameters") if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _score_rows(scorer, model: Model, source: Scorable, progress: bool) -> tuple[np.ndarray, np.ndarray | str]:
+    """Logits of every row, (N,); and the labels as 0 and 1, (N,), or why there are none."""
+    needed = model.feature_map.columns
+    wanted = list(dict.fromkeys([*needed, *([source.label] if source.label is not None else [])]))
+    logits, truth, done = [], Truth(source), 0
+    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress) as bar:
+        for batch in source.batches(wanted):
+            columns = {
+                name: clean_column(column, name)[0] for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            }
+            truth.add(columns.get(source.label))
+            for start in range(0, batch.num_rows, BLOCK):
+                frame = pd.DataFrame({name: columns[name][start : start + BLOCK] for name in needed})
+                try:
+                    X = model.feature_map.transform(frame)
+                except DataError as error:
+                    row, why = _first_wrong(model, frame, error)
+                    raise DataError(f"{source.name}, {source.place(done + row)}: {why}") from None
+                logits.append(scorer.logits_of_features(X))
+                done += len(frame)
+                bar.update(len(frame))
+    if not done:
+        raise DataError(f"{source.name} has a header and no rows.")
+    return np.concatenate(logits), truth.result()
+
+
+def _first_wrong(model: Model, frame: pd.DataFrame, why: DataError) -> tuple[int, DataError]:
+    """The first row that the feature map refuses, and what it says of the rows up to there."""
+    good, bad = 0, len(frame)  # so many rows from the start pass, and so many do not
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            model.feature_map.transform(frame[:middle])
+            good = middle
+        except DataError as error:
+            bad, why = middle, error
+    return bad - 1, why
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path, about: dict) -> None:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pa.parquet.write_table(table.replace_schema_metadata({"qnb": json.dumps(plain(about))}), path)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path, about: dict) -> None:
+    frame.to_csv(path, index=False)  # Python's shortest digits, which read back exactly
+
+
+WRITERS = {".parquet": _write_parquet, ".csv": _write_csv}
+
+
+def _publish(frame: pd.DataFrame, out: Path, about: dict) -> None:
+    """Write under a temporary name, then give it its own by a hard link, which fails where a file has that name already."""
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        WRITERS[out.suffix.lower()](frame, temporary, about)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.link(temporary, out)
+    except FileExistsError:
+        raise ScoringError(
+            f"-o {out}: was made by another process meanwhile; nothing is overwritten. Name another file."
+        ) from None
+    except OSError as error:
+        raise ScoringError(f"-o {out}: cannot be written ({error.strerror or error}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _synthetic(model: Model, source: Scorable) -> str | None:
+    if source.synthetic:
+        return f"SYNTHETIC data: {source.name} capture"
+    trained = model.about.get("synthetic")
+    return f"The model was trained on SYNTHETIC data ({model.about.get('data')})" if trained else None

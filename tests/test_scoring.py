@@ -1,0 +1,265 @@
+"""`qnb score`: the stored metrics come back exactly, row for row; what is missing is named; nothing is overwritten."""
+
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from qnb import cli, metrics, scoring
+from qnb.capture import generate_capture
+from qnb.config import TrainConfig
+from qnb.data import load_table
+from qnb.folders import create
+from qnb.model import ModelError, load_model
+from qnb.project import RunError
+from qnb.scoring import ScoringError, score
+from qnb.splits import split_table
+from qnb.train import prepare, train
+from qnb.values import DataError
+
+SMALL = {"sample": None, "wires": 2, "layers": 1, "epochs": 1, "fixed_num_batches": 8}
+SIDES = ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A project with a raw capture in Edge-IIoTset's format, exact duplicates in it, and the number of each row."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "notebooks").mkdir()
+    (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    frame, _ = generate_capture(rows=2001, seed=1)
+    frame.assign(row=np.arange(len(frame))).to_csv(folder / "edge.csv", index=False)
+    return folder
+
+
+def finished(root, **changes):
+    """A run as train.ipynb leaves it."""
+    config = TrainConfig(**SMALL | {"data": str(root / "edge.csv"), "engine": "exact"} | changes)
+    run, prepared = create(root, "train", config), prepare(config)
+    run.note(data=prepared.card)
+    result = train(config, prepared, folder=run.folder, progress=False)
+    result.save(run.path("model"))
+    run.finish(result.metrics)
+    return run
+
+
+@pytest.fixture(scope="module")
+def exact(root):
+    return finished(root)
+
+
+@pytest.fixture(scope="module")
+def catalyst(root):
+    return finished(root, engine="catalyst")
+
+
+@pytest.mark.parametrize("engine", ["exact", "catalyst"])
+def test_scoring_the_training_table_gives_the_stored_metrics_back(root, engine, request, tmp_path, monkeypatch):
+    run = request.getfixturevalue(engine)
+    monkeypatch.setattr(scoring, "BLOCK", 97)  # rows stand beside other rows than in training
+    found = score(run.id, str(root / "edge.csv"), tmp_path / "scores.parquet", root=root, progress=False)
+    assert found.rows == 2001 and found.engine == engine
+    table = load_table(run.config)
+    assert table.card["dropped"]["exact duplicates"] > 50  # left out of training, not of the scores
+    rows = table.groups["row"].to_numpy().astype(int)
+    scored, stored = pd.read_parquet(tmp_path / "scores.parquet"), json.loads((run.folder / "metrics.json").read_text())
+    for side in ("val", "test"):
+        at = getattr(split_table(table, run.config), side)
+        logits = scored["logit"].to_numpy()[rows[at]]
+        threshold = metrics.Threshold(stored["threshold"], stored["degen"], "")
+        again = metrics.evaluate(logits, table.y[at], threshold)
+        assert {key: again[key] for key in SIDES} == {key: stored[f"{side}_{key}"] for key in SIDES}
+        np.testing.assert_array_equal(scored["decision"].to_numpy()[rows[at]], logits >= stored["threshold"])
+    raw = pd.read_csv(root / "edge.csv", dtype=str, keep_default_na=False)
+    assert found.auc == roc_auc_score(raw["Attack_label"].astype(int), scored["logit"])
+    np.testing.assert_allclose(scored["probability"], 1 / (1 + np.exp(-scored["logit"])), rtol=1e-12)
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it(root):
+    """With 4 wires and 2 layers the exact engine has another path for a few rows than for many; they round differently."""
+    model = load_model(finished(root, wires=4, layers=2).folder)
+    X = np.random.default_rng(0).uniform(0, np.pi, (5000, 4))
+    whole = model.logits_of_features(X)
+    for rows in (slice(0, 1), slice(7, 14), slice(4090, 4100), slice(4999, 5000)):
+        np.testing.assert_array_equal(model.logits_of_features(X[rows]), whole[rows])
+
+
+def test_a_moved_model_scores_the_same_in_a_new_process(root, exact, tmp_path):
+    here = score(exact.folder, str(root / "edge.csv"), tmp_path / "here.csv", progress=False)
+    moved = tmp_path / "moved"
+    subprocess.run(["cp", "-r", str(exact.folder / "model"), str(moved)], check=True)
+    command = [str(Path(sys.executable).parent / "qnb"), "score", str(moved), str(root / "edge.csv"), "-o", "there.parquet"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("scored  2,001 rows with engine 'exact'\n") and f"AUC {here.auc:.4f}" in told
+    there = pd.read_parquet(tmp_path / "there.parquet")
+    pd.testing.assert_frame_equal(pd.read_csv(here.path, dtype={"decision": "int8"}), there, check_exact=True)
+    about = json.loads(pq.read_schema(tmp_path / "there.parquet").metadata[b"qnb"])
+    assert about["engine"] == "exact" and about["threshold"] == here.threshold and about["model"]["label"] == "Attack_label"
+
+
+@pytest.fixture
+def small(root, tmp_path):
+    return pd.read_csv(root / "edge.csv", dtype=str, keep_default_na=False).head(60), tmp_path / "small.csv"
+
+
+def test_columns_that_are_missing_are_named_with_the_nearest(exact, small):
+    frame, path = small
+    a, b = load_model(exact.folder).feature_map.columns[:2]
+    frame.rename(columns={a: a.upper() + "x"}).drop(columns=b).to_csv(path, index=False)
+    with pytest.raises(DataError, match=rf"lacks 2 of the \d+ columns that the model takes:\n  '{a}' .is it|\n  '{b}'"):
+        score(exact.folder, str(path), path.with_name("o.csv"))
+    frame.iloc[:, [*range(63), 5]].to_csv(path, index=False)
+    if frame.columns[5] in load_model(exact.folder).feature_map.columns:
+        with pytest.raises(DataError, match="names a column twice"):
+            score(exact.folder, str(path), path.with_name("o.csv"))
+
+
+def test_columns_that_the_model_does_not_take_may_be_absent_and_in_any_order(exact, small, tmp_path):
+    frame, path = small
+    frame.to_csv(path, index=False)
+    whole = score(exact.folder, str(path), tmp_path / "whole.csv", progress=False)
+    needed = load_model(exact.folder).feature_map.columns
+    frame[needed[::-1]].to_parquet(tmp_path / "few.parquet")
+    few = score(exact.folder, str(tmp_path / "few.parquet"), tmp_path / "few.csv", progress=False)
+    assert few.path.read_text() == whole.path.read_text()
+    assert few.auc is None and few.without_auc == "the table has no label column"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("", "without a finite number"), ("inf", "without a finite number"), ("junk", "holds text here, such as 'junk'")],
+)
+def test_a_value_that_cannot_be_used_is_placed(exact, small, value, message):
+    frame, path = small
+    name = next(
+        c for c in load_model(exact.folder).feature_map.columns if c not in load_model(exact.folder).feature_map.categories
+    )
+    frame.loc[41, name] = value
+    frame.to_csv(path, index=False)
+    line = frame.head(41).to_csv(index=False).count("\n") + 1  # payloads have line ends in them
+    with pytest.raises(DataError, match=rf"small.csv, line {line}: .*{name}.*{message}"):
+        score(exact.folder, str(path), path.with_name("o.csv"))
+    assert [p.name for p in path.parent.iterdir()] == ["small.csv"]  # nothing was left behind
+
+
+def test_labels_that_are_no_zeros_and_ones(tmp_path, root):
+    """`positive` is the run's own; without the run folder the rows are scored all the same, and the reason is given."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(size=(400, 3)), columns=["a", "b", "c"])
+    frame["kind"] = np.where(frame["a"] + rng.normal(size=400) > 0, "bad", "good")
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    run = finished(root, data=str(tmp_path / "own.csv"), label="kind", positive="bad")
+    with_run = score(run.folder, str(tmp_path / "own.csv"), tmp_path / "1.parquet", progress=False)
+    logits = pd.read_parquet(with_run.path)["logit"]
+    assert with_run.auc == roc_auc_score(frame["kind"] == "bad", logits)
+    alone = score(run.folder / "model", str(tmp_path / "own.csv"), tmp_path / "2.parquet", progress=False)
+    assert alone.auc is None and "are not 0 and 1" in alone.without_auc
+    frame[frame["kind"] == "bad"].to_csv(tmp_path / "one.csv", index=False)
+    one = score(run.folder, str(tmp_path / "one.csv"), tmp_path / "3.parquet", progress=False)
+    assert "one class only" in one.without_auc
+    frame.assign(kind=[None, *frame["kind"][1:]]).to_csv(tmp_path / "gap.csv", index=False)
+    gap = score(run.folder, str(tmp_path / "gap.csv"), tmp_path / "4.parquet", progress=False)
+    assert gap.rows == 400 and "1 rows without a value" in gap.without_auc
+
+
+def test_built_in_tables(root, exact, tmp_path):
+    config = {"data": "breast_cancer", "fixed_num_batches": 2}
+    run = finished(root, **config)
+    found = score(run.folder, "breast_cancer", tmp_path / "bc.parquet", progress=False)
+    assert found.rows == 569 and found.auc is not None and found.note is None
+    with pytest.raises(DataError, match="drawn with the seed and the leaks of a run"):
+        score(exact.folder, "bundled", tmp_path / "b.parquet")
+
+
+@pytest.mark.slow
+def test_the_bundled_capture_is_the_one_of_the_run(root, tmp_path):
+    run = finished(root, data="bundled", data_seed=2, leaks=(), sample=2000)
+    found = score(run.id, "bundled", tmp_path / "b.parquet", root=root, progress=False)
+    assert found.rows == 100_000 and found.note == "SYNTHETIC data: bundled capture"
+    frame, _ = generate_capture(seed=2, leaks=())
+    frame.head(1000).to_csv(tmp_path / "head.csv", index=False)
+    head = score(run.id, str(tmp_path / "head.csv"), tmp_path / "h.parquet", root=root, progress=False)
+    assert head.note == "The model was trained on SYNTHETIC data (bundled)"
+    pd.testing.assert_frame_equal(pd.read_parquet(head.path), pd.read_parquet(found.path).head(1000), check_exact=True)
+
+
+def test_nothing_is_overwritten(root, exact, tmp_path, monkeypatch):
+    out = tmp_path / "scores.parquet"
+    out.write_text("precious")
+    with pytest.raises(ScoringError, match="exists already; nothing is overwritten"):
+        score(exact.folder, str(root / "edge.csv"), out)
+    late, rows = tmp_path / "late.csv", scoring._score_rows
+
+    def meanwhile(*args):
+        late.write_text("precious")
+        return rows(*args)
+
+    monkeypatch.setattr(scoring, "_score_rows", meanwhile)
+    with pytest.raises(ScoringError, match="made by another process meanwhile"):
+        score(exact.folder, str(root / "edge.csv"), late, progress=False)
+    assert out.read_text() == late.read_text() == "precious" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path):
+    frame, limits = pd.DataFrame({"logit": np.arange(1e4)}), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        for name in ("o.parquet", "o.csv"):
+            with pytest.raises(ScoringError, match=rf"{name}: cannot be written"):
+                scoring._publish(frame, tmp_path / name, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("run", "table", "out", "error", "message"),
+    [
+        ("{run}", "{root}/edge.csv", "scores.xlsx", ScoringError, "written as .parquet or .csv; '.xlsx' was given"),
+        ("{run}", "{root}/edge.csv", "no/where.csv", ScoringError, "there is no folder"),
+        ("{run}", "{root}/edg.csv", "o.csv", DataError, "no such file. Did you mean 'edge.csv'"),
+        ("{run}", "{root}/pyproject.toml", "o.csv", DataError, "a file ending in .csv, .parquet, .pq was expected"),
+        ("{root}/notebooks", "{root}/edge.csv", "o.csv", ModelError, "model.json is missing"),
+        ("2099", "{root}/edge.csv", "o.csv", RunError, "No run '2099'"),
+    ],
+)
+def test_what_is_refused_is_said(root, exact, tmp_path, run, table, out, error, message):
+    run, table = (text.format(run=exact.folder, root=root) for text in (run, table))
+    with pytest.raises(error, match=message):
+        score(run, table, tmp_path / out, root=root)
+
+
+def test_a_model_of_the_wrong_gradient_is_not_scored_with(root, exact, tmp_path):
+    replace(load_model(exact.folder), engine="one_sample_demo").save(tmp_path / "model")
+    with pytest.raises(ScoringError, match="on a wrong gradient on purpose"):
+        score(tmp_path / "model", str(root / "edge.csv"), tmp_path / "o.csv")
+
+
+def test_the_surrogate_on_request(root, exact, tmp_path):
+    table = str(root / "edge.csv")
+    engine, surrogate = (
+        score(exact.id, table, tmp_path / f"{s}.csv", root=root, surrogate=s, progress=False) for s in (False, True)
+    )
+    assert surrogate.engine == "surrogate"
+    by_surrogate, by_engine = (pd.read_csv(scores.path)["logit"] for scores in (surrogate, engine))
+    np.testing.assert_allclose(by_surrogate, by_engine, atol=1e-4)
+    assert (by_surrogate != by_engine).any()  # float64 against float32: it was not the engine that scored
+
+
+def test_the_command_line(root, exact, tmp_path, capsys):
+    arguments = ["score", exact.id, str(root / "edge.csv"), "-o", str(tmp_path / "o.parquet"), "--root", str(root)]
+    assert cli.main(arguments) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "scored  2,001 rows with engine 'exact'" and out[-1] == f"scores  {tmp_path / 'o.parquet'}"
+    assert cli.main(arguments) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert cli.main(["score", exact.id, str(root / "edge.csv")]) == 2
+    assert "-o" in capsys.readouterr().err
