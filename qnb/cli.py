@@ -1,4 +1,4 @@
-"""The command line: `qnb run` and `qnb runs`. It parses and calls one function.
+"""The command line: `qnb run`, `sweep`, `runs`, `report` and `score`. Each command parses and calls one function.
 
 It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill reads them.
 """
@@ -71,6 +71,32 @@ def _probes(values, root, resume, timeout) -> int:
     return max(EXIT_CODES[one.manifest["status"]] for one in finished)
 
 
+@cli.command()
+@click.argument("file")
+@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter; it counts over FILE.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine. Default: one per core.")
+@click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, tcp://HOST:PORT, whose workers are used instead.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="last",
+    metavar="[SWEEP_ID]",
+    help="Go on with a sweep of FILE that did not finish, the last one if no id is given. What is done is not run again.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would run, and how long it should take.")
+@ROOT
+def sweep(file, parameters, workers, scheduler, resume, dry_run, root) -> int:
+    """Run every arm and seed of FILE, a YAML file of the parameters of ablation.ipynb, each as a train notebook of its own.
+
+    The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under the same path.
+
+    Exit codes: 0 every run is done, 1 some are not, 2 refused before it started, 130 interrupted.
+    """
+    from qnb.sweep import command
+
+    return command.sweep(collect((file,), pairs=parameters), root, workers, scheduler, resume, dry_run)
+
+
 def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:
     """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of values, raw text.
 
@@ -137,6 +163,40 @@ def runs(as_json, root) -> int:
         click.echo(json.dumps(entries, indent=2, default=str))
     else:
         click.echo(table(entries))
+    return DONE
+
+
+@cli.command()
+@ROOT
+def report(root) -> int:
+    """Build executed/index.html: every run on one page, to filter, sort and compare. Prints its path.
+
+    The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no other file is touched.
+    """
+    from qnb import index
+    from qnb.project import given_root
+
+    click.echo(index.build(given_root(root)))
+    return DONE
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@click.argument("table", metavar="TABLE")
+@click.option("-o", "--output", required=True, metavar="FILE", help="A new file, .parquet or .csv.")
+@click.option("--surrogate", is_flag=True, help="Score with the model's polynomial, not with the engine that trained.")
+@ROOT
+def score(run, table, output, surrogate, root) -> int:
+    """Score every row of TABLE with the model of RUN: logit, probability, and decision at the stored threshold, in the order of the table.
+
+    RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the columns that the model
+    takes, whatever its size; or `breast_cancer`; or `bundled`, the capture that the run drew. With a label column in it, its AUC is told.
+
+    Exit codes: 0 done, 2 refused; then nothing was written.
+    """
+    from qnb import scoring
+
+    click.echo(scoring.told(scoring.score(run, table, output, root=root, surrogate=surrogate)))
     return DONE
 
 

@@ -98,10 +98,11 @@ class TrainConfig(StrictConfig):
     data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
     leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
     split: Literal["random", "group", "time", "attack"] = "random"
-    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = (
-        None  # split="group": columns; None: the source's own
+    # split="group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair
+    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
+    embargo: Annotated[float, Field(ge=0)] = (
+        0.0  # split="time": rows less than this many seconds before a later side are left out
     )
-    embargo: Annotated[float, Field(ge=0)] = 0.0  # split="time": seconds left out before each later side
     attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # split="attack": types kept for the test
     split_seed: Annotated[int, Field(ge=0)] = 0
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -45,7 +45,7 @@ class LostRunError(RunError):
     started = True
 
 
-def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> Run:
+def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **items: Any) -> Run:
     """Run a prepared notebook in a folder of its own and record how it ended.
 
     SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main thread).
@@ -54,6 +54,7 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> R
         job: what `qnb.job.prepare` returned.
         timeout: seconds that one cell may take; None: for ever.
         log: where the notebook's stdout and stderr go as they come.
+        **items: what else the manifest is to say.
 
     Returns:
         The closed run; `manifest["status"]` and `manifest["failure"]` say how it ended.
@@ -64,14 +65,14 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> R
     """
     nb = read_notebook(job.path)
     source = {"notebook": job.path.name, "sha256": hashlib.sha256(job.path.read_bytes()).hexdigest()}
-    run = create(job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed)
+    run = create(job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items)
     run.resume_from = job.resume_from
     print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
     if job.resumed is not None:
         what = f"the checkpoint of {job.resume_from.name}" if job.resume_from else "the beginning: there is no checkpoint"
         print(f"resuming {job.resumed} from {what}", file=log, flush=True)
     try:
-        with _Signals() as signals:
+        with StopSignals() as signals:
             failure = _run(nb, job, run, timeout, log, signals)
             run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))  # with what the kernel noted
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
@@ -86,8 +87,8 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr) -> R
     return run
 
 
-class _Signals:
-    """While armed, the first signal that means `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
+class StopSignals:
+    """While `armed` is set, the first signal that means `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -120,7 +121,7 @@ class LoggedKernel(AsyncKernelManager):
             await super().start_kernel(stdout=file, stderr=file, **options)
 
 
-def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: _Signals) -> dict | None:
+def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: StopSignals) -> dict | None:
     """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
     name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))

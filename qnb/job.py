@@ -134,9 +134,12 @@ def _resumable(root: Path, notebook: str, run_id: str) -> dict:
     entry = find_run(root, run_id)
     status, known = entry["status"], entry["run_id"]
     if entry["notebook"] != notebook:
-        raise RunError(
-            f"{known} is a run of {entry['notebook']}, not of {notebook}: qnb run {entry['notebook']} --resume {known}"
+        command = (
+            f"qnb sweep FILE --resume {known}"
+            if entry["notebook"] == "sweep"
+            else f"qnb run {entry['notebook']} --resume {known}"
         )
+        raise RunError(f"{known} is a run of {entry['notebook']}, not of {notebook}: {command}")
     if status == "done":
         raise RunError(f"{known} is done: there is nothing to resume.")
     if status == "running":

@@ -9,12 +9,13 @@ import numpy as np
 from qnb.config import TrainConfig
 from qnb.data import Table, load_table
 from qnb.features import FeatureMap
+from qnb.overlap import split_card
 from qnb.splits import split_table
 from qnb.values import DataError
 
 SIDES = ("train", "val", "test")
-DECIDES_TABLE = ("data", "label", "positive", "sample", "data_seed", "leaks", "split_seed")
-DECIDES_ROWS = (*DECIDES_TABLE, "split", "group_by", "embargo", "attack_test", "val_fraction", "test_fraction")
+DECIDES_TABLE = ("data", "label", "positive", "sample", "data_seed", "leaks", "group_by", "split_seed")
+DECIDES_ROWS = (*DECIDES_TABLE, "split", "embargo", "attack_test", "val_fraction", "test_fraction")
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,21 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         DataError: the table cannot be read or used as asked, or has fewer training rows than one batch.
     """
     table = load_table(config) if table is None else table
-    rows = dict(zip(SIDES, split_table(table, config), strict=True))
-    if len(rows["train"]) < config.batch:
+    split = split_table(table, config)
+    if len(split.train) < config.batch:
         raise DataError(
-            f"batch={config.batch} rows, but only {len(rows['train'])} of the table's {len(table)} rows are for training. "
+            f"batch={config.batch} rows, but only {len(split.train)} of the table's {len(table)} rows are for training. "
             "Use a smaller batch or more rows (sample=None takes all)."
         )
-    sides = {name: table.take(index) for name, index in rows.items()}
     angle_range = None if config.encoder == "amplitude" else config.angle_range
-    feature_map = FeatureMap.fit(sides["train"].frame, sides["train"].y, config.features, angle_range)
-    y = {name: side.y.astype(np.float64) for name, side in sides.items()}
-    split_card = {name: {"rows": len(v), "prior": float(v.mean())} for name, v in y.items()}
-    X = {name: feature_map.transform(side.frame) for name, side in sides.items()}
-    return Prepared(X, y, feature_map, table.card | {"split": config.split, "sides": split_card})
+    training = table.take(split.train)
+    feature_map = FeatureMap.fit(training.frame, training.y, config.features, angle_range)
+    del training  # a large table's sides are held one at a time
+    X, y = {}, {}
+    for name, rows in zip(SIDES, split, strict=True):
+        side = table.take(rows)
+        X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
+    return Prepared(X, y, feature_map, table.card | split_card(table, split, config))
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:

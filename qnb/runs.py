@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qnb import alt_text
 from qnb.config import QnbError, StrictConfig, refuse_unknown
 from qnb.folders import CHECKPOINT, MANIFEST, METRICS, Run, atomic_write, create, is_live, reopen
 from qnb.project import RunError, find_root
@@ -38,6 +39,7 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     global _attached, _current
     shell = _shell()
     shell.set_custom_exc((QnbError,), _message_alone)
+    alt_text.install(shell)
     if _current is not None and _current.managed:
         raise RunError("begin() was called twice: under `qnb run` a notebook has one run.")
     if _current is not None and _current.manifest["status"] == "running":

@@ -1,28 +1,30 @@
 """Where tables come from, and which of their columns are features: the bundled capture, scikit-learn's table, CSV and Parquet files."""
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from qnb.capture import AUTHORS_DROP, EDGE_COLUMNS, generate_capture
 from qnb.config import TrainConfig, nearest
+from qnb.csv_file import CsvFile, sha256
 from qnb.values import DataError
 
 HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
-BATCH_BYTES = 1 << 25
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns."""
+    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns.
+
+    `file` is what it is read from, None for a built-in table.
+    """
 
     name: str
     columns: list[str]  # every column there is
@@ -35,11 +37,16 @@ class Source:
     synthetic: bool = False
     drop_duplicates: bool = False
     notes: tuple[str, ...] = ()
+    file: "CsvFile | ParquetFile | None" = None
 
     @property
     def features(self) -> list[str]:
         aside = {self.label, self.attack, *self.groups, *self.dropped}
         return [c for c in self.columns if c not in aside]
+
+    def place(self, row: int) -> str:
+        """Where row number `row` (from 0) stands, in words."""
+        return f"row {row + 1}" if self.file is None else self.file.place(row)
 
 
 def _frame_source(frame: pd.DataFrame, **rest) -> Source:
@@ -72,45 +79,38 @@ def _breast_cancer() -> Source:
     return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
 
 
-def _csv_columns(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return next(csv.reader(file), [])
+class ParquetFile:
+    """A Parquet file, with the attributes of a `CsvFile`."""
+
+    headers, ends_whole = 0, True
+
+    def __init__(self, path: Path):
+        self.path, self.columns = path, pa.parquet.read_schema(path).names
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Rows with those columns. Raises DataError where the file is damaged."""
+        try:
+            with pa.parquet.ParquetFile(self.path) as file:
+                yield from file.iter_batches(columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{self.path} cannot be read to its end: {error}") from None
+
+    def place(self, row: int) -> str:
+        return f"row {row + 1}"
 
 
-def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    reader = pa.csv.open_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=BATCH_BYTES),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
-        ),
-    )
-    with reader:
-        yield from reader
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    return pa.parquet.read_schema(path).names
-
-
-def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with pa.parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(columns=columns)
-
-
-READERS = {
-    ".csv": (_csv_columns, _csv_batches),
-    ".parquet": (_parquet_columns, _parquet_batches),
-    ".pq": (_parquet_columns, _parquet_batches),
-}
+READERS = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
 
 
 def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
     path = _existing_file(data)
-    read_columns, read_batches = READERS[path.suffix.lower()]
     try:
-        columns = read_columns(path)
+        file = READERS[path.suffix.lower()](path)
+        columns = file.columns
     except pa.ArrowInvalid as error:
         raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
     twice = [name for name, count in Counter(columns).items() if count > 1]
@@ -124,14 +124,9 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     label = label or "Attack_label"
     if label not in columns:
         raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
-
-    def batches(wanted: list[str]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from read_batches(path, wanted)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path} cannot be read to its end: {error}") from None
-
-    common = {"name": str(path), "columns": columns, "batches": batches, "label": label, "positive": positive}
+    common = {
+        "name": str(path), "columns": columns, "batches": file.batches, "label": label, "positive": positive, "file": file
+    }  # fmt: skip
     return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
 
 
@@ -167,10 +162,15 @@ def _existing_file(data: str) -> Path:
     return path
 
 
-def open_source(data: str, label, positive, data_seed: int, leaks: tuple[str, ...]) -> Source:
-    """The source that the parameter `data` names. DataError where it cannot be opened."""
+def open_source(data: str, label, positive, data_seed: int, leaks: tuple[str, ...], group_by: tuple[str, ...] = ()) -> Source:
+    """The source that the parameter `data` names; columns in `group_by` are kept for splits, not as features.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
     if data == "bundled":
-        return _bundled(data_seed, tuple(leaks))
-    if data == "breast_cancer":
-        return _breast_cancer()
-    return _file(data, label, positive)
+        source = _bundled(data_seed, tuple(leaks))
+    else:
+        source = _breast_cancer() if data == "breast_cancer" else _file(data, label, positive)
+    more = tuple(name for name in group_by if name in source.features)
+    return dataclasses.replace(source, groups=source.groups + more)

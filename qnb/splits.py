@@ -1,22 +1,32 @@
-"""Training, validation and test rows. One function per rule, found by name in `SPLITS`.
+"""Training, validation and test rows: at random, by group, by time, by attack type. One function per rule, found by name in `SPLITS`.
 
-Only the stratified random split lives here so far. A rule takes the whole table and the configuration, so that rules by group, by
-time and by attack type can use `table.groups` and `table.attack`.
+Each rule keeps both classes on each of the three sides, or says why it cannot; validation is carved by the same rule as the test.
+What a split came to, and what stands on both sides of it all the same, is said by `qnb.overlap.split_card`.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from qnb.clock import read_clock
 from qnb.config import TrainConfig, nearest
 from qnb.data import Table
+from qnb.grouping import assign_groups, group_codes, group_columns, stands_in
 from qnb.values import DataError
+
+SIDES = ("train", "val", "test")
 
 
 class Split(NamedTuple):
-    """Row numbers of the three sides, each a sorted int64 array; together they are 0..N-1, each once."""
+    """Row numbers of the three sides, each a sorted int64 array.
+
+    They are disjoint. Together they are all rows, each once, but for the rule by time, which leaves out rows whose time cannot be
+    read and rows that fall into the embargo.
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -50,19 +60,18 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
     return check_split(Split(*(np.sort(side) for side in (train, val, test))), y)
 
 
-def check_split(split: Split, y: np.ndarray) -> Split:
-    """The same split, once every side is known to hold both classes.
+def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
+    """The same split, once every side is known to hold both classes; `why` ends the message where one does not.
 
     Raises:
         DataError: naming the side and the class that it lacks.
     """
+    why = why or "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another split_seed."
     for name, side in zip(("training", "validation", "test"), split, strict=True):
         counts = np.bincount(y[side], minlength=2)
         if not counts.all():
-            raise DataError(
-                f"The {name} side of the split has {len(side)} rows and none of class {int(counts.argmin())}. "
-                "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another split_seed."
-            )
+            lacking = f"none of class {int(counts.argmin())}" if len(side) else "so none of either class"
+            raise DataError(f"The {name} side of the split has {len(side)} rows and {lacking}. {why}")
     return split
 
 
@@ -70,7 +79,127 @@ def _random(table: Table, config: TrainConfig) -> Split:
     return random_split(table.y, config.val_fraction, config.test_fraction, config.split_seed)
 
 
-SPLITS: dict[str, Callable[[Table, TrainConfig], Split]] = {"random": _random}
+def _group(table: Table, config: TrainConfig) -> Split:
+    """No group on two sides. See `qnb.grouping.assign_groups` for how near to the fractions asked the sides come."""
+    columns = group_columns(table, config.group_by)
+    if stands_in(columns):
+        return _attack(table, config)
+    codes, names = group_codes(table, columns)
+    counts = np.stack([np.bincount(codes[table.y == c], minlength=len(names)) for c in (0, 1)], axis=1)
+    holding = (counts > 0).sum(axis=0)
+    if holding.min() < 3:
+        c = int(holding.argmin())
+        raise DataError(
+            f"split='group' by {', '.join(columns)}: class {c} occurs in {holding[c]} of {len(names)} groups, and each of the three "
+            "sides needs one. Name finer columns in group_by, give more rows, or use another split."
+        )
+    side = assign_groups(counts, fractions(config), np.random.default_rng(config.split_seed))[codes]
+    return check_split(_sides(side), table.y)
+
+
+def _time(table: Table, config: TrainConfig) -> Split:
+    """Inside each capture (or over all rows, where one clock serves them) training comes before validation, and that before the test.
+
+    Rows of one time stand on one side. Left out: rows whose time cannot be read, and those less than `embargo` seconds before the
+    first row of a later side.
+    """
+    clock = read_clock(table)
+    side = np.full(len(table), -1)
+    shares = np.cumsum(fractions(config))[:2]
+    order = np.lexsort((clock.seconds, clock.capture))
+    order = order[np.isfinite(clock.seconds[order])]
+    edges = np.flatnonzero(np.diff(clock.capture[order], prepend=-1, append=-1))
+    for rows in (order[a:b] for a, b in pairwise(edges)):
+        times = clock.seconds[rows]
+        starts = np.append(times, np.inf)[np.round(shares * len(rows)).astype(int)]  # of validation and of the test
+        early = [(times < start) & (times > start - config.embargo) for start in starts]
+        side[rows] = np.where(early[0] | early[1], -1, (times >= starts[0]).astype(int) + (times >= starts[1]))
+    why = (
+        f"split='time' by {clock.column} ({clock.words}) cuts where the rows' times say. "
+        "Use a smaller embargo, other val_fraction and test_fraction, more rows, or another split."
+    )
+    return check_split(_sides(side), table.y, why)
+
+
+def _attack(table: Table, config: TrainConfig) -> Split:
+    """Whole attack types in the test, others in validation (where there are three or more), the rest in training.
+
+    Rows of class 0 are split at random. With two types, validation has rows of the type that trains.
+    """
+    positive, rng = np.flatnonzero(table.y == 1), np.random.default_rng(config.split_seed)
+    types, kind = _attack_types(table, positive)
+    share = np.array(fractions(config))
+    counts = np.bincount(kind)[:, None]
+    of_type = np.full(len(types), -1)
+    if config.attack_test is not None:
+        _known_types(config.attack_test, types)
+        of_type[np.isin(types, config.attack_test)] = 2
+    elif len(types) == 2:
+        of_type[assign_groups(counts, share[[0, 2]], rng) == 1] = 2
+    rest = np.flatnonzero(of_type < 0)
+    if config.attack_test is None and len(rest) == len(types):
+        of_type = assign_groups(counts, share, rng)
+    elif len(rest) > 1:
+        of_type[rest] = assign_groups(counts[rest], share[:2], rng)
+    else:
+        of_type[rest] = 0
+    side = np.empty(len(table), int)
+    side[positive] = of_type[kind]
+    negative = np.flatnonzero(table.y == 0)
+    side[negative] = _at_random(len(negative), share, rng)
+    if len(rest) == 1 and (of_type == 1).sum() == 0:
+        training = positive[of_type[kind] == 0]
+        side[training] = _at_random(len(training), share[:2], rng)
+    why = "split='attack' needs three rows of class 0 and of each type that is shared: give more rows (sample=None takes all)."
+    return check_split(_sides(side), table.y, why)
+
+
+def _attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the types among the rows of class 1, and which of them each such row is."""
+    if table.attack is None:
+        raise DataError(
+            "This split leaves attack types out of training, and the table has no column of attack types. Use another split; for a "
+            "table of your own, split='group' with group_by naming the column."
+        )
+    kind, types = pd.factorize(table.attack[positive].astype(str).astype(object), sort=True)
+    if len(types) < 2:
+        raise DataError(
+            f"Two types or more are needed among the rows of class 1 to leave one out; there is {' '.join(types) or 'none'}."
+        )
+    return types, kind
+
+
+def _known_types(wanted: tuple[str, ...], types: np.ndarray) -> None:
+    for name in wanted:
+        if name not in types:
+            raise DataError(f"attack_test names {name!r}, which is no type among the rows of class 1. {nearest(name, types)}")
+    if len(set(wanted)) == len(types):
+        raise DataError(f"attack_test names all {len(types)} types: none is left to train on. Leave some out.")
+
+
+def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sides of `count` rows in the proportions of `share`, in random order; each side gets a row where there are enough."""
+    ends = np.round(np.cumsum(share) / np.sum(share) * count).astype(int)
+    ends = np.maximum(ends, np.minimum(np.arange(1, len(share) + 1), count))
+    ends[-1] = count
+    return rng.permutation(np.searchsorted(ends, np.arange(count), side="right"))
+
+
+def fractions(config: TrainConfig) -> tuple[float, float, float]:
+    """Shares of the rows asked for training, validation and test."""
+    return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
+
+
+def _sides(side: np.ndarray) -> Split:
+    return Split(*(np.flatnonzero(side == k) for k in range(3)))
+
+
+SPLITS: dict[str, Callable[[Table, TrainConfig], Split]] = {
+    "random": _random,
+    "group": _group,
+    "time": _time,
+    "attack": _attack,
+}
 
 
 def split_table(table: Table, config: TrainConfig) -> Split:

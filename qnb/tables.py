@@ -18,7 +18,7 @@ def asked(config: StrictConfig, blocks: int = 3):
     for k in range(blocks):
         names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
         columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
-    return _left(pd.DataFrame(columns)).hide(axis="index")
+    return _left(pd.DataFrame(columns, dtype=object)).hide(axis="index")
 
 
 def changed(config: StrictConfig) -> dict:
@@ -36,18 +36,50 @@ def _left(table: pd.DataFrame):
 
 
 def data_card(card: dict):
-    """Source, rows kept and dropped and why, prior, sides of the split."""
+    """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on two of its sides."""
     kind = "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
     rows = {"source": f"{card['source']} — {kind}", "rows read": f"{card['rows_read']:,}", "rows kept": f"{card['rows_kept']:,}"}
+    if card.get("cache"):
+        rows["cleaned table in the cache"] = card["cache"]
     rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
+    if "exact duplicates" not in card["dropped"]:
+        rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
     rows |= {"feature columns": card["columns"], "columns left out": ", ".join(card["columns_dropped"]) or "none"}
     rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
-    rows |= {
-        f"{name} rows ({card['split']} split)": f"{side['rows']:,}, prior {side['prior']:.4f}"
-        for name, side in card["sides"].items()
-    }
-    rows["fingerprint"] = card["fingerprint"][:16]
+    if card["attack_types"]:
+        rows["attack types"] = _counted(card["attack_types"])
+    rows |= _split_rows(card) if "rule" in card else {}
+    rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {"fingerprint": card["fingerprint"][:16]}
     return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
+
+
+def _split_rows(card: dict) -> dict[str, str]:
+    """The rows of the data card that `qnb.overlap.split_card` speaks of."""
+    rows = {f"split: {card['split']}": card["rule"]}
+    for name, side in card["sides"].items():
+        share = side["rows"] / card["rows_kept"]
+        rows[f"{name} rows"] = f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
+    rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
+    if card["split"] == "attack":
+        rows |= {f"attack types, {name}": _counted(types) for name, types in card["types_of_sides"].items()}
+    groups = card["groups"]
+    if groups:
+        sides = ", ".join(f"{groups[name]} in {name}" for name in card["sides"])
+        rows["groups on two sides or more"] = (
+            f"{groups['on_two_sides']} of {groups['count']} ({', '.join(groups['columns'])}; {sides})"
+        )
+    across = card["duplicates_across"]
+    for pair, exact in across["exact"].items():
+        early, late = pair.split("-")
+        other = across["other_label"][pair]
+        rows[f"{late} rows that also stand in {early}"] = (
+            f"{exact:,} exact ({other:,} with the other label), {across['near'][pair]:,} near"
+        )
+    return rows | {"near means": across["near_rule"]}
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def gate_verdict(report: GateReport | None):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 
 from qnb.config import QnbError
 
@@ -92,11 +93,29 @@ def _clean_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return texts[codes], hashes[codes]
 
 
-def join_chunks(chunks: list[np.ndarray]) -> np.ndarray:
-    """One column from its batches: numbers if every batch is numbers, text otherwise."""
+def clean_text_as_it_stands(column: pa.Array) -> pa.Array | None:
+    """Text without the spaces around it, as an Arrow array; None where the column holds something else."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return pa.compute.utf8_trim_whitespace(column) if is_text else None
+
+
+def take(values: np.ndarray | pa.Array | pa.ChunkedArray, rows: np.ndarray):
+    """The rows at positions `rows`, `(M,)`."""
+    return values[rows] if isinstance(values, np.ndarray) else values.take(pa.array(rows))
+
+
+def join_chunks(chunks: list) -> np.ndarray | pa.ChunkedArray:
+    """One column from its batches: numbers if every batch is numbers, text otherwise; Arrow's text stays Arrow's."""
+    if not isinstance(chunks[0], np.ndarray):
+        return pa.chunked_array([part for c in chunks for part in (c.chunks if isinstance(c, pa.ChunkedArray) else [c])])
     if all(chunk.dtype != object for chunk in chunks):
         return np.concatenate(chunks)
-    texts = [c if c.dtype == object else np.array([None if np.isnan(v) else number_text(v) for v in c], object) for c in chunks]
-    joined = np.concatenate(texts)
-    numbers = to_numbers(joined)
-    return joined if numbers is None else numbers
+    return np.concatenate([chunk if chunk.dtype == object else _as_text(chunk) for chunk in chunks])
+
+
+def _as_text(numbers: np.ndarray) -> np.ndarray:
+    codes, distinct = pd.factorize(numbers)
+    texts = np.array([*map(number_text, distinct.tolist()), None], dtype=object)  # code -1, a missing value, takes the last
+    return texts[codes]

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import qnb.data
-from qnb import sources
+import qnb.draw
+from qnb import csv_file, sources
 from qnb.capture import AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS
 from qnb.config import LEAKS, TrainConfig
+from qnb.csv_file import CsvFile
 from qnb.data import fingerprint, load_table, read_table
 from qnb.values import DataError, clean_column, number_text, to_numbers
 
@@ -103,8 +104,8 @@ def test_a_column_that_turns_to_text_in_a_later_batch(tmp_path, monkeypatch):
     rows[390] = edge_row(1, "XSS", 390, **{"mqtt.topic": "Distance", "dns.qry.name.len": "17.0"})
     path = write_csv(tmp_path / "a.csv", rows)
     whole = read_table(path, sample=100)
-    monkeypatch.setattr(sources, "BATCH_BYTES", 4096)
-    assert len(list(sources._csv_batches(Path(path), ["tcp.len"]))) > 10
+    monkeypatch.setattr(csv_file, "CHUNK", 2048)
+    assert len(list(CsvFile(Path(path)).batches(["tcp.len"]))) > 10
     parts = read_table(path, sample=100)
     assert parts.card == whole.card  # the fingerprint is in it
     pd.testing.assert_frame_equal(parts.frame, whole.frame)
@@ -207,7 +208,7 @@ def test_draw_is_stratified_seeded_and_blind_to_batches(sizes, size, seed):
     rows = np.arange(len(y))
 
     def drawn(cuts):
-        draw, kept = qnb.data._Draw(size, seed), []
+        draw, kept = qnb.draw.Draw(size, seed), []
         for part in np.split(rows, cuts):
             kept.append(part[draw.add(y[part])])
         return np.concatenate(kept)[draw.chosen()]
@@ -222,7 +223,7 @@ def test_every_row_is_as_likely():
     y = np.tile([0, 0, 0, 1], 10)
     hits = np.zeros(40)
     for seed in range(2000):
-        draw = qnb.data._Draw(8, seed)
+        draw = qnb.draw.Draw(8, seed)
         held = draw.add(y)
         hits[held[draw.chosen()]] += 1
     assert hits.sum() == 16_000 and np.abs(hits - 400).max() < 5 * np.sqrt(400)
@@ -291,7 +292,11 @@ def test_to_numbers():
         ("a,b,label\n1,x,0\n1,x,1\n", {"label": "label"}, "all 2 feature columns are constant"),
         ("label\n0\n1\n", {"label": "label"}, "no feature columns"),
         ("a,a,label\n1,2,0\n", {"label": "label"}, "names a column twice: 'a'"),
-        ("a,label\n1,0\n2,3,1\n", {"label": "label"}, r"cannot be read to its end: .*Expected 2 columns, got 3"),
+        (
+            "a,label\n1,0\n2,3,1\n",
+            {"label": "label"},
+            r"cannot be read to its end: line 3: expected 2 columns, got 3\..*last line",
+        ),
     ],
 )
 def test_bad_tables(tmp_path, text, arguments, message):
@@ -326,5 +331,5 @@ def test_edge_file_without_its_label(tmp_path):
 
 def test_text_that_is_no_utf8(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,label\n\xff\xfe,0\nb,1\n")
-    with pytest.raises(DataError, match=r"cannot be read to its end.*UTF8"):
+    with pytest.raises(DataError, match=r"line 2: column 'a' is not in UTF-8"):
         read_table(str(tmp_path / "t.csv"), label="label")

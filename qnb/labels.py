@@ -1,0 +1,112 @@
+"""What the values of a label column mean: 0 or 1, or an error that names the line. No label is guessed."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from qnb.config import nearest
+from qnb.sources import Source
+from qnb.values import DataError, parse_values
+
+
+class Labels:
+    """Turns label values into 0 and 1, batch by batch, and remembers every value seen.
+
+    Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text that differs from
+    `source.positive` in upper and lower case alone is refused: it may mean the same or not.
+
+    Attributes:
+        seen: rows of each value.
+        first: number of the first row (from 0) of each value.
+        last: the value of the last row.
+    """
+
+    def __init__(self, source: Source):
+        self.source, self.seen, self.first, self.last, self.rows = source, Counter(), {}, None, 0
+        positive = source.positive
+        if isinstance(positive, bool):
+            self.wanted = {"1", "true"} if positive else {"0", "false"}
+        else:
+            self.wanted = None if positive is None else {parse_values([positive])[1][0]}
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """The labels of the next rows, bool `(n,)`.
+
+        Raises:
+            DataError: a row without a value, or with one whose meaning is not certain.
+        """
+        codes, distinct = pd.factorize(values)
+        if (codes < 0).any():
+            place = self.source.place(self.rows + int((codes < 0).argmax()))
+            count = int((codes < 0).sum())
+            raise DataError(
+                f"Label column {self.source.label!r} has {count} rows without a value, the first on {place}. Fill or remove them."
+            )
+        texts = parse_values(list(distinct))[1]
+        for text, count, first in zip(texts, np.bincount(codes).tolist(), _firsts(codes), strict=True):
+            self.seen[text] += count
+            self.first.setdefault(text, self.rows + first)
+        if len(codes):
+            self.last = texts[codes[-1]]
+        self.rows += len(codes)
+        self._refuse_strange()
+        return np.array([self._fold(text) in (self.wanted or {"1"}) for text in texts], bool)[codes]
+
+    def _fold(self, text: str) -> str:
+        return text.lower() if isinstance(self.source.positive, bool) else text
+
+    def _refuse_strange(self) -> None:
+        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive` in another case."""
+        names = [text for text in self.seen if text in self.source.columns and text not in (self.wanted or ())]
+        self._refuse(names, "are names of columns, so a header line may stand among the rows")
+        several = [text for text in self.seen if "\n" in text or "\r" in text]
+        self._refuse(several, "go over several lines, so a quotation mark may be missing")
+        if self.wanted is None:
+            strange = [text for text in self.seen if text not in ("0", "1")]
+            self._refuse(strange, "are not 0 and 1, so positive='...' must say which value counts as 1")
+        elif not isinstance(self.source.positive, bool):
+            (wanted,) = self.wanted
+            twins = [text for text in self.seen if text != wanted and text.casefold() == wanted.casefold()]
+            self._refuse(
+                twins, f"differ from positive={self.source.positive!r} in upper and lower case alone; write them one way"
+            )
+
+    def _refuse(self, wrong: list[str], why: str) -> None:
+        if wrong:
+            where = f"first {wrong[0][:40]!r} on {self.source.place(self.first[wrong[0]])}"
+            raise DataError(f"Values of label column {self.source.label!r} {why}: {where}. Seen: {self._shown()}.")
+
+    def _shown(self) -> str:
+        return ", ".join(f"{text[:40]!r} ({count} rows)" for text, count in self.seen.most_common(20))
+
+    def check(self) -> None:
+        """Raise DataError unless both classes were seen."""
+        about = f"The values of label column {self.source.label!r}"
+        if self.wanted is not None and not self.wanted & {self._fold(text) for text in self.seen}:
+            hint = nearest(self.source.positive, self.seen)
+            raise DataError(f"{about} do not contain positive={self.source.positive!r}. {hint} Seen: {self._shown()}.")
+        if len(self.seen) < 2:
+            raise DataError(f"{about} are all the same: one class only, and two are needed to train. Seen: {self._shown()}.")
+
+
+def _firsts(codes: np.ndarray) -> list[int]:
+    """Position of the first row of each code; codes are numbered in the order in which they come."""
+    return np.unique(codes, return_index=True)[1].tolist()
+
+
+def refuse_cut(source: Source, column: str, seen: Counter, last: str | None) -> None:
+    """Raise where the file ends inside its last line with a value of `column` that may have been cut short.
+
+    Args:
+        column: the last column of the file, which says the label or the attack type.
+        seen: rows of each of its values.
+        last: its value in the last row.
+    """
+    longer = [value for value in seen if value != last and last and value.startswith(last)]
+    if last and (longer or seen[last] == 1):
+        twin = f" and may be the start of {longer[0]!r}" if longer else " and no other row has"
+        raise DataError(
+            f"{source.name} ends without a line end, in a value of {column!r} that stands last, {last[:40]!r},{twin}: the file may have "
+            "been cut short. Complete it, or end its last line."
+        )

@@ -1,0 +1,91 @@
+"""Suspicion 12: the training side is not like the test side, and a classifier can tell.
+
+For each rule, rows of the training side and of the test side are told apart by gradient boosting on all features, in two folds. Attack
+types are shared out unevenly by the rules themselves, so only negative rows are compared: normal traffic should look alike on both sides
+of any split. Where it does not, sessions or the time leave a mark on it, which a random split hides.
+
+Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides are alike".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from qnb.data import Table
+from qnb.leakage.single_columns import coded
+from qnb.leakage.splitting import Rule
+from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd, rate_auc
+from qnb.leakage.tabular import boost, matrix
+from qnb.probes.verdict import Verdict
+
+EFFECT = 0.05
+ROWS = 20_000
+MIN_ROWS = 40  # of each side
+
+
+@dataclass(frozen=True)
+class Told:
+    """How well negative rows of the two sides can be told apart.
+
+    Attributes:
+        auc, sd: of the boosting, mean over two folds; sd is that of a useless one.
+        columns: the columns that tell best by themselves, with their AUC.
+    """
+
+    rule: str
+    rows: int
+    auc: float
+    sd: float
+    columns: dict[str, float]
+
+    @property
+    def p(self) -> float:
+        return float(stats.norm.sf((self.auc - 0.5) / self.sd))
+
+
+def examine(table: Table, rules: dict[str, Rule], seed: int = 0, done=lambda what: None) -> list[Told]:
+    """One `Told` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
+    found = []
+    for rule in rules.values():
+        if rule.arms and (told := _examine(table, rule, np.random.default_rng(seed), seed)) is not None:
+            found.append(told)
+            done(rule.name)
+    return found
+
+
+def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> Told | None:
+    sides = [rows[table.y[rows] == 0] for rows in (rule.arms[0].train, rule.arms[0].test)]
+    if min(map(len, sides)) < MIN_ROWS:
+        return None
+    rows = np.concatenate(sides)
+    side = np.repeat([0, 1], [len(s) for s in sides])
+    kept = rng.permutation(len(rows))[:ROWS]
+    rows, side = rows[kept], side[kept]
+    frame = table.frame.iloc[rows]
+    X, text = matrix(frame)
+    fold, areas, variance = folds(side, rng), [], 0.0
+    for k in range(FOLDS):
+        inside = fold == k
+        areas.append(roc_auc_score(side[inside], boost(X[~inside], side[~inside], X[inside], text, seed)))
+        variance += null_sd(side[inside]) ** 2 / FOLDS**2
+    alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng)[0] for name in frame.columns}).nlargest(3)
+    return Told(rule.name, len(rows), float(np.mean(areas)), float(np.sqrt(variance)), alone.to_dict())
+
+
+def judge(found: list[Told]) -> Verdict:
+    """The verdict on all rules together."""
+    question = "Can normal traffic of the training side be told from that of the test side?"
+    tests = max(len(found), 1)
+    tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
+    figures = {t.rule: {"auc": t.auc, "p": t.p, "rows": t.rows, "columns": t.columns} for t in found}
+    if not found:
+        return Verdict(question, "not testable", figures, tolerance, f"No split has {MIN_ROWS} negative rows on both sides.")
+    caught = [t for t in found if t.auc >= 0.5 + EFFECT and t.p <= ALPHA / tests]
+    listed = ", ".join(f"{t.rule} {t.auc:.3f}" for t in found)
+    text = f"AUC of telling them apart, by rule: {listed}."
+    for t in caught:
+        text += f" Under {t.rule}, {', '.join(t.columns)} tell most."
+    return Verdict(question, "leak" if caught else "none found", figures, tolerance, text)

@@ -1,0 +1,126 @@
+"""Suspicion 8: the same row on both sides of a split, so that a model is tested on what it was trained on.
+
+Rows are the same if they agree in every feature, after cleaning. They are counted among the rows as the source writes them: qnb's reader
+drops exact duplicates of Edge-IIoTset, others may not. Two figures: the AUC on all test rows beside that on test rows without a twin in
+training; and, on the test rows with a twin, what the twins are worth in training (`seen` against `apart`, as in `splitting`).
+
+Leak if at least SHARE of the test rows have a twin in training. The count decides and not the AUC: where twins are few they can move an
+AUC but little, yet a row that was trained on tests nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from qnb.leakage.raw import Raw
+from qnb.leakage.statistics import MIN_ROWS, bootstrap_auc, interval
+from qnb.leakage.tabular import boost, matrix
+from qnb.probes.verdict import Verdict
+from qnb.splits import random_split
+from qnb.values import DataError
+
+SHARE = 0.001
+
+
+@dataclass(frozen=True)
+class Twins:
+    """What duplicates do under a random split of the rows as written, for gradient boosting on the features as they are.
+
+    Attributes:
+        rows, repeats: N, and how many of them repeat an earlier row.
+        same_label: share of the rows that have a twin anywhere whose twins all have their label; NaN without any.
+        test, both_sides: test rows, and those of them with a twin in training.
+        auc, auc_without: on all test rows, and on those without a twin in training.
+        worth: on the test rows with a twin, AUC with the twins in training minus AUC without, and its interval; NaN where those rows
+            hold fewer than MIN_ROWS of a class.
+        dropped_by_reader: whether the reader drops repeats before any split.
+    """
+
+    rows: int
+    repeats: int
+    same_label: float
+    test: int
+    both_sides: int
+    auc: float
+    auc_without: float
+    worth: float
+    worth_interval: tuple[float, float]
+    dropped_by_reader: bool
+
+    @property
+    def share(self) -> float:
+        return self.both_sides / self.test
+
+
+def row_numbers(raw: Raw) -> np.ndarray:
+    """A number for each row, equal where all features are, int64 `(N,)`."""
+    frame = pd.DataFrame({name: raw.columns[name].categories() for name in raw.source.features})
+    return pd.factorize(pd.util.hash_pandas_object(frame, index=False))[0]
+
+
+def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
+    """Split the rows as written at random, and look at those that stand on both sides.
+
+    Raises:
+        DataError: too few rows of a class to split.
+    """
+    numbers = row_numbers(raw)
+    train, _, test = random_split(raw.y, test_fraction, test_fraction, seed)
+    twin = np.isin(numbers[test], numbers[train])
+    X, text = matrix(raw.frame())
+    with_twins = boost(X[train], raw.y[train], X[test], text, seed)
+    auc = roc_auc_score(raw.y[test], with_twins)
+    alone = ~twin
+    auc_without = roc_auc_score(raw.y[test][alone], with_twins[alone]) if _both(raw.y[test][alone]) else np.nan
+    worth, bounds = np.nan, (np.nan, np.nan)
+    if np.bincount(raw.y[test][twin], minlength=2).min() >= MIN_ROWS:
+        rest = train[~np.isin(numbers[train], numbers[test])]
+        apart = boost(X[rest], raw.y[rest], X[test][twin], text, seed)
+        y, both = raw.y[test][twin], with_twins[twin]
+        worth = roc_auc_score(y, both) - roc_auc_score(y, apart)
+        draws = bootstrap_auc([both, apart], y, np.random.default_rng(seed), numbers[test][twin])
+        bounds = interval(worth, draws[:, 0] - draws[:, 1])
+    counts = np.bincount(numbers)
+    ones = np.bincount(numbers, weights=raw.y)
+    repeated = counts[numbers] > 1
+    pure = ((ones == 0) | (ones == counts))[numbers]
+    return Twins(
+        rows=len(numbers),
+        repeats=len(numbers) - len(counts),
+        same_label=float(pure[repeated].mean()) if repeated.any() else np.nan,
+        test=len(test),
+        both_sides=int(twin.sum()),
+        auc=float(auc),
+        auc_without=float(auc_without),
+        worth=float(worth),
+        worth_interval=bounds,
+        dropped_by_reader=raw.source.drop_duplicates,
+    )
+
+
+def _both(y: np.ndarray) -> bool:
+    return 0 < y.sum() < len(y)
+
+
+def judge(found: Twins | DataError) -> Verdict:
+    """The verdict on duplicates; where there are too few rows to split, why."""
+    question = "Do the same rows stand on both sides of a random split?"
+    tolerance = {"share of test rows with a twin in training at least": SHARE}
+    if isinstance(found, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(found))
+    figures = {
+        "rows": found.rows, "repeats": found.repeats, "test rows with a twin in training": found.both_sides,
+        "share of the test rows": found.share, "share of twins with one label": found.same_label, "auc": found.auc,
+        "auc without them": found.auc_without, "worth of twins": found.worth, "interval of the worth": found.worth_interval,
+        "dropped by the reader": found.dropped_by_reader,
+    }  # fmt: skip
+    text = f"{found.repeats:,} of {found.rows:,} rows repeat another in every feature, {found.both_sides:,} of {found.test:,} test rows have a twin in training"
+    if found.share < SHARE:
+        return Verdict(question, "none found", figures, tolerance, text + ".")
+    text += f"; AUC of boosting {found.auc:.4f} with these, {found.auc_without:.4f} without."
+    reader = (
+        " The reader drops repeats before any split." if found.dropped_by_reader else " The reader keeps repeats of this table."
+    )
+    return Verdict(question, "leak", figures, tolerance, text + reader)

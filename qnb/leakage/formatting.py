@@ -1,0 +1,180 @@
+"""Suspicion 1: the way a value is written tells the label, before the value means anything.
+
+Among rows whose value means the same (the number 0, say, written `0` and `0.0`), does the way of writing know the label? Comparing
+equal values keeps honest numbers out of it: a column that is larger in attacks is not "formatted" differently.
+
+    AUC = sum over meanings of n1 n0 AUC(meaning) / sum of n1 n0,
+
+AUC(meaning) the best that ordering its spellings can reach. Being the best it lies above 0.5 by chance, so it is held against its own
+distribution when the labels are exchanged among rows of equal meaning.
+
+A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of that distribution.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qnb.leakage.raw import RawColumn
+from qnb.leakage.statistics import ALPHA, rate_auc
+from qnb.probes.verdict import Verdict
+
+EFFECT = 0.1  # in AUC, above chance
+PERMUTATIONS = 20_000
+MEANINGS = 100  # per column, those with the most pairs of rows
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the text form of one column knows.
+
+    Attributes:
+        auc_alone: AUC of the form (kind of text, length) over all rows, whatever the values mean; NaN for a typed column.
+        auc: among rows of equal meaning, see the head of this file; 0.5 where every meaning has one spelling.
+        chance: mean of that AUC when labels are exchanged; NaN where there was nothing to exchange.
+        p: share of the exchanges of labels that reach `auc`; PERMUTATIONS or more are drawn.
+        rows: share of all rows whose meaning has more than one spelling.
+        example: spelling -> (share of the negative rows of its meaning, of the positive rows), for the meaning with the most pairs.
+        reaches_model: whether the column is a feature and the reader keeps the spellings apart.
+    """
+
+    column: str
+    auc_alone: float
+    auc: float = 0.5
+    chance: float = np.nan
+    p: float = 1.0
+    rows: float = 0.0
+    example: dict[str, tuple[float, float]] | None = None
+    reaches_model: bool = False
+
+    def leaks(self, tests: int) -> bool:
+        return self.p <= ALPHA / tests and self.auc - self.chance >= EFFECT
+
+
+def kind_of_text(text: str) -> str:
+    """`empty`, `integer`, `decimal`, `number` (any other way of writing one) or `text`."""
+    bare = text.strip()
+    if not bare:
+        return "empty"
+    if bare.lstrip("+-").isdecimal():
+        return "integer"
+    whole, dot, part = bare.lstrip("+-").partition(".")
+    if dot and (whole + part).isdecimal():
+        return "decimal"
+    try:
+        float(bare)
+    except ValueError:
+        return "text"
+    return "number"
+
+
+def examine(columns: dict[str, RawColumn], y: np.ndarray, features=(), seed: int = 0) -> list[Form]:
+    """One `Form` for each column, those that know most first.
+
+    Args:
+        columns: N rows as written, from `qnb.leakage.raw.read_raw`.
+        y: `(N,)`.
+        features: names of the columns that the model may use.
+    """
+    rng = np.random.default_rng(seed)
+    permutations = max(PERMUTATIONS, round(2 * len(columns) / ALPHA))  # so that p can get under ALPHA / columns
+    found = [_examine(name, column, y, name in features, permutations, rng) for name, column in columns.items()]
+    return sorted(found, key=lambda form: -form.auc)
+
+
+def _examine(name: str, column: RawColumn, y: np.ndarray, feature: bool, permutations: int, rng: np.random.Generator) -> Form:
+    if column.typed:
+        return Form(name, np.nan)
+    shapes: dict[tuple, int] = {}
+    shape = np.array([shapes.setdefault((kind_of_text(t), len(t)), len(shapes)) for t in column.written])
+    alone = rate_auc(shape[column.codes], y, rng)[0] if len(shapes) > 1 else 0.5
+    counts = np.stack([np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1)  # (K, 2)
+    strata = _strata(column.meanings, counts)
+    if not strata:
+        return Form(name, alone)
+    pairs = sum(counts[s].sum(axis=0).prod() for s in strata)
+    auc = sum(_won(counts[s][None])[0] for s in strata) / pairs
+    null = sum(_won(_exchanged(counts[s], permutations, rng)) for s in strata) / pairs
+    spelled = [i for i, m in enumerate(column.meanings) if m in {column.meanings[s[0]] for s in strata}]
+    best = max(strata, key=lambda s: counts[s].sum(axis=0).prod())
+    shares = counts[best] / counts[best].sum(axis=0)
+    return Form(
+        name,
+        alone,
+        float(auc),
+        float(null.mean()),
+        float((1 + (null >= auc - 1e-12).sum()) / (1 + len(null))),
+        float(counts[spelled].sum() / len(y)),
+        {column.written[i]: (float(a), float(b)) for i, (a, b) in zip(best, shares, strict=True)},
+        feature and any(len({column.cleaned[i] for i in s}) > 1 for s in strata),
+    )
+
+
+def _strata(meanings: list[str], counts: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the spellings of each meaning that has several and holds both classes, largest first, at most MEANINGS."""
+    groups: dict[str, list[int]] = {}
+    for i, meaning in enumerate(meanings):
+        if counts[i].any():
+            groups.setdefault(meaning, []).append(i)
+    several = [np.array(g) for g in groups.values() if len(g) > 1 and counts[g].sum(axis=0).all()]
+    return sorted(several, key=lambda g: -counts[g].sum(axis=0).prod())[:MEANINGS]
+
+
+def _won(table: np.ndarray) -> np.ndarray:
+    """Pairs of a positive and a negative row that the best order of the spellings ranks right, ties half.
+
+    Args:
+        table: rows of class 0 and 1 for each spelling, `(R, spellings, 2)`.
+
+    Returns:
+        `(R,)`.
+    """
+    rate = table[..., 1] / np.maximum(table.sum(axis=-1), 1)
+    ordered = np.take_along_axis(table, np.argsort(rate, axis=1)[..., None], axis=1).astype(float)
+    zeros, ones = ordered[..., 0], ordered[..., 1]
+    return (ones * (np.cumsum(zeros, axis=1) - zeros / 2)).sum(axis=1)
+
+
+def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`size` exchanges of the labels of one meaning's rows `(spellings, 2)`, drawn from the multivariate hypergeometric."""
+    rows = table.sum(axis=1)
+    ones = rng.multivariate_hypergeometric(rows, int(table[:, 1].sum()), size=size, method="marginals")
+    return np.stack([rows - ones, ones], axis=-1)
+
+
+def judge(forms: list[Form]) -> Verdict:
+    """The verdict on the way values are written."""
+    text = [form for form in forms if not np.isnan(form.auc_alone)]
+    tests = max(len(text), 1)
+    caught = [form for form in text if form.leaks(tests)]
+    tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
+    figures = {
+        "columns": [form.column for form in caught],
+        "text columns examined": len(text),
+        "of each": {f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught},
+        "columns with two spellings of one value": [f.column for f in text if f.p < 1 or not np.isnan(f.chance)],
+        "reaches the model": [form.column for form in caught if form.reaches_model],
+    }
+    question = "Does the way values are written tell the label?"
+    if not text:
+        return Verdict(question, "not testable", figures, tolerance, "The source stores numbers, so there is no way of writing.")
+    if not caught:
+        two = len(figures["columns with two spellings of one value"])
+        return Verdict(question, "none found", figures, tolerance,
+                       f"Of {len(text)} text columns {two} write a value in two ways; in none does that tell the label.")  # fmt: skip
+    reader = "The reader makes them equal before the model sees them"
+    if figures["reaches the model"]:
+        reader = f"The reader does not make them equal in {', '.join(figures['reaches the model'])}"
+    return Verdict(question, "leak", figures, tolerance,
+                   f"{len(caught)} columns write equal values differently by label: {_described(caught)}. {reader}; "
+                   "whoever encodes these columns as text hands the label to the model.")  # fmt: skip
+
+
+def _described(caught: list[Form]) -> str:
+    shown = []
+    for form in caught:
+        (text, (negative, positive)) = max((form.example or {}).items(), key=lambda item: abs(item[1][0] - item[1][1]))
+        shown.append(
+            f"{form.column} ('{text[:12]}' in {negative:.0%} of normal rows, {positive:.0%} of attacks; AUC {form.auc:.2f})"
+        )
+    return ", ".join(shown)

@@ -1,0 +1,82 @@
+"""Suspicion 11: the pipeline itself hands the label on.
+
+Labels are permuted over all rows, then the whole pipeline runs as ever: split, PLS, quantile map, model, epoch chosen on validation rows.
+Nothing is left to learn, so on the test rows the AUC must be 0.5. Given the scores, permuted test labels have the distribution of Mann and
+Whitney, of standard deviation `null_sd`; the mean over R permutations is held against it.
+
+Leak if for some model |mean AUC - 0.5| has a two-sided p <= ALPHA / models.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from qnb.config import TrainConfig
+from qnb.data import Table
+from qnb.leakage.models import MODELS, Arm, score_arms
+from qnb.leakage.statistics import ALPHA, null_sd, require_rows
+from qnb.probes.verdict import Verdict
+from qnb.splits import random_split
+from qnb.values import DataError
+
+PERMUTATIONS = 5
+ROWS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Permuted:
+    """AUCs on permuted labels, by model `(PERMUTATIONS,)`; sd is that of one of them when nothing leaks."""
+
+    rows: int
+    auc: dict[str, list[float]]
+    sd: float
+
+    def z(self, model: str) -> float:
+        """(mean AUC - 0.5) over its standard error."""
+        return (float(np.mean(self.auc[model])) - 0.5) / (self.sd / np.sqrt(len(self.auc[model])))
+
+    def half_width(self) -> float:
+        """Of the interval around 0.5 in which the mean must lie."""
+        return float(stats.norm.isf(ALPHA / (2 * len(self.auc))) * self.sd / np.sqrt(PERMUTATIONS))
+
+
+def examine(table: Table, config: TrainConfig, seed: int = 0, done=lambda what: None) -> Permuted:
+    """Run the pipeline on PERMUTATIONS permutations of the labels of at most ROWS rows.
+
+    Raises:
+        DataError: too few rows to split or to reduce.
+    """
+    rng = np.random.default_rng(seed)
+    part = table if len(table) <= ROWS else table.take(np.sort(rng.choice(len(table), ROWS, replace=False)))
+    tables = [dataclasses.replace(part, y=rng.permutation(part.y)) for _ in range(PERMUTATIONS)]
+    arms = [
+        Arm(f"permutation {k + 1}", *random_split(t.y, config.val_fraction, config.test_fraction, config.split_seed + k))
+        for k, t in enumerate(tables)
+    ]
+    require_rows(tables[0].y[arms[0].test], "The test side of the random split")
+    scores = score_arms(tables, arms, config, done)
+    y = [t.y[arm.test] for t, arm in zip(tables, arms, strict=True)]
+    auc = {m: [float(roc_auc_score(labels, s[m])) for labels, s in zip(y, scores, strict=True)] for m in MODELS}
+    return Permuted(len(part), auc, null_sd(y[0]))
+
+
+def judge(found: Permuted | DataError) -> Verdict:
+    """The verdict on the pipeline; where there are too few rows for it, why."""
+    question = "Does the pipeline score on permuted labels?"
+    tolerance = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
+    if isinstance(found, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(found))
+    tolerance["mean AUC within"] = [0.5 - found.half_width(), 0.5 + found.half_width()]
+    means = {m: float(np.mean(values)) for m, values in found.auc.items()}
+    figures = {
+        "rows": found.rows,
+        "auc": found.auc,
+        "mean": means,
+        "p": {m: float(2 * stats.norm.sf(abs(found.z(m)))) for m in means},
+    }
+    wrong = [m for m in means if figures["p"][m] <= ALPHA / len(MODELS)]
+    listed = ", ".join(f"{m} {mean:.3f}" for m, mean in means.items())
+    text = f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {tolerance['mean AUC within'][0]:.3f} to {tolerance['mean AUC within'][1]:.3f} is chance."
+    return Verdict(question, "leak" if wrong else "none found", figures, tolerance, text)

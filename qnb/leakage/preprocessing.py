@@ -1,0 +1,147 @@
+"""Suspicions 9 and 10: PLS or the quantile map fitted on all rows, the test rows and their labels among them.
+
+PLS looks at labels, so what it is fitted on is trained on; the quantile map looks at values alone. qnb fits both on training rows. What
+would fitting them on everything have brought, on the same test rows?
+
+    gain = AUC(fitted on everything) - AUC(fitted on training rows)
+
+`would leak`, for a table of this size, if for logistic regression or boosting the gain is at least EFFECT and its paired bootstrap interval, at
+1 - ALPHA / 2, lies above zero. `by_size` repeats it on smaller draws, with true labels and with labels that mean nothing: with those any
+gain is a leak.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import QuantileTransformer
+
+from qnb.baselines import fit_baselines
+from qnb.config import TrainConfig
+from qnb.data import Table
+from qnb.features import QUANTILES, FeatureMap
+from qnb.leakage.statistics import ALPHA, bootstrap_auc, interval, require_rows
+from qnb.probes.verdict import Verdict
+from qnb.splits import random_split
+from qnb.values import DataError
+
+EFFECT = 0.005
+STEPS = {"pls": "PLS", "quantile": "the quantile map"}
+SIZES = (150, 300, 1000, 3000)
+JUDGES = ("logistic", "boosting")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """One model with one step of the preprocessing fitted on everything.
+
+    Attributes:
+        honest, leaky: AUC on the test rows, with the step fitted on training rows, and on everything.
+        gain: leaky - honest, with its interval.
+    """
+
+    step: str
+    model: str
+    honest: float
+    leaky: float
+    gain: float
+    gain_interval: tuple[float, float]
+
+
+def maps(table: Table, train: np.ndarray, config: TrainConfig) -> dict[str, FeatureMap]:
+    """`honest`: all fitted on the rows `train`; `pls`, `quantile`: that step fitted on every row of the table.
+
+    Raises:
+        DataError: the rows carry too few directions, or hold one class only.
+    """
+    side = table.take(train)
+    honest = FeatureMap.fit(side.frame, side.y, config.features, config.angle_range)
+    everything = FeatureMap.fit(table.frame, table.y, config.features, config.angle_range)
+    return {
+        "honest": honest,
+        "pls": _with_quantiles(everything, side.frame),
+        "quantile": _with_quantiles(honest, table.frame),
+    }
+
+
+def _with_quantiles(feature_map: FeatureMap, frame: pd.DataFrame) -> FeatureMap:
+    """The same map with the quantiles of these rows."""
+    scores = feature_map.scores(frame)
+    fitted = QuantileTransformer(n_quantiles=min(QUANTILES, len(scores)), subsample=None).fit(scores)
+    return dataclasses.replace(feature_map, quantiles=fitted.quantiles_, levels=fitted.references_)
+
+
+def examine(table: Table, config: TrainConfig) -> list[Fitted]:
+    """Both steps, both models, at the table's own size, under the random split of `config`.
+
+    Raises:
+        DataError: as `maps`; or too few test rows of a class.
+    """
+    train, val, test = random_split(table.y, config.val_fraction, config.test_fraction, config.split_seed)
+    require_rows(table.y[test], "The test side of the random split")
+    logits = {}
+    for name, feature_map in maps(table, train, config).items():
+        sides = [(feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test)]
+        logits[name] = {m: r["test_logits"] for m, r in fit_baselines(*sides, seed=config.seed).items()}
+    y, rng, found = table.y[test], np.random.default_rng(config.seed), []
+    for model in JUDGES:
+        draws = bootstrap_auc([logits[name][model] for name in ("honest", *STEPS)], y, rng)
+        honest = roc_auc_score(y, logits["honest"][model])
+        for k, step in enumerate(STEPS, start=1):
+            leaky = roc_auc_score(y, logits[step][model])
+            bounds = interval(leaky - honest, draws[:, k] - draws[:, 0], len(JUDGES))
+            found.append(Fitted(step, model, float(honest), float(leaky), float(leaky - honest), bounds))
+    return found
+
+
+def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) -> pd.DataFrame:
+    """Gain of logistic regression on random draws of SIZES rows, for true labels and for permuted ones.
+
+    Returns:
+        One row for each size, step and kind of labels: size, step, labels ("true" | "permuted"), gain (mean over draws), error (its
+        standard error). Sizes beyond a third of the table, and draws that cannot be reduced to the features asked for, are left out.
+    """
+    rng, found = np.random.default_rng(seed), []
+    for size in (s for s in SIZES if 3 * s <= len(table)):
+        for k in range(draws):
+            part = table.take(np.sort(rng.choice(len(table), size, replace=False)))
+            for labels, y in (("true", part.y), ("permuted", rng.permutation(part.y))):
+                try:
+                    gains = _gains(dataclasses.replace(part, y=y), config, seed + k)
+                except DataError:  # so few rows may lack a direction or a class
+                    continue
+                found += [{"size": size, "labels": labels, "step": step, "gain": gain} for step, gain in gains.items()]
+    if not found:
+        return pd.DataFrame(columns=["size", "step", "labels", "gain", "error"])
+    grouped = pd.DataFrame(found).groupby(["size", "step", "labels"])["gain"]
+    return pd.DataFrame({"gain": grouped.mean(), "error": grouped.sem(ddof=1)}).reset_index()
+
+
+def _gains(table: Table, config: TrainConfig, seed: int) -> dict[str, float]:
+    train, _, test = random_split(table.y, config.val_fraction, config.test_fraction, seed)
+    areas = {}
+    for name, feature_map in maps(table, train, config).items():
+        X = feature_map.transform(table.frame)
+        model = LogisticRegression(max_iter=1000).fit(X[train], table.y[train])
+        areas[name] = roc_auc_score(table.y[test], model.decision_function(X[test]))
+    return {step: areas[step] - areas["honest"] for step in STEPS}
+
+
+def judge(step: str, found: list[Fitted] | DataError) -> Verdict:
+    """The verdict on one of STEPS; where the table is too small for the features asked for, why."""
+    question = f"Would fitting {STEPS[step]} on everything have raised the score?"
+    tolerance = {"gain in AUC at least": EFFECT, "its interval above": 0.0, "level of the interval": 1 - ALPHA / len(JUDGES)}
+    if isinstance(found, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(found))
+    mine = [f for f in found if f.step == step]
+    figures = {
+        f.model: {"fitted on training rows": f.honest, "on everything": f.leaky, "gain": f.gain, "interval": f.gain_interval}
+        for f in mine
+    }
+    worst = max(mine, key=lambda f: f.gain)
+    leak = any(f.gain >= EFFECT and f.gain_interval[0] > 0 for f in mine)
+    low, high = worst.gain_interval
+    text = f"It changes the AUC of {worst.model} by {worst.gain:+.4f} ({low:+.4f} to {high:+.4f}). qnb fits it on training rows."
+    return Verdict(question, "would leak" if leak else "none found", figures, tolerance, text)

@@ -1,0 +1,141 @@
+"""The rows of a table as its source writes them, before any cleaning: what `qnb.data` makes equal is still different here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from qnb.clock import _dated, _time_of_day
+from qnb.labels import Labels
+from qnb.sources import Source, open_source
+from qnb.values import MISSING, clean_column, parse_values
+
+
+@dataclass(frozen=True, eq=False)
+class RawColumn:
+    """N values as the source writes them.
+
+    Attributes:
+        codes: which of `written` each row holds, int64 `(N,)`.
+        written: the K distinct texts; of a typed column (numbers in a Parquet file, say) what the reader makes of them.
+        typed: whether the source stores numbers rather than text, so that there is no way of writing to look at.
+        numbers: `(K,)`, NaN where a text is no number.
+        meanings: `(K,)` texts, equal where two texts mean the same: numbers in one way, other text stripped and in lower case.
+        cleaned: `(K,)` texts, equal where `qnb.data` reads two texts as the same value.
+    """
+
+    codes: np.ndarray
+    written: list[str]
+    typed: bool
+    numbers: np.ndarray
+    meanings: list[str]
+    cleaned: list[str]
+
+    @classmethod
+    def of(cls, column: pa.Array) -> "RawColumn":
+        typed = not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+        encoded = column.dictionary_encode()
+        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        written = ["" if v is None else str(v) for v in [*encoded.dictionary.to_pylist(), None]]
+        numbers, texts = parse_values(written)
+        cleaned = ["" if text is None else text for text in texts]
+        return cls(codes.astype(int), written, typed, numbers, [text.lower() for text in cleaned], cleaned)
+
+    def categories(self) -> np.ndarray:
+        """Codes `(N,)` that are equal where the cleaned values are."""
+        return _codes_of(self.cleaned)[self.codes]
+
+    def values(self) -> np.ndarray | None:
+        """float64 `(N,)`, NaN where missing; None where some value is text."""
+        text = [m for m, n in zip(self.meanings, self.numbers, strict=True) if m and np.isnan(n)]
+        return None if text else self.numbers[self.codes]
+
+    def seconds(self) -> np.ndarray | None:
+        """Seconds of times of day, or of dates and times, `(N,)`; None where none of the texts is one."""
+        texts = pc.utf8_trim_whitespace(pa.array(self.written, pa.large_string()))
+        found = max(_time_of_day(texts), _dated(texts), key=lambda times: np.isfinite(times).sum())
+        return found[self.codes] if np.isfinite(found).any() else None
+
+    def present(self) -> np.ndarray:
+        """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such field"."""
+        absent = np.array([text.strip().lower() in MISSING for text in self.written]) | (self.numbers == 0)
+        return ~absent[self.codes]
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """N labelled rows as the source writes them, duplicates included.
+
+    Attributes:
+        columns: every column but the labels, by name.
+        y: int8 `(N,)`.
+        source: where they come from; its `features` are the columns that the model may use.
+    """
+
+    columns: dict[str, RawColumn]
+    y: np.ndarray
+    source: Source
+
+    def frame(self) -> pd.DataFrame:
+        """The features after cleaning, duplicates included: N rows of float64 and text columns, as in `qnb.data.Table`."""
+        found = {}
+        for name in self.source.features:
+            column = self.columns[name]
+            values = column.values()
+            found[name] = np.array(column.cleaned, dtype=object)[column.codes] if values is None else values
+        return pd.DataFrame(found)
+
+
+def read_raw(
+    data: str,
+    *,
+    label=None,
+    positive=None,
+    sample: int | None = None,
+    data_seed: int = 0,
+    leaks=(),
+    seed: int = 0,
+    group_by: tuple[str, ...] = (),
+) -> Raw:
+    """Draw rows from the source that the arguments name, stratified by label; they mean what they mean to `qnb.data.read_table`.
+
+    The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not with the file.
+
+    Raises:
+        DataError: the source or its label cannot be used.
+    """
+    source = open_source(data, label, positive, data_seed, leaks, group_by)
+    labels = Labels(source)
+    y = [labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])]
+    labels.check()
+    y = np.concatenate(y).astype(np.int8)
+    rows = _draw(y, sample, np.random.default_rng(seed))
+    names = [c for c in source.columns if c not in (source.label, source.attack)]
+    taken, start = [], 0
+    for batch in source.batches(names):
+        inside = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
+        taken.append(batch.take(pa.array(inside)))
+        start += batch.num_rows
+    table = pa.Table.from_batches(taken).combine_chunks()
+    columns = {name: RawColumn.of(_whole(table.column(name))) for name in names}
+    return Raw(columns, y[rows], source)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return whole.cast(whole.type.value_type) if pa.types.is_dictionary(whole.type) else whole
+
+
+def _draw(y: np.ndarray, sample: int | None, rng: np.random.Generator) -> np.ndarray:
+    if sample is None or sample >= len(y):
+        return np.arange(len(y))
+    ones = min(max(round(sample * float(y.mean())), 1), sample - 1)
+    take = [rng.choice(np.flatnonzero(y == c), n, replace=False) for c, n in ((0, sample - ones), (1, ones))]
+    return np.sort(np.concatenate(take))
+
+
+def _codes_of(texts: list[str]) -> np.ndarray:
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(text, len(known)) for text in texts])

@@ -1,0 +1,199 @@
+"""Suspicions 2 to 4: one column that gives the answer away.
+
+What a column may be used for decides, not how well it predicts. Three questions:
+
+- Identifiers: hosts, ports, counters that a protocol stack starts at will, and columns named in the parameter `identifiers`. They
+  say who or which packet it was, never what it did, so they should know nothing. Only rows that carry the field are compared: whether a
+  packet has a port at all is honest. Leak if the AUC is at least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
+- Time and sessions: when and in which capture a row was taken; the same rule.
+- Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the label in other words:
+  AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
+
+Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also measure how long it has
+been going on; they count as features, unless `identifiers` names them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from qnb.config import nearest
+from qnb.leakage.raw import Raw, RawColumn
+from qnb.leakage.statistics import ALPHA, bins, null_sd, rate_auc
+from qnb.leakage.tabular import common
+from qnb.probes.verdict import Verdict
+from qnb.sources import Source
+from qnb.values import DataError, to_numbers
+
+EFFECT = 0.05
+GIVEAWAY = 0.99
+HOSTS = ("ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
+PORTS = ("tcp.srcport", "tcp.dstport", "udp.port")
+COUNTERS = ("tcp.ack_raw", "mbtcp.trans_id", "icmp.transmit_timestamp")
+TIMES = ("frame.time", "capture.start", "capture.end")
+IDENTIFIERS, WHEN, FEATURE = ("host", "port", "counter", "named"), ("time", "session"), ("feature",)
+KINDS = (*IDENTIFIERS, *WHEN, *FEATURE, "set aside")  # set aside: content that the reader keeps from the model (payloads, say)
+
+
+@dataclass(frozen=True)
+class Single:
+    """What one column knows by itself.
+
+    Attributes:
+        kind: one of KINDS.
+        auc, p: of the column alone against "it knows nothing", one-sided; NaN where the rows do not hold both classes.
+        rows: share of rows that were compared.
+        reaches_model: whether it is a feature as the table is read.
+    """
+
+    column: str
+    kind: str
+    auc: float
+    p: float
+    rows: float
+    reaches_model: bool
+    sd: float  # of the AUC of a column that knows nothing
+
+
+def kind_of(name: str, source: Source, identifiers: tuple[str, ...] = ()) -> str:
+    """The kind of a column, which decides the rule that it is judged by; see the head of this file."""
+    if name in identifiers:
+        return "named"
+    if name in TIMES:
+        return "time"
+    for kind, names in (("host", HOSTS), ("port", PORTS), ("counter", COUNTERS)):
+        if name in names:
+            return kind
+    if name in source.groups:
+        return "session"
+    return "feature" if name in source.features else "set aside"
+
+
+def codes_of(column: RawColumn, kind: str) -> np.ndarray:
+    """What rows have in common in this column, int `(N,)`: bins of numbers and times of day, categories of text and sessions."""
+    values = column.seconds() if kind == "time" and not column.typed else None
+    values = column.values() if values is None else values
+    return column.categories() if values is None or kind == "session" else bins(values)
+
+
+def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[Single]:
+    """One `Single` for each column, those that know most first.
+
+    Args:
+        identifiers: further columns that the model must not use.
+
+    Raises:
+        DataError: `identifiers` names a column that the table does not have.
+    """
+    for name in identifiers:
+        if name not in raw.columns:
+            raise DataError(f"identifiers names {name!r}, which is no column of {raw.source.name}. {nearest(name, raw.columns)}")
+    rng, found = np.random.default_rng(seed), []
+    for name, column in raw.columns.items():
+        kind = kind_of(name, raw.source, identifiers)
+        rows = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
+        auc, p = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
+        found.append(Single(name, kind, auc, p, float(rows.mean()), name in raw.source.features, null_sd(raw.y[rows])))
+    return sorted(found, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
+
+
+def coded(values: pd.Series) -> np.ndarray:
+    """What rows have in common in a cleaned column, int `(N,)`."""
+    numbers = to_numbers(values)
+    return pd.factorize(values, use_na_sentinel=False)[0] if numbers is None else bins(numbers)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two features and the AUC that the label's share in the cells of both gives."""
+
+    columns: tuple[str, str]
+    auc: float
+
+
+def best_pair(raw: Raw, singles: list[Single], seed: int = 0, candidates: int = 6) -> Pair | None:
+    """Of the pairs of the `candidates` best features the one whose cells know most; None with fewer than two features.
+
+    Each feature is cut into at most 16 bins, so that a pair has at most 256 cells.
+    """
+    best = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)][:candidates]
+    if len(best) < 2:
+        return None
+    codes = {one.column: _coarse(raw.columns[one.column]) for one in best}
+    rng, found = np.random.default_rng(seed), []
+    for i, a in enumerate(best):
+        for b in best[i + 1 :]:
+            cell = codes[a.column] * (codes[b.column].max() + 1) + codes[b.column]
+            found.append(Pair((a.column, b.column), rate_auc(cell, raw.y, rng)[0]))
+    return max(found, key=lambda pair: pair.auc)
+
+
+def _coarse(column: RawColumn, limit: int = 16) -> np.ndarray:
+    values = column.values()
+    if values is not None:
+        return bins(values, limit)
+    return common(column.categories(), limit)
+
+
+def judge_identifiers(singles: list[Single]) -> Verdict:
+    """Do hosts, ports and counters know the label?"""
+    question = "Do identifiers (hosts, ports, counters) know the label?"
+    missing = "No column of this table is known to be an identifier: name them in the parameter identifiers."
+    return _judge(question, [one for one in singles if one.kind in IDENTIFIERS], missing, "identifiers")
+
+
+def judge_time(singles: list[Single]) -> Verdict:
+    """Do the time and the capture session know the label?"""
+    question = "Do the time and the capture session know the label?"
+    missing = "This table has no column of time or session."
+    return _judge(question, [one for one in singles if one.kind in WHEN], missing, "columns of time or session")
+
+
+def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdict:
+    asked = [one for one in asked if np.isfinite(one.auc)]
+    tests = max(len(asked), 1)
+    tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
+    caught = [one for one in asked if one.auc >= 0.5 + EFFECT and one.p <= ALPHA / tests]
+    figures = {
+        "columns": [one.column for one in caught],
+        "auc where present": {one.column: one.auc for one in asked},
+        "reaches the model": [one.column for one in caught if one.reaches_model],
+    }
+    if not asked:
+        return Verdict(question, "not testable", figures, tolerance, missing)
+    least = 0.5 + stats.norm.isf(ALPHA / tests) * min(one.sd for one in asked)
+    few = f" So few rows can tell an AUC from chance from {min(least, 1):.2f} on." if least > 0.6 else ""
+    if not caught:
+        best = max(asked, key=lambda one: one.auc)
+        text = f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is present.{few}"
+        return Verdict(question, "none found", figures, tolerance, text)
+    listed = ", ".join(f"{one.column} ({one.auc:.3f})" for one in caught)
+    inside = figures["reaches the model"]
+    reaches = f"The model sees {', '.join(inside)}: leave them out" if inside else "The model sees none of them"
+    return Verdict(question, "leak", figures, tolerance, f"AUC alone, where present: {listed}. {reaches}.")
+
+
+def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdict:
+    """Is one feature the label in other words?"""
+    features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
+    tests = max(len(features), 1)
+    sd = null_sd(raw.y)  # wider than the standard deviation of an AUC near 1, so the test is careful
+    caught = [one for one in features if one.auc >= GIVEAWAY and stats.norm.sf((one.auc - 0.5) / sd) <= ALPHA / tests]
+    tolerance = {"AUC at least": GIVEAWAY, "p at most": ALPHA / tests}
+    figures = {
+        "columns": [one.column for one in caught],
+        "best": {one.column: one.auc for one in features[:5]},
+        "best pair": None if pair is None else {"columns": list(pair.columns), "auc": pair.auc},
+        "reaches the model": [one.column for one in caught if one.reaches_model],
+    }
+    question = "Is one feature the label in other words?"
+    if not features:
+        return Verdict(question, "not testable", figures, tolerance, "No feature can be compared: the rows hold one class only.")
+    both = "" if pair is None else f"; the best pair, {pair.columns[0]} with {pair.columns[1]}, {pair.auc:.3f}"
+    best = f"the best feature, {features[0].column}, reaches AUC {features[0].auc:.3f}{both}"
+    if caught:
+        text = f"By themselves {', '.join(one.column for one in caught)} nearly give the label: {best}. Find out what they are."
+        return Verdict(question, "leak", figures, tolerance, text)
+    return Verdict(question, "none found", figures, tolerance, f"Of {len(features)} features {best}; a feature may predict.")

@@ -1,0 +1,222 @@
+"""Suspicions 5 to 7: rows of one session, one part of the day or one attack type on both sides of a random split.
+
+The same model under each rule has its AUC, and the drop from the random split is shown. But a rule also changes which rows are tested,
+and late rows, say, may be easier ones, so the drop alone proves nothing. The verdict rests on a comparison on the same rows:
+
+    gain = AUC(seen) - AUC(apart), both on one half of the rule's test rows
+
+`apart` trains as the rule says. `seen` trains on as many rows, of which some are exchanged, class by class, for the other half of the
+rule's test rows, as a random split would have allowed. So the gain is what rows of the same session, time or type are worth in training.
+Its interval comes from a paired bootstrap of the rows: if groups and times mean nothing, as the null has it, rows are exchangeable.
+How far other groups could differ is another question; a bootstrap of whole groups answers it, beside.
+
+Sessions and time leak if for logistic regression or boosting the gain is at least EFFECT of what `apart` lacks to an AUC of 1, and its
+interval, at 1 - ALPHA / 2, lies above zero. The same comparison under the random split is a control: rows exchanged for others of the
+same kind, so its gain is what training on other rows does by itself. The circuit is shown and does not decide, for its short training
+scatters more than the others. For attack types the same finding is a `drop`: types never trained on are harder, which is no leak but a
+limit of the model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from qnb.config import TrainConfig
+from qnb.data import Table
+from qnb.grouping import group_codes, group_columns, stands_in
+from qnb.leakage.models import MODELS, Arm
+from qnb.leakage.statistics import ALPHA, bootstrap_auc, folds, interval, require_rows
+from qnb.probes.verdict import Verdict
+from qnb.splits import split_table
+from qnb.values import DataError
+
+EFFECT = 0.1  # of 1 - AUC(apart)
+DECIDE = ("logistic", "boosting")
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """One rule for splitting: its arms, or why it could not be used.
+
+    Attributes:
+        arms: `apart`, then `seen`; none where the rule was refused. The first `half` test rows of both are the same.
+        clusters: which test rows of `apart` belong together, `(n,)`, or None where rows are drawn one by one.
+        groups: the columns that make a group, where the rule is `group`.
+    """
+
+    name: str
+    arms: tuple[Arm, ...] = ()
+    half: int = 0
+    clusters: np.ndarray | None = None
+    groups: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[str, Rule]:
+    """The rows of every arm.
+
+    Args:
+        configs: by rule, `random` first, with `split` set to it.
+        seed: of the halves and of the rows exchanged.
+    """
+    rng, rules = np.random.default_rng(seed), {}
+    for name, config in configs.items():
+        if "random" in rules and rules["random"].refused:
+            rules[name] = Rule(name, refused=f"There is no random split to compare with. {rules['random'].refused}")
+            continue
+        try:
+            train, val, test = split_table(table, config)
+            require_rows(table.y[test], f"The test side of split={name!r}")
+            rules[name] = _halves(table, config, train, val, test, rng)
+        except DataError as error:
+            rules[name] = Rule(name, refused=str(error))
+    return rules
+
+
+def _halves(table, config, train, val, test, rng) -> Rule:
+    half = folds(table.y[test], rng)
+    kept, moved = test[half == 0], test[half == 1]
+    given_up = []
+    for label in (0, 1):
+        mine = train[table.y[train] == label]
+        count = min(int((table.y[moved] == label).sum()), len(mine) // 2)
+        given_up.append(rng.choice(mine, count, replace=False))
+        excess = np.flatnonzero(table.y[moved] == label)[count:]
+        moved = np.delete(moved, excess)
+    seen = np.sort(np.concatenate([np.setdiff1d(train, np.concatenate(given_up)), moved]))
+    order = np.concatenate([kept, np.setdiff1d(test, kept)])
+    arms = (Arm(f"{config.split}, apart", train, val, order), Arm(f"{config.split}, seen", seen, val, kept))
+    if config.split != "group":
+        return Rule(config.split, arms, len(kept))
+    columns = group_columns(table, config.group_by)
+    clusters = None if stands_in(columns) else group_codes(table, columns)[0][order]
+    return Rule(config.split, arms, len(kept), clusters, columns)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model under one rule.
+
+    Attributes:
+        auc: under the rule, on all its test rows, with its interval.
+        drop: AUC under the random split minus that, with its interval; 0, without one, for the random split itself.
+        apart, seen: on the same half of the test rows.
+        gain: seen - apart, with its interval over rows; `gain_over_groups`: over whole groups, NaN where there are none.
+    """
+
+    rule: str
+    model: str
+    auc: float
+    auc_interval: tuple[float, float]
+    drop: float
+    drop_interval: tuple[float, float]
+    apart: float
+    seen: float
+    gain: float
+    gain_interval: tuple[float, float]
+    gain_over_groups: tuple[float, float]
+
+    @property
+    def share(self) -> float:
+        """The gain as a share of what `apart` lacks to an AUC of 1."""
+        return self.gain / (1 - self.apart) if self.apart < 1 else 0.0
+
+    @property
+    def matters(self) -> bool:
+        return self.model in DECIDE and self.share >= EFFECT and self.gain_interval[0] > 0
+
+
+def compare(table: Table, rules: dict[str, Rule], scores: dict[str, dict[str, np.ndarray]], seed: int = 0) -> list[Compared]:
+    """Every model under every rule that could be used; `random` first.
+
+    Args:
+        scores: by name of the arm, the logits on its test rows by model.
+    """
+    rng, found, base = np.random.default_rng(seed), [], {}
+    for rule in rules.values():
+        if rule.arms:
+            found += _compare(table, rule, scores, base, rng)
+    return found
+
+
+def _compare(table, rule, scores, base, rng) -> list[Compared]:
+    apart_arm, seen_arm = rule.arms
+    y, first = table.y[apart_arm.test], slice(0, rule.half)
+    apart, seen = scores[apart_arm.name], scores[seen_arm.name]
+    draws = bootstrap_auc([apart[m] for m in MODELS], y, rng, rule.clusters)
+    models, y1 = len(DECIDE), y[first]
+    halves = [s[m][first] for m in MODELS for s in (apart, seen)]
+    paired = bootstrap_auc(halves, y1, rng)
+    grouped = None if rule.clusters is None else bootstrap_auc(halves, y1, rng, rule.clusters[first])
+    found = []
+    for i, m in enumerate(MODELS):
+        auc = roc_auc_score(y, apart[m])
+        random_auc, random_draws = base.setdefault(m, (auc, draws[:, i]))  # the first rule is `random`
+        alone, beside = roc_auc_score(y1, apart[m][first]), roc_auc_score(y1, seen[m])
+        gain, drop = beside - alone, random_auc - auc
+        dropped = rng.choice(random_draws, len(draws)) - draws[:, i]  # on other rows: not paired
+        drop_interval = (np.nan, np.nan) if rule.name == "random" else interval(drop, dropped, models)
+        gained, over_groups = (
+            (np.nan, np.nan) if d is None else interval(gain, d[:, 2 * i + 1] - d[:, 2 * i], models) for d in (paired, grouped)
+        )
+        figures = auc, interval(auc, draws[:, i], models), drop, drop_interval, alone, beside, gain, gained, over_groups
+        found.append(Compared(rule.name, m, *figures))
+    return found
+
+
+QUESTIONS = {
+    "group": "Does a random split flatter, because rows of one group (session, host pair) stand on both sides?",
+    "time": "Does a random split flatter, because it trains on what comes later?",
+    "attack": "Does the score hold for attack types never trained on?",
+}
+SAME = {"group": "of the same groups", "time": "from the same hours as the test rows", "attack": "of the attack types tested"}
+
+
+def judge(rule: Rule, compared: list[Compared]) -> Verdict:
+    """The verdict on one rule other than `random`."""
+    question = QUESTIONS[rule.name]
+    tolerance = {
+        "gain in AUC at least this share of what is lacking to 1": EFFECT, "its interval above": 0.0,
+        "level of the interval": 1 - ALPHA / len(DECIDE), "decided by": list(DECIDE),
+    }  # fmt: skip
+    mine = [c for c in compared if c.rule == rule.name]
+    if not mine:
+        return Verdict(question, "not testable", {}, tolerance, rule.refused or "")
+    figures = {
+        c.model: {"auc": c.auc, "drop from random": c.drop, "interval of the drop": c.drop_interval,
+                  "apart": c.apart, "seen": c.seen, "gain": c.gain, "share of what is lacking": c.share,
+                  "control": next(o.gain for o in compared if (o.rule, o.model) == ("random", c.model)), "interval of the gain": c.gain_interval,
+                  "interval of the gain over groups": c.gain_over_groups}
+        for c in mine
+    }  # fmt: skip
+    worst = max((c for c in mine if c.model in DECIDE), key=lambda c: (c.matters, c.share))
+    low, high = worst.gain_interval
+    text = (
+        f"Rows {SAME[rule.name]} in training change the AUC of {worst.model} on the same test rows by {worst.gain:+.3f} "
+        f"({low:+.3f} to {high:+.3f}), from {worst.apart:.3f}; its drop from the random split is {worst.drop:+.3f}."
+    )
+    if rule.groups:
+        text += f" A group is one {', '.join(rule.groups)}."
+    by_type = rule.name == "attack" or stands_in(rule.groups)
+    if rule.name != "attack" and by_type:
+        text += " The table has no capture session; the attack type stands in."
+    verdict = "none found" if not worst.matters else "drop" if by_type else "leak"
+    return Verdict(question, verdict, figures, tolerance, text)
+
+
+def as_table(compared: list[Compared]) -> pd.DataFrame:
+    """One row for each rule and model, intervals as text."""
+
+    def between(bounds: tuple[float, float]) -> str:
+        return "" if np.isnan(bounds[0]) else f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"
+
+    return pd.DataFrame(
+        {
+            "rule": c.rule, "model": c.model, "AUC": c.auc, "drop from random": c.drop, "interval of the drop": between(c.drop_interval),
+            "apart": c.apart, "seen": c.seen, "gain": c.gain, "share of what is lacking": c.share,
+                  "interval of the gain": between(c.gain_interval),
+        }
+        for c in compared
+    )  # fmt: skip

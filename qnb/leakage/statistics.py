@@ -1,0 +1,133 @@
+"""What the suspicions share: AUC of a coded column by itself, the null of an AUC, and paired bootstrap differences.
+
+Every suspicion keeps the chance of any false alarm among its own k tests at or below `ALPHA`, by Bonferroni's ALPHA / k.
+"""
+
+import numpy as np
+from scipy import stats
+
+from qnb.bootstrap import _Ranked
+from qnb.values import DataError
+
+ALPHA = 0.01  # chance of a false alarm per suspicion
+FOLDS = 2
+RESAMPLES = 200  # of a bootstrap, of which only the standard deviation is used
+MIN_ROWS = 20  # of each class, under which AUCs are not compared
+
+
+def require_rows(y: np.ndarray, where: str) -> None:
+    """Raise DataError where one of the classes has fewer than MIN_ROWS rows."""
+    counts = np.bincount(y, minlength=2)
+    if counts.min() < MIN_ROWS:
+        raise DataError(
+            f"{where}: {counts.min()} rows of class {int(counts.argmin())}, and AUCs of fewer than {MIN_ROWS} rows of a class say nothing. "
+            "Give more rows (sample=None takes all), or enlarge test_fraction."
+        )
+
+
+def null_sd(y: np.ndarray) -> float:
+    """Standard deviation of the AUC of scores that know nothing of y: sqrt((n + 1) / (12 n1 n0)).
+
+    Mann and Whitney 1947 (Ann. Math. Stat. 18, 50-60), without ties; ties make it smaller. NaN with one class only.
+    """
+    n, ones = len(y), int(np.sum(y))
+    return float(np.sqrt((n + 1) / (12 * ones * (n - ones)))) if 0 < ones < n else np.nan
+
+
+def folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Fold 0 or 1 of each row, at random within each class: int64 `(N,)`."""
+    fold = np.zeros(len(y), int)
+    for label in (0, 1):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        fold[rows] = (np.arange(len(rows)) + rng.integers(FOLDS)) % FOLDS
+    return fold
+
+
+def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """AUC of a column by itself, whatever the shape of its relation to the label, and the one-sided p of "it knows nothing".
+
+    The score of a row is the share of positives among the rows of the same code in the other of two folds, pulled towards the
+    overall share with the weight of two rows. Given the other fold these scores are fixed, so each fold's AUC has the null of
+    `null_sd`; the mean of both is returned.
+
+    Args:
+        codes: what the rows have in common, int `(N,)`.
+        y: `(N,)`, 0 or 1.
+
+    Returns:
+        AUC and p; (NaN, NaN) where a fold lacks a class.
+    """
+    fold, size = folds(y, rng), int(codes.max(initial=-1)) + 1
+    areas, variance = [], 0.0
+    for k in range(FOLDS):
+        inside, outside = fold == k, fold != k
+        if len(np.unique(y[inside])) < 2 or len(np.unique(y[outside])) < 2:
+            return np.nan, np.nan
+        rate = (_positives(codes[outside], y[outside], size) + 2 * y[outside].mean()) / (_rows(codes[outside], size) + 2)
+        ones = _positives(codes[inside], y[inside], size)
+        areas.append(_area_of_counts(rate, ones, _rows(codes[inside], size) - ones))
+        variance += null_sd(y[inside]) ** 2 / FOLDS**2
+    area = float(np.mean(areas))
+    return area, float(stats.norm.sf((area - 0.5) / np.sqrt(variance)))
+
+
+def _rows(codes, size):
+    return np.bincount(codes, minlength=size)
+
+
+def _positives(codes, y, size):
+    return np.bincount(codes, weights=y, minlength=size)
+
+
+def _area_of_counts(score: np.ndarray, ones: np.ndarray, zeros: np.ndarray) -> float:
+    """AUC where K codes have these scores and these rows of class 1 and 0, all `(K,)`; equal scores count half."""
+    _, place = np.unique(score, return_inverse=True)
+    ones, zeros = np.bincount(place, weights=ones), np.bincount(place, weights=zeros)
+    return float(ones @ (np.cumsum(zeros) - zeros / 2) / (ones.sum() * zeros.sum()))
+
+
+def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndarray:
+    """Codes for numbers: each of them its own where there are at most `limit`, else quantile bins. NaN is a code of its own.
+
+    Args:
+        values: float64 `(N,)`.
+        limit, rows_per_bin: at most `limit` bins, and at least about `rows_per_bin` rows in each.
+    """
+    here = np.isfinite(values)
+    distinct, codes = np.unique(values[here], return_inverse=True)
+    count = min(limit, max(2, len(codes) // rows_per_bin))
+    if len(distinct) > count:
+        edges = np.unique(np.quantile(values[here], np.linspace(0, 1, count + 1)[1:-1]))
+        codes = np.searchsorted(edges, values[here], side="right")
+    out = np.zeros(len(values), int)
+    out[here] = codes + 1
+    return out
+
+
+def bootstrap_auc(scores, y: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None = None) -> np.ndarray:
+    """AUCs of m sets of scores on the same RESAMPLES bootstrap resamples of the rows, so that their differences are paired.
+
+    Args:
+        scores: m arrays `(N,)`.
+        y: `(N,)`, 0 or 1.
+        clusters: `(N,)`; whole clusters are drawn instead of rows, for rows that belong together.
+
+    Returns:
+        `(RESAMPLES, m)`; resamples that lost a class are left out.
+
+    Raises:
+        BootstrapError: a class is missing, or a score is not finite.
+    """
+    ranked = [_Ranked(y, s, "scores") for s in scores]
+    unit = np.arange(len(y)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    count, drawn = int(unit.max()) + 1, np.empty((RESAMPLES, len(ranked)))
+    for r in range(RESAMPLES):
+        weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)[unit]
+        drawn[r] = [one.auc(weights) for one in ranked]
+    return drawn[np.isfinite(drawn).all(axis=1)]
+
+
+def interval(estimate: float, draws: np.ndarray, tests: int = 1) -> tuple[float, float]:
+    """estimate ± z sd(draws), z for a two-sided 1 - ALPHA / tests: a normal interval with the bootstrap's standard deviation."""
+    half = stats.norm.isf(ALPHA / (2 * tests)) * float(np.std(draws, ddof=1))
+    return estimate - half, estimate + half

@@ -1,0 +1,125 @@
+"""The stress test from end to end: the rows it looks at, every suspicion in turn, and the table of verdicts."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+from tqdm import tqdm
+
+from qnb import tables
+from qnb.config import nearest
+from qnb.data import Table, read_table
+from qnb.leakage.models import score_arms
+from qnb.leakage.raw import Raw, read_raw
+from qnb.leakage.splitting import Compared, Rule, compare, plan
+from qnb.leakage.statistics import ALPHA
+from qnb.probes.verdict import Verdict
+from qnb.study_config import LeakageConfig
+from qnb.values import DataError
+
+RULES = ("random", "group", "time", "attack")
+T = TypeVar("T")
+
+
+def read(config: LeakageConfig) -> tuple[Raw, Table]:
+    """The rows as their source writes them, and as `qnb.data` reads them; both with `config.columns` alone, if given.
+
+    Raises:
+        DataError: the source cannot be used, or `columns` names one that it does not have.
+    """
+    source = {"label": config.label, "positive": config.positive, "data_seed": config.data_seed, "leaks": config.leaks}
+    raw = read_raw(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source)
+    if config.columns is not None:
+        raw = only(raw, config.columns)
+    table = read_table(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source)
+    kept = [name for name in table.frame.columns if name in raw.columns]
+    return raw, dataclasses.replace(table, frame=table.frame[kept])
+
+
+def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
+    """The same rows with these columns alone.
+
+    Raises:
+        DataError: a name is no column.
+    """
+    for name in columns:
+        if name not in raw.columns:
+            raise DataError(f"columns names {name!r}, which is no column of {raw.source.name}. {nearest(name, raw.columns)}")
+    source = dataclasses.replace(raw.source, columns=[c for c in raw.source.columns if c in columns])
+    return dataclasses.replace(raw, columns={name: raw.columns[name] for name in columns}, source=source)
+
+
+def about(raw: Raw, table: Table) -> str:
+    """How many rows are looked at, how sure a verdict is, and what the source is known for."""
+    return (
+        f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one suspicion together are made at "
+        f"the level {ALPHA:.0%}, and none counts without an effect of a stated size. {' '.join(table.card['notes'])}"
+    )
+
+
+def raw_note(raw: Raw, table: Table) -> str:
+    """As `qnb.tables.data_note`, of the rows as the source writes them, which are more where the reader drops duplicates."""
+    return tables.data_note(table.card | {"rows_kept": len(raw.y), "prior": float(raw.y.mean())}) + ", as written"
+
+
+def tried(examine: Callable[[], T]) -> T | DataError:
+    """What `examine` returns; or, where the table is too small or lacks what it needs, the DataError that says so, for the verdict."""
+    try:
+        return examine()
+    except DataError as error:
+        return error
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar over `total` steps; what it yields takes the name of a step that is done."""
+    with tqdm(total=total, unit="step", file=sys.stdout, mininterval=1.0, ncols=100) as bar:
+
+        def done(what: str) -> None:
+            bar.set_description(f"done: {what}")
+            bar.update()
+
+        yield done
+
+
+def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule], list[Compared]]:
+    """Every model under every rule. Where the models cannot be trained on this table at all, every rule says why."""
+    configs = {rule: config.training(rule) for rule in RULES}
+    rules = plan(table, configs, config.seed)
+    arms = [arm for rule in rules.values() for arm in rule.arms]
+    try:
+        with progress(len(arms) + 1) as done:
+            scores = score_arms(table, arms, configs["random"], done)
+    except DataError as error:
+        return {name: Rule(name, refused=str(error)) for name in rules}, []
+    return rules, compare(table, rules, {arm.name: found for arm, found in zip(arms, scores, strict=True)}, config.seed)
+
+
+def shown(found, draw: Callable[..., Figure], note: str) -> Figure | Markdown:
+    """The figure of what was found; or, where nothing could be examined, why."""
+    if isinstance(found, DataError):
+        return Markdown(f"Not testable: {found}")
+    return draw(found, note) if found else Markdown("Not testable; the verdict below says why.")
+
+
+def conclude(run, verdicts: list[Verdict]) -> Styler:
+    """Write leakage.json into the run folder, end the run, and return the table of verdicts."""
+    run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
+    run.finish(
+        {"leaks": [v.question for v in verdicts if v.verdict == "leak"], "verdicts": {v.question: v.verdict for v in verdicts}}
+    )
+    return table(verdicts)
+
+
+def table(verdicts: list[Verdict]) -> Styler:
+    """One row per suspicion: question, verdict, and the answer in words."""
+    frame = pd.DataFrame([(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"])
+    left = [{"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}]
+    styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
+    return styler.map(lambda word: "font-weight: bold; color: #b04a00" if word == "leak" else "", subset=["verdict"])
