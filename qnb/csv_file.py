@@ -119,6 +119,7 @@ class CsvFile:
 
     @cached_property
     def sha256(self) -> str:
+        """Of the file's bytes, in hex."""
         return sha256(self.path)
 
     @property

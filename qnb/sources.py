@@ -41,6 +41,7 @@ class Source:
 
     @property
     def features(self) -> list[str]:
+        """Columns that a model may use."""
         aside = {self.label, self.attack, *self.groups, *self.dropped}
         return [c for c in self.columns if c not in aside]
 
@@ -89,6 +90,7 @@ class ParquetFile:
 
     @cached_property
     def sha256(self) -> str:
+        """Of the file's bytes, in hex."""
         return sha256(self.path)
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -100,6 +102,7 @@ class ParquetFile:
             raise DataError(f"{self.path} cannot be read to its end: {error}") from None
 
     def place(self, row: int) -> str:
+        """Where row number `row` (from 0) stands, in words."""
         return f"row {row + 1}"
 
 

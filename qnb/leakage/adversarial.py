@@ -43,6 +43,7 @@ class Told:
 
     @property
     def p(self) -> float:
+        """One-sided p of an AUC as high as this, were the sides alike (normal approximation)."""
         return float(stats.norm.sf((self.auc - 0.5) / self.sd))
 
 

@@ -51,6 +51,7 @@ class Twins:
 
     @property
     def share(self) -> float:
+        """Share of the test rows that stand on both sides."""
         return self.both_sides / self.test
 
 

@@ -48,6 +48,7 @@ class Form:
     reaches_model: bool = False
 
     def leaks(self, tests: int) -> bool:
+        """Whether the form gives the label away, as one of so many columns looked at (Bonferroni)."""
         return self.p <= ALPHA / tests and self.auc - self.chance >= EFFECT
 
 

@@ -35,6 +35,7 @@ class RawColumn:
 
     @classmethod
     def of(cls, column: pa.Array) -> "RawColumn":
+        """The column as it is written, from an Arrow array."""
         typed = not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
         encoded = column.dictionary_encode()
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)

@@ -125,6 +125,7 @@ class Compared:
 
     @property
     def matters(self) -> bool:
+        """Whether this gain counts as a leak by the rule at the head of this file."""
         return self.model in DECIDE and self.share >= EFFECT and self.gain_interval[0] > 0
 
 
