@@ -14,11 +14,11 @@ STYLE = {
 }  # fmt: skip
 
 
-def _figure(columns: int = 1, height: float = 3.4, width: float = 11.0, **kwargs):
+def _figure(columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs):
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, **kwargs)
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
     plt.close(figure)  # a notebook shows it once, as the value of its cell
-    return figure, axes[0]
+    return figure, axes.ravel()
 
 
 def _caption(figure: Figure, note: str | None) -> Figure:

@@ -170,3 +170,36 @@ class ExploreConfig(TrainConfig):
     wires: Annotated[int, Field(ge=1, le=20)] = 4
     layers: Annotated[int, Field(ge=1, le=100)] = 2
     engine: Literal["catalyst", "exact", "one_sample_demo"] = "exact"
+
+
+class TuneConfig(StrictConfig):
+    """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation."""
+
+    data: str = "bundled"
+    label: str | None = None
+    positive: str | int | bool | None = None
+    sample: Annotated[int, Field(ge=100)] | None = 20_000
+    data_seed: Annotated[int, Field(ge=0)] = 0
+    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    wires: Annotated[int, Field(ge=1, le=12)] = 8
+    epochs: Annotated[int, Field(ge=2)] = 12  # of a trial that is not pruned, and of the confirmation
+    trials: Annotated[int, Field(ge=2)] = 40
+    seed: Annotated[int, Field(ge=0)] = 0  # of the search, and of every trial's training
+    confirm_seed: Annotated[int, Field(ge=1)] = 1000  # first seed of the confirmation, and its split_seed and data_seed
+    confirm_runs: Annotated[int, Field(ge=2)] = 10
+
+    def training(self) -> TrainConfig:
+        """What every trial starts from: the defaults of train.ipynb on the exact engine.
+
+        Raises:
+            ParameterError: a value contradicts another.
+        """
+        names = [name for name in type(self).model_fields if name in TrainConfig.model_fields]
+        return TrainConfig.make({name: getattr(self, name) for name in names} | {"engine": "exact"})
+
+    @model_validator(mode="after")
+    def _fresh(self) -> Self:
+        self.training()
+        if self.confirm_seed in (self.seed, self.data_seed, 0):
+            raise ValueError(f"confirm_seed={self.confirm_seed} is used by the search already: take one that is fresh.")
+        return self
