@@ -85,10 +85,10 @@ class FeatureMap:
             raise DataError(
                 f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to learn from."
             )
-        x = x[:, varies]
-        mean, scale = x.mean(axis=0), x.std(axis=0)
+        x = x if varies.all() else np.asfortranarray(x[:, varies])
+        mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
         scale[scale == 0] = 1.0  # spread below rounding
-        rotation = _pls_rotation((x - mean) / scale, np.asarray(y, float), components)
+        rotation = _pls_rotation(x, mean, scale, np.asarray(y, float), components)
         scores = _project(x, mean, scale, rotation)
         quantile = QuantileTransformer(n_quantiles=min(QUANTILES, len(x)), subsample=None).fit(scores)
         return cls(
@@ -194,7 +194,7 @@ def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[
         raise DataError(f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. {nearest(absent[0], frame.columns)}")
     if not len(frame):
         raise DataError("The table has no rows; at least one is needed.")
-    x = np.empty((len(frame), len(columns)))
+    x = np.empty((len(frame), len(columns)), order="F")  # what follows goes column by column
     for j, name in enumerate(columns):
         x[:, j] = _column(frame, name, categories.get(name))
         wrong = int((~np.isfinite(x[:, j])).sum())
@@ -207,9 +207,13 @@ def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[
     return x
 
 
-def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
-    """Rotation `(p, n)` of partial least squares regression of y on standardised columns z (Wegelin 2000, section 4.1)."""
-    rows, width = z.shape
+def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
+    """Rotation `(p, n)` of partial least squares regression of y on the standardised columns z of x (Wegelin 2000, section 4.1).
+
+    It depends on z'z and z'y alone, so it is fitted to the few rows of a triangle that has the same products; each row also with the
+    other sign, which keeps their mean at zero.
+    """
+    rows, width = x.shape
     if len(np.unique(y)) < 2:
         raise DataError(f"The {rows} training rows are of one class only; two are needed.")
     if components > width:
@@ -217,12 +221,14 @@ def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
             f"{components} components were asked of {width} feature columns that vary. "
             f"Ask for {width} or fewer (one per wire; 2^wires with encoder='amplitude')."
         )
-    delivered = int(np.linalg.matrix_rank(z))
+    z, target = _triangle(x, mean, scale, y - y.mean())
+    delivered = int(np.linalg.matrix_rank(z, rtol=max(rows, width) * np.finfo(float).eps))
     if components <= delivered:
         with warnings.catch_warnings(record=True) as caught:  # scikit-learn warns where the label is used up, and goes on
             warnings.simplefilter("always")
-            pls = PLSRegression(n_components=components, scale=False).fit(z, y)
-        spread = (z @ pls.x_rotations_).std(axis=0)
+            folded = np.vstack([z, -z]) / np.sqrt(2), np.concatenate([target, -target]) / np.sqrt(2)
+            pls = PLSRegression(n_components=components, scale=False).fit(*folded)
+        spread = np.linalg.norm(z @ pls.x_rotations_, axis=0)
         delivered = int((spread > 1e-8 * spread.max()).sum())
         if delivered == components and not caught:
             return pls.x_rotations_
@@ -231,6 +237,16 @@ def _pls_rotation(z: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
         f"directions that bear on the label ({min(delivered, components - 1)} at most). "
         "Ask for fewer components, or give more rows or columns."
     )
+
+
+def _triangle(x, mean, scale, target, block: int = 65_536) -> tuple[np.ndarray, np.ndarray]:
+    """(r, t), of as many rows as there are columns and one, with r'r = z'z and r't = z'target: QR, a block of rows at a time."""
+    stacked = np.empty((0, x.shape[1] + 1))
+    for start in range(0, len(x), block):
+        rows = slice(start, start + block)
+        z = (x[rows] - mean) / scale
+        stacked = np.linalg.qr(np.vstack([stacked, np.column_stack([z, target[rows]])]), mode="r")
+    return stacked[:, :-1], stacked[:, -1]
 
 
 def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Executed notebooks for readers: without traces of the machine that made them.
 
-python -m qnb.reference RUN_ID [RUN_ID ...] puts the notebook of each run into executed/reference/.
+python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/, under NAME, else its own name.
 """
 
 import re
@@ -44,8 +44,8 @@ def _clean(text: str) -> str:
     return PLACES.sub(lambda m: m[0].rstrip("/").rsplit("/", 1)[-1], text)
 
 
-def publish(run_id: str) -> None:
-    """Put the notebook and report of a finished run into executed/reference/.
+def publish(run_id: str, name: str = "") -> None:
+    """Put the notebook and report of a finished run into executed/reference/, under `name`, else that of the notebook.
 
     Raises:
         RunError: there is no such run.
@@ -57,13 +57,14 @@ def publish(run_id: str) -> None:
     text = (nbformat.writes(nb) + "\n").encode()
     if len(text) > LIMIT:
         raise ValueError(f"{entry['notebook']} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
+    name = name or entry["notebook"]
     folder = root / "executed" / "reference"
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / f"{entry['notebook']}.ipynb", text)
-    atomic_write(folder / f"{entry['notebook']}.{REPORT}", as_html(nb, f"{entry['notebook']} (reference)").encode())
-    print(f"executed/reference/{entry['notebook']}.ipynb, {len(text):,} bytes")
+    atomic_write(folder / f"{name}.ipynb", text)
+    atomic_write(folder / f"{name}.{REPORT}", as_html(nb, f"{name} (reference)").encode())
+    print(f"executed/reference/{name}.ipynb, {len(text):,} bytes")
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        publish(name)
+    for argument in sys.argv[1:]:
+        publish(*argument.split("=", 1))
