@@ -20,7 +20,7 @@ class CheckpointError(QnbError):
 
 
 def save(folder: Path, state, config_hash: str) -> None:
-    """Write `folder`/checkpoint.npz from a `qnb.fit.State`."""
+    """Write `folder`/checkpoint.npz from a `qnb.fitted.State`."""
     arrays = {f"params/{k}": v for k, v in state.params.items()}
     arrays |= {f"best/{k}": v for k, v in (state.best_params or {}).items()}
     arrays |= {f"optimiser/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree_util.tree_leaves(state.optimiser))}

@@ -15,7 +15,7 @@ from qnb.checkpoint import NAME as CHECKPOINT
 from qnb.circuit import MEASUREMENTS
 from qnb.config import ParameterError, TrainConfig
 from qnb.engine import make_engine
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.prepare import Prepared
 from qnb.project import RunError, find_root

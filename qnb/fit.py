@@ -1,15 +1,12 @@
 """The training loop: gate the gradient, take the steps, evaluate, keep what an epoch left behind.
 
-One run trains by itself; runs of one shape can train together, as one batched program. All draws of a run come from one numpy
-Generator seeded by its `seed`: initial parameters, then batches.
+One run trains by itself; runs of one shape can train together, as one batched program.
 """
 
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,14 +14,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from qnb import checkpoint, metrics
-from qnb.batches import batches_per_epoch, epoch_batches
-from qnb.circuit import GROUPS, CircuitSpec
+from qnb.batches import batches_per_epoch
+from qnb.circuit import GROUPS
 from qnb.config import ParameterError, QnbError, TrainConfig
-from qnb.engine import WRONG_ON_PURPOSE, Engine, make_engine
+from qnb.engine import Engine
 from qnb.files import atomic_write
-from qnb.gate import GateReport, check_gradient, check_together
-from qnb.objective import Objective, class_weight_pair, importance_weights
-from qnb.optimiser import make_optimiser, make_step, schedule
+from qnb.fitted import Fitted, circuit_of, objective_of, start
+from qnb.gate import check_gradient, check_together
+from qnb.optimiser import make_step, schedule
 from qnb.prepare import Prepared
 
 OnEpoch = Callable[[list[dict]], None]
@@ -32,79 +29,6 @@ OnEpoch = Callable[[list[dict]], None]
 
 class TrainingDiverged(QnbError):
     """A loss or a parameter became NaN or infinite."""
-
-
-@dataclass
-class State:
-    """All that training carries from one epoch to the next, and so all that a checkpoint holds."""
-
-    params: dict[str, np.ndarray]
-    optimiser: Any
-    rng: np.random.Generator
-    epoch: int = 0
-    best_params: dict[str, np.ndarray] | None = None
-    best_epoch: int = 0
-    best_value: float = -np.inf  # of val_objective, larger is better
-    stale: int = 0  # evaluations since the best one
-    history: list[dict] = field(default_factory=list)
-
-
-@dataclass
-class Fitted:
-    """A run of the training loop: what it was asked, where it stands, and, once it is over, what it found."""
-
-    config: TrainConfig
-    prepared: Prepared
-    engine: Engine
-    batches: int  # per epoch
-    optimiser: Any
-    initial: dict[str, np.ndarray]
-    state: State
-    gate: GateReport | None = None
-    compile_seconds: float = 0.0
-    failure: QnbError | None = None  # what ended it before its time
-
-    @property
-    def spec(self) -> CircuitSpec:
-        """The circuit."""
-        return self.engine.spec
-
-    @property
-    def objective(self) -> Objective:
-        """The head and the loss."""
-        return self.engine.objective
-
-    @property
-    def over(self) -> bool:
-        """Whether it has taken its last epoch, stopped early, or failed."""
-        patience = self.config.early_stop_patience
-        stopped = self.failure is not None or (patience is not None and self.state.stale >= patience)
-        return stopped or self.state.epoch >= self.config.epochs
-
-    def draw(self) -> list[np.ndarray]:
-        """Row numbers of the batches of one epoch."""
-        pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
-        return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
-
-    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X (B, features), y (B,) and loss weights (B,) of these training rows."""
-        return batch_of(self.config, self.prepared, rows)
-
-
-def circuit_of(config: TrainConfig) -> CircuitSpec:
-    """The circuit that a configuration asks for."""
-    return CircuitSpec(
-        config.wires, config.layers, config.encoder, config.ansatz, config.measurement, config.reupload, config.hadamard
-    )
-
-
-def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """X, y and the loss weights of one batch: class weights, or importance weights where batches are balanced."""
-    X, y = prepared.X["train"][rows], prepared.y["train"][rows]
-    if config.prior_correction == "importance":
-        return X, y, importance_weights(y, prepared.prior)
-    w_neg, w_pos = class_weight_pair(config.class_weights, prepared.prior)
-    return X, y, np.where(y == 1, w_pos, w_neg)
 
 
 def fit(
@@ -127,7 +51,7 @@ def fit(
         folder, resume_from: see `qnb.train.train`.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
     """
-    run = _start(config, prepared)
+    run = start(config, prepared)
     if resume_from is not None:
         run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
     _fit([run], folder, progress, on_epoch)
@@ -149,7 +73,7 @@ def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], p
         raise ParameterError(
             f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must agree."
         )
-    runs = [_start(c, p) for c, p in zip(configs, prepared, strict=True)]
+    runs = [start(c, p) for c, p in zip(configs, prepared, strict=True)]
     if len(runs) > 1 and not can_train_together(runs[0].engine):
         raise ParameterError(f"engine={runs[0].engine.name!r} trains one run at a time; engine='exact' trains many together.")
     _fit(runs, None, progress, None)
@@ -164,23 +88,7 @@ def can_train_together(engine: Engine) -> bool:
 def shape(config: TrainConfig, prepared: Prepared) -> tuple:
     """What runs must have in common to train together; rates, decays, weights of the loss, seeds and rows may differ."""
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
-    return (config.engine, config.device, circuit_of(config), _objective(config), config.batch, count, config.epochs)
-
-
-def _objective(config):
-    return Objective(config.focal_gamma, config.alpha_mode)
-
-
-def _start(config, prepared) -> Fitted:
-    if config.engine in WRONG_ON_PURPOSE and config.gate != "off":
-        raise ParameterError(f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'.")
-    engine = make_engine(config.engine, circuit_of(config), _objective(config), config.device)
-    count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
-    optimiser = make_optimiser(config, config.epochs * count)
-    rng = np.random.default_rng(config.seed)
-    initial = engine.spec.init(rng, config.alpha_mode)
-    state = State(params=initial, optimiser=optimiser.init(initial), rng=rng)
-    return Fitted(config, prepared, engine, count, optimiser, initial, state)
+    return (config.engine, config.device, circuit_of(config), objective_of(config), config.batch, count, config.epochs)
 
 
 def _fit(runs, folder, progress, on_epoch) -> None:

@@ -16,7 +16,8 @@ from qnb import metrics
 from qnb.baselines import fit_baselines
 from qnb.config import QnbError, TrainConfig
 from qnb.engine import make_engine
-from qnb.fit import Fitted, OnEpoch, can_train_together, circuit_of, fit, fit_together, shape
+from qnb.fit import OnEpoch, can_train_together, fit, fit_together, shape
+from qnb.fitted import Fitted, circuit_of
 from qnb.gate import GateReport
 from qnb.model import Model
 from qnb.prepare import SIDES, Prepared, prepare, prepare_all

@@ -19,7 +19,7 @@ from qnb.alt_text import describe
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, TrainConfig
 from qnb.explore import Bench, going_on_from, training_of
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.folders import create
 from qnb.job import prepare as prepare_job
 from qnb.objective import Objective

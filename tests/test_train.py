@@ -10,7 +10,8 @@ from qnb.checkpoint import CheckpointError
 from qnb.config import ParameterError, TrainConfig
 from qnb.data import Table
 from qnb.engine import make_engine
-from qnb.fit import TrainingDiverged, batch_of, circuit_of, fit
+from qnb.fit import TrainingDiverged, fit
+from qnb.fitted import batch_of, circuit_of
 from qnb.gate import WrongGradientError
 from qnb.metrics import DegenerateError
 from qnb.objective import importance_weights
@@ -141,7 +142,7 @@ def test_wrong_engine_is_refused_by_name_and_stopped_by_the_gate(cancer, monkeyp
     demo = config().model_copy(update={"engine": "one_sample_demo"})
     with pytest.raises(ParameterError, match="needs gate='off'"):
         fit(demo, cancer, progress=False)
-    monkeypatch.setattr(sys.modules["qnb.fit"], "WRONG_ON_PURPOSE", frozenset())
+    monkeypatch.setattr(sys.modules["qnb.fitted"], "WRONG_ON_PURPOSE", frozenset())
     with pytest.raises(WrongGradientError, match="group 'weights'"):
         fit(demo, cancer, progress=False)
 

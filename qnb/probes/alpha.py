@@ -5,7 +5,7 @@ import pandas as pd
 
 from qnb import metrics
 from qnb.engine import make_engine
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend

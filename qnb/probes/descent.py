@@ -12,7 +12,7 @@ from qnb.batches import epoch_batches
 from qnb.circuit import ALPHA_FLOOR
 from qnb.config import ParameterError
 from qnb.engine import make_engine
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.gate import check_gradient
 from qnb.objective import Objective
 from qnb.optimiser import make_step

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from qnb import metrics
 from qnb.circuit import MEASUREMENTS
 from qnb.engine import make_engine
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
 from qnb.probes.descent import WATCHED_ROWS, Head, descend

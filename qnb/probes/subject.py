@@ -10,7 +10,7 @@ import pandas as pd
 
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, TrainConfig
-from qnb.fit import circuit_of
+from qnb.fitted import circuit_of
 from qnb.folders import METRICS
 from qnb.model import load_model
 from qnb.prepare import Prepared, prepare
