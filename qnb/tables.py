@@ -10,7 +10,8 @@ from qnb.gate import GateReport
 def asked(config: StrictConfig, blocks: int = 3):
     """Every effective parameter, in `blocks` side by side; the default stands behind those that differ from it."""
     rows = [
-        (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else value) for name, value in config
+        (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else str(value))
+        for name, value in config
     ]
     height = -(-len(rows) // blocks)
     rows += [("", "")] * (height * blocks - len(rows))
@@ -18,7 +19,7 @@ def asked(config: StrictConfig, blocks: int = 3):
     for k in range(blocks):
         names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
         columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
-    return _left(pd.DataFrame(columns, dtype=object)).hide(axis="index")
+    return _left(pd.DataFrame(columns)).hide(axis="index")
 
 
 def changed(config: StrictConfig) -> dict:

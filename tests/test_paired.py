@@ -148,6 +148,7 @@ def test_holm_rejects_exactly_where_p_is_under_its_level(values):
     assert ((adjusted <= 0.05) == (p <= levels)).all()
 
 
+@pytest.mark.slow
 def test_against_statsmodels_live(rng):
     weightstats = pytest.importorskip("statsmodels.stats.weightstats")
     multitest = pytest.importorskip("statsmodels.stats.multitest")

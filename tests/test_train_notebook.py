@@ -106,6 +106,7 @@ def test_unknown_parameter_is_refused_both_ways(project, tmp_path):
     assert len(list_runs(project)) == before
 
 
+@pytest.mark.slow
 def test_killed_run_shows_as_killed_and_resumes_bit_for_bit(project, tmp_path):
     values = TINY | {"epochs": 60, "seed": 9}
     command = [str(BIN / "qnb"), "run", "train", *options(values), "--root", str(project)]
