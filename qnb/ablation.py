@@ -11,11 +11,13 @@ import pandas as pd
 
 from qnb.compare import Comparison, compare
 from qnb.config import ParameterError, QnbError, TrainConfig
+from qnb.engine import WRONG_ON_PURPOSE
 from qnb.files import atomic_write, plain
 from qnb.folders import METRICS
 from qnb.project import find_root
 from qnb.study_config import AblationConfig
 from qnb.sweep import load_sweep
+from qnb.tables import data_note
 from qnb.train import train_all
 
 FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
@@ -162,6 +164,13 @@ def what_seeds_cover(config: AblationConfig) -> str:
         f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
         f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
     )
+
+
+def note(study: Study) -> str:
+    """The data, and which arms have a wrong gradient on purpose, for the foot of every figure."""
+    wrong = [p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE]
+    said = f" · {', '.join(wrong)}: WRONG GRADIENT ON PURPOSE (one sample's, simulated)" if wrong else ""
+    return data_note(study.card) + said
 
 
 def summary(study: Study) -> pd.DataFrame:

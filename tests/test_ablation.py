@@ -1,6 +1,7 @@
 """An ablation from its configuration to its decision, trained here and gathered from a sweep."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -66,6 +67,12 @@ def test_tables_and_sentences(study):
         study.config
     )
     assert "logistic regression has test AUC 0.99" in ablation.baselines_sentence(study)
+
+
+def test_an_arm_that_is_wrong_on_purpose_is_named_in_every_figure(study):
+    wrong = AblationConfig(**BASE, arms={"right": {}, "one": {"engine": "one_sample_demo", "gate": "off"}}, seeds=2)
+    assert "one: WRONG GRADIENT ON PURPOSE" in ablation.note(replace(study, config=wrong))
+    assert "WRONG" not in ablation.note(study)
 
 
 @pytest.mark.parametrize(
