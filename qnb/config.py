@@ -191,8 +191,8 @@ class TrainConfig(StrictConfig):
             (self.encoder == "amplitude" and self.engine != "exact",
              f"encoder='amplitude' cannot be trained by engine={self.engine!r}: the compiler has no gradient of state preparation. "
              "Use engine='exact', or encoder='angle_y'."),
-            (changed("device") and self.engine == "exact",
-             f"device={self.device!r} has no effect with engine='exact', which simulates where JAX runs: leave it at its default."),
+            (changed("device") and self.engine != "catalyst",
+             f"device={self.device!r} has no effect with engine={self.engine!r}, which simulates where JAX runs: leave it at its default."),
             (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
              f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
             (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,

@@ -9,15 +9,16 @@ from qnb.objective import Objective
 class OneSampleDemo:
     """An engine that is wrong on purpose: it returns the one-sample gradient that Catalyst 0.13.0 to 0.14.1 gave for a loss over
     a loop, dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with k the last row of the batch. Loss, bias and alpha gradients are right,
-    so nothing looks broken. For tests and demonstrations; training refuses it without gate="off".
+    so nothing looks broken. It is simulated on the exact engine, in float64. For tests and demonstrations; training refuses it
+    without gate="off".
     """
 
     name = "one_sample_demo"
 
     def __init__(self, spec, objective, device: str = DEFAULT_DEVICE):
         self.spec, self.objective = spec, objective
-        self._engine = make_engine("catalyst", spec, objective, device)
-        self._row = make_engine("catalyst", spec, Objective(alpha_mode="direct"), device)
+        self._engine = make_engine("exact", spec, objective, device, precision="float64")
+        self._row = make_engine("exact", spec, Objective(alpha_mode="direct"), device, precision="float64")
         self.dtype = self._engine.dtype
 
     def scores(self, params, X):
