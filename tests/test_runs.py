@@ -6,6 +6,7 @@ import json
 import math
 import os
 import threading
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -119,6 +120,27 @@ def test_runs_of_the_same_instant_get_folders_of_their_own(root, monkeypatch):
         thread.join()
     assert len({run.folder for run in made}) == 8
     assert {e["status"] for e in list_runs(root)} == {"running"}
+
+
+def test_a_clock_that_jumps_loses_no_run_and_makes_no_time_negative(root, monkeypatch):
+    """The clock is set back an hour during a run, and on by a day during the next."""
+
+    class Clock(datetime):
+        at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+        @classmethod
+        def now(cls, zone=None):
+            return cls.at
+
+    monkeypatch.setattr(folders, "datetime", Clock)
+    for jump in (timedelta(hours=-1), timedelta(days=1)):
+        run = create(root, "train", TrainConfig())
+        Clock.at += jump
+        run.finish({"test_auc": 0.5})
+    entries = list_runs(root)
+    assert [e["status"] for e in entries] == ["done", "done"] and len({e["run_id"] for e in entries}) == 2
+    assert all(0 <= e["wall_seconds"] < 60 for e in entries)
+    assert find_run(root, entries[1]["run_id"])["metrics"] == {"test_auc": 0.5}
 
 
 def test_files_stay_inside_of_the_run_folder(root):
