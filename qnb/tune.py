@@ -4,6 +4,7 @@ The search (Optuna: Akiba et al., KDD 2019) never sees a test row of the table i
 for the bundled capture, another capture.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.Dat
     by_range = dict(zip(RANGES, prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES]), strict=True))
     rows = len(by_range[base.angle_range].y["train"])
     study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
-    with tqdm(total=config.trials, unit="trial", disable=not progress, mininterval=1.0, ncols=100) as bar:
+    with tqdm(total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100) as bar:
         for _ in range(config.trials):
             trial = study.ask()
             _run(study, trial, base, by_range, rows)

@@ -49,7 +49,7 @@ def confirmation(found: Confirmation, note: str | None = None) -> Figure:
     for (name, values), colour in zip(baselines.items(), (ORANGE, GREEN), strict=True):
         seeds.axhline(values["test_auc"], color=colour, lw=1.4, label=name)
     seeds.set(title="Fresh seeds, fresh rows", xlabel="seed of the confirmation", ylabel="test AUC")
-    seeds.legend(fontsize=8)
+    seeds.legend(fontsize=8, loc="center right")
     for row, (_, d) in enumerate(found.over.items()):
         differences.errorbar(
             d.difference, row, xerr=[[d.difference - d.low], [d.high - d.difference]], fmt="o", color=BLUE, capsize=3
