@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-all lab lint bench lock clean
+.PHONY: run test test-all lab lint bench docs lock clean
 
 run: $(VENV)/.ready   ## train on the bundled data, print where the report is
 	$(BIN)/qnb run train
@@ -24,6 +24,9 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables with ratios
 	$(BIN)/python -m benchmarks
 
+docs: $(VENV)/.ready   ## the public interface, from the docstrings, into site/
+	$(BIN)/pdoc --docformat google --output-directory site $(patsubst qnb/%.py,qnb.%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py)))
+
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "qnb needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv --clear $(VENV)
@@ -32,7 +35,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	touch $@
 
 lock:   ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra test --extra build --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra test --extra build --extra docs --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 clean:
