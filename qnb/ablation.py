@@ -12,8 +12,8 @@ import pandas as pd
 from qnb.compare import Comparison, compare
 from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.engine import WRONG_ON_PURPOSE
-from qnb.files import atomic_write, plain
-from qnb.folders import METRICS
+from qnb.files import HISTORY, atomic_write, plain
+from qnb.folders import MANIFEST, METRICS
 from qnb.project import find_root
 from qnb.study_config import AblationConfig
 from qnb.sweep import load_sweep
@@ -124,9 +124,9 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         folder = Path(row["folder"]) if done else None
         metrics = json.loads((folder / METRICS).read_text("utf-8")) if done else {}
         rows.append(_row(planned, metrics, row["status"], row.get("why")))
-        histories[planned.arm].append(pd.read_csv(folder / "history.csv") if done else None)
+        histories[planned.arm].append(pd.read_csv(folder / HISTORY) if done else None)
         if done:
-            card = card or json.loads((folder / "manifest.json").read_text("utf-8"))["data"]
+            card = card or json.loads((folder / MANIFEST).read_text("utf-8"))["data"]
     if card is None:
         raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
     return Study(config, pd.DataFrame(rows), dict(histories), card)

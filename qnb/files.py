@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+HISTORY = "history.csv"  # of a run, one row per epoch
+
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary name in the same folder, flushed to the disk, then renamed.

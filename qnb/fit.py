@@ -18,7 +18,7 @@ from qnb.batches import batches_per_epoch
 from qnb.circuit import GROUPS
 from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.engine import Engine
-from qnb.files import atomic_write
+from qnb.files import HISTORY, atomic_write
 from qnb.fitted import Fitted, circuit_of, objective_of, start
 from qnb.gate import check_gradient, check_together
 from qnb.optimiser import make_step, schedule
@@ -240,7 +240,7 @@ def _objective_value(name, found) -> float:
 
 def _keep(folder, run):
     checkpoint.save(folder, run.state, run.config.hash())
-    atomic_write(folder / "history.csv", pd.DataFrame(run.state.history).to_csv(index=False).encode())
+    atomic_write(folder / HISTORY, pd.DataFrame(run.state.history).to_csv(index=False).encode())
 
 
 def _line(runs) -> str:

@@ -17,11 +17,11 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from qnb.files import atomic_write, plain
+from qnb.files import HISTORY, atomic_write, plain
 from qnb.project import RunError
 from qnb.runs import list_runs
 
-INDEX, HISTORY = "index.html", "history.csv"
+INDEX = "index.html"
 CURVES = {  # columns of history.csv that are drawn: title, axis label
     "train_loss": ("Training objective", "nats per row"),
     "val_loss": ("Validation BCE at the true prior", "nats per row"),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from qnb.circuit import CircuitSpec
 from qnb.config import ParameterError, TrainConfig
+from qnb.files import HISTORY
 from qnb.fitted import circuit_of
 from qnb.folders import METRICS
 from qnb.model import load_model
@@ -18,8 +19,6 @@ from qnb.probe_config import ProbeConfig
 from qnb.project import RunError, find_root
 from qnb.runs import find_run
 from qnb.tables import data_note
-
-HISTORY = "history.csv"
 
 
 @dataclass(frozen=True)
