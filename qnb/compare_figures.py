@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from qnb.compare import Comparison
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 
 ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")  # Okabe and Ito; the reference is first
 DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undecided": MUTED}
@@ -14,7 +14,7 @@ DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undec
 def forest(found: Comparison, note: str | None = None) -> Figure:
     """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the margin of equivalence."""
     rows = list(found.differences.values())
-    figure, (axes,) = _figure(height=1.9 + 0.62 * len(rows), width=9.5)
+    figure, (axes,) = new_figure(height=1.9 + 0.62 * len(rows), width=9.5)
     axes.axvspan(
         -found.min_effect, found.min_effect, color=BLUE, alpha=0.1, lw=0, label=f"±{found.min_effect:g}, would not matter"
     )
@@ -40,14 +40,14 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
     legend = axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.5 / figure.get_figheight() - 0.08), ncols=4)
     for handle in legend.legend_handles[2:]:
         handle.set_color(INK)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def slopes(found: Comparison, note: str | None = None) -> Figure:
     """One line per seed across the arms, the reference first, and the means: what is paired shows as lines that run alike."""
     names = [found.reference, *found.differences]
     values = np.array([found.arms[name].values for name in names])  # (arms, S)
-    figure, (axes,) = _figure(height=4.2, width=min(11.0, 2.6 + 1.5 * len(names)))
+    figure, (axes,) = new_figure(height=4.2, width=min(11.0, 2.6 + 1.5 * len(names)))
     places = np.arange(len(names))
     for seed, line in enumerate(values.T):
         axes.plot(places, line, "o-", ms=3.5, lw=0.9, color=MUTED, alpha=0.75, label="one seed" if seed == 0 else None)
@@ -60,7 +60,7 @@ def slopes(found: Comparison, note: str | None = None) -> Figure:
     crowded = sum(map(len, names)) > 12 * len(names)
     axes.set_xticks(places, names, rotation=20 if crowded else 0, ha="right" if crowded else "center")
     axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str | None = None) -> Figure:
@@ -69,7 +69,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
     Args:
         histories: per arm one table of `qnb.train.fit` per seed, None where the run failed; the reference first.
     """
-    figure, panels = _figure(2, height=3.9)
+    figure, panels = new_figure(2, height=3.9)
     columns = {"val_auc": ("Validation AUC", "AUC"), "val_loss": ("Validation loss, true prior", "BCE (nats per row)")}
     for axes, (column, (title, label)) in zip(panels, columns.items(), strict=True):
         for k, (arm, runs) in enumerate(histories.items()):
@@ -77,9 +77,9 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
             if ended:
                 _band(axes, pd.concat(ended, axis=1), f"{arm} ({len(ended)} seeds)", ARM_COLOURS[k % len(ARM_COLOURS)])
         axes.set(title=title, xlabel="epoch", ylabel=f"{label}, mean ± sd over seeds")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes)
         axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _band(axes, curves: pd.DataFrame, label: str, colour: str) -> None:

@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 
 from qnb.explore import Bench, Hand, Reading
 from qnb.objective import Objective
-from qnb.plots import BLUE, GREEN, GROUP_COLOURS, INK, MUTED, ORANGE, _caption, _figure
+from qnb.plots import BLUE, GREEN, GROUP_COLOURS, INK, MUTED, ORANGE, caption, new_figure, whole_ticks
 
 FLOOR = 1e-9  # a gradient below it is drawn as none
 
 
 def reading(bench: Bench, hand: Hand, found: Reading, note: str | None = None) -> Figure:
     """Score and logit along the input's first feature, the loss along the logit with its slope, and the gradient per group."""
-    figure, (score, logit, loss, gradient) = _figure(4, height=3.2, width=14.0)
+    figure, (score, logit, loss, gradient) = new_figure(4, height=3.2, width=14.0)
     values, scores, logits = bench.scan(hand)
     what = "first entry of x" if bench.config.encoder == "amplitude" else "first angle (rad)"
     for axes, line, at, title in (
@@ -26,7 +26,7 @@ def reading(bench: Bench, hand: Hand, found: Reading, note: str | None = None) -
         axes.set(title=f"{title}: {at:+.3f}", xlabel=what, ylabel=title.split()[0].lower())
     _loss(loss, hand, found)
     _gradient(gradient, found)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _loss(axes, hand, found):
@@ -58,7 +58,7 @@ def live(rows: list[dict], epochs: int, note: str | None = None) -> Figure:
         rows: the history so far, as `qnb.fit.fit` gives it to `on_epoch`.
         epochs: that the training will have.
     """
-    figure, (loss, auc) = _figure(2, height=3.2)
+    figure, (loss, auc) = new_figure(2, height=3.2)
     history = pd.DataFrame(rows, columns=None if rows else ["epoch", "train_loss"])
     loss.plot(history["epoch"], history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     if "val_auc" in history:
@@ -69,7 +69,7 @@ def live(rows: list[dict], epochs: int, note: str | None = None) -> Figure:
     auc.set(title="Validation AUC", ylabel="AUC")
     for axes in (loss, auc):
         axes.set(xlabel="epoch", xlim=(0.5, epochs + 0.5))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes)
         if axes.lines:
             axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)

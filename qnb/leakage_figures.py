@@ -14,7 +14,7 @@ from qnb.leakage.preprocessing import STEPS, Fitted
 from qnb.leakage.single_columns import Single
 from qnb.leakage.splitting import DECIDE, Compared
 from qnb.leakage.splitting import EFFECT as SEEN
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure
 
 MODEL_COLOURS = {"logistic": BLUE, "boosting": GREEN, "circuit": ORANGE}
 MODEL_NAMES = {"logistic": "logistic regression", "boosting": "gradient boosting", "circuit": "circuit"}
@@ -31,7 +31,7 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     """
     text = [f for f in forms if not np.isnan(f.auc_alone)][:SHOWN]
     several = [f for f in text if f.example][:10]
-    figure, (areas, shares) = _figure(2, height=max(2.6, 0.27 * len(text) + 1.2), gridspec_kw={"width_ratios": [1.4, 1]})
+    figure, (areas, shares) = new_figure(2, height=max(2.6, 0.27 * len(text) + 1.2), gridspec_kw={"width_ratios": [1.4, 1]})
     place = np.arange(len(text))
     areas.plot([f.auc_alone for f in text], place, "o", ms=6, mfc="none", color=MUTED, label="form alone, all rows (not judged)")
     areas.plot([f.auc for f in text], place, "o", ms=5, color=ORANGE, label="among rows of equal meaning (judged)")
@@ -47,7 +47,7 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     else:
         shares.set_axis_off()
         shares.text(0.5, 0.5, "No column writes\none value in two ways.", ha="center", va="center", transform=shares.transAxes)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _spellings(axes, several: list[Form]) -> None:
@@ -81,7 +81,7 @@ def columns(singles: list[Single], pair=None, note: str | None = None) -> Figure
     nothing = [s for s in known if s.kind in (*single.IDENTIFIERS, *single.WHEN)][:SHOWN]
     features = [s for s in known if s.kind not in (*single.IDENTIFIERS, *single.WHEN)][: max(12, len(nothing))]
     rows = max(len(nothing), len(features) + 1, 4)
-    figure, (left, right) = _figure(2, height=0.27 * rows + 1.3)
+    figure, (left, right) = new_figure(2, height=0.27 * rows + 1.3)
     _dots(left, nothing, "Who, when and in which session: should know nothing")
     left.axvline(0.5 + single.EFFECT, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + single.EFFECT:g} on")
     _dots(right, features, "What the packet did: may know")
@@ -95,7 +95,7 @@ def columns(singles: list[Single], pair=None, note: str | None = None) -> Figure
         axes.legend(fontsize=8, loc="lower right")
         axes.tick_params(axis="y", labelsize=8)
         axes.invert_yaxis()
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _dots(axes, singles: list[Single], title: str) -> None:
@@ -121,7 +121,7 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
         refused: rules that could not be used; named at the foot.
     """
     rules = list(dict.fromkeys(c.rule for c in compared))
-    figure, (areas, drops, gains) = _figure(3, height=3.8, gridspec_kw={"width_ratios": [1.15, 1, 1]})
+    figure, (areas, drops, gains) = new_figure(3, height=3.8, gridspec_kw={"width_ratios": [1.15, 1, 1]})
     for k, (model, colour) in enumerate(MODEL_COLOURS.items()):
         mine = [c for c in compared if c.model == model]
         shift = 0.2 * (k - 1)
@@ -159,7 +159,7 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
     gains.legend(handles[:1], labels[:1], fontsize=7)
     figure.legend(*areas.get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=8)
     foot = [f"{rule} could not be used" for rule in refused]
-    return _caption(figure, " · ".join([*foot, note] if note else foot) or None)
+    return caption(figure, " · ".join([*foot, note] if note else foot) or None)
 
 
 def _bars(axes, x, y, intervals, colour, label=None) -> None:
@@ -170,7 +170,7 @@ def _bars(axes, x, y, intervals, colour, label=None) -> None:
 
 def duplicates(found: Twins, note: str | None = None) -> Figure:
     """Left: test rows with a twin in training; middle: AUC with and without them; right: what the twins are worth on those rows."""
-    figure, (counts, areas, worth) = _figure(3, height=3.0)
+    figure, (counts, areas, worth) = new_figure(3, height=3.0)
     counts.barh([0], [found.share], color=ORANGE, height=0.5)
     counts.axvline(SHARE, color=INK, lw=0.8, ls="--", label=f"leak from {SHARE:.1%} on")
     counts.set(
@@ -203,7 +203,7 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         _bars(worth, [0], [found.worth], [found.worth_interval], GREEN)
         worth.axhline(0, color=INK, lw=0.8)
         worth.set(title="What twins are worth to themselves", ylabel="AUC(seen) − AUC(apart)", xticks=[], xlim=(-1, 1))
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def preprocessing(found: list[Fitted], sizes, note: str | None = None) -> Figure:
@@ -213,7 +213,7 @@ def preprocessing(found: list[Fitted], sizes, note: str | None = None) -> Figure
         found: from `qnb.leakage.preprocessing.examine`.
         sizes: the table of `qnb.leakage.preprocessing.by_size`.
     """
-    figure, (own, small) = _figure(2, height=3.4, gridspec_kw={"width_ratios": [1, 1.5]})
+    figure, (own, small) = new_figure(2, height=3.4, gridspec_kw={"width_ratios": [1, 1.5]})
     for k, model in enumerate(dict.fromkeys(f.model for f in found)):
         mine = [f for f in found if f.model == model]
         at = [list(STEPS).index(f.step) + 0.16 * (2 * k - 1) for f in mine]
@@ -246,12 +246,12 @@ def preprocessing(found: list[Fitted], sizes, note: str | None = None) -> Figure
         small.legend(fontsize=8)
     for axes in (own, small):
         axes.axhline(0, color=INK, lw=0.8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def permutation(found: Permuted, note: str | None = None) -> Figure:
     """AUC of each model on permuted labels, the means, and the interval in which a mean must lie."""
-    figure, (axes,) = _figure(height=2.6, width=8.0)
+    figure, (axes,) = new_figure(height=2.6, width=8.0)
     half = found.half_width()
     axes.axvspan(0.5 - half, 0.5 + half, color=MUTED, alpha=0.2, lw=0, label="where the mean must lie")
     axes.axvline(0.5, color=INK, lw=0.8)
@@ -262,12 +262,12 @@ def permutation(found: Permuted, note: str | None = None) -> Figure:
              yticks=range(len(found.auc)), yticklabels=[MODEL_NAMES[m] for m in found.auc], ylim=(-0.6, len(found.auc) - 0.4))  # fmt: skip
     axes.legend(fontsize=8)
     axes.invert_yaxis()
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def adversarial(found: list[Told], note: str | None = None) -> Figure:
     """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by themselves."""
-    figure, (axes,) = _figure(height=0.55 * max(len(found), 2) + 1.5, width=9.0)
+    figure, (axes,) = new_figure(height=0.55 * max(len(found), 2) + 1.5, width=9.0)
     for row, told in enumerate(found):
         axes.errorbar(
             told.auc,
@@ -288,4 +288,4 @@ def adversarial(found: list[Told], note: str | None = None) -> Figure:
              ylim=(-0.6, len(found) - 0.3), xlim=(0.42, 1.1))  # fmt: skip
     axes.legend(fontsize=8, loc="upper right")
     axes.invert_yaxis()
-    return _caption(figure, note)
+    return caption(figure, note)

@@ -1,30 +1,50 @@
 """Every figure. Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 from sklearn.metrics import roc_curve
 
 INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"  # Okabe and Ito
 GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "figure.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
 }  # fmt: skip
 
 
-def _figure(columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs):
+def new_figure(
+    columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs: Any
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure in the style of all of them, and its panels row by row.
+
+    Args:
+        columns, rows: of panels.
+        height, width: of the whole, in inches.
+        **kwargs: passed on to `matplotlib.pyplot.subplots`.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
     plt.close(figure)  # a notebook shows it once, as the value of its cell
-    return figure, axes.ravel()
+    return figure, list(axes.ravel())
 
 
-def _caption(figure: Figure, note: str | None) -> Figure:
+def caption(figure: Figure, note: str | None) -> Figure:
+    """The figure with `note` at its foot; None leaves it as it is."""
     if note:
         figure.supxlabel(note, fontsize=9, color=MUTED)
     return figure
+
+
+def whole_ticks(axes: Axes) -> None:
+    """Put the ticks of the x axis, epochs say, at whole numbers only."""
+    locator: Any = axes.xaxis.get_major_locator()  # its base class, which is what matplotlib promises, has no `integer`
+    locator.set_params(integer=True)
 
 
 def circuit(spec, note: str | None = None) -> Figure:
@@ -36,7 +56,7 @@ def circuit(spec, note: str | None = None) -> Figure:
         columns.append((column, op))
         depth[low : high + 1] = [column + 1] * (high + 1 - low)
     width = max(depth) + 1
-    figure, (axes,) = _figure(height=0.42 * spec.wires + 0.7, width=min(24.0, max(5.0, 0.29 * width + 1.2)))
+    figure, (axes,) = new_figure(height=0.42 * spec.wires + 0.7, width=min(24.0, max(5.0, 0.29 * width + 1.2)))
     axes.hlines(range(spec.wires), -0.6, width - 0.4, color=MUTED, lw=0.8, zorder=0)
     for column, op in columns:
         _draw_operation(axes, column, op)
@@ -52,7 +72,7 @@ def circuit(spec, note: str | None = None) -> Figure:
         f"{', re-uploaded' * spec.reupload}; {spec.ansatz}; {spec.measurement}",
         fontsize=10,
     )
-    return _caption(figure, "blue: data, orange: trainable" + (f" · {note}" if note else ""))
+    return caption(figure, "blue: data, orange: trainable" + (f" · {note}" if note else ""))
 
 
 def _draw_operation(axes, column, op):
@@ -79,7 +99,7 @@ def learning_curves(history, best_epoch: int, reference: dict[str, float] | None
         best_epoch: marked in each panel.
         reference: validation AUCs to draw as lines, by name (the baselines).
     """
-    figure, (loss, auc, sep) = _figure(3)
+    figure, (loss, auc, sep) = new_figure(3)
     epoch = history["epoch"]
     loss.plot(epoch, history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     spread = history["train_loss_std"]
@@ -96,13 +116,13 @@ def learning_curves(history, best_epoch: int, reference: dict[str, float] | None
     for axes in (loss, auc, sep):
         axes.axvline(best_epoch, color=GREEN, lw=1, alpha=0.7, label="best epoch")
         axes.legend(fontsize=8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return _caption(figure, note)
+        whole_ticks(axes)
+    return caption(figure, note)
 
 
 def learning_signal(history, note: str | None = None) -> Figure:
     """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
-    figure, (gradient, distance, head) = _figure(3)
+    figure, (gradient, distance, head) = new_figure(3)
     for group, colour in GROUP_COLOURS.items():
         if (history[f"grad_norm_{group}"] > 0).any():
             gradient.plot(history["epoch"], history[f"grad_norm_{group}"], "o-", ms=3, color=colour, label=group)
@@ -115,13 +135,13 @@ def learning_signal(history, note: str | None = None) -> Figure:
     head.set(title="Head: logit = alpha (s + bias)", xlabel="epoch", ylabel="value")
     for axes in (gradient, distance, head):
         axes.legend(fontsize=8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return _caption(figure, note)
+        whole_ticks(axes)
+    return caption(figure, note)
 
 
 def roc(y, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
-    figure, (axes,) = _figure(width=4.8, height=4.4)
+    figure, (axes,) = new_figure(width=4.8, height=4.4)
     for (name, values), colour in zip(logits.items(), (ORANGE, INK, MUTED), strict=False):
         fpr, tpr, _ = roc_curve(y, values)
         area = np.trapezoid(tpr, fpr)
@@ -129,12 +149,12 @@ def roc(y, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
     axes.set(title="ROC on the test rows", xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(fontsize=8, loc="lower right")
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def score_histogram(y, logits, threshold: float, note: str | None = None) -> Figure:
     """Logits by class, each class normalised to 1, with the threshold. y, logits: (B,)."""
-    figure, (axes,) = _figure(width=6.4, height=4.4)
+    figure, (axes,) = new_figure(width=6.4, height=4.4)
     y, logits = np.asarray(y), np.asarray(logits)
     bins = np.linspace(logits.min(), logits.max(), 60)
     for label, name, colour in ((0, "negative", BLUE), (1, "positive", ORANGE)):
@@ -144,4 +164,4 @@ def score_histogram(y, logits, threshold: float, note: str | None = None) -> Fig
     axes.axvline(threshold, color=INK, lw=1, label=f"threshold {threshold:.3g}")
     axes.set(title="Logits on the test rows, by class", xlabel="logit", ylabel="share of the class per bin")
     axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)

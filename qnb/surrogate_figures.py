@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, caption, new_figure
 
 MOST_LABELLED = 10  # wires up to which the cells of a matrix carry their numbers
 
@@ -16,7 +16,7 @@ def composition(shares, by_wires, note: str | None = None) -> Figure:
         shares: (n,), of order 1 ... n.
         by_wires: `(2,) * n`, of each set of wires.
     """
-    figure, (bars, pairs) = _figure(2, height=3.9, gridspec_kw={"width_ratios": [1.2, 1]})
+    figure, (bars, pairs) = new_figure(2, height=3.9, gridspec_kw={"width_ratios": [1.2, 1]})
     orders = np.arange(1, len(shares) + 1)
     drawn = bars.bar(orders, shares, color=BLUE, width=0.65)
     bars.bar_label(drawn, [f"{share:.1%}" if share >= 0.0005 else "<0.1%" for share in shares], fontsize=8, padding=2)
@@ -34,7 +34,7 @@ def composition(shares, by_wires, note: str | None = None) -> Figure:
     bar = figure.colorbar(image, ax=pairs, shrink=0.85)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.set_label("share of variance" + (" (cells: in %)" if len(shares) <= MOST_LABELLED else ""))
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _of_pairs(by_wires) -> np.ndarray:
@@ -56,7 +56,7 @@ def carried(by_terms, by_order, auc: float, lines: dict[str, float], min_effect:
         lines: test AUCs of other models on the same features, by name.
         min_effect: half the height of the band around the whole model.
     """
-    figure, (terms, orders) = _figure(2, height=3.9, sharey=True)
+    figure, (terms, orders) = new_figure(2, height=3.9, sharey=True)
     terms.semilogx(by_terms["terms"], by_terms["auc"], "o-", ms=3.5, color=BLUE, label="largest terms")
     terms.set(title="How few terms carry the ranking", xlabel="terms kept, of most variance first", ylabel="AUC on the test rows")
     orders.plot(by_order["order"], by_order["auc"], "o-", ms=4.5, color=BLUE, label="parts up to this order")
@@ -67,4 +67,4 @@ def carried(by_terms, by_order, auc: float, lines: dict[str, float], min_effect:
         for (name, value), style, colour in zip(lines.items(), ("--", ":", "-."), (INK, GREEN, MUTED), strict=False):
             axes.axhline(value, color=colour, lw=1.2, ls=style, label=name)
         axes.legend(fontsize=8, loc="lower right")
-    return _caption(figure, note)
+    return caption(figure, note)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, MUTED, ORANGE, _caption, _figure
+from qnb.plots import BLUE, GREEN, MUTED, ORANGE, caption, new_figure
 from qnb.tune import SEARCHED, Confirmation, Search
 
 STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
@@ -11,7 +11,7 @@ STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
 
 def progress(found: Search, note: str | None = None) -> Figure:
     """Validation AUC of every trial in order, and the best so far."""
-    figure, (axes,) = _figure(height=3.8, width=9.0)
+    figure, (axes,) = new_figure(height=3.8, width=9.0)
     for state, (colour, label) in STATES.items():
         trials = found.trials[found.trials["state"] == state]
         axes.plot(trials["number"], trials["val_auc"], "o", ms=5, color=colour, label=label)
@@ -19,12 +19,12 @@ def progress(found: Search, note: str | None = None) -> Figure:
     axes.step(found.trials["number"], finished.cummax().ffill(), where="post", color=ORANGE, lw=1.6, label="best so far")
     axes.set(title="The search", xlabel="trial (0: the defaults)", ylabel="best validation AUC")
     axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def by_parameter(found: Search, note: str | None = None) -> Figure:
     """Validation AUC of the trials against each parameter that was searched; what was stopped early in grey."""
-    figure, panels = _figure(-(-len(SEARCHED) // 2), rows=2, height=5.6, width=12.0)
+    figure, panels = new_figure(-(-len(SEARCHED) // 2), rows=2, height=5.6, width=12.0)
     for axes, name in zip(panels, SEARCHED, strict=True):
         values = found.trials[name]
         ordered = sorted(values.dropna().unique(), key=lambda v: (isinstance(v, str), v)) if name != "lr" else None
@@ -38,12 +38,12 @@ def by_parameter(found: Search, note: str | None = None) -> Figure:
             axes.set_xscale("log")
         else:
             axes.set_xticks(range(len(ordered)), [str(v).replace("_", "\n", 1) for v in ordered], fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def confirmation(found: Confirmation, note: str | None = None) -> Figure:
     """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with their intervals."""
-    figure, (seeds, differences) = _figure(2, height=3.8, width=10.5)
+    figure, (seeds, differences) = new_figure(2, height=3.8, width=10.5)
     seeds.plot(np.arange(len(found.test_auc)), found.test_auc, "o", color=BLUE, label="circuit, one seed")
     baselines = found.results[0].metrics["baselines"]
     for (name, values), colour in zip(baselines.items(), (ORANGE, GREEN), strict=True):
@@ -57,4 +57,4 @@ def confirmation(found: Confirmation, note: str | None = None) -> Figure:
     differences.axvline(0, color=MUTED, lw=0.9)
     differences.set(yticks=range(len(found.over)), yticklabels=list(found.over), ylim=(-0.6, len(found.over) - 0.4))
     differences.set(title="Circuit minus classical model", xlabel="difference in test AUC, 95 % over seeds and rows")
-    return _caption(figure, note)
+    return caption(figure, note)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO
 from qnb.probes.formulations import FORMULATIONS
 
@@ -29,7 +29,7 @@ def verdict_grid(outcomes, note: str | None = None) -> Figure:
     keys = [key for key in FORMULATIONS if any(o.key == key for o in outcomes)]
     names = list(VERDICTS)
     cells = np.full((len(keys), len(columns)), len(names) - 1)
-    figure, (axes,) = _figure(width=6.0 + 0.72 * max(len(columns), 4), height=2.0 + 0.25 * len(keys))
+    figure, (axes,) = new_figure(width=6.0 + 0.72 * max(len(columns), 4), height=2.0 + 0.25 * len(keys))
     figure.set_dpi(85)
     for o in outcomes:
         row, column = keys.index(o.key), columns.index((o.stack, o.measurement))
@@ -47,7 +47,7 @@ def verdict_grid(outcomes, note: str | None = None) -> Figure:
     axes.tick_params(which="both", length=0)
     axes.set_title("Gradient of a batch against default.qubit", pad=12)
     axes.set_xlabel(_key_to_codes(outcomes), fontsize=9, loc="right")
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _column_title(stack, measurement):
@@ -91,7 +91,7 @@ def row_weights(outcomes, references, note: str | None = None) -> Figure:
     first = {o.laws["weights"].name: o for o in reversed(lawful)}
     last = next((o for o in lawful if o.stack == outcomes[-1].stack), None) if lawful else None
     shown = list({id(o): o for o in [*reversed(first.values()), *([last] if last else [])]}.values())
-    figure, axes = _figure(max(len(shown), 1), height=3.2, width=max(4.5, 3.4 * len(shown)))
+    figure, axes = new_figure(max(len(shown), 1), height=3.2, width=max(4.5, 3.4 * len(shown)))
     for panel, o in zip(axes, shown, strict=False):
         right, found = references[o.measurement].d_scores, o.laws["weights"].coefficients
         rows = np.arange(len(right))
@@ -105,12 +105,12 @@ def row_weights(outcomes, references, note: str | None = None) -> Figure:
         axes[0].legend(fontsize=8)
     else:
         axes[0].text(0.5, 0.5, "no wrong gradient to take apart", ha="center", transform=axes[0].transAxes)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def consequence(histories, note: str | None = None) -> Figure:
     """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history rows."""
-    figure, (loss, auc, norm) = _figure(3)
+    figure, (loss, auc, norm) = new_figure(3)
     for (name, rows), colour in zip(histories.items(), (GREEN, ORANGE, BLUE, PURPLE), strict=False):
         epoch = [row["epoch"] for row in rows]
         for axes, key in ((loss, "train_loss"), (auc, "val_auc"), (norm, "grad_norm_weights")):
@@ -123,5 +123,5 @@ def consequence(histories, note: str | None = None) -> Figure:
     loss.legend(fontsize=8)
     for axes in (loss, auc, norm):
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return _caption(figure, note)
+        whole_ticks(axes)
+    return caption(figure, note)

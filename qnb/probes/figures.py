@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, caption, new_figure, whole_ticks
 
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
@@ -15,7 +15,7 @@ def identity(found, note: str | None = None) -> Figure:
     Args:
         found: a `qnb.probes.zvec.Identity`.
     """
-    figure, (bars, rows, moved) = _figure(3, height=3.8, gridspec_kw={"width_ratios": [2, 1.1, 1]})
+    figure, (bars, rows, moved) = new_figure(3, height=3.8, gridspec_kw={"width_ratios": [2, 1.1, 1]})
     wires = np.arange(found.z.shape[1])
     width = 0.8 / len(found.ways)
     for k, ((name, values), colour) in enumerate(zip(found.ways.items(), COLOURS, strict=False)):
@@ -33,12 +33,12 @@ def identity(found, note: str | None = None) -> Figure:
     rows.set(title=f"All {len(found.z)} inputs", xlabel="⟨Z_i⟩", ylabel="ds/dw_i")
     moved.bar(wires, found.moved, color=BLUE)
     moved.set(title="The score does move", xlabel="wire i", ylabel="largest |Δs| for w_i + 0.1", xticks=wires)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def revived(history, note: str | None = None) -> Figure:
     """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.fit.fit`."""
-    figure, (norm, delta, auc) = _figure(3)
+    figure, (norm, delta, auc) = new_figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
     norm.set(title="Gradient norm of the readout", ylabel="‖dL/dw‖ (nats), mean over batches")
     norm.set_ylim(bottom=0)
@@ -50,13 +50,13 @@ def revived(history, note: str | None = None) -> Figure:
     auc.set(title="Validation AUC", ylabel="AUC")
     for axes in (norm, delta, auc):
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return _caption(figure, note)
+        whole_ticks(axes)
+    return caption(figure, note)
 
 
 def sign_sweep(table, note: str | None = None) -> Figure:
     """AUC and loss against alpha at fixed scores: a table of `qnb.probes.alpha.sweep`."""
-    figure, (auc, loss) = _figure(2)
+    figure, (auc, loss) = new_figure(2)
     auc.plot(table["alpha"], table["auc"], ".-", ms=4, color=BLUE)
     auc.axhline(0.5, color=MUTED, lw=0.8)
     auc.set(title="AUC of alpha (s + bias), s fixed", ylabel="AUC", ylim=(0, 1))
@@ -68,12 +68,12 @@ def sign_sweep(table, note: str | None = None) -> Figure:
     for axes in (auc, loss):
         axes.axvline(0, color=INK, lw=0.8)
         axes.set_xlabel("alpha")
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def sign_trainings(histories: dict, note: str | None = None) -> Figure:
     """alpha, AUC and loss against step, one line for each training. histories: by name, tables of `qnb.probes.descent`."""
-    figure, (alpha, auc, loss) = _figure(3, height=4.4)
+    figure, (alpha, auc, loss) = new_figure(3, height=4.4)
     for (name, h), colour, style in zip(histories.items(), COLOURS, ("-", "-", "-", "--"), strict=False):
         alpha.plot(h["step"], h["alpha"], style, color=colour, label=name)
         auc.plot(h["step"], h["auc"], style, color=colour, label=name)
@@ -90,7 +90,7 @@ def sign_trainings(histories: dict, note: str | None = None) -> Figure:
         axes.set_xlabel("step")
     handles, labels = auc.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncol=3, fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
@@ -101,7 +101,7 @@ def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
         curves: from `qnb.probes.focal.curves` on the same logits.
         zero: a table of `qnb.probes.focal.at_zero`; its attenuation is drawn over its gammas.
     """
-    figure, (loss, slope, fraction) = _figure(3, height=3.8)
+    figure, (loss, slope, fraction) = new_figure(3, height=3.8)
     for (gamma, c), colour in zip(curves.items(), COLOURS, strict=False):
         loss.plot(logits, c["loss1"], color=colour, label=f"gamma = {gamma:g}" + (" (BCE)" if gamma == 0 else ""))
         loss.plot(logits, c["loss0"], color=colour, ls=":")
@@ -118,7 +118,7 @@ def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
     fraction.legend(fontsize=8)
     for axes in (loss, slope):
         axes.axvline(0, color=MUTED, lw=0.8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
@@ -128,7 +128,7 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
         histories: (optimiser, gamma) -> table of `qnb.probes.descent`.
         left: the same keys -> the step at which it left the plateau, or None.
     """
-    figure, (own, bce, auc) = _figure(3, height=4.4)
+    figure, (own, bce, auc) = new_figure(3, height=4.4)
     colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
     for (name, gamma), h in histories.items():
         style = {"color": colours[name], "ls": "--" if gamma else "-", "label": f"{name}, gamma = {gamma:g}"}
@@ -150,7 +150,7 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
     for axes in (own, bce, auc):
         axes.set_xlabel("step")
     figure.legend(*own.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def score_ranges(found: dict, note: str | None = None) -> Figure:
@@ -171,7 +171,7 @@ def score_ranges(found: dict, note: str | None = None) -> Figure:
     for row in (0, 1):
         axes[row, 0].set_ylabel("watched rows per bin")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=2, fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def spectra(found: dict, note: str | None = None) -> Figure:
@@ -181,7 +181,7 @@ def spectra(found: dict, note: str | None = None) -> Figure:
         found: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
     """
     ansatze = list(dict.fromkeys(ansatz for _, ansatz in found))
-    figure, panels = _figure(len(ansatze), height=3.8, sharey=True)
+    figure, panels = new_figure(len(ansatze), height=3.8, sharey=True)
     floor = 1e-18
     for axes, ansatz in zip(panels, ansatze, strict=True):
         for (measurement, of), colour in zip([k for k in found if k[1] == ansatz], COLOURS, strict=False):
@@ -201,7 +201,7 @@ def spectra(found: dict, note: str | None = None) -> Figure:
                 )
         axes.set(title=ansatz, xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None))
         axes.legend(fontsize=7, loc="lower left")
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
@@ -210,7 +210,7 @@ def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
     Args:
         decays: observable -> its fitted bits per wire, by layers.
     """
-    figure, panels = _figure(3, height=3.8, sharey=True)
+    figure, panels = new_figure(3, height=3.8, sharey=True)
     titles = {"z0": "⟨Z_0⟩ (local)", "mean_z": "mean ⟨Z_i⟩ (bits: without its 1/n²)", "global": "⟨Z⊗…⊗Z⟩ (global)"}
     for axes, (name, bits) in zip(panels, decays.items(), strict=True):
         for (layers, rows), colour in zip(table.groupby("layers"), COLOURS, strict=False):
@@ -221,4 +221,4 @@ def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
         axes.semilogy(wires, 0.4 * 2.0 ** -(wires - wires[0]), ":", color=MUTED, label="1 bit per wire")
         axes.set(title=titles[name], xlabel="wires", ylabel="variance of ds/dp")
         axes.legend(fontsize=7, loc="lower left")
-    return _caption(figure, note)
+    return caption(figure, note)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, _caption, _figure
+from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT
 
 COLOURS = (MUTED, PURPLE, "#56b4e9", "#c9a227", "#8c564b", ORANGE, GREEN, BLUE, INK)
@@ -21,7 +21,7 @@ def rate_by_batch(table, note: str | None = None) -> Figure:
     Args:
         table: of `qnb.probes.throughput.table`; rows without a median are left out.
     """
-    figure, panels = _figure(2, height=4.6, width=12.0, sharey=True)
+    figure, panels = new_figure(2, height=4.6, width=12.0, sharey=True)
     measured = table.dropna(subset=["samples_per_s"])
     for axes, kind in zip(panels, ("forward", "gradient"), strict=True):
         for name in CONTENDERS:
@@ -33,7 +33,7 @@ def rate_by_batch(table, note: str | None = None) -> Figure:
     panels[0].set_ylabel("samples/s")
     drawn = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     panels[1].legend(drawn.values(), drawn.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _spread(line):
@@ -56,7 +56,7 @@ def _ideal(axes, line):
 def time_by_shape(table, note: str | None = None) -> Figure:
     """Time per row of both engines against wires, and against layers where more than one number was measured."""
     by_layers = table["layers"].nunique() > 1
-    figure, panels = _figure(2 if by_layers else 1, height=3.8, width=11.0 if by_layers else 6.0, sharey=True)
+    figure, panels = new_figure(2 if by_layers else 1, height=3.8, width=11.0 if by_layers else 6.0, sharey=True)
     base = table["layers"].mode()[0] if by_layers else table["layers"].iloc[0]
     widest = table.loc[table["layers"] != base, "wires"].iloc[0] if by_layers else None
     _lines(panels[0], table[table["layers"] == base], "wires")
@@ -65,13 +65,13 @@ def time_by_shape(table, note: str | None = None) -> Figure:
     panels[0].plot(wires, floor * 2.0 ** (wires - wires[0]), ":", color=INK, lw=1, label="ideal for states: 2^wires")
     panels[0].plot(wires, floor * 3.0 ** (wires - wires[0]), "--", color=INK, lw=1, label="ideal for coefficients: 3^wires")
     panels[0].set(title=f"{base} layers, batch {table['rows'].iloc[0]}", xlabel="wires", ylabel="time per row (µs)", yscale="log")
-    panels[0].xaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(panels[0])
     panels[0].legend(fontsize=7)
     if by_layers:
         _lines(panels[1], table[table["wires"] == widest], "layers")
         panels[1].set(title=f"{widest} wires", xlabel="layers", xscale="log")
         panels[1].legend(fontsize=7)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def _lines(axes, table, key):
@@ -89,7 +89,7 @@ def crossover(table, note: str | None = None) -> Figure:
         table: of `qnb.probes.throughput.by_path`.
     """
     batches = sorted(table["batch"].unique())
-    figure, panels = _figure(len(batches), height=3.8, width=3.8 * max(len(batches), 2), sharey=True)
+    figure, panels = new_figure(len(batches), height=3.8, width=3.8 * max(len(batches), 2), sharey=True)
     for axes, rows in zip(panels, batches, strict=True):
         part = table[table["batch"] == rows].sort_values("wires")
         for path, colour in (("heisenberg", GREEN), ("statevector", BLUE)):
@@ -100,17 +100,17 @@ def crossover(table, note: str | None = None) -> Figure:
             if len(picked):
                 axes.plot(picked["wires"], 1e3 * picked[path], "o", color=colour, ms=6, label=f"{path}, picked by the engine")
         axes.set(title=f"batch {rows}", xlabel="wires", yscale="log")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes)
         axes.legend(fontsize=7)
     panels[0].set_ylabel("training step (ms)")
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def compile_times(table, note: str | None = None) -> Figure:
     """Seconds that the first call takes over a later one, per way: the largest over batch sizes."""
     measured = table.dropna(subset=["compile_s"])
     names = [name for name in CONTENDERS if name in set(measured["name"])]
-    figure, (axes,) = _figure(width=8.0, height=0.8 + 0.42 * len(names))
+    figure, (axes,) = new_figure(width=8.0, height=0.8 + 0.42 * len(names))
     for kind, offset, colour in (("forward", -0.2, BLUE), ("gradient", 0.2, ORANGE)):
         part = measured[measured["kind"] == kind].groupby("name")["compile_s"].max()
         axes.barh([names.index(n) + offset for n in part.index], part.to_numpy(), 0.38, color=colour, label=kind)
@@ -118,7 +118,7 @@ def compile_times(table, note: str | None = None) -> Figure:
     axes.invert_yaxis()
     axes.set(title="Compile time: first call over a later one", xlabel="seconds")
     axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
 
 
 def thread_gain(timings, note: str | None = None) -> Figure:
@@ -126,11 +126,11 @@ def thread_gain(timings, note: str | None = None) -> Figure:
     medians = {(t.wires, t.threads): t.median for t in timings}
     wires = sorted({w for w, _ in medians})
     gains = [medians[w, 1] / medians[w, 2] for w in wires]
-    figure, (axes,) = _figure(width=5.5, height=3.4)
+    figure, (axes,) = new_figure(width=5.5, height=3.4)
     axes.plot(wires, gains, "o-", color=BLUE, label="one compiled row after another")
     axes.axhline(1, color=MUTED, lw=1)
     axes.axhline(2, color=INK, lw=1, ls=":", label="ideal: twice")
     axes.set(title="Two OpenMP threads against one", xlabel="wires", ylabel="times as fast", ylim=(0, 2.3))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes)
     axes.legend(fontsize=8)
-    return _caption(figure, note)
+    return caption(figure, note)
