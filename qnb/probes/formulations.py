@@ -8,6 +8,9 @@ import json
 import re
 import time
 import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import catalyst
 import jax
@@ -15,20 +18,31 @@ import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 
-FORMULATIONS = {}  # key -> Formulation, in the order of the report
+# What qjit compiles is annotated with this union: plain types would be a signature to it, and make it compile ahead of its call.
+Array = jax.Array | np.ndarray
+Arrays = tuple[Array, ...]  # differentiated arguments, or the gradient in them
+Scalar = jax.Array | float
+Function = Callable[["Problem"], Arrays]
+Body = Callable[[jax.Array, jax.Array, jax.Array, Arrays], Arrays]  # (X, y, w, p) of a batch or a row -> its gradient
+Scores = Callable[[Arrays, jax.Array], jax.Array]  # (circuit, X) -> (B,)
+Differentiate = Callable[..., Callable[..., Arrays]]  # (function, argnums=) -> gradient(*p)
+Value = Callable[[Arrays, jax.Array], tuple[jax.Array, Arrays]]  # (circuit, x) -> s, one ds per circuit group
+
+NO_READOUT = np.zeros(0)
+FORMULATIONS: dict[str, "Formulation"] = {}  # key -> Formulation, in the order of the report
 
 
 class Formulation:
     """A way to ask for the gradient: its title, its function of a Problem, and whether a quick audit includes it."""
 
-    def __init__(self, title, function, quick):
+    def __init__(self, title: str, function: Function, quick: bool):
         self.title, self.function, self.quick = title, function, quick
 
 
-def formulation(title, quick=True):
+def formulation(title: str, quick: bool = True) -> Callable[[Function], Function]:
     """Register the function below under its own name."""
 
-    def register(function):
+    def register(function: Function) -> Function:
         FORMULATIONS[function.__name__] = Formulation(title, function, quick)
         return function
 
@@ -47,10 +61,10 @@ class Circuit:
         rot: qml.Rot in place of RZ RY RZ.
     """
 
-    def __init__(self, spec, rot=False):
+    def __init__(self, spec: dict[str, Any], rot: bool = False):
         self.spec, self.rot, self.wires = spec, rot, range(spec["wires"])
 
-    def score(self, weights, readout, x):
+    def score(self, weights: Array, readout: Array, x: Array) -> Any:
         """A QNode's body: s(x)."""
         self.gates(weights, readout, x)
         n, measurement = len(self.wires), self.spec["measurement"]
@@ -59,12 +73,12 @@ class Circuit:
         coefficients = readout if measurement == "z_vec" else [1 / n] * n
         return qml.expval(qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in self.wires]))
 
-    def expectations(self, weights, x):
+    def expectations(self, weights: Array, x: Array) -> tuple[Any, ...]:
         """A QNode's body: <Z_i> of every wire."""
-        self.gates(weights, None, x)
+        self.gates(weights, NO_READOUT, x)
         return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
 
-    def gates(self, weights, readout, x):
+    def gates(self, weights: Array, readout: Array, x: Array) -> None:
         """The circuit before its measurement."""
         n, strongly = len(self.wires), self.spec["ansatz"] == "strongly_entangling"
         for layer in range(self.spec["layers"]):
@@ -79,7 +93,7 @@ class Circuit:
             for i in self.wires:
                 self.rotate(readout[3 * i : 3 * i + 3], i)
 
-    def encode(self, x):
+    def encode(self, x: Array) -> None:
         """Angles, or amplitudes, of one row."""
         if self.spec["encoder"] == "amplitude":
             qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=self.wires, validate_norm=False)
@@ -91,7 +105,7 @@ class Circuit:
                 qml.RX(x[i], wires=i)
             qml.RY(x[i], wires=i)
 
-    def rotate(self, angles, wire):
+    def rotate(self, angles: Array, wire: int) -> None:
         """RZ RY RZ, or qml.Rot where that is what is asked."""
         if self.rot:
             qml.Rot(angles[0], angles[1], angles[2], wires=wire)
@@ -112,7 +126,10 @@ class Problem:
         diff_method: of the QNode.
     """
 
-    def __init__(self, spec, arrays, rot=False, flat=False, diff_method="adjoint"):
+    def __init__(
+        self, spec: dict[str, Any], arrays: dict[str, np.ndarray], rot: bool = False, flat: bool = False,
+        diff_method: str = "adjoint",
+    ):  # fmt: skip
         self.spec, self.arrays, self.flat = spec, arrays, flat
         self.groups = tuple(g for g in ("weights", "readout", "bias", "alpha") if g != "readout" or spec["has_readout"])
         groups = tuple(np.ascontiguousarray(arrays[g]).reshape(arrays[g].shape) for g in self.groups)
@@ -122,24 +139,25 @@ class Problem:
         self.circuit, self.device = Circuit(spec, rot), qml.device(spec["device"], wires=spec["wires"])
         self.score = qml.QNode(self._score(), self.device, diff_method=diff_method)
 
-    def variant(self, **options):
+    def variant(self, **options: Any) -> "Problem":
         """The same problem with other options."""
         return Problem(self.spec, self.arrays, **options)
 
-    def _score(self):
+    def _score(self) -> Callable[..., Any]:
         circuit = self.circuit
+        score: Callable[..., Any]
         if self.spec["has_readout"]:
 
-            def score(weights, readout, x):
+            def score(weights: Array, readout: Array, x: Array) -> Any:
                 return circuit.score(weights, readout, x)
         else:
 
-            def score(weights, x):
-                return circuit.score(weights, None, x)
+            def score(weights: Array, x: Array) -> Any:
+                return circuit.score(weights, NO_READOUT, x)
 
         return score
 
-    def split(self, p):
+    def split(self, p: Arrays) -> Arrays:
         """The groups of differentiated arguments p: themselves, or cut out of the one flat vector."""
         if not self.flat:
             return p
@@ -147,26 +165,27 @@ class Problem:
         ends = np.cumsum([self.arrays[group].size for group in self.groups])
         return tuple(part.reshape(shape) for part, shape in zip(jnp.split(p[0], ends[:-1]), shapes, strict=True))
 
-    def circuit_of(self, p):
+    def circuit_of(self, p: Arrays) -> Arrays:
         """What the QNode takes before x."""
         return self.split(p)[:-2]
 
-    def loss(self, p, s, y, w):
+    def loss(self, p: Arrays, s: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
         """w BCE / B of rows with score s: a scalar or (B,)."""
         *_, bias, raw = self.split(p)
         logit = (jax.nn.softplus(raw) + 1e-3) * (s + bias)
         return w * (jax.nn.softplus(logit) - y * logit) / self.rows
 
-    def run(self, body, X=None):
+    def run(self, body: Body, X: np.ndarray | None = None) -> Arrays:
         """body(X, y, w, p) -> gradient, compiled and called on the batch, with another X if one is given."""
         program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
-        return program(self.batch[0] if X is None else X, *self.batch[1:], *self.params)
+        gradient: Arrays = program(self.batch[0] if X is None else X, *self.batch[1:], *self.params)
+        return gradient
 
-    def of_loss(self, scores, differentiate=catalyst.grad, X=None):
+    def of_loss(self, scores: Scores, differentiate: Differentiate = catalyst.grad, X: np.ndarray | None = None) -> Arrays:
         """The gradient of a loss over all scores: scores(circuit, X) -> (B,)."""
 
-        def body(X, y, w, p):
-            def loss(*p):
+        def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
+            def loss(*p: Array) -> jax.Array:
                 return jnp.sum(self.loss(p, scores(self.circuit_of(p), X), y, w))
 
             return differentiate(loss, argnums=self.argnums)(*p)
@@ -174,111 +193,115 @@ class Problem:
         return self.run(body, X)
 
 
-def with_value(function, argnums):
+def with_value(function: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
     """catalyst.value_and_grad, asked for the gradient alone."""
     return lambda *p: catalyst.value_and_grad(function, argnums=argnums)(*p)[1]
 
 
-def by_differences(loss, argnums):
+def by_differences(loss: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
     """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can spoil it."""
-    return catalyst.grad(loss, argnums=argnums, method="fd")
+    gradient: Callable[..., Arrays] = catalyst.grad(loss, argnums=argnums, method="fd")
+    return gradient
 
 
 # A. The loss of the whole batch, differentiated as a whole
 
 
-def scan_scores(score):
+def scan_scores(score: Callable[..., jax.Array]) -> Scores:
     """Scores of a batch, (rows,), by lax.scan."""
     return lambda circuit, X: jax.lax.scan(lambda carry, x: (carry, score(*circuit, x)), 0.0, X)[1]
 
 
-def for_loop_scores(q):
+def for_loop_scores(q: Problem) -> Scores:
     """Scores of a batch, (rows,), by catalyst.for_loop."""
 
-    def scores(circuit, X):
-        def row(k, out):
+    def scores(circuit: Arrays, X: jax.Array) -> jax.Array:
+        def row(k: int, out: jax.Array) -> jax.Array:
             return out.at[k].set(q.score(*circuit, X[k]))
 
-        return catalyst.for_loop(0, q.rows, 1)(row)(jnp.zeros(q.rows))
+        found: jax.Array = catalyst.for_loop(0, q.rows, 1)(row)(jnp.zeros(q.rows))
+        return found
 
     return scores
 
 
-def unrolled_scores(q):
+def unrolled_scores(q: Problem) -> Scores:
     """Scores of a batch, (rows,), by a Python loop that is unrolled into the program."""
     return lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)])
 
 
 @formulation("grad of a loss over lax.scan (the note's)")
-def loss_scan(q):
+def loss_scan(q: Problem) -> Arrays:
     return q.of_loss(scan_scores(catalyst.qjit(q.score)))
 
 
 @formulation("the note's, one flat vector differentiated")
-def loss_scan_flat(q):
+def loss_scan_flat(q: Problem) -> Arrays:
     return loss_scan(q.variant(flat=True))
 
 
 @formulation("the note's, with qml.Rot for RZ RY RZ", quick=False)
-def loss_scan_rot(q):
+def loss_scan_rot(q: Problem) -> Arrays:
     return loss_scan(q.variant(rot=True))
 
 
 @formulation("the note's, with parameter-shift", quick=False)
-def loss_scan_shift(q):
+def loss_scan_shift(q: Problem) -> Arrays:
     return loss_scan(q.variant(diff_method="parameter-shift"))
 
 
 @formulation("finite differences (method='fd') of the note's")
-def loss_scan_fd(q):
+def loss_scan_fd(q: Problem) -> Arrays:
     return q.of_loss(scan_scores(q.score), by_differences)
 
 
 @formulation("value_and_grad of a loss over lax.scan", quick=False)
-def loss_scan_value(q):
+def loss_scan_value(q: Problem) -> Arrays:
     return q.of_loss(scan_scores(q.score), with_value)
 
 
 @formulation("grad of a weighted sum carried by lax.scan")
-def sum_scan(q):
-    def body(X, y, w, p):
-        def loss(*p):
-            def step(total, row):
+def sum_scan(q: Problem) -> Arrays:
+    def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
+        def loss(*p: Array) -> Scalar:
+            def step(total: Scalar, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Scalar, float]:
                 x, y, w = row
                 return total + q.loss(p, q.score(*q.circuit_of(p), x), y, w), 0.0
 
-            return jax.lax.scan(step, 0.0, (X, y, w))[0]
+            summed: tuple[Scalar, Any] = jax.lax.scan(step, 0.0, (X, y, w))
+            return summed[0]
 
-        return catalyst.grad(loss, argnums=q.argnums)(*p)
+        gradient: Arrays = catalyst.grad(loss, argnums=q.argnums)(*p)
+        return gradient
 
     return q.run(body)
 
 
 @formulation("weighted sum carried by lax.scan, one flat vector", quick=False)
-def sum_scan_flat(q):
+def sum_scan_flat(q: Problem) -> Arrays:
     return sum_scan(q.variant(flat=True))
 
 
 @formulation("grad of a loss over catalyst.for_loop")
-def loss_for_loop(q):
+def loss_for_loop(q: Problem) -> Arrays:
     return q.of_loss(for_loop_scores(q))
 
 
 @formulation("loss over catalyst.for_loop, one flat vector", quick=False)
-def loss_for_loop_flat(q):
+def loss_for_loop_flat(q: Problem) -> Arrays:
     return loss_for_loop(q.variant(flat=True))
 
 
 @formulation("value_and_grad of a loss over catalyst.for_loop", quick=False)
-def loss_for_loop_value(q):
+def loss_for_loop_value(q: Problem) -> Arrays:
     return q.of_loss(for_loop_scores(q), with_value)
 
 
 @formulation("grad of a loss over a Python for, autograph=True")
-def loss_autograph(q):
+def loss_autograph(q: Problem) -> Arrays:
     rows, row_loss = q.rows, catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w))
 
-    def total(X, y, w, *p):
+    def total(X: jax.Array, y: jax.Array, w: jax.Array, *p: jax.Array) -> jax.Array:
         loss = jnp.zeros(())
         for k in range(rows):
             loss = loss + row_loss(p, X[k], y[k], w[k])
@@ -286,102 +309,106 @@ def loss_autograph(q):
 
     argnums = tuple(3 + a for a in q.argnums)
     program = catalyst.qjit(lambda *a: catalyst.grad(total, argnums=argnums)(*a), autograph=True)
-    return program(*q.batch, *q.params)
+    gradient: Arrays = program(*q.batch, *q.params)
+    return gradient
 
 
 @formulation("grad of a loss over catalyst.vmap")
-def loss_vmap(q):
-    def scores(circuit, X):
-        return catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X)
+def loss_vmap(q: Problem) -> Arrays:
+    def scores(circuit: Arrays, X: jax.Array) -> jax.Array:
+        found: jax.Array = catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X)
+        return found
 
     return q.of_loss(scores)
 
 
 @formulation("grad of a loss over jax.vmap in the qjit")
-def loss_jax_vmap(q):
+def loss_jax_vmap(q: Problem) -> Arrays:
     return q.of_loss(lambda circuit, X: jax.vmap(lambda x: q.score(*circuit, x))(X))
 
 
 @formulation("grad of an unrolled loss (for while tracing)")
-def loss_unrolled(q):
+def loss_unrolled(q: Problem) -> Arrays:
     return q.of_loss(unrolled_scores(q))
 
 
 @formulation("unrolled loss, one flat vector", quick=False)
-def loss_unrolled_flat(q):
+def loss_unrolled_flat(q: Problem) -> Arrays:
     return loss_unrolled(q.variant(flat=True))
 
 
 @formulation("value_and_grad of an unrolled loss", quick=False)
-def loss_unrolled_value(q):
+def loss_unrolled_value(q: Problem) -> Arrays:
     return q.of_loss(unrolled_scores(q), with_value)
 
 
 # B. The gradient of one row, inside a compiled loop over the rows
 
 
-def add_in_scan(q, gradient):
+def add_in_scan(q: Problem, gradient: Body) -> Arrays:
     """The sum of the rows' gradients, taken inside lax.scan."""
 
-    def body(X, y, w, p):
-        def step(total, row):
+    def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
+        def step(total: Arrays, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Arrays, float]:
             return tuple(t + g for t, g in zip(total, gradient(*row, p), strict=True)), 0.0
 
-        return jax.lax.scan(step, tuple(jnp.zeros_like(v) for v in p), (X, y, w))[0]
+        zero: Arrays = tuple(jnp.zeros_like(v) for v in p)
+        return jax.lax.scan(step, zero, (X, y, w))[0]
 
     return q.run(body)
 
 
-def add_in_for_loop(q, gradient):
+def add_in_for_loop(q: Problem, gradient: Body) -> Body:
     """The sum of the rows' gradients, taken inside catalyst.for_loop."""
 
-    def body(X, y, w, p):
-        def row(k, *total):
+    def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
+        def row(k: int, *total: Array) -> Arrays:
             return tuple(t + g for t, g in zip(total, gradient(X[k], y[k], w[k], p), strict=True))
 
-        return catalyst.for_loop(0, q.rows, 1)(row)(*(jnp.zeros_like(v) for v in p))
+        summed: Arrays = catalyst.for_loop(0, q.rows, 1)(row)(*(jnp.zeros_like(v) for v in p))
+        return summed
 
     return body
 
 
-def of_row(q, differentiate=catalyst.grad):
+def of_row(q: Problem, differentiate: Differentiate = catalyst.grad) -> Body:
     """gradient(x, y, w, p) of one row's share of the loss, the head inside."""
 
-    def gradient(x, y, w, p):
+    def gradient(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         return differentiate(lambda *p: q.loss(p, q.score(*q.circuit_of(p), x), y, w), argnums=q.argnums)(*p)
 
     return gradient
 
 
 @formulation("grad of a row's loss inside lax.scan")
-def inside_scan(q):
+def inside_scan(q: Problem) -> Arrays:
     return add_in_scan(q, of_row(q))
 
 
 @formulation("row's loss inside lax.scan, one flat vector", quick=False)
-def inside_scan_flat(q):
+def inside_scan_flat(q: Problem) -> Arrays:
     return inside_scan(q.variant(flat=True))
 
 
 @formulation("grad of a row's loss inside catalyst.for_loop")
-def inside_for_loop(q):
+def inside_for_loop(q: Problem) -> Arrays:
     return q.run(add_in_for_loop(q, of_row(q)))
 
 
 @formulation("row's loss inside catalyst.for_loop, one flat vector", quick=False)
-def inside_for_loop_flat(q):
+def inside_for_loop_flat(q: Problem) -> Arrays:
     return inside_for_loop(q.variant(flat=True))
 
 
 @formulation("value_and_grad of a row's loss inside catalyst.for_loop")
-def inside_for_loop_value(q):
+def inside_for_loop_value(q: Problem) -> Arrays:
     return q.run(add_in_for_loop(q, of_row(q, with_value)))
 
 
-def by_chain_rule(q, value):
+def by_chain_rule(q: Problem, value: Value) -> Body:
     """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out; value(circuit, x) -> s, one ds per circuit group."""
 
-    def row(x, y, w, p):
+    def row(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         *circuit, bias, raw = p
         s, ds = value(tuple(circuit), x)
         alpha = jax.nn.softplus(raw) + 1e-3
@@ -391,18 +418,18 @@ def by_chain_rule(q, value):
     return add_in_for_loop(q, row)
 
 
-def value_of_one_vector(q):
+def value_of_one_vector(q: Problem) -> Value:
     """value_and_grad of one QNode call in one flat vector. For `z_vec`, ds/dw_i = <Z_i>, from a forward pass."""
     shape, size = q.arrays["weights"].shape, q.arrays["weights"].size
     z_vec = q.spec["measurement"] == "z_vec"
 
-    def flat_score(theta, coefficients, x):
+    def flat_score(theta: Array, coefficients: Array, x: Array) -> Any:
         return q.circuit.score(theta[:size].reshape(shape), coefficients if z_vec else theta[size:], x)
 
     score = qml.QNode(flat_score, q.device, diff_method="adjoint")
     expectations = qml.QNode(q.circuit.expectations, q.device)
 
-    def value(circuit, x):
+    def value(circuit: Arrays, x: jax.Array) -> tuple[jax.Array, Arrays]:
         gates = circuit[:1] if z_vec else circuit
         theta = jnp.concatenate([g.reshape(-1) for g in gates])
         s, ds = catalyst.value_and_grad(score, argnums=0)(theta, circuit[1] if z_vec else jnp.zeros(1), x)
@@ -413,17 +440,17 @@ def value_of_one_vector(q):
 
 
 @formulation("value_and_grad of one QNode call per row, chain rule by hand (the package's)")
-def row_by_row(q):
+def row_by_row(q: Problem) -> Arrays:
     return q.run(by_chain_rule(q, value_of_one_vector(q)))
 
 
 @formulation("the package's, with qml.Rot for RZ RY RZ")
-def row_by_row_rot(q):
+def row_by_row_rot(q: Problem) -> Arrays:
     return row_by_row(q.variant(rot=True))
 
 
 @formulation("the package's, but two differentiated arguments")
-def row_by_row_two(q):
+def row_by_row_two(q: Problem) -> Arrays:
     if not q.spec["has_readout"]:
         raise NotApplicable("this measurement has one group of circuit parameters")
     return q.run(by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x)))
@@ -433,49 +460,51 @@ def row_by_row_two(q):
 
 
 @formulation("compiled grad of a row's loss, called in a Python loop")
-def python_loop(q):
+def python_loop(q: Problem) -> Arrays:
     gradient = catalyst.qjit(lambda x, y, w, *p: of_row(q)(x, y, w, p), autograph=False)
     rows = [gradient(np.ascontiguousarray(x), y, w, *q.params) for x, y, w in zip(*q.batch, strict=True)]
-    return tuple(sum(np.asarray(g) for g in column) for column in zip(*rows, strict=True))
+    return tuple(sum((np.asarray(g) for g in column), np.zeros(())) for column in zip(*rows, strict=True))
 
 
 @formulation("compiled grad in a Python loop, one flat vector", quick=False)
-def python_loop_flat(q):
+def python_loop_flat(q: Problem) -> Arrays:
     return python_loop(q.variant(flat=True))
 
 
-def by_jax(q, scores):
+def by_jax(q: Problem, scores: Scores) -> Arrays:
     """The gradient of the batch by jax.grad, outside qjit."""
     X, y, w = (jnp.asarray(a) for a in q.batch)
-    return jax.grad(lambda *p: jnp.sum(q.loss(p, scores(q.circuit_of(p), X), y, w)), argnums=q.argnums)(*q.params)
+    gradient = jax.grad(lambda *p: jnp.sum(q.loss(p, scores(q.circuit_of(p), X), y, w)), argnums=q.argnums)
+    found: Arrays = gradient(*q.params)
+    return found
 
 
 @formulation("jax.grad of a loss over a Python loop of qjit calls")
-def jax_python_loop(q):
+def jax_python_loop(q: Problem) -> Arrays:
     score = catalyst.qjit(q.score)
     return by_jax(q, lambda circuit, X: jnp.stack([score(*circuit, x) for x in X]))
 
 
 @formulation("jax.grad of a loss over jax.vmap of a qjit")
-def jax_vmap(q):
+def jax_vmap(q: Problem) -> Arrays:
     score = catalyst.qjit(q.score)
     return by_jax(q, lambda circuit, X: jax.vmap(lambda x: score(*circuit, x))(X))
 
 
 @formulation("jax.grad of a loss over lax.scan of a qjit", quick=False)
-def jax_scan(q):
+def jax_scan(q: Problem) -> Arrays:
     return by_jax(q, scan_scores(catalyst.qjit(q.score)))
 
 
 # D. An argument whose memory is not laid out as the compiler takes for granted
 
 
-def column_major(X):
+def column_major(X: np.ndarray) -> np.ndarray:
     """X in column-major order."""
     return np.asfortranarray(X)
 
 
-def every_other(X):
+def every_other(X: np.ndarray) -> np.ndarray:
     """X as a view of every other column of a larger array."""
     return np.repeat(X, 2, axis=1)[:, ::2]
 
@@ -484,19 +513,19 @@ LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the sa
 
 
 @formulation("finite differences of the note's, X in Fortran order")
-def fortran_order(q):
+def fortran_order(q: Problem) -> Arrays:
     return q.of_loss(scan_scores(q.score), by_differences, column_major(q.batch[0]))
 
 
 @formulation("finite differences of the note's, X a strided view", quick=False)
-def strided_view(q):
+def strided_view(q: Problem) -> Arrays:
     return q.of_loss(scan_scores(q.score), by_differences, every_other(q.batch[0]))
 
 
 # E. The package itself, in the stack it is installed in
 
 
-def by_engine(q, name):
+def by_engine(q: Problem, name: str) -> Arrays:
     """The gradient by one of the package's engines, where the stack has it."""
     try:
         from qnb.circuit import CircuitSpec
@@ -513,24 +542,24 @@ def by_engine(q, name):
 
 
 @formulation("qnb.make_engine('catalyst')")
-def engine_catalyst(q):
+def engine_catalyst(q: Problem) -> Arrays:
     return by_engine(q, "catalyst")
 
 
 @formulation("qnb.make_engine('exact'), float32")
-def engine_exact(q):
+def engine_exact(q: Problem) -> Arrays:
     return by_engine(q, "exact")
 
 
 # The job
 
 
-def work(folder, job):
+def work(folder: Path, job: dict[str, Any]) -> None:
     """Run FORMULATIONS[job["key"]]; leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json."""
     problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
     started = time.perf_counter()
     try:
-        gradient = [np.asarray(g) for g in FORMULATIONS[job["key"]].function(problem)]
+        gradient: Arrays = tuple(np.asarray(g) for g in FORMULATIONS[job["key"]].function(problem))
     except NotApplicable as error:
         failed = {"kind": "not applicable", "message": str(error)}
     except Exception as error:  # noqa: BLE001  whatever a compiler or a tracer raises is what the audit is after
@@ -539,16 +568,13 @@ def work(folder, job):
     else:
         if len(gradient) != len(problem.groups):
             gradient = problem.variant(flat=True).split(gradient)
-        np.savez(
-            folder / f"{job['name']}.npz",
-            seconds=time.perf_counter() - started,
-            **dict(zip(problem.groups, gradient, strict=True)),
-        )
+        found: dict[str, Any] = {"seconds": time.perf_counter() - started, **dict(zip(problem.groups, gradient, strict=True))}
+        np.savez(folder / f"{job['name']}.npz", **found)
         return
     (folder / f"{job['name']}.json").write_text(json.dumps(failed))
 
 
-def telling(message, lines=3, width=400):
+def telling(message: str, lines: int = 3, width: int = 400) -> str:
     """The lines of a compiler's message that tell what is wrong, or its last ones, without paths, addresses and backtrace."""
     kept = [
         line.strip() for line in message.splitlines() if line.strip() and not re.match(r"\s*#\d+ |Stack dump|PLEASE submit", line)
