@@ -70,7 +70,7 @@ def seeds_and_rows_interval(
     if not len(labels) == len(a) == len(b):
         raise BootstrapError(f"Got labels for {len(labels)} seeds, logits_a for {len(a)} and logits_b for {len(b)}.")
     units, count = _units(y, labels, groups)
-    pairs = [(_Ranked(y, a, "logits_a"), _Ranked(y, b, "logits_b")) for y, a, b in zip(labels, a, b, strict=True)]
+    pairs = [(Ranked(y, a, "logits_a"), Ranked(y, b, "logits_b")) for y, a, b in zip(labels, a, b, strict=True)]
     observed = np.mean([ranked_a.auc(1.0) - ranked_b.auc(1.0) for ranked_a, ranked_b in pairs])
     rng = np.random.default_rng(seed)
     drawn = np.empty(resamples)
@@ -110,8 +110,17 @@ def _units(y, labels, groups) -> tuple[list[np.ndarray], int]:
     return np.split(numbers, np.cumsum([len(g) for g in groups])[:-1]), len(names)
 
 
-class _Ranked:
-    """One model's scores, sorted once, so that the AUC under any row weights is one pass."""
+class Ranked:
+    """One model's scores, sorted once, so that the AUC under any row weights is one pass.
+
+    Args:
+        y: labels 0 or 1, `(N,)`.
+        logits: scores of any kind, `(N,)`, the larger the likelier 1.
+        name: of the scores, in messages.
+
+    Raises:
+        BootstrapError: shapes differ, a score is not finite, or a class is missing.
+    """
 
     def __init__(self, y, logits, name: str):
         y, logits = np.asarray(y), np.asarray(logits, dtype=float)

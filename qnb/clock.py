@@ -54,12 +54,12 @@ def read_clock(table: Table) -> Clock:
     values, everywhere = held[TIME], np.zeros(len(table), np.int64)
     if pd.api.types.is_numeric_dtype(values.dtype):
         seconds = values.to_numpy(np.float64, na_value=np.nan)
-        return Clock(_mostly_read(seconds, values), everywhere, TIME, "numbers, taken for seconds on one clock")
-    texts = pc.utf8_trim_whitespace(pa.array(values, pa.large_string()))
-    time_of_day, dated = _time_of_day(texts), _dated(texts)
-    if np.isfinite(dated).sum() > np.isfinite(time_of_day).sum():
-        return Clock(_mostly_read(dated, values), everywhere, TIME, "date and time, on one clock")
-    seconds = _mostly_read(time_of_day, values)
+        _require_times(seconds, values)
+        return Clock(seconds, everywhere, TIME, "numbers, taken for seconds on one clock")
+    seconds, dated = read_times(values)
+    _require_times(seconds, values)
+    if dated:
+        return Clock(seconds, everywhere, TIME, "date and time, on one clock")
     if "capture.start" in table.groups:
         return Clock(seconds, everywhere, TIME, "time of day; capture.start places all captures on one day, so one clock")
     if table.attack is None:
@@ -69,6 +69,17 @@ def read_clock(table: Table) -> Clock:
         )
     words = "time of day without a date, so ordered inside a capture only; Attack_type stands in for the capture"
     return Clock(seconds, pd.factorize(table.attack, use_na_sentinel=False)[0], TIME, words)
+
+
+def read_times(values: pd.Series | list[str]) -> tuple[np.ndarray, bool]:
+    """Seconds of texts that are times, float64 `(N,)`, NaN where one is none; and whether they count from one date.
+
+    They do where more of the texts are dates and times than are times of day.
+    """
+    texts = pc.utf8_trim_whitespace(pa.array(values, pa.large_string()))
+    time_of_day, dated = _time_of_day(texts), _dated(texts)
+    with_date = bool(np.isfinite(dated).sum() > np.isfinite(time_of_day).sum())
+    return (dated if with_date else time_of_day), with_date
 
 
 def _time_of_day(texts: pa.Array) -> np.ndarray:
@@ -94,7 +105,8 @@ def _dated(texts: pa.Array) -> np.ndarray:
     return seconds
 
 
-def _mostly_read(seconds: np.ndarray, values: pd.Series) -> np.ndarray:
+def _require_times(seconds: np.ndarray, values: pd.Series) -> None:
+    """Raise DataError where most of the values cannot be read."""
     unread = int((~np.isfinite(seconds)).sum())
     if 2 * unread > len(seconds):
         example = values[~np.isfinite(seconds)].iloc[0]
@@ -102,4 +114,3 @@ def _mostly_read(seconds: np.ndarray, values: pd.Series) -> np.ndarray:
             f"Column {TIME!r} cannot be read as a time in {unread} of {len(seconds)} rows, such as {str(example)[:40]!r}; expected "
             "'2021 22:49:20.4', 'Dec 3, 2021 22:49:20.4', '2021-12-03 22:49:20' or seconds. Use another split."
         )
-    return seconds

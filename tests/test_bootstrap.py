@@ -30,7 +30,7 @@ def test_weighted_auc_is_that_of_repeated_rows(rng):
     for ties in (False, True):
         y, a, _ = draw(rng, 200)
         a = np.round(a, 1) if ties else a
-        ranked = bootstrap._Ranked(y, a, "a")
+        ranked = bootstrap.Ranked(y, a, "a")
         assert ranked.auc(1.0) == pytest.approx(roc_auc_score(y, a))
         for _ in range(5):
             weights = rng.integers(0, 4, 200)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from qnb.clock import _dated, _time_of_day
+from qnb.clock import read_times
 from qnb.labels import Labels
 from qnb.sources import Source, open_source
 from qnb.values import MISSING, clean_column, parse_values
@@ -55,8 +54,7 @@ class RawColumn:
 
     def seconds(self) -> np.ndarray | None:
         """Seconds of times of day, or of dates and times, `(N,)`; None where none of the texts is one."""
-        texts = pc.utf8_trim_whitespace(pa.array(self.written, pa.large_string()))
-        found = max(_time_of_day(texts), _dated(texts), key=lambda times: np.isfinite(times).sum())
+        found, _ = read_times(self.written)
         return found[self.codes] if np.isfinite(found).any() else None
 
     def present(self) -> np.ndarray:

@@ -6,7 +6,7 @@ Every suspicion keeps the chance of any false alarm among its own k tests at or 
 import numpy as np
 from scipy import stats
 
-from qnb.bootstrap import _Ranked
+from qnb.bootstrap import Ranked
 from qnb.values import DataError
 
 ALPHA = 0.01  # chance of a false alarm per suspicion
@@ -118,7 +118,7 @@ def bootstrap_auc(scores, y: np.ndarray, rng: np.random.Generator, clusters: np.
     Raises:
         BootstrapError: a class is missing, or a score is not finite.
     """
-    ranked = [_Ranked(y, s, "scores") for s in scores]
+    ranked = [Ranked(y, s, "scores") for s in scores]
     unit = np.arange(len(y)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     count, drawn = int(unit.max()) + 1, np.empty((RESAMPLES, len(ranked)))
     for r in range(RESAMPLES):
