@@ -100,7 +100,7 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
     time = start + (end - start) * rng.random(rows)
     z = _latents(rng, kind, session, time, leaks)
     protocol = _protocols(rng, kind)
-    fields = dict.fromkeys(EDGE_COLUMNS)
+    fields: dict[str, np.ndarray] = {name: np.zeros(rows) for name in EDGE_COLUMNS}
     fields |= {"Attack_label": (kind > 0).astype(np.int64), "Attack_type": names[kind]}
     fields |= _traffic(rng, z, protocol) | _text(rng, z, protocol)
     fields |= _identifiers(rng, kind, protocol, time, leak="identifiers" in leaks)
@@ -110,7 +110,7 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
     origin, everything = _copies(rng, 0.035 if "duplicates" in leaks else 0.0, kind * len(PROTOCOLS) + protocol)
     for name, values in fields.items():
         at = everything if name in AUTHORS_DROP else origin
-        fields[name] = np.zeros(rows) if values is None else values[at]
+        fields[name] = values[at]
     sessions = pd.DataFrame({"capture.session": session, "capture.start": start, "capture.end": end})
     return pd.DataFrame(fields), sessions.iloc[everything].reset_index(drop=True)
 
@@ -137,7 +137,9 @@ def _sessions(rng: np.random.Generator, kind: np.ndarray, pure: bool) -> tuple[n
     return session, start[session], (start + length)[session]
 
 
-def _latents(rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, time: np.ndarray, leaks) -> np.ndarray:
+def _latents(
+    rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, time: np.ndarray, leaks: tuple[str, ...]
+) -> np.ndarray:
     """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around it."""
     angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of like size do not stand side by side
     centres = np.zeros((len(ATTACK_COUNTS), LATENTS))
@@ -147,7 +149,7 @@ def _latents(rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, ti
     if "sessions" in leaks:
         offset = rng.standard_normal((session.max() + 1, LATENTS))[session]
         own = WITHIN * own + np.sqrt(1 - WITHIN**2) * offset  # the same variance over all sessions
-    z = centres[kind] + own
+    z: np.ndarray = centres[kind] + own
     if "drift" in leaks:
         z += ((time - DAY[0]) / (DAY[1] - DAY[0]) - 0.5)[:, None] * DRIFT
     return z
@@ -156,7 +158,8 @@ def _latents(rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, ti
 def _protocols(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
     shares = np.array([NORMAL_MIX if t == "Normal" else MIX.get(t, OTHER_MIX) for t in ATTACK_COUNTS], float)
     edges = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
-    return (rng.random(len(kind))[:, None] > edges[kind]).sum(axis=1)
+    protocol: np.ndarray = (rng.random(len(kind))[:, None] > edges[kind]).sum(axis=1)
+    return protocol
 
 
 def _copies(rng: np.random.Generator, share: float, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,11 +186,11 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
     ack = MIXED * position + np.sqrt(1 - MIXED**2) * state
     phase = MIXED * size + np.sqrt(1 - MIXED**2) * phase
 
-    def level(where, latent, middle, spread, top):
+    def level(where: np.ndarray, latent: np.ndarray, middle: float, spread: float, top: float) -> np.ndarray:
         """Whole numbers around `middle`, growing with the latent."""
         return np.where(where, np.clip(np.round(middle * np.exp(spread * latent)), 0, top), 0.0)
 
-    def noise(where, top):
+    def noise(where: np.ndarray, top: int) -> np.ndarray:
         return np.where(where, rng.integers(1, top, len(z)), 0).astype(float)
 
     step = np.digitize(phase, (-2.2, -1.4, -0.4, 0.7, 1.6, 2.3, 3))
@@ -238,7 +241,7 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
     phase, rate = z[:, 3] + NOISE * rng.standard_normal(len(z)), z[:, 4] + NOISE * rng.standard_normal(len(z))
     request = http & (phase <= 0.2)
 
-    def words(where, options, latent, edges, zero):
+    def words(where: np.ndarray, options: list[str], latent: np.ndarray, edges: tuple[float, ...], zero: str) -> np.ndarray:
         return np.where(where, np.array(options, dtype=object)[np.digitize(latent, edges)], zero)
 
     page = '<html>\n<head><title>"404", Not Found</title></head>\n</html>'
@@ -267,7 +270,9 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
     }
 
 
-def _identifiers(rng, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, leak: bool) -> dict[str, np.ndarray]:
+def _identifiers(
+    rng: np.random.Generator, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, leak: bool
+) -> dict[str, np.ndarray]:
     """Hosts, ports, time and counters. With `leak`, an attack's come from ranges of their own in most rows."""
     rows = len(kind)
     ip, tcp = protocol != PROTOCOLS.index("arp"), protocol >= PROTOCOLS.index("tcp")
@@ -280,8 +285,10 @@ def _identifiers(rng, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, 
     source = hosts[np.where(apart, 8 + rng.integers(8, size=rows), near)]
     target = hosts[rng.integers(4, size=rows)]
 
-    def counter(top):
-        return np.floor(top * np.where(apart, rng.beta(1.0, 1.5, rows), rng.beta(1.5, 1.0, rows) if leak else rng.random(rows)))
+    def counter(top: int) -> np.ndarray:
+        low, usual = rng.beta(1.0, 1.5, rows), rng.beta(1.5, 1.0, rows) if leak else rng.random(rows)
+        drawn: np.ndarray = np.floor(top * np.where(apart, low, usual))
+        return drawn
 
     clock = [
         f" 2021 {m // 3600000000:02d}:{m // 60000000 % 60:02d}:{m // 1000000 % 60:02d}.{m % 1000000:06d}000 "
