@@ -92,7 +92,7 @@ class Comparison:
         return compare_words.table(self)
 
     def sentences(self) -> list[str]:
-        """Warnings, then one sentence per comparison, then what the seeds cover."""
+        """Warnings, then one sentence per comparison. What the seeds cover, `qnb.ablation.what_seeds_cover` says."""
         return compare_words.sentences(self)
 
 

@@ -42,15 +42,6 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
     )
 
 
-def covers(resampled: bool) -> str:
-    """What a spread over seeds is a spread of."""
-    if resampled:
-        return "Seeds cover training noise and the draw of the split, within this one table."
-    return (
-        "Seeds cover training noise alone (initial parameters, batches): the split and its test rows are the same in all of them."
-    )
-
-
 def warnings(differences: dict, reference: str, seeds: int, resampled: bool, identical) -> list[str]:
     """What a reader must know before the result."""
     found = [
@@ -101,7 +92,7 @@ def _constant(d, reference: str) -> str:
 
 def sentences(found) -> list[str]:
     """See `qnb.compare.Comparison.sentences`."""
-    return [*found.warnings, *(_sentence(found, d) for d in found.differences.values()), covers(found.resampled)]
+    return [*found.warnings, *(_sentence(found, d) for d in found.differences.values())]
 
 
 def _interval(pair) -> str:

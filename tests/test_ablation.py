@@ -63,9 +63,11 @@ def test_tables_and_sentences(study):
     summary = ablation.summary(study).set_index("arm")
     assert summary.loc["fast", "runs"] == 3 and summary.loc["diverges", "runs"] == 0
     assert summary.loc["fast", "test_auc sd"] == pytest.approx(np.std(study.values()["fast"], ddof=1))
-    assert "3 seeds (5 to 7)" in ablation.what_seeds_cover(study.config) and "one split" in ablation.what_seeds_cover(
-        study.config
-    )
+    words = ablation.what_seeds_cover(study.config)
+    assert "3 seeds (5 to 7) cover initial parameters and the order of batches, on one split" in words
+    resampled = study.config.model_copy(update={"resample": "split"})
+    assert "which rows are drawn for training, validation and test" in ablation.what_seeds_cover(resampled)
+    assert len(study.compare().sentences()) == len(study.compare().warnings) + 2  # said once: not among these
     assert "logistic regression has test AUC 0.99" in ablation.baselines_sentence(study)
 
 
