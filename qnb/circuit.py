@@ -4,8 +4,10 @@
 circuit that it draws is the one that is compiled.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 import pennylane as qml
 
@@ -14,25 +16,28 @@ from qnb.config import ParameterError, nearest
 GROUPS = ("weights", "readout", "alpha", "bias")  # of parameters
 ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
 
+Array = jax.Array | np.ndarray  # traced, or a plain one
+Params = dict[str, np.ndarray]  # one array per group: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
 
-def _angle_y(spec, x):
+
+def _angle_y(spec: "CircuitSpec", x: Array) -> None:
     for i in range(spec.wires):
         if spec.hadamard:
             qml.Hadamard(wires=i)
         qml.RY(x[i], wires=i)
 
 
-def _angle_xy(spec, x):
+def _angle_xy(spec: "CircuitSpec", x: Array) -> None:
     for i in range(spec.wires):
         qml.RX(x[i], wires=i)
         qml.RY(x[i], wires=i)
 
 
-def _amplitude(spec, x):
+def _amplitude(spec: "CircuitSpec", x: Array) -> None:
     qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=range(spec.wires), validate_norm=False)
 
 
-def entangling_range(spec, layer: int) -> int:
+def entangling_range(spec: "CircuitSpec", layer: int) -> int:
     """r of `strongly_entangling` in `layer`: the CNOTs are i -> (i + r) mod n (Schuld et al., PRA 101, 032308, 2020)."""
     return layer % (spec.wires - 1) + 1 if spec.ansatz == "strongly_entangling" else 1
 
@@ -64,7 +69,7 @@ class CircuitSpec:
     reupload: bool = False
     hadamard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, valid in (("encoder", ENCODERS), ("ansatz", ANSATZE), ("measurement", MEASUREMENTS)):
             if getattr(self, field) not in valid:
                 raise ParameterError(f"{field} = {getattr(self, field)!r} is not known. {nearest(getattr(self, field), valid)}")
@@ -97,7 +102,7 @@ class CircuitSpec:
         """Shape of each parameter group: weights (layers, wires, 3), readout (readout_size,), bias (), alpha ()."""
         return {"weights": (self.layers, self.wires, 3), "readout": (self.readout_size,), "bias": (), "alpha": ()}
 
-    def init(self, seed, alpha_mode: str = "softplus") -> dict[str, np.ndarray]:
+    def init(self, seed: int | np.random.Generator, alpha_mode: str = "softplus") -> Params:
         """Starting parameters, float64: weights 0.01 N(0, 1); readout 1/n (`z_vec`) or 0.01 N(0, 1) (`mean_z_readout`); bias 0;
         alpha the raw value for which alpha = 1.
 
@@ -115,7 +120,7 @@ class CircuitSpec:
             raise ParameterError(f"alpha_mode = {alpha_mode!r} is not known. {nearest(alpha_mode, raw)}")
         return {"weights": weights, "readout": readout, "bias": np.zeros(()), "alpha": np.asarray(raw[alpha_mode])}
 
-    def apply(self, weights, readout, x) -> None:
+    def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
         """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers, wires, 3)."""
         encode = ENCODERS[self.encoder]
         for layer in range(self.layers):
@@ -126,6 +131,8 @@ class CircuitSpec:
             for control, target in self.cnots(layer):
                 qml.CNOT(wires=[control, target])
         if self.measurement == "mean_z_readout":
+            if readout is None:
+                raise ParameterError("measurement='mean_z_readout' needs its readout angles; None was given.")
             for i in range(self.wires):
                 _rotate(readout[3 * i : 3 * i + 3], i)
 
@@ -136,7 +143,7 @@ class CircuitSpec:
         r = entangling_range(self, layer)
         return [(i, (i + r) % self.wires) for i in range(self.wires)]
 
-    def observable(self, coefficients=None):
+    def observable(self, coefficients: Array | Sequence[float] | None = None) -> qml.operation.Operator:
         """The measured observable: Z_0, or sum_i c_i Z_i with c_i = 1/n unless `coefficients` (n,) are given."""
         if self.measurement == "z0":
             return qml.PauliZ(0)
@@ -144,20 +151,21 @@ class CircuitSpec:
             coefficients = [1 / self.wires] * self.wires
         return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
 
-    def score(self, weights, readout, x):
+    def score(self, weights: Array, readout: Array | None, x: Array) -> qml.measurements.ExpectationMP:
         """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
         self.apply(weights, readout, x)
         return qml.expval(self.observable(readout if self.measurement == "z_vec" else None))
 
-    def operations(self) -> list:
+    def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting. Those that encode data hold NaN."""
         params, x = self.init(0), np.full(self.features, np.nan)
         with qml.queuing.AnnotatedQueue() as queue:
             self.apply(params["weights"], params["readout"], x)
-        return qml.tape.QuantumScript.from_queue(queue).operations
+        operations: list[qml.operation.Operator] = qml.tape.QuantumScript.from_queue(queue).operations
+        return operations
 
 
-def _rotate(angles, wire):
+def _rotate(angles: Array, wire: int) -> None:
     # qml.Rot's order; three gates, because they compile and differentiate in every version of the stack that was measured
     qml.RZ(angles[0], wires=wire)
     qml.RY(angles[1], wires=wire)

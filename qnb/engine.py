@@ -7,12 +7,13 @@ knows a compiler or a simulator stays in the engine's own file, which is importe
 import functools
 import importlib
 import inspect
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeGuard
 
 import jax
 import numpy as np
 
-from qnb.circuit import CircuitSpec
+from qnb.circuit import CircuitSpec, Params
 from qnb.config import ParameterError, QnbError, nearest, refuse_unknown
 from qnb.objective import Objective
 
@@ -23,8 +24,6 @@ ENGINES = {
 }
 WRONG_ON_PURPOSE = frozenset({"one_sample_demo"})
 DEFAULT_DEVICE = "lightning.qubit"
-
-Params = dict[str, np.ndarray]  # weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
 
 
 class EngineError(QnbError):
@@ -39,18 +38,30 @@ class Engine(Protocol):
     objective: Objective
     dtype: np.dtype  # of the arithmetic; the gate's tolerance follows it
 
-    def scores(self, params: Params, X) -> np.ndarray:
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """s(x) for each row: X (B, features) -> (B,)."""
 
-    def loss_and_grad(self, params: Params, X, y, w) -> tuple[float, Params]:
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         """mean(w_i loss_i) and its gradient, with the keys and shapes of params. X (B, features), y and w (B,)."""
 
     def compile(self, batch: int) -> float:
         """Compile what a run with this batch size needs; the seconds that it took."""
 
 
+class EngineOfMany(Engine, Protocol):
+    """An engine that computes the gradients of several runs as one program."""
+
+    def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
+        """`loss_and_grad` of S runs: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
+
+
+def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
+    """Whether the engine computes the gradients of several runs as one program."""
+    return hasattr(engine, "loss_and_grad_many")
+
+
 @functools.lru_cache(maxsize=64)
-def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options) -> Engine:
+def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any) -> Engine:
     """The engine of that name, from a cache keyed on all that shapes its programs.
 
     Args:
@@ -65,12 +76,12 @@ def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str 
         raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
     jax.config.update("jax_enable_x64", True)  # head and optimiser compute in float64 with every engine, not just with Catalyst
     module, cls = ENGINES[name].split(":")
-    cls = getattr(importlib.import_module(module), cls)
-    refuse_unknown(options, list(inspect.signature(cls).parameters)[2:], f"engine={name!r}")
-    return cls(spec, objective, device=device, **options)
+    build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
+    refuse_unknown(options, list(inspect.signature(build).parameters)[2:], f"engine={name!r}")
+    return build(spec, objective, device=device, **options)
 
 
-def check_batch(spec: CircuitSpec, X, *columns) -> tuple[np.ndarray, ...]:
+def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     """X as a float64 array (B, features) and each column as float64 (B,).
 
     Raises:

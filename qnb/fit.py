@@ -17,7 +17,7 @@ from qnb import checkpoint, metrics
 from qnb.batches import batches_per_epoch
 from qnb.circuit import GROUPS
 from qnb.config import ParameterError, QnbError, TrainConfig
-from qnb.engine import Engine
+from qnb.engine import can_train_together
 from qnb.files import HISTORY, atomic_write
 from qnb.fitted import Fitted, circuit_of, objective_of, start
 from qnb.gate import check_gradient, check_together
@@ -78,11 +78,6 @@ def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], p
         raise ParameterError(f"engine={runs[0].engine.name!r} trains one run at a time; engine='exact' trains many together.")
     _fit(runs, None, progress, None)
     return runs
-
-
-def can_train_together(engine: Engine) -> bool:
-    """Whether the engine computes the gradients of several runs as one program."""
-    return hasattr(engine, "loss_and_grad_many")
 
 
 def shape(config: TrainConfig, prepared: Prepared) -> tuple:

@@ -6,14 +6,18 @@ judge, so nothing that is judged is trusted. h = eps^(1/3) balances truncation (
 al., Numerical Recipes, section 5.7.
 """
 
-import functools
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
+from qnb.circuit import Params
 from qnb.config import QnbError
+from qnb.engine import Engine, EngineOfMany
 from qnb.stack import describe_stack
 
 RANDOM_DIRECTIONS = 3
@@ -21,11 +25,15 @@ RELATIVE_TOLERANCE = {"float64": 1e-4, "float32": 2e-2}
 STEP = {"float64": 6e-6, "float32": 1e-2}
 NOISE_FACTOR = 16  # rounding of a loss: this many eps, seen over batches of 1 to 4096
 
+Loss = Callable[[Params], float]  # of a dict of groups, whatever their names
+Gradient = Callable[[Params], Params]
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # X (B, features), y (B,), w (B,)
+
 
 class WrongGradientError(QnbError):
     """A gradient disagrees with differences of its own loss. Carries `group`, `expected`, `found`."""
 
-    def __init__(self, message, group, expected, found):
+    def __init__(self, message: str, group: str, expected: float | None, found: float | None):
         super().__init__(message)
         self.group, self.expected, self.found = group, expected, found
 
@@ -53,12 +61,12 @@ class GateReport:
     step: float
     seconds: float
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The report in plain types, for the manifest."""
         return asdict(self)
 
 
-def check_gradient(engine, params, X, y, w, seed: int = 0) -> GateReport:
+def check_gradient(engine: Engine, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray, seed: int = 0) -> GateReport:
     """Gate an engine on the very program that will train: same shapes, a real batch.
 
     Rows that repeat are told apart by a small shift and equal weights are made unequal, because with equal rows or equal weights
@@ -76,11 +84,11 @@ def check_gradient(engine, params, X, y, w, seed: int = 0) -> GateReport:
     rng = np.random.default_rng(seed)
     X, w = _distinct_rows(np.asarray(X, dtype=np.float64), rng), _unequal(w, rng)
 
-    def loss(p):
+    def loss(p: Params) -> float:
         scores = np.asarray(engine.scores(p, X), dtype=np.float64)
         return float(engine.objective.batch_loss(p, scores, y, w))
 
-    def gradient(p):
+    def gradient(p: Params) -> Params:
         claimed, grads = engine.loss_and_grad(p, X, y, w)
         _check_loss(claimed, loss(p), engine)
         return grads
@@ -88,7 +96,7 @@ def check_gradient(engine, params, X, y, w, seed: int = 0) -> GateReport:
     return _gate(loss, gradient, params, engine.dtype, f"engine {engine.name!r} on {engine.spec}", rng, len(X))
 
 
-def check_together(engine, params, batches, seed: int = 0) -> list[GateReport]:
+def check_together(engine: EngineOfMany, params: Sequence[Params], batches: Sequence[Batch], seed: int = 0) -> list[GateReport]:
     """Gate the program that trains several runs at once, run by run, each against differences of its own loss.
 
     Args:
@@ -103,28 +111,31 @@ def check_together(engine, params, batches, seed: int = 0) -> list[GateReport]:
     batches = [(_distinct_rows(np.asarray(X, dtype=np.float64), rng), y, _unequal(w, rng)) for X, y, w in batches]
     columns = [np.stack(column) for column in zip(*batches, strict=True)]
 
-    def joint(points):
+    def joint(points: Sequence[Params]) -> list[tuple[float, Params]]:
         losses, grads = engine.loss_and_grad_many({k: np.stack([p[k] for p in points]) for k in points[0]}, *columns)
         return [(float(loss), {name: np.asarray(g[run]) for name, g in grads.items()}) for run, loss in enumerate(losses)]
 
-    at_start, reports = joint(params), []
-    for run, (start, (X, y, w)) in enumerate(zip(params, batches, strict=True)):
+    at_start = joint(params)
 
-        def gradient(p, run=run, start=start, loss=None):
+    def check(run: int, start: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> GateReport:
+        def loss(p: Params) -> float:
+            return float(engine.objective.batch_loss(p, np.asarray(engine.scores(p, X), dtype=np.float64), y, w))
+
+        def gradient(p: Params) -> Params:
             same = all(np.array_equal(p[k], start[k]) for k in start)
             claimed, grads = at_start[run] if same else joint([*params[:run], p, *params[run + 1 :]])[run]
             _check_loss(claimed, loss(p), engine)
             return grads
 
-        def loss(p, X=X, y=y, w=w):
-            return float(engine.objective.batch_loss(p, np.asarray(engine.scores(p, X), dtype=np.float64), y, w))
-
         subject = f"run {run + 1} of {len(params)} that train together on engine {engine.name!r} on {engine.spec}"
-        reports.append(_gate(loss, functools.partial(gradient, loss=loss), start, engine.dtype, subject, rng, len(X)))
-    return reports
+        return _gate(loss, gradient, start, engine.dtype, subject, rng, len(X))
+
+    return [check(run, start, *batch) for run, (start, batch) in enumerate(zip(params, batches, strict=True))]
 
 
-def check_gradient_of(loss, grad, params, *args, seed: int = 0, dtype=np.float64) -> GateReport:
+def check_gradient_of(
+    loss: Callable[..., Any], grad: Callable[..., Any], params: Any, *args: Any, seed: int = 0, dtype: DTypeLike = np.float64
+) -> GateReport:
     """Gate any gradient of your own: a Catalyst, JAX or numpy function.
 
     Args:
@@ -140,10 +151,10 @@ def check_gradient_of(loss, grad, params, *args, seed: int = 0, dtype=np.float64
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     names = [jax.tree_util.keystr(path).strip("[]'") or "params" for path, _ in leaves]
 
-    def rebuild(groups):
+    def rebuild(groups: Params) -> Any:
         return jax.tree_util.tree_unflatten(structure, [groups[n] for n in names])
 
-    def gradient(groups):
+    def gradient(groups: Params) -> Params:
         return dict(zip(names, jax.tree_util.tree_leaves(grad(rebuild(groups), *args)), strict=True))
 
     start = {n: np.asarray(leaf) for n, (_, leaf) in zip(names, leaves, strict=True)}
@@ -152,7 +163,15 @@ def check_gradient_of(loss, grad, params, *args, seed: int = 0, dtype=np.float64
     return _gate(lambda g: float(loss(rebuild(g), *args)), gradient, start, np.dtype(dtype), subject, rng, None)
 
 
-def _gate(loss, gradient, params, dtype, subject, rng, rows):
+def _gate(
+    loss: Loss,
+    gradient: Gradient,
+    params: Params,
+    dtype: DTypeLike,
+    subject: str,
+    rng: np.random.Generator,
+    rows: int | None,
+) -> GateReport:
     started = time.perf_counter()
     dtype = np.dtype(dtype).name
     params = {k: np.asarray(v, dtype=np.float64) for k, v in params.items()}
@@ -166,7 +185,16 @@ def _gate(loss, gradient, params, dtype, subject, rng, rows):
     return GateReport(verdict, groups, rows, dtype, RELATIVE_TOLERANCE[dtype], STEP[dtype], seconds)
 
 
-def _check_point(loss, gradient, params, names, dtype, subject, where, rng):
+def _check_point(
+    loss: Loss,
+    gradient: Gradient,
+    params: Params,
+    names: Iterable[str],
+    dtype: str,
+    subject: str,
+    where: str,
+    rng: np.random.Generator,
+) -> dict[str, GroupCheck]:
     claimed = {k: np.asarray(v, dtype=np.float64) for k, v in gradient(params).items()}
     noise = NOISE_FACTOR * np.finfo(dtype).eps * abs(loss(params)) / STEP[dtype]
     checks = {}
@@ -181,7 +209,7 @@ def _check_point(loss, gradient, params, names, dtype, subject, where, rng):
     return checks
 
 
-def _directions(claimed, rng):
+def _directions(claimed: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Unit directions: the claimed gradient's own (unless zero), then random ones. A scalar has just one."""
     if claimed.size == 1:
         return [np.ones(claimed.shape)]
@@ -189,12 +217,14 @@ def _directions(claimed, rng):
     return [c / np.linalg.norm(c) for c in candidates if np.linalg.norm(c) > 0]
 
 
-def _difference(loss, params, name, direction, step):
+def _difference(loss: Loss, params: Params, name: str, direction: np.ndarray, step: float) -> float:
     ahead, behind = (loss(params | {name: params[name] + sign * step * direction}) for sign in (1, -1))
     return (ahead - behind) / (2 * step)
 
 
-def _judge(pairs, noise, tolerance, subject, name, where):
+def _judge(
+    pairs: list[tuple[float, float]], noise: float | np.floating, tolerance: float, subject: str, name: str, where: str
+) -> GroupCheck:
     compared = []
     for expected, found in pairs:
         scale = max(abs(expected), abs(found))
@@ -203,13 +233,16 @@ def _judge(pairs, noise, tolerance, subject, name, where):
         if scale > 10 * noise:
             compared.append((scale, expected, found))
     if not compared:
-        return GroupCheck("untested", *max(pairs, key=lambda p: abs(p[0])), None, where)
+        expected, found = max(pairs, key=lambda p: abs(p[0]))
+        return GroupCheck("untested", expected, found, None, where)
     _, expected, found = max(compared)
     worst = max(abs(f - e) / s for s, e, f in compared)
     return GroupCheck("pass", expected, found, worst, where)
 
 
-def _wrong(subject, group, expected_text, found_text, expected=None, found=None):
+def _wrong(
+    subject: str, group: str, expected_text: str, found_text: str, expected: float | None = None, found: float | None = None
+) -> WrongGradientError:
     message = (
         f"The gradient of {subject} is wrong in group {group!r}: {expected_text} was expected from differences of its own loss, {found_text} was found. "
         f"Do not train on it. Stack: {describe_stack()}. "
@@ -218,7 +251,7 @@ def _wrong(subject, group, expected_text, found_text, expected=None, found=None)
     return WrongGradientError(message, group, expected, found)
 
 
-def _check_loss(claimed, recomputed, engine):
+def _check_loss(claimed: float, recomputed: float, engine: Engine) -> None:
     allowed = RELATIVE_TOLERANCE[np.dtype(engine.dtype).name] * max(abs(recomputed), 1e-3)
     if not abs(claimed - recomputed) <= allowed:
         raise _wrong(
@@ -226,11 +259,11 @@ def _check_loss(claimed, recomputed, engine):
         )
 
 
-def _unequal(w, rng):
+def _unequal(w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(w, dtype=np.float64) * rng.uniform(0.5, 1.5, len(w))
 
 
-def _distinct_rows(X, rng):
+def _distinct_rows(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     _, inverse, counts = np.unique(X, axis=0, return_inverse=True, return_counts=True)
     repeated = counts[inverse.ravel()] > 1
     return X + np.where(repeated[:, None], rng.normal(scale=0.1, size=X.shape), 0.0)

@@ -4,13 +4,14 @@ Convention, the same in training, evaluation, checkpoints and figures: logit l =
 inside alpha. All functions take jax or numpy arrays of any shape, elementwise, and are traceable.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qnb.circuit import ALPHA_FLOOR
+from qnb.circuit import ALPHA_FLOOR, Array
 from qnb.config import ParameterError, nearest
 
 
@@ -25,7 +26,7 @@ class Objective:
     focal_gamma: float = 0.0
     alpha_mode: str = "softplus"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.alpha_mode not in ("softplus", "direct"):
             raise ParameterError(
                 f"alpha_mode = {self.alpha_mode!r} is not known. {nearest(self.alpha_mode, ('softplus', 'direct'))}"
@@ -33,26 +34,26 @@ class Objective:
         if not self.focal_gamma >= 0:
             raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
 
-    def alpha(self, raw):
+    def alpha(self, raw: Array) -> Array:
         """alpha = softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
         return jax.nn.softplus(raw) + ALPHA_FLOOR if self.alpha_mode == "softplus" else raw
 
-    def alpha_slope(self, raw):
+    def alpha_slope(self, raw: Array) -> jax.Array:
         """d alpha / d raw."""
         return jax.nn.sigmoid(raw) if self.alpha_mode == "softplus" else jnp.ones_like(raw)
 
-    def logit(self, score, bias, alpha_raw):
+    def logit(self, score: Array, bias: Array, alpha_raw: Array) -> Array:
         """l = alpha (s + bias)."""
         return self.alpha(alpha_raw) * (score + bias)
 
-    def loss(self, logit, y):
+    def loss(self, logit: Array | float, y: Array | float) -> jax.Array:
         """Loss per row, in nats."""
         bce = jax.nn.softplus(logit) - y * logit
         if self.focal_gamma == 0:
             return bce
         return jnp.exp(-self.focal_gamma * jax.nn.softplus((2 * y - 1) * logit)) * bce  # 1 - p_t = sigmoid(-(2y-1) l)
 
-    def slope(self, logit, y):
+    def slope(self, logit: Array | float, y: Array | float) -> jax.Array:
         """d loss / d logit per row, in closed form.
 
         With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m):
@@ -64,14 +65,14 @@ class Objective:
         margin = sign * logit
         q_gamma = jnp.exp(-self.focal_gamma * jax.nn.softplus(margin))
         bce = jax.nn.softplus(-margin)
-        return -sign * q_gamma * (self.focal_gamma * jax.nn.sigmoid(margin) * bce + jax.nn.sigmoid(-margin))
+        return jnp.negative(sign) * q_gamma * (self.focal_gamma * jax.nn.sigmoid(margin) * bce + jax.nn.sigmoid(-margin))
 
-    def batch_loss(self, params, scores, y, w) -> float:
+    def batch_loss(self, params: Mapping[str, Array], scores: Array, y: Array, w: Array) -> jax.Array:
         """mean(w_i loss_i) for scores (B,), labels y (B,) in {0, 1}, weights w (B,)."""
         return jnp.mean(w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y))
 
 
-def class_weight_pair(class_weights, prior: float) -> tuple[float, float]:
+def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float) -> tuple[float, float]:
     """(w_neg, w_pos) from None, "balanced" (n / (2 n_class), scikit-learn's) or an explicit pair."""
     if class_weights is None:
         return 1.0, 1.0
@@ -80,7 +81,7 @@ def class_weight_pair(class_weights, prior: float) -> tuple[float, float]:
     return float(class_weights[0]), float(class_weights[1])
 
 
-def importance_weights(y, prior: float) -> np.ndarray:
+def importance_weights(y: np.ndarray, prior: float) -> np.ndarray:
     """Weights that bring a batch drawn at another class ratio back to the true prior (mean 1 by construction).
 
     w_pos = pi_t / pi_b, w_neg = (1 - pi_t) / (1 - pi_b), with pi_b = n_pos / B as realised in the batch.
@@ -93,4 +94,5 @@ def importance_weights(y, prior: float) -> np.ndarray:
     realised = y.mean()
     if not 0 < realised < 1:
         raise ParameterError(f"Importance weights need both classes in the batch; it holds {int(y.sum())} positives of {y.size}.")
-    return np.where(y == 1, prior / realised, (1 - prior) / (1 - realised))
+    weights: np.ndarray = np.where(y == 1, prior / realised, (1 - prior) / (1 - realised))
+    return weights

@@ -4,21 +4,23 @@ Wire 0 is the most significant digit of a basis index, as in PennyLane. All is t
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 
-def grow(factors):
+def grow(factors: Sequence[jax.Array]) -> jax.Array:
     """The column-wise Kronecker product (Khatri-Rao): factors (d_i, B), at least one -> (prod_i d_i, B)."""
     return functools.reduce(lambda a, b: (a[:, None] * b[None]).reshape(-1, a.shape[-1]), factors)
 
 
-def kron(matrices):
+def kron(matrices: Sequence[jax.Array]) -> jax.Array:
     """Kronecker product of (..., r_i, c_i) matrices, at least one -> (..., prod_i r_i, prod_i c_i)."""
 
-    def pair(a, b):
+    def pair(a: jax.Array, b: jax.Array) -> jax.Array:
         product = a[..., :, None, :, None] * b[..., None, :, None, :]
         return product.reshape(*a.shape[:-2], a.shape[-2] * b.shape[-2], a.shape[-1] * b.shape[-1])
 
@@ -26,16 +28,16 @@ def kron(matrices):
 
 
 @jax.custom_vjp
-def permute(array, there, back):
+def permute(array: ArrayLike, there: ArrayLike, back: ArrayLike) -> jax.Array:
     """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too, never a scatter."""
     return jnp.asarray(array).at[there].get(mode="promise_in_bounds", unique_indices=True)
 
 
-def _permute_forward(array, there, back):
+def _permute_forward(array: ArrayLike, there: ArrayLike, back: ArrayLike) -> tuple[jax.Array, tuple[ArrayLike, ArrayLike]]:
     return permute(array, there, back), (there, back)
 
 
-def _permute_backward(tables, cotangent):
+def _permute_backward(tables: tuple[ArrayLike, ArrayLike], cotangent: jax.Array) -> tuple[jax.Array, None, None]:
     there, back = tables
     return permute(cotangent, back, there), None, None
 

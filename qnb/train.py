@@ -15,8 +15,8 @@ import pandas as pd
 from qnb import metrics
 from qnb.baselines import fit_baselines
 from qnb.config import QnbError, TrainConfig
-from qnb.engine import make_engine
-from qnb.fit import OnEpoch, can_train_together, fit, fit_together, shape
+from qnb.engine import can_train_together, make_engine
+from qnb.fit import OnEpoch, fit, fit_together, shape
 from qnb.fitted import Fitted, circuit_of
 from qnb.gate import GateReport
 from qnb.model import Model

@@ -70,3 +70,9 @@ def test_start_draws_from_the_generator_given():
 def test_nonsense_is_refused(changes, message):
     with pytest.raises(ParameterError, match=message):
         CircuitSpec(**changes)
+
+
+def test_readout_rotations_without_angles_are_refused():
+    spec = CircuitSpec(2, 1, measurement="mean_z_readout")
+    with pytest.raises(ParameterError, match="needs its readout angles; None was given"):
+        spec.apply(spec.init(0)["weights"], None, np.ones(2))
