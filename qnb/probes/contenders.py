@@ -5,8 +5,9 @@ C-contiguous float64 for Catalyst, float32 for the JAX simulators.
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import catalyst
 import jax
@@ -15,8 +16,10 @@ import numpy as np
 import pennylane as qml
 from jax.experimental import enable_x64
 
+from qnb.circuit import Array, CircuitSpec, Params
 from qnb.config import QnbError
-from qnb.engine import make_engine
+from qnb.engine import Engine, make_engine
+from qnb.objective import Objective
 
 TENSORCIRCUIT = "tensorcircuit"  # the module of tensorcircuit-ng, an optional dependency
 
@@ -25,28 +28,40 @@ class NotMeasured(QnbError):
     """A contender is not installed, or cannot compute this circuit."""
 
 
+class Way(Protocol):
+    """The two calls of an engine that are timed."""
+
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """See `qnb.engine.Engine`."""
+
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+        """See `qnb.engine.Engine`."""
+
+
 @dataclass(frozen=True)
 class Contender:
     """How to build one, and whether a quick measurement includes it.
 
     Attributes:
-        build: (spec, objective, device) -> an object with `scores` and `loss_and_grad`.
+        build: (spec, objective, device) -> a Way.
         only: the batch sizes worth compiling for; None: all.
     """
 
-    build: Callable
+    build: Callable[[CircuitSpec, Objective, str], Way]
     quick: bool = True
     only: tuple[int, ...] | None = None
 
 
-def _float64(*arrays):
+def _float64(*arrays: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(a, dtype=np.float64).reshape(np.shape(a)) for a in arrays]
 
 
 class _Compiled:
     """Contenders on one QNode s(weights, readout, x), compiled or to be compiled by Catalyst."""
 
-    def __init__(self, spec, objective, device):
+    all_scores: Callable[[Array, Array, Array], jax.Array]  # (weights, readout, X) -> (B,)
+
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
         self.spec, self.objective = spec, objective
         readout = spec.has_readout
         self.node = qml.QNode(
@@ -54,14 +69,14 @@ class _Compiled:
             qml.device(device, wires=spec.wires), diff_method="adjoint",
         )  # fmt: skip
 
-    def loss(self, params, X, y, w):
+    def loss(self, params: Mapping[str, Array], X: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
         return self.objective.batch_loss(params, self.all_scores(params["weights"], params["readout"], X), y, w)
 
-    def scores(self, params, X):
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         weights, readout, X = _float64(params["weights"], params["readout"], X)
         return np.asarray(self.all_scores(weights, readout, X))
 
-    def loss_and_grad(self, params, X, y, w):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         params = dict(zip(params, _float64(*params.values()), strict=True))
         loss, grads = jax.value_and_grad(self.loss)(params, *(jnp.asarray(a) for a in _float64(X, y, w)))
         return float(loss), {k: np.asarray(v) for k, v in grads.items()}
@@ -70,63 +85,68 @@ class _Compiled:
 class PythonLoop(_Compiled):
     """A compiled QNode called once per row from Python."""
 
-    def __init__(self, *args):
-        super().__init__(*args)
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
+        super().__init__(spec, objective, device)
         self.score = catalyst.qjit(self.node)
 
-    def all_scores(self, weights, readout, X):
+    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
         return jnp.stack([self.score(weights, readout, x) for x in X])
 
 
 class VmapOfQjit(PythonLoop):
     """jax.vmap of a compiled QNode."""
 
-    def all_scores(self, weights, readout, X):
-        return jax.vmap(self.score, in_axes=(None, None, 0))(weights, readout, X)
+    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
+        scores: jax.Array = jax.vmap(self.score, in_axes=(None, None, 0))(weights, readout, X)
+        return scores
 
 
 class ScanOfQjit(PythonLoop):
     """lax.scan over a compiled QNode, outside of any qjit: the note's evaluation."""
 
-    def all_scores(self, weights, readout, X):
-        return jax.lax.scan(lambda carry, x: (carry, self.score(weights, readout, x)), 0.0, X)[1]
+    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
+        scores: jax.Array = jax.lax.scan(lambda carry, x: (carry, self.score(weights, readout, x)), 0.0, X)[1]
+        return scores
 
 
 class QjitOfVmap(_Compiled):
     """One qjit around a vmap, jax's or catalyst's, of the QNode; its gradient by catalyst.grad inside the qjit."""
 
-    def __init__(self, spec, objective, device, vmap):
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str, vmap: Callable[..., Callable[..., jax.Array]]):
         super().__init__(spec, objective, device)
         self.all_scores = catalyst.qjit(vmap(self.node, in_axes=(None, None, 0)))
         mapped = vmap(self.node, in_axes=(None, None, 0))
 
-        def loss(weights, readout, bias, alpha, X, y, w):
+        def loss(weights: Array, readout: Array, bias: Array, alpha: Array, X: Array, y: Array, w: Array) -> jax.Array:
             return objective.batch_loss({"bias": bias, "alpha": alpha}, mapped(weights, readout, X), y, w)
 
         self.value_and_grad = catalyst.qjit(lambda *args: catalyst.value_and_grad(loss, argnums=(0, 1, 2, 3))(*args))
 
-    def loss_and_grad(self, params, X, y, w):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         names = ("weights", "readout", "bias", "alpha")
         loss, grads = self.value_and_grad(*_float64(*(params[n] for n in names), X, y, w))
         return float(loss), dict(zip(names, grads, strict=True))
 
 
+Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (weights, readout, x) -> s of one row
+
+
 class Mapped:
     """A JAX function of one row under jax.jit and vmap, float32."""
 
-    def __init__(self, objective, score):
-        def loss(params, X, y, w):
+    def __init__(self, objective: Objective, score: Score):
+        def loss(params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
             return objective.batch_loss(params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w)
 
         self._step = jax.jit(jax.value_and_grad(loss))
         self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
 
-    def loss_and_grad(self, *args):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         """See `qnb.engine.Engine`."""
-        loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, args)))
+        loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, (params, X, y, w))))
         return float(loss), grads
 
-    def scores(self, params, X):
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """See `qnb.engine.Engine`."""
         return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
 
@@ -134,26 +154,26 @@ class Mapped:
 class MappedWithoutX64(Mapped):
     """The same, traced and called with jax_enable_x64 off: a library's own constants would be float64 otherwise."""
 
-    def loss_and_grad(self, *args):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         with enable_x64(False):
-            return super().loss_and_grad(*args)
+            return super().loss_and_grad(params, X, y, w)
 
-    def scores(self, params, X):
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         with enable_x64(False):
             return super().scores(params, X)
 
 
-def _single(array):
+def _single(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, np.float32)
 
 
-def default_qubit(spec, objective, device):
+def default_qubit(spec: CircuitSpec, objective: Objective, device: str) -> Mapped:
     """PennyLane's own simulator, traced by JAX."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
     return Mapped(objective, lambda *args: jnp.real(node(*args)))
 
 
-def tensorcircuit(spec, objective, device):
+def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> MappedWithoutX64:
     """tensorcircuit-ng on JAX, complex64; `angle_y` without re-uploading, any measurement.
 
     Raises:
@@ -166,7 +186,7 @@ def tensorcircuit(spec, objective, device):
     return MappedWithoutX64(objective, tensorcircuit_score(spec))
 
 
-def tensorcircuit_score(spec):
+def tensorcircuit_score(spec: CircuitSpec) -> Score:
     """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and re-uploading."""
     import tensorcircuit as tc
 
@@ -174,12 +194,12 @@ def tensorcircuit_score(spec):
     tc.set_dtype("complex64")
     jax.config.update("jax_enable_x64", True)  # set_dtype switched it off for all of the process; the compiler needs it
 
-    def turn(circuit, wire, angles):
+    def turn(circuit: Any, wire: int, angles: jax.Array) -> None:
         circuit.rz(wire, theta=angles[0])
         circuit.ry(wire, theta=angles[1])
         circuit.rz(wire, theta=angles[2])
 
-    def score(weights, readout, x):
+    def score(weights: jax.Array, readout: jax.Array, x: jax.Array) -> jax.Array:
         circuit = tc.Circuit(spec.wires)
         for i in range(spec.wires):
             circuit.ry(i, theta=x[i])
@@ -192,15 +212,15 @@ def tensorcircuit_score(spec):
             for i in range(spec.wires):
                 turn(circuit, i, readout[3 * i : 3 * i + 3])
         z = jnp.stack([jnp.real(circuit.expectation_ps(z=[i])) for i in range(spec.wires)])
-        return {"z0": z[0], "z_vec": jnp.sum(readout * z) if spec.measurement == "z_vec" else 0}.get(
-            spec.measurement, jnp.mean(z)
-        )
+        if spec.measurement == "z0":
+            return z[0]
+        return jnp.sum(readout * z) if spec.measurement == "z_vec" else jnp.mean(z)
 
     return score
 
 
-def _engine(name):
-    def build(spec, objective, device):
+def _engine(name: str) -> Callable[[CircuitSpec, Objective, str], Engine]:
+    def build(spec: CircuitSpec, objective: Objective, device: str) -> Engine:
         return make_engine(name, spec, objective) if name == "exact" else make_engine(name, spec, objective, device)
 
     return build
@@ -216,8 +236,8 @@ CONTENDERS = {
     "qjit per row, Python loop": Contender(PythonLoop),
     "jax.vmap(qjit)": Contender(VmapOfQjit),
     "lax.scan over qjit": Contender(ScanOfQjit),
-    "qjit(jax.vmap)": Contender(lambda *args: QjitOfVmap(*args, jax.vmap)),
-    "qjit(catalyst.vmap)": Contender(lambda *args: QjitOfVmap(*args, catalyst.vmap)),
+    "qjit(jax.vmap)": Contender(lambda spec, objective, device: QjitOfVmap(spec, objective, device, jax.vmap)),
+    "qjit(catalyst.vmap)": Contender(lambda spec, objective, device: QjitOfVmap(spec, objective, device, catalyst.vmap)),
     CATALYST: Contender(_engine("catalyst")),
     EXACT: Contender(_engine("exact")),
     DEFAULT_QUBIT: Contender(default_qubit, quick=False, only=(256,)),
