@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from qnb.batches import batches_per_epoch
 from qnb.config import TrainConfig
-from qnb.files import plain
+from qnb.files import HISTORY, plain
 from qnb.project import RunError
 from qnb.runs import list_runs
 from qnb.sweep.folder import TRAIN, columns
@@ -111,7 +111,7 @@ def measure(root: Path, config: TrainConfig, threads: int) -> Estimate:
         (run,) = list_runs(Path(folder)) or [{"status": "failed", "why": said}]
         if run["status"] != "done":
             raise RunError(f"A run of {BATCHES} batches, to measure how long one takes, {run['status']}: {run['why']}")
-        with open(Path(folder) / run["folder"] / "history.csv", encoding="utf-8") as file:
+        with open(Path(folder) / run["folder"] / HISTORY, encoding="utf-8") as file:
             (epoch,) = csv.DictReader(file)
     return extrapolate(config, run["wall_seconds"], float(epoch["seconds"]) / BATCHES, run["data"]["sides"])
 
