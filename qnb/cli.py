@@ -3,6 +3,7 @@
 It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill reads them.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from qnb.stack import versions
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
+NAMED = {"True": True, "False": False, "None": None}
 KEY_METRICS = ("test_auc", "val_auc")
 ROOT = click.option(
     "--root",
@@ -103,8 +105,6 @@ def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:
     Raises:
         ParameterError: a file or a text is not YAML with names and values.
     """
-    from papermill.cli import _resolve_type
-
     from qnb.job import parse_parameters, read_parameters
 
     values: dict[str, Any] = {}
@@ -112,7 +112,17 @@ def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:
         values |= read_parameters(path)
     for text in texts:
         values |= parse_parameters(text, f"-y {text!r}")
-    return values | {name: _resolve_type(value) for name, value in pairs} | dict(raw)
+    return values | {name: _value(value) for name, value in pairs} | dict(raw)
+
+
+def _value(text: str) -> Any:
+    """The value of `-p NAME text`, as papermill's own `-p` reads it."""
+    if text in NAMED:
+        return NAMED[text]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _tell(run: Run) -> None:

@@ -84,6 +84,10 @@ def test_an_executed_that_cannot_be_written_is_refused(root, capsys):
             ["-p", "a", "True", "-p", "b", "None", "-p", "c", "1e-3", "-p", "d", "0_pi"],
             {"a": True, "b": None, "c": 1e-3, "d": "0_pi"},
         ),
+        (
+            ["-p", "a", "False", "-p", "b", "1_000", "-p", "c", " 7 ", "-p", "d", "-inf", "-p", "e", "true", "-p", "f", ""],
+            {"a": False, "b": 1000, "c": 7, "d": float("-inf"), "e": "true", "f": ""},
+        ),
         (["-r", "a", "1", "-y", "b: [1, x]", "-y", "c: 2026-01-01"], {"a": "1", "b": [1, "x"], "c": "2026-01-01"}),
     ],
 )
