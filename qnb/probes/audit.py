@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pennylane as qml
 
+from qnb.circuit import Array, CircuitSpec
 from qnb.objective import Objective
 from qnb.probes import forks, formulations
 
@@ -57,7 +58,7 @@ class Reference:
         d_rows: by circuit group, ds_k/dgroup with a leading axis (B, ...).
     """
 
-    spec: Any
+    spec: CircuitSpec
     arrays: dict[str, np.ndarray]
     gradient: dict[str, np.ndarray]
     d_scores: np.ndarray
@@ -65,7 +66,7 @@ class Reference:
     d_rows: dict[str, np.ndarray]
 
 
-def batch_of(spec, X, y, rows: int, seed: int) -> dict[str, np.ndarray]:
+def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: int) -> dict[str, np.ndarray]:
     """A batch that no wrong gradient can pass: distinct rows of both classes, unequal weights, parameters away from the start.
 
     Args:
@@ -81,17 +82,17 @@ def batch_of(spec, X, y, rows: int, seed: int) -> dict[str, np.ndarray]:
     return params | {"X": X[chosen], "y": y[chosen], "w": rng.uniform(0.5, 2, len(chosen))}
 
 
-def reference(spec, arrays) -> Reference:
+def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     """Scores row by row on default.qubit, differentiated by backpropagation through JAX; BCE on alpha (s + bias), float64."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
     objective, (X, y, w) = Objective(), (jnp.asarray(arrays[k]) for k in ("X", "y", "w"))
     circuit = ("weights", "readout") if spec.has_readout else ("weights",)
 
-    def score(parts, x):
+    def score(parts: dict[str, Array], x: jax.Array) -> jax.Array:
         readout = parts.get("readout", arrays["readout"])
         return jnp.real(node(parts["weights"], readout, x))
 
-    def loss(s, bias, raw):
+    def loss(s: jax.Array, bias: jax.Array, raw: jax.Array) -> jax.Array:
         return jnp.mean(w * objective.loss(objective.logit(s, bias, raw), y))
 
     parts = {name: jnp.asarray(arrays[name]) for name in circuit}
@@ -104,7 +105,9 @@ def reference(spec, arrays) -> Reference:
     return Reference(spec, arrays, *found)
 
 
-def references(spec, pairs, X, y, rows: int, seed: int) -> dict[str, Reference]:
+def references(
+    spec: CircuitSpec, pairs: Iterable[tuple[str, str]], X: np.ndarray, y: np.ndarray, rows: int, seed: int
+) -> dict[str, Reference]:
     """By measurement named in `pairs`, the reference of the circuit with that measurement; see `plan` and `batch_of`."""
     specs = {measurement: dataclasses.replace(spec, measurement=measurement) for _, measurement in pairs}
     return {name: reference(s, batch_of(s, X, y, rows, seed)) for name, s in specs.items()}
@@ -141,7 +144,10 @@ class Law:
         return LAWS[self.name] + which
 
 
-def fit_law(found, d_scores, d_same, d_rows, misread=None, tolerance: float = TOLERANCE) -> Law:
+def fit_law(
+    found: np.ndarray, d_scores: np.ndarray, d_same: np.ndarray, d_rows: np.ndarray, misread: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+) -> Law:  # fmt: skip
     """The law that a group's gradient follows; NONE, with the residual of the nearest, if it follows none.
 
     Args:
@@ -156,13 +162,15 @@ def fit_law(found, d_scores, d_same, d_rows, misread=None, tolerance: float = TO
     coefficients = np.linalg.lstsq(rows.T, flat, rcond=None)[0]
     if size <= tolerance * np.linalg.norm(rows.T @ d_scores):
         return Law(ZERO, 0.0, coefficients)
-    known = [(STRIDES, None, np.ravel(misread))] if misread is not None else []
-    for k, row in enumerate(rows):
-        known += [(SUM, k, d_scores.sum() * row), (OWN, k, d_scores[k] * row), (REPEATED, k, count * d_scores[k] * row)]
-        known += [(SAME, k, d_same[k].sum() * row), (CHAIN, k, d_same[k] @ rows)]
+    known: list[tuple[str, int | None, np.ndarray]] = []
+    if misread is not None:
+        known.append((STRIDES, None, np.ravel(misread)))
+    for b, row in enumerate(rows):
+        known += [(SUM, b, d_scores.sum() * row), (OWN, b, d_scores[b] * row), (REPEATED, b, count * d_scores[b] * row)]
+        known += [(SAME, b, d_same[b].sum() * row), (CHAIN, b, d_same[b] @ rows)]
     residual, name, k = min(((np.linalg.norm(flat - law) / size, name, k) for name, k, law in known), key=lambda fit: fit[0])
     if residual > tolerance:
-        name, k = NONE, None
+        return Law(NONE, float(residual), coefficients)
     return Law(name, float(residual), coefficients, k)
 
 
@@ -201,12 +209,14 @@ class Outcome:
     def law(self) -> str:
         """The laws of the wrong groups in words; one if they are the same."""
         named = {group: str(law) for group, law in self.laws.items()}
-        return (
-            next(iter(named.values())) if len(set(named.values())) == 1 else "; ".join(f"{g}: {law}" for g, law in named.items())
-        )
+        if len(set(named.values())) == 1:
+            return next(iter(named.values()))
+        return "; ".join(f"{g}: {law}" for g, law in named.items())
 
 
-def judge(found: dict[str, np.ndarray], right: Reference, tolerance: float = TOLERANCE, misread=None) -> tuple[str, dict, dict]:
+def judge(
+    found: Mapping[str, np.ndarray], right: Reference, tolerance: float = TOLERANCE, misread: dict[str, np.ndarray] | None = None
+) -> tuple[str, dict[str, float], dict[str, Law]]:
     """(verdict, errors, laws) of a gradient by group. `misread`: the gradient by group of the rows in memory order.
 
     Anything but finite numbers of the right shape is wrong.
@@ -253,7 +263,8 @@ def audit(
     with tempfile.TemporaryDirectory(prefix="qnb-audit-") as name:
         folder = Path(name)
         for measurement, right in references.items():
-            np.savez(folder / f"{measurement}.npz", **right.arrays)
+            arrays: dict[str, Any] = right.arrays
+            np.savez(folder / f"{measurement}.npz", **arrays)
         jobs = [_job(key, references[measurement].spec, device) for key, measurement in pairs]
         ended = run_jobs(python, file, folder, jobs, workers or len(os.sched_getaffinity(0)), limit, on_done)
         misread = {}
@@ -269,14 +280,17 @@ def audit(
         return outcomes
 
 
-def _job(key, spec, device):
+def _job(key: str, spec: CircuitSpec, device: str) -> dict[str, Any]:
     return {
         "name": f"{key}-{spec.measurement}", "key": key, "inputs": f"{spec.measurement}.npz",
         "spec": vars(spec) | {"has_readout": spec.has_readout, "device": device},
     }  # fmt: skip
 
 
-def run_jobs(python, file, folder: Path, jobs: list[dict], workers: int, limit: float, on_done=lambda: None) -> dict[str, dict]:
+def run_jobs(
+    python: str | Path, file: str, folder: Path, jobs: list[dict[str, Any]], workers: int, limit: float,
+    on_done: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Have `forks.py` run the jobs; how each ended, by name. A job without an entry was lost with the program itself."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [python, "-I", forks.__file__, str(file), str(folder), str(workers), str(limit)]
@@ -287,7 +301,7 @@ def run_jobs(python, file, folder: Path, jobs: list[dict], workers: int, limit: 
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as program,
     ):
         try:
-            for line in program.stdout:
+            for line in program.stdout or ():
                 entry = json.loads(line)
                 ended[entry["name"]] = entry
                 on_done()
@@ -296,7 +310,10 @@ def run_jobs(python, file, folder: Path, jobs: list[dict], workers: int, limit: 
     return ended
 
 
-def _outcome(stack, key, right, folder, name, ended, misread) -> Outcome:
+def _outcome(
+    stack: str, key: str, right: Reference, folder: Path, name: str, ended: dict[str, Any] | None,
+    misread: dict[str, np.ndarray] | None,
+) -> Outcome:  # fmt: skip
     measurement = right.spec.measurement
     if ended is None:
         lines = (folder / "program.log").read_text().strip().splitlines()[-1:]
@@ -349,4 +366,4 @@ def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
 def counts(outcomes: list[Outcome]) -> pd.DataFrame:
     """Formulations by stack and verdict."""
     frame = pd.DataFrame([{"stack": o.stack, "verdict": o.verdict} for o in outcomes])
-    return pd.crosstab(frame["stack"], frame["verdict"]).reindex(dict.fromkeys(frame["stack"]))
+    return pd.crosstab(frame["stack"], frame["verdict"]).reindex(list(dict.fromkeys(frame["stack"])))

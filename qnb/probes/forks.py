@@ -12,19 +12,26 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+Job = dict[str, Any]  # what jobs.json holds of one: its `name`, and what its work asks for
 
 
-def load(file):
+def load(file: str) -> ModuleType:
     """The module in a Python file that need not be on the path."""
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def fork(work, folder, job) -> int:
+def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
     """Start a process that does the job and ends; its process id."""
     pid = os.fork()
     if pid:
@@ -45,9 +52,10 @@ def fork(work, folder, job) -> int:
         os._exit(code)
 
 
-def main(file, folder, workers, limit):
+def main(file: str, folder: Path, workers: int, limit: float) -> None:
     """Run the jobs in `folder`/jobs.json, each in a fork of its own, `workers` at a time, killed after `limit` seconds."""
-    work, todo, running = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1], {}
+    work, todo = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1]
+    running: dict[int, tuple[str, float]] = {}  # by process id, the name and the start of its job
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         while todo or running:
@@ -66,7 +74,7 @@ def main(file, folder, workers, limit):
             os.killpg(pid, signal.SIGKILL)
 
 
-def report(name, started, code, limit):
+def report(name: str, started: float, code: int, limit: float) -> None:
     """Print how a job ended, one JSON object a line."""
     seconds = time.monotonic() - started
     print(
