@@ -1,6 +1,10 @@
 """The figures of the leakage stress test, one per suspicion: results of `qnb.leakage` in, a matplotlib Figure out; `note` says what the data is."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qnb.leakage import single_columns as single
@@ -11,7 +15,7 @@ from qnb.leakage.formatting import Form
 from qnb.leakage.permutation import Permuted
 from qnb.leakage.preprocessing import EFFECT as FITTED
 from qnb.leakage.preprocessing import STEPS, Fitted
-from qnb.leakage.single_columns import Single
+from qnb.leakage.single_columns import Pair, Single
 from qnb.leakage.splitting import DECIDE, Compared
 from qnb.leakage.splitting import EFFECT as SEEN
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure
@@ -50,11 +54,11 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def _spellings(axes, several: list[Form]) -> None:
+def _spellings(axes: Axes, several: list[Form]) -> None:
     """For the commonest value of each column, the share of rows of each class that use the spelling which differs most."""
     names = []
     for row, form in enumerate(several):
-        text, (negative, positive) = max(form.example.items(), key=lambda item: item[1][1] - item[1][0])
+        text, (negative, positive) = max((form.example or {}).items(), key=lambda item: item[1][1] - item[1][0])
         axes.barh(row - 0.2, negative, 0.38, color=BLUE, label="negative rows" if row == 0 else None)
         axes.barh(row + 0.2, positive, 0.38, color=ORANGE, label="positive rows" if row == 0 else None)
         names.append(f"{form.column} as {text[:14]!r}")
@@ -70,7 +74,7 @@ def _spellings(axes, several: list[Form]) -> None:
     axes.invert_yaxis()
 
 
-def columns(singles: list[Single], pair=None, note: str | None = None) -> Figure:
+def columns(singles: list[Single], pair: Pair | None = None, note: str | None = None) -> Figure:
     """AUC of each column by itself. Left: columns that should know nothing; right: the best features, and the best pair of them.
 
     Args:
@@ -98,7 +102,7 @@ def columns(singles: list[Single], pair=None, note: str | None = None) -> Figure
     return caption(figure, note)
 
 
-def _dots(axes, singles: list[Single], title: str) -> None:
+def _dots(axes: Axes, singles: list[Single], title: str) -> None:
     for kind, colour in KIND_COLOURS.items():
         at = [i for i, s in enumerate(singles) if s.kind == kind]
         if at:
@@ -162,10 +166,17 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
     return caption(figure, " · ".join([*foot, note] if note else foot) or None)
 
 
-def _bars(axes, x, y, intervals, colour, label=None) -> None:
-    y = np.asarray(y, float)
-    error = np.abs(np.asarray(intervals, float).reshape(-1, 2).T - y) if len(y) else None
-    axes.errorbar(x, y, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
+def _bars(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    colour: str,
+    label: str | None = None,
+) -> None:
+    at = np.asarray(y, float)
+    error = np.abs(np.asarray(intervals, float).reshape(-1, 2).T - at) if len(at) else None
+    axes.errorbar(x, at, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
 
 
 def duplicates(found: Twins, note: str | None = None) -> Figure:
@@ -194,7 +205,7 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         xticklabels=["all test rows", "without twins"],
         xlim=(-0.5, 1.7),
     )
-    middle, half = np.nanmean([found.auc, found.auc_without]), abs(found.auc - found.auc_without)
+    middle, half = float(np.nanmean([found.auc, found.auc_without])), abs(found.auc - found.auc_without)
     areas.set_ylim(middle - max(half, 0.005), middle + max(half, 0.005))  # a difference under 0.005 is not to look large
     if np.isnan(found.worth):
         worth.set_axis_off()
@@ -206,7 +217,7 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def preprocessing(found: list[Fitted], sizes, note: str | None = None) -> Figure:
+def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = None) -> Figure:
     """Left: gain at the table's own size; right: gain of logistic regression on smaller draws, true and permuted labels.
 
     Args:
@@ -237,7 +248,7 @@ def preprocessing(found: list[Fitted], sizes, note: str | None = None) -> Figure
             ms=4,
             color=colour,
             capsize=2,
-            label=f"{STEPS[step]}, {labels} labels",
+            label=f"{STEPS[str(step)]}, {labels} labels",
         )
     small.set(title="Smaller draws from it", xlabel="rows", ylabel="gain in AUC (± standard error)", xscale="log")
     if len(sizes):

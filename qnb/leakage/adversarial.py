@@ -7,6 +7,7 @@ of any split. Where it does not, sessions or the time leave a mark on it, which 
 Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides are alike".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ class Told:
         return float(stats.norm.sf((self.auc - 0.5) / self.sd))
 
 
-def examine(table: Table, rules: dict[str, Rule], seed: int = 0, done=lambda what: None) -> list[Told]:
+def examine(table: Table, rules: dict[str, Rule], seed: int = 0, done: Callable[[str], object] = lambda what: None) -> list[Told]:
     """One `Told` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
     found = []
     for rule in rules.values():
@@ -73,7 +74,8 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> T
         areas.append(roc_auc_score(side[inside], boost(X[~inside], side[~inside], X[inside], text, seed)))
         variance += null_sd(side[inside]) ** 2 / FOLDS**2
     alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng)[0] for name in frame.columns}).nlargest(3)
-    return Told(rule.name, len(rows), float(np.mean(areas)), float(np.sqrt(variance)), alone.to_dict())
+    best = {str(name): area for name, area in alone.items()}
+    return Told(rule.name, len(rows), float(np.mean(areas)), float(np.sqrt(variance)), best)
 
 
 def judge(found: list[Told]) -> Verdict:

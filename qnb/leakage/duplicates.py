@@ -102,7 +102,7 @@ def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
 
 
 def _both(y: np.ndarray) -> bool:
-    return 0 < y.sum() < len(y)
+    return bool(0 < y.sum() < len(y))
 
 
 def judge(found: Twins | DataError) -> Verdict:

@@ -11,6 +11,7 @@ distribution when the labels are exchanged among rows of equal meaning.
 A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of that distribution.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ def kind_of_text(text: str) -> str:
     return "number"
 
 
-def examine(columns: dict[str, RawColumn], y: np.ndarray, features=(), seed: int = 0) -> list[Form]:
+def examine(columns: dict[str, RawColumn], y: np.ndarray, features: Collection[str] = (), seed: int = 0) -> list[Form]:
     """One `Form` for each column, those that know most first.
 
     Args:
@@ -86,7 +87,7 @@ def examine(columns: dict[str, RawColumn], y: np.ndarray, features=(), seed: int
 def _examine(name: str, column: RawColumn, y: np.ndarray, feature: bool, permutations: int, rng: np.random.Generator) -> Form:
     if column.typed:
         return Form(name, np.nan)
-    shapes: dict[tuple, int] = {}
+    shapes: dict[tuple[str, int], int] = {}
     shape = np.array([shapes.setdefault((kind_of_text(t), len(t)), len(shapes)) for t in column.written])
     alone = rate_auc(shape[column.codes], y, rng)[0] if len(shapes) > 1 else 0.5
     counts = np.stack([np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1)  # (K, 2)
@@ -133,7 +134,8 @@ def _won(table: np.ndarray) -> np.ndarray:
     rate = table[..., 1] / np.maximum(table.sum(axis=-1), 1)
     ordered = np.take_along_axis(table, np.argsort(rate, axis=1)[..., None], axis=1).astype(float)
     zeros, ones = ordered[..., 0], ordered[..., 1]
-    return (ones * (np.cumsum(zeros, axis=1) - zeros / 2)).sum(axis=1)
+    pairs: np.ndarray = (ones * (np.cumsum(zeros, axis=1) - zeros / 2)).sum(axis=1)
+    return pairs
 
 
 def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -149,23 +151,24 @@ def judge(forms: list[Form]) -> Verdict:
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]
     tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
+    two = [f.column for f in text if f.p < 1 or not np.isnan(f.chance)]
+    inside = [form.column for form in caught if form.reaches_model]
     figures = {
         "columns": [form.column for form in caught],
         "text columns examined": len(text),
         "of each": {f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught},
-        "columns with two spellings of one value": [f.column for f in text if f.p < 1 or not np.isnan(f.chance)],
-        "reaches the model": [form.column for form in caught if form.reaches_model],
+        "columns with two spellings of one value": two,
+        "reaches the model": inside,
     }
     question = "Does the way values are written tell the label?"
     if not text:
         return Verdict(question, "not testable", figures, tolerance, "The source stores numbers, so there is no way of writing.")
     if not caught:
-        two = len(figures["columns with two spellings of one value"])
         return Verdict(question, "none found", figures, tolerance,
-                       f"Of {len(text)} text columns {two} write a value in two ways; in none does that tell the label.")  # fmt: skip
+                       f"Of {len(text)} text columns {len(two)} write a value in two ways; in none does that tell the label.")  # fmt: skip
     reader = "The reader makes them equal before the model sees them"
-    if figures["reaches the model"]:
-        reader = f"The reader does not make them equal in {', '.join(figures['reaches the model'])}"
+    if inside:
+        reader = f"The reader does not make them equal in {', '.join(inside)}"
     return Verdict(question, "leak", figures, tolerance,
                    f"{len(caught)} columns write equal values differently by label: {_described(caught)}. {reader}; "
                    "whoever encodes these columns as text hands the label to the model.")  # fmt: skip

@@ -8,6 +8,9 @@ Leak if for some model |mean AUC - 0.5| has a two-sided p <= ALPHA / models.
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -35,14 +38,14 @@ class Permuted:
 
     def z(self, model: str) -> float:
         """(mean AUC - 0.5) over its standard error."""
-        return (float(np.mean(self.auc[model])) - 0.5) / (self.sd / np.sqrt(len(self.auc[model])))
+        return (float(np.mean(self.auc[model])) - 0.5) / (self.sd / math.sqrt(len(self.auc[model])))
 
     def half_width(self) -> float:
         """Of the interval around 0.5 in which the mean must lie."""
         return float(stats.norm.isf(ALPHA / (2 * len(self.auc))) * self.sd / np.sqrt(PERMUTATIONS))
 
 
-def examine(table: Table, config: TrainConfig, seed: int = 0, done=lambda what: None) -> Permuted:
+def examine(table: Table, config: TrainConfig, seed: int = 0, done: Callable[[str], object] = lambda what: None) -> Permuted:
     """Run the pipeline on PERMUTATIONS permutations of the labels of at most ROWS rows.
 
     Raises:
@@ -65,18 +68,20 @@ def examine(table: Table, config: TrainConfig, seed: int = 0, done=lambda what: 
 def judge(found: Permuted | DataError) -> Verdict:
     """The verdict on the pipeline; where there are too few rows for it, why."""
     question = "Does the pipeline score on permuted labels?"
-    tolerance = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
+    tolerance: dict[str, Any] = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
     if isinstance(found, DataError):
         return Verdict(question, "not testable", {}, tolerance, str(found))
-    tolerance["mean AUC within"] = [0.5 - found.half_width(), 0.5 + found.half_width()]
+    low, high = 0.5 - found.half_width(), 0.5 + found.half_width()
+    tolerance["mean AUC within"] = [low, high]
     means = {m: float(np.mean(values)) for m, values in found.auc.items()}
+    p = {m: float(2 * stats.norm.sf(abs(found.z(m)))) for m in means}
     figures = {
         "rows": found.rows,
         "auc": found.auc,
         "mean": means,
-        "p": {m: float(2 * stats.norm.sf(abs(found.z(m)))) for m in means},
+        "p": p,
     }
-    wrong = [m for m in means if figures["p"][m] <= ALPHA / len(MODELS)]
+    wrong = [m for m in means if p[m] <= ALPHA / len(MODELS)]
     listed = ", ".join(f"{m} {mean:.3f}" for m, mean in means.items())
-    text = f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {tolerance['mean AUC within'][0]:.3f} to {tolerance['mean AUC within'][1]:.3f} is chance."
+    text = f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {low:.3f} to {high:.3f} is chance."
     return Verdict(question, "leak" if wrong else "none found", figures, tolerance, text)

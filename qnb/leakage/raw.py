@@ -45,7 +45,8 @@ class RawColumn:
 
     def categories(self) -> np.ndarray:
         """Codes `(N,)` that are equal where the cleaned values are."""
-        return _codes_of(self.cleaned)[self.codes]
+        codes: np.ndarray = _codes_of(self.cleaned)[self.codes]
+        return codes
 
     def values(self) -> np.ndarray | None:
         """float64 `(N,)`, NaN where missing; None where some value is text."""
@@ -60,7 +61,8 @@ class RawColumn:
     def present(self) -> np.ndarray:
         """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such field"."""
         absent = np.array([text.strip().lower() in MISSING for text in self.written]) | (self.numbers == 0)
-        return ~absent[self.codes]
+        there: np.ndarray = ~absent[self.codes]
+        return there
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +92,11 @@ class Raw:
 def read_raw(
     data: str,
     *,
-    label=None,
-    positive=None,
+    label: str | None = None,
+    positive: str | int | bool | None = None,
     sample: int | None = None,
     data_seed: int = 0,
-    leaks=(),
+    leaks: tuple[str, ...] = (),
     seed: int = 0,
     group_by: tuple[str, ...] = (),
 ) -> Raw:
@@ -107,9 +109,9 @@ def read_raw(
     """
     source = open_source(data, label, positive, data_seed, leaks, group_by)
     labels = Labels(source)
-    y = [labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])]
+    parts = [labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])]
     labels.check()
-    y = np.concatenate(y).astype(np.int8)
+    y = np.concatenate(parts).astype(np.int8)
     rows = _draw(y, sample, np.random.default_rng(seed))
     names = [c for c in source.columns if c not in (source.label, source.attack)]
     taken, start = [], 0

@@ -34,6 +34,7 @@ from qnb.values import DataError
 
 EFFECT = 0.1  # of 1 - AUC(apart)
 DECIDE = ("logistic", "boosting")
+Base = dict[str, tuple[float, np.ndarray]]  # by model: its AUC under the random split, and that of resamples
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[s
         configs: by rule, `random` first, with `split` set to it.
         seed: of the halves and of the rows exchanged.
     """
-    rng, rules = np.random.default_rng(seed), {}
+    rng, rules = np.random.default_rng(seed), dict[str, Rule]()
     for name, config in configs.items():
         if "random" in rules and rules["random"].refused:
             rules[name] = Rule(name, refused=f"There is no random split to compare with. {rules['random'].refused}")
@@ -75,7 +76,9 @@ def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[s
     return rules
 
 
-def _halves(table, config, train, val, test, rng) -> Rule:
+def _halves(
+    table: Table, config: TrainConfig, train: np.ndarray, val: np.ndarray, test: np.ndarray, rng: np.random.Generator
+) -> Rule:
     half = folds(table.y[test], rng)
     kept, moved = test[half == 0], test[half == 1]
     given_up = []
@@ -135,14 +138,16 @@ def compare(table: Table, rules: dict[str, Rule], scores: dict[str, dict[str, np
     Args:
         scores: by name of the arm, the logits on its test rows by model.
     """
-    rng, found, base = np.random.default_rng(seed), [], {}
+    rng, found, base = np.random.default_rng(seed), list[Compared](), Base()
     for rule in rules.values():
         if rule.arms:
             found += _compare(table, rule, scores, base, rng)
     return found
 
 
-def _compare(table, rule, scores, base, rng) -> list[Compared]:
+def _compare(
+    table: Table, rule: Rule, scores: dict[str, dict[str, np.ndarray]], base: Base, rng: np.random.Generator
+) -> list[Compared]:
     apart_arm, seen_arm = rule.arms
     y, first = table.y[apart_arm.test], slice(0, rule.half)
     apart, seen = scores[apart_arm.name], scores[seen_arm.name]

@@ -3,6 +3,8 @@
 Every suspicion keeps the chance of any false alarm among its own k tests at or below `ALPHA`, by Bonferroni's ALPHA / k.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
@@ -71,11 +73,11 @@ def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tupl
     return area, float(stats.norm.sf((area - 0.5) / np.sqrt(variance)))
 
 
-def _rows(codes, size):
+def _rows(codes: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(codes, minlength=size)
 
 
-def _positives(codes, y, size):
+def _positives(codes: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(codes, weights=y, minlength=size)
 
 
@@ -104,7 +106,9 @@ def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndar
     return out
 
 
-def bootstrap_auc(scores, y: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None = None) -> np.ndarray:
+def bootstrap_auc(
+    scores: Sequence[np.ndarray], y: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None = None
+) -> np.ndarray:
     """AUCs of m sets of scores on the same RESAMPLES bootstrap resamples of the rows, so that their differences are paired.
 
     Args:

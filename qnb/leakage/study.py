@@ -4,17 +4,19 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
+from pandas.io.formats.style_render import CSSDict
 from tqdm import tqdm
 
 from qnb import tables
-from qnb.config import nearest
+from qnb.config import TrainConfig, nearest
 from qnb.data import Table, read_table
+from qnb.folders import Run
 from qnb.leakage.models import score_arms
 from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
@@ -23,7 +25,7 @@ from qnb.probes.verdict import Verdict
 from qnb.study_config import LeakageConfig
 from qnb.values import DataError
 
-RULES = ("random", "group", "time", "attack")
+RULES: tuple[Literal["random", "group", "time", "attack"], ...] = ("random", "group", "time", "attack")
 T = TypeVar("T")
 
 
@@ -33,7 +35,12 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     Raises:
         DataError: the source cannot be used, or `columns` names one that it does not have.
     """
-    source = {"label": config.label, "positive": config.positive, "data_seed": config.data_seed, "leaks": config.leaks}
+    source: dict[str, Any] = {
+        "label": config.label,
+        "positive": config.positive,
+        "data_seed": config.data_seed,
+        "leaks": config.leaks,
+    }
     raw = read_raw(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source)
     if config.columns is not None:
         raw = only(raw, config.columns)
@@ -90,7 +97,7 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule], list[Compared]]:
     """Every model under every rule. Where the models cannot be trained on this table at all, every rule says why."""
-    configs = {rule: config.training(rule) for rule in RULES}
+    configs: dict[str, TrainConfig] = {rule: config.training(rule) for rule in RULES}
     rules = plan(table, configs, config.seed)
     arms = [arm for rule in rules.values() for arm in rule.arms]
     try:
@@ -101,14 +108,14 @@ def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule]
     return rules, compare(table, rules, {arm.name: found for arm, found in zip(arms, scores, strict=True)}, config.seed)
 
 
-def shown(found, draw: Callable[..., Figure], note: str) -> Figure | Markdown:
+def shown(found: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
     """The figure of what was found; or, where nothing could be examined, why."""
     if isinstance(found, DataError):
         return Markdown(f"Not testable: {found}")
     return draw(found, note) if found else Markdown("Not testable; the verdict below says why.")
 
 
-def conclude(run, verdicts: list[Verdict]) -> Styler:
+def conclude(run: Run, verdicts: list[Verdict]) -> Styler:
     """Write leakage.json into the run folder, end the run, and return the table of verdicts."""
     run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
     run.finish(
@@ -120,6 +127,6 @@ def conclude(run, verdicts: list[Verdict]) -> Styler:
 def table(verdicts: list[Verdict]) -> Styler:
     """One row per suspicion: question, verdict, and the answer in words."""
     frame = pd.DataFrame([(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"])
-    left = [{"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}]
+    left: list[CSSDict] = [{"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}]
     styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
     return styler.map(lambda word: "font-weight: bold; color: #b04a00" if word == "leak" else "", subset=["verdict"])

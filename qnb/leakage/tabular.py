@@ -31,11 +31,13 @@ def common(codes: np.ndarray, limit: int) -> np.ndarray:
     order = np.argsort(-np.bincount(codes), kind="stable")
     place = np.full(len(order), limit - 1)
     place[order[: limit - 1]] = np.arange(min(limit - 1, len(order)))
-    return place[codes]
+    ranks: np.ndarray = place[codes]
+    return ranks
 
 
 def boost(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, text: np.ndarray, seed: int = 0) -> np.ndarray:
     """Logits of the test rows, `(M,)`, from scikit-learn's HistGradientBoostingClassifier with 60 trees."""
     model = HistGradientBoostingClassifier(max_iter=60, categorical_features=text, early_stopping=False, random_state=seed)
     with threadpool_limits(1):  # see qnb.baselines
-        return model.fit(X, y).decision_function(X_test)
+        logits: np.ndarray = model.fit(X, y).decision_function(X_test)
+    return logits
