@@ -6,6 +6,7 @@ Public names are imported when they are first used, so that `qnb runs` does not 
 import importlib
 import sys
 import types
+from typing import Any
 
 _HOME = {
     "CircuitSpec": "circuit",
@@ -36,13 +37,13 @@ _HOME = {
 __all__ = sorted([*_HOME, "prepare", "train"])
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"qnb.{_HOME[name]}"), name)
     raise AttributeError(f"module 'qnb' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
 
 

@@ -1,6 +1,6 @@
 """Which rows each step sees. All draws come from the run's one numpy Generator."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,7 +10,9 @@ def batches_per_epoch(rows: int, batch: int, fixed: int | None) -> int:
     return fixed if fixed is not None else rows // batch
 
 
-def epoch_batches(y, batch: int, count: int, rng: np.random.Generator, pos_frac: float | None = None) -> Iterator[np.ndarray]:
+def epoch_batches(
+    y: np.ndarray, batch: int, count: int, rng: np.random.Generator, pos_frac: float | None = None
+) -> Iterator[np.ndarray]:
     """Row indices of the `count` batches of one epoch, each (batch,).
 
     Without `pos_frac`: consecutive pieces of a random permutation, a new permutation whenever one is used up. With it, each batch
@@ -28,10 +30,10 @@ def epoch_batches(y, batch: int, count: int, rng: np.random.Generator, pos_frac:
         yield np.concatenate([draw_pos(positives), draw_neg(batch - positives)])
 
 
-def _stream(rows, rng):
+def _stream(rows: np.ndarray, rng: np.random.Generator) -> Callable[[int], np.ndarray]:
     left = np.empty(0, dtype=int)
 
-    def draw(size):
+    def draw(size: int) -> np.ndarray:
         nonlocal left
         while len(left) < size:
             left = np.concatenate([left, rng.permutation(rows)])

@@ -3,6 +3,7 @@
 Percentile bootstrap. A resample is a weight per row, so every score is sorted once and an AUC costs one pass over the rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from qnb.config import QnbError
 
 MOST_UNDEFINED = 0.05  # share of resamples without both classes that is still accepted
+
+PerSeed = np.ndarray | Sequence[np.ndarray]  # one array for each seed; of labels and groups also one (N,) for all
 
 
 class BootstrapError(QnbError):
@@ -31,7 +34,14 @@ class AUCDifference:
 
 
 def auc_difference_interval(
-    y, logits_a, logits_b, groups=None, *, seed: int, resamples: int = 2000, level: float = 0.95
+    y: np.ndarray,
+    logits_a: np.ndarray,
+    logits_b: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
 ) -> AUCDifference:
     """Interval of AUC(a) - AUC(b) on the same rows: what another draw of the rows could have given.
 
@@ -48,7 +58,14 @@ def auc_difference_interval(
 
 
 def seeds_and_rows_interval(
-    y, logits_a, logits_b, groups=None, *, seed: int, resamples: int = 2000, level: float = 0.95
+    y: PerSeed,
+    logits_a: PerSeed,
+    logits_b: PerSeed,
+    groups: PerSeed | None = None,
+    *,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
 ) -> AUCDifference:
     """Interval of the mean over S seeds of AUC(a) - AUC(b): what other rows and other seeds could have given.
 
@@ -90,13 +107,13 @@ def seeds_and_rows_interval(
     )
 
 
-def _per_seed(values, seeds: int) -> list[np.ndarray]:
+def _per_seed(values: PerSeed, seeds: int) -> list[np.ndarray]:
     """One array per seed: `values` itself where all seeds share it."""
     shared = np.ndim(values[0]) == 0
     return [np.asarray(values)] * seeds if shared else [np.asarray(v) for v in values]
 
 
-def _units(y, labels, groups) -> tuple[list[np.ndarray], int]:
+def _units(y: PerSeed, labels: list[np.ndarray], groups: PerSeed | None) -> tuple[list[np.ndarray], int]:
     """Per seed the number of each row's unit, and how many units there are in all."""
     if groups is None:
         shared = np.ndim(y[0]) == 0
@@ -122,7 +139,7 @@ class Ranked:
         BootstrapError: shapes differ, a score is not finite, or a class is missing.
     """
 
-    def __init__(self, y, logits, name: str):
+    def __init__(self, y: np.ndarray, logits: np.ndarray, name: str):
         y, logits = np.asarray(y), np.asarray(logits, dtype=float)
         if y.shape != logits.shape or y.ndim != 1:
             raise BootstrapError(f"{name} has shape {logits.shape} for labels of shape {y.shape}.")
@@ -136,9 +153,9 @@ class Ranked:
         self.starts = None if len(starts) == len(ordered) else starts  # of each run of equal scores; None: no ties
         self.positive = y[self.order].astype(float)
 
-    def auc(self, weights) -> float:
+    def auc(self, weights: np.ndarray | float) -> float:
         """P(l_pos > l_neg) + P(equal) / 2 under `weights` `(N,)` or one number for all; NaN where a class has no weight."""
-        weights = weights[self.order] if np.ndim(weights) else np.full(len(self.order), weights)
+        weights = weights[self.order] if isinstance(weights, np.ndarray) else np.full(len(self.order), weights)
         positive = weights * self.positive
         negative = weights - positive
         if self.starts is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from qnb.config import QnbError
 from qnb.files import atomic_write
+from qnb.fitted import State
 
 NAME = "checkpoint.npz"
 COUNTERS = ("epoch", "best_epoch", "best_value", "stale", "history")
@@ -19,8 +20,8 @@ class CheckpointError(QnbError):
     """There is no checkpoint, or it belongs to another configuration."""
 
 
-def save(folder: Path, state, config_hash: str) -> None:
-    """Write `folder`/checkpoint.npz from a `qnb.fitted.State`."""
+def save(folder: Path, state: State, config_hash: str) -> None:
+    """Write `folder`/checkpoint.npz."""
     arrays = {f"params/{k}": v for k, v in state.params.items()}
     arrays |= {f"best/{k}": v for k, v in (state.best_params or {}).items()}
     arrays |= {f"optimiser/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree_util.tree_leaves(state.optimiser))}
@@ -28,11 +29,11 @@ def save(folder: Path, state, config_hash: str) -> None:
     meta |= {"config_hash": config_hash, "generator": state.rng.bit_generator.state}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     atomic_write(folder / NAME, buffer.getvalue())
 
 
-def load(folder: Path, fresh, config_hash: str):
+def load(folder: Path, fresh: State, config_hash: str) -> State:
     """The state in `folder`/checkpoint.npz (or in that very file). `fresh` is the state at the start of such a run.
 
     Raises:
@@ -53,7 +54,7 @@ def load(folder: Path, fresh, config_hash: str):
     saved = [arrays[f"optimiser/{i}"] for i in range(len(leaves))]
     best = {name: arrays[f"best/{name}"] for name in fresh.params if f"best/{name}" in arrays}
     fresh.rng.bit_generator.state = meta["generator"]
-    return type(fresh)(
+    return State(
         params={name: arrays[f"params/{name}"] for name in fresh.params},
         optimiser=jax.tree_util.tree_unflatten(structure, saved),
         rng=fresh.rng,

@@ -8,11 +8,14 @@ override is obeyed or refused, never dropped.
 import difflib
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-LEAKS = ("formatting", "identifiers", "sessions", "duplicates", "drift")
+Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
+LEAKS: tuple[Leak, ...] = get_args(Leak)
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")
 
 
@@ -24,7 +27,7 @@ class ParameterError(QnbError):
     """A parameter is unknown, of the wrong type, out of range, or contradicts another."""
 
 
-def nearest(name: str, valid) -> str:
+def nearest(name: object, valid: Iterable[str]) -> str:
     """The sentence that ends an error about a name: the closest valid one if there is one, and all of them."""
     valid = list(valid)
     close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
@@ -32,7 +35,7 @@ def nearest(name: str, valid) -> str:
     return f"{hint}Valid: {', '.join(map(str, valid))}."
 
 
-def refuse_unknown(names, declared, where: str) -> None:
+def refuse_unknown(names: Iterable[str], declared: Collection[str], where: str) -> None:
     """Raise ParameterError for the first of `names` that is not in `declared`, with the nearest valid name."""
     for name in names:
         if name not in declared:
@@ -66,7 +69,7 @@ class StrictConfig(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _explain(cls: type[BaseModel], error: dict) -> str:
+def _explain(cls: type[BaseModel], error: ErrorDetails) -> str:
     name = str(error["loc"][0]) if error["loc"] else None
     if name is None:  # raised by a validator of ours: the message is complete
         return str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
@@ -78,10 +81,8 @@ def _explain(cls: type[BaseModel], error: dict) -> str:
     return f"{text} Default: {field.get_default(call_default_factory=True)!r}."
 
 
-def _choices(annotation) -> list:
-    from typing import get_args
-
-    found = []
+def _choices(annotation: Any) -> list[str]:
+    found: list[Any] = []
     for arg in get_args(annotation):
         found += _choices(arg) if get_args(arg) else [arg]
     return [c for c in found if isinstance(c, str)]
@@ -96,7 +97,7 @@ class TrainConfig(StrictConfig):
     positive: str | int | bool | None = None  # the label's value that counts as 1; None: the label is 0/1 already
     sample: Annotated[int, Field(ge=10)] | None = 20_000  # rows drawn, stratified by label; None: all
     data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
-    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
     split: Literal["random", "group", "time", "attack"] = "random"
     # split="group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair
     group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
@@ -167,7 +168,7 @@ class TrainConfig(StrictConfig):
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
         def changed(name: str) -> bool:
-            return getattr(self, name) != type(self).model_fields[name].default
+            return bool(getattr(self, name) != type(self).model_fields[name].default)
 
         own_table = self.data not in self.BUILT_IN_TABLES
         rules = [

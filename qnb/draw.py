@@ -13,7 +13,8 @@ class Draw:
     def __init__(self, size: int | None, seed: int):
         self.size, self.rng, self.counts = size, np.random.default_rng(seed), np.zeros(2, int)
         self.lowest = [np.empty(0), np.empty(0)]
-        self.y, self.priority = [], []
+        self.y: list[np.ndarray] = []
+        self.priority: list[np.ndarray] = []
 
     def add(self, y: np.ndarray) -> np.ndarray:
         """Positions, in this batch, of the rows to hold on to."""
@@ -43,7 +44,7 @@ class Draw:
 class FirstSeen:
     """Finds the rows whose hash comes for the first time in a stream."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seen = np.empty(0, np.uint64)  # sorted
 
     def __call__(self, hashes: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,16 +16,20 @@ from tqdm import tqdm
 
 from qnb import checkpoint, metrics
 from qnb.batches import batches_per_epoch
-from qnb.circuit import GROUPS
+from qnb.circuit import GROUPS, Params
 from qnb.config import ParameterError, QnbError, TrainConfig
-from qnb.engine import can_train_together
+from qnb.engine import EngineOfMany, can_train_together
 from qnb.files import HISTORY, atomic_write
 from qnb.fitted import Fitted, circuit_of, objective_of, start
-from qnb.gate import check_gradient, check_together
-from qnb.optimiser import make_step, schedule
+from qnb.gate import Batch, check_gradient, check_together
+from qnb.metrics import Row
+from qnb.optimiser import OptimiserState, make_step, schedule
 from qnb.prepare import Prepared
 
-OnEpoch = Callable[[list[dict]], None]
+OnEpoch = Callable[[list[Row]], None]
+Epoch = tuple[
+    Params, OptimiserState, np.ndarray, np.ndarray
+]  # where it ended; per step the loss (T,) and gradient norms (T, groups)
 
 
 class TrainingDiverged(QnbError):
@@ -74,19 +79,27 @@ def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], p
             f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must agree."
         )
     runs = [start(c, p) for c, p in zip(configs, prepared, strict=True)]
-    if len(runs) > 1 and not can_train_together(runs[0].engine):
-        raise ParameterError(f"engine={runs[0].engine.name!r} trains one run at a time; engine='exact' trains many together.")
+    if len(runs) > 1:
+        _engine_of(runs)
     _fit(runs, None, progress, None)
     return runs
 
 
-def shape(config: TrainConfig, prepared: Prepared) -> tuple:
+def _engine_of(runs: Sequence[Fitted]) -> EngineOfMany:
+    """The engine of runs that train together. Raises ParameterError where it trains one at a time."""
+    engine = runs[0].engine
+    if not can_train_together(engine):
+        raise ParameterError(f"engine={engine.name!r} trains one run at a time; engine='exact' trains many together.")
+    return engine
+
+
+def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
     """What runs must have in common to train together; rates, decays, weights of the loss, seeds and rows may differ."""
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     return (config.engine, config.device, circuit_of(config), objective_of(config), config.batch, count, config.epochs)
 
 
-def _fit(runs, folder, progress, on_epoch) -> None:
+def _fit(runs: Sequence[Fitted], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None) -> None:
     first = runs[0]
     config, total = first.config, first.config.epochs * first.batches
     with tqdm(
@@ -112,34 +125,35 @@ def _fit(runs, folder, progress, on_epoch) -> None:
             bar.set_description(_line(runs))
 
 
-BAR = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
+BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
-def _gate(runs, batches):
+def _gate(runs: Sequence[Fitted], batches: Sequence[Batch]) -> None:
     """Check every run's gradient, on the program that trains it."""
     if not any(run.config.gate == "on" for run in runs):
         return
-    engine, params, seed = runs[0].engine, [run.state.params for run in runs], runs[0].config.seed
+    params, seed = [run.state.params for run in runs], runs[0].config.seed
     if len(runs) == 1:
-        reports = [check_gradient(engine, params[0], *batches[0], seed=seed)]
+        reports = [check_gradient(runs[0].engine, params[0], *batches[0], seed=seed)]
     else:
-        reports = check_together(engine, params, batches, seed=seed)
+        reports = check_together(_engine_of(runs), params, batches, seed=seed)
     for run, report in zip(runs, reports, strict=True):
         run.gate = report if run.config.gate == "on" else None
 
 
-def _compile_together(runs) -> float:
+def _compile_together(runs: Sequence[Fitted]) -> float:
     """Compile what the runs need; the seconds that it took."""
     started = time.perf_counter()
     params = {name: np.stack([run.state.params[name] for run in runs]) for name in runs[0].state.params}
     rows = np.arange(runs[0].config.batch) % min(len(run.prepared.y["train"]) for run in runs)
     columns = zip(*(run.batch(rows) for run in runs), strict=True)
-    runs[0].engine.loss_and_grad_many(params, *(np.stack(column) for column in columns))
-    runs[0].engine.scores(runs[0].state.params, runs[0].prepared.X["val"])
+    engine = _engine_of(runs)
+    engine.loss_and_grad_many(params, *(np.stack(column) for column in columns))
+    engine.scores(runs[0].state.params, runs[0].prepared.X["val"])
     return time.perf_counter() - started
 
 
-def _train_epoch(runs, drawn, bar):
+def _train_epoch(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> None:
     """One epoch of every run, and its evaluation. A run that is over computes along, for the program has its shape, and is left as it is."""
     started = time.perf_counter()
     ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
@@ -155,48 +169,58 @@ def _train_epoch(runs, drawn, bar):
             run.failure = error
 
 
-def _alone(run, batches, bar):
+def _alone(run: Fitted, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
     step = make_step(run.optimiser)
     params, optimiser, losses, norms = run.state.params, run.state.optimiser, [], []
     for rows in batches:
         loss, grads = run.engine.loss_and_grad(params, *run.batch(rows))
-        params, optimiser = step(params, optimiser, grads)
-        params = {k: np.asarray(v) for k, v in params.items()}
+        stepped, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in stepped.items()}
         losses.append(loss)
         norms.append([np.linalg.norm(grads[g]) for g in GROUPS])
         bar.update()
-    return params, optimiser, losses, norms
+    return params, optimiser, np.array(losses), np.array(norms)
 
 
-def _together(runs, drawn, bar):
-    step, gradient = make_step(runs[0].optimiser, together=True), runs[0].engine.loss_and_grad_many
+def _together(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
+    step, gradient = make_step(runs[0].optimiser, together=True), _engine_of(runs).loss_and_grad_many
+    params: Params
+    optimiser: OptimiserState
     params, optimiser = (jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True))
-    losses, norms = [], []
+    loss_steps, norm_steps = [], []
     for rows in zip(*drawn, strict=True):
         columns = zip(*(run.batch(r) for run, r in zip(runs, rows, strict=True)), strict=True)
         loss, grads = gradient(params, *(np.stack(column) for column in columns))
-        params, optimiser = step(params, optimiser, grads)
-        params = {k: np.asarray(v) for k, v in params.items()}
-        losses.append(loss)
-        norms.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
+        stepped, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in stepped.items()}
+        loss_steps.append(loss)
+        norm_steps.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
         bar.update()
-    losses, norms = np.stack(losses), np.stack(norms)  # (steps, runs), (steps, groups, runs)
+    losses, norms = np.stack(loss_steps), np.stack(norm_steps)  # (steps, runs), (steps, groups, runs)
     take = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))]
     return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
 
 
-def _parts(runs):
+def _parts(runs: Sequence[Fitted]) -> list[tuple[Params, OptimiserState]]:
     return [(run.state.params, run.state.optimiser) for run in runs]
 
 
-def _record(run, params, optimiser, losses, norms, seconds, together):
+def _record(
+    run: Fitted,
+    params: Params,
+    optimiser: OptimiserState,
+    losses: np.ndarray,
+    norms: np.ndarray,
+    seconds: float,
+    together: int,
+) -> None:
     state, config = run.state, run.config
     if not np.isfinite(losses).all() or not all(np.isfinite(v).all() for v in params.values()):
         raise TrainingDiverged(
             f"seed {config.seed}, epoch {state.epoch + 1}: the loss or a parameter is not finite. Lower lr={config.lr}."
         )
     state.params, state.optimiser, state.epoch = params, optimiser, state.epoch + 1
-    row = {"epoch": state.epoch, "train_loss": float(np.mean(losses)), "train_loss_std": float(np.std(losses))}
+    row: Row = {"epoch": state.epoch, "train_loss": float(np.mean(losses)), "train_loss_std": float(np.std(losses))}
     row |= {"alpha": float(run.objective.alpha(params["alpha"])), "bias": float(params["bias"])}
     for group, norm in zip(GROUPS, np.mean(norms, axis=0), strict=True):
         row[f"grad_norm_{group}"] = float(norm)
@@ -208,7 +232,7 @@ def _record(run, params, optimiser, losses, norms, seconds, together):
     state.history.append(row)
 
 
-def _evaluate_epoch(run):
+def _evaluate_epoch(run: Fitted) -> None:
     state, config = run.state, run.config
     X, y = run.prepared.side("val")
     logits = np.asarray(run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"]))
@@ -224,21 +248,19 @@ def _evaluate_epoch(run):
         state.stale += 1
 
 
-def _objective_value(name, found) -> float:
+def _objective_value(name: str, found: Row) -> float:
     """Larger is better. A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing."""
-    if name == "val_loss":
-        return -found["loss"]
     if name in ("bacc", "f1") and found["degen"]:
         return -np.inf
-    return found[name]
+    return float(-found["loss"] if name == "val_loss" else found[name])
 
 
-def _keep(folder, run):
+def _keep(folder: Path, run: Fitted) -> None:
     checkpoint.save(folder, run.state, run.config.hash())
     atomic_write(folder / HISTORY, pd.DataFrame(run.state.history).to_csv(index=False).encode())
 
 
-def _line(runs) -> str:
+def _line(runs: Sequence[Fitted]) -> str:
     rows = [run.state.history[-1] for run in runs if run.state.history]
     if not rows:
         return "failed"

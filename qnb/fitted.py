@@ -4,17 +4,18 @@ All draws of a run come from one numpy Generator seeded by its `seed`: initial p
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import optax
 
 from qnb.batches import batches_per_epoch, epoch_batches
-from qnb.circuit import CircuitSpec
+from qnb.circuit import CircuitSpec, Params
 from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.engine import WRONG_ON_PURPOSE, Engine, make_engine
-from qnb.gate import GateReport
+from qnb.gate import Batch, GateReport
+from qnb.metrics import Row
 from qnb.objective import Objective, class_weight_pair, importance_weights
-from qnb.optimiser import make_optimiser
+from qnb.optimiser import OptimiserState, make_optimiser
 from qnb.prepare import Prepared
 
 
@@ -22,15 +23,15 @@ from qnb.prepare import Prepared
 class State:
     """All that training carries from one epoch to the next, and so all that a checkpoint holds."""
 
-    params: dict[str, np.ndarray]
-    optimiser: Any
+    params: Params
+    optimiser: OptimiserState
     rng: np.random.Generator
     epoch: int = 0
-    best_params: dict[str, np.ndarray] | None = None
+    best_params: Params | None = None
     best_epoch: int = 0
     best_value: float = -np.inf  # of val_objective, larger is better
     stale: int = 0  # evaluations since the best one
-    history: list[dict] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
 
 
 @dataclass
@@ -41,8 +42,8 @@ class Fitted:
     prepared: Prepared
     engine: Engine
     batches: int  # per epoch
-    optimiser: Any
-    initial: dict[str, np.ndarray]
+    optimiser: optax.GradientTransformation
+    initial: Params
     state: State
     gate: GateReport | None = None
     compile_seconds: float = 0.0
@@ -59,6 +60,17 @@ class Fitted:
         return self.engine.objective
 
     @property
+    def best(self) -> Params:
+        """Parameters of the best epoch.
+
+        Raises:
+            QnbError: no epoch has been evaluated yet.
+        """
+        if self.state.best_params is None:
+            raise QnbError("No epoch of this run has been evaluated yet: there is no best one.")
+        return self.state.best_params
+
+    @property
     def over(self) -> bool:
         """Whether it has taken its last epoch, stopped early, or failed."""
         patience = self.config.early_stop_patience
@@ -70,7 +82,7 @@ class Fitted:
         pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
         return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
 
-    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(self, rows: np.ndarray) -> Batch:
         """X (B, features), y (B,) and loss weights (B,) of these training rows."""
         return batch_of(self.config, self.prepared, rows)
 
@@ -82,7 +94,7 @@ def circuit_of(config: TrainConfig) -> CircuitSpec:
     )
 
 
-def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
     """X, y and the loss weights of one batch: class weights, or importance weights where batches are balanced."""
     X, y = prepared.X["train"][rows], prepared.y["train"][rows]
     if config.prior_correction == "importance":

@@ -6,6 +6,7 @@ threshold = 0 in logit space, degen = 1 with the reason, and thresholded metrics
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -13,6 +14,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from qnb.config import QnbError
 
 CONSTANT_SPREAD = 1e-9  # standard deviation of the logits under which they carry no ranking
+
+Row = dict[str, Any]  # of a table of results: numbers, and reasons in words
 
 
 class DegenerateError(QnbError):
@@ -28,23 +31,25 @@ class Threshold:
     reason: str  # empty if not
 
 
-def auc(logits, y) -> float:
+def auc(logits: np.ndarray, y: np.ndarray) -> float:
     """Area under the ROC curve: P(l_pos > l_neg) + P(equal) / 2. logits, y: (B,)."""
     return float(roc_auc_score(y, logits))
 
 
-def separation(logits, y) -> float:
+def separation(logits: np.ndarray, y: np.ndarray) -> float:
     """sep = mean(l | y = 1) - mean(l | y = 0), in logits."""
     y = np.asarray(y)
     return float(np.mean(logits[y == 1]) - np.mean(logits[y == 0]))
 
 
-def bce(logits, y) -> float:
+def bce(logits: np.ndarray, y: np.ndarray) -> float:
     """Unweighted binary cross-entropy at the prior of the rows, in nats."""
     return float(np.mean(np.logaddexp(0, logits) - np.asarray(y) * logits))
 
 
-def choose_threshold(logits, y, min_pred_pos_rate: float = 0.01, max_pred_pos_rate: float = 0.99) -> Threshold:
+def choose_threshold(
+    logits: np.ndarray, y: np.ndarray, min_pred_pos_rate: float = 0.01, max_pred_pos_rate: float = 0.99
+) -> Threshold:
     """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate fallback.
 
     Args:
@@ -66,7 +71,7 @@ def choose_threshold(logits, y, min_pred_pos_rate: float = 0.01, max_pred_pos_ra
     return Threshold(float(values[best]), 0, "")
 
 
-def thresholded(logits, y, threshold: float) -> dict[str, float]:
+def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str, float]:
     """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`. Undefined ratios (0 / 0) are 0."""
     y = np.asarray(y) == 1
     called = np.asarray(logits) >= threshold
@@ -80,7 +85,7 @@ def thresholded(logits, y, threshold: float) -> dict[str, float]:
     }
 
 
-def evaluate(logits, y, threshold: Threshold) -> dict[str, float]:
+def evaluate(logits: np.ndarray, y: np.ndarray, threshold: Threshold) -> Row:
     """All metrics of one set of rows under a threshold that was chosen on validation rows.
 
     Returns:

@@ -4,19 +4,22 @@ import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from qnb.circuit import CircuitSpec
+from qnb.circuit import CircuitSpec, Params
 from qnb.data import Table
-from qnb.engine import check_batch, make_engine
+from qnb.engine import Engine, check_batch, make_engine
 from qnb.features import FeatureMap
 from qnb.files import atomic_write, plain
 from qnb.model_file import FORMAT, ModelError, read_arrays, read_description
 from qnb.objective import Objective
 from qnb.stack import versions
+
+if TYPE_CHECKING:
+    from qnb.surrogate import Surrogate  # it imports this module
 
 ARRAYS, META = "model.npz", "model.json"
 BLOCK = 4096  # rows scored at a time by an engine that would choose its arithmetic by their number
@@ -35,7 +38,7 @@ class Model:
 
     spec: CircuitSpec
     objective: Objective
-    params: dict[str, np.ndarray]
+    params: Params
     feature_map: FeatureMap
     threshold: float
     engine: str = "catalyst"
@@ -47,13 +50,13 @@ class Model:
         X = self.feature_map.transform(table.frame if isinstance(table, Table) else table)
         return self.logits_of_features(X)
 
-    def logits_of_features(self, X) -> np.ndarray:
+    def logits_of_features(self, X: np.ndarray) -> np.ndarray:
         """l(x) for rows that are features already, X (B, features) -> (B,). A row's logit does not depend on the rows beside it."""
         engine = make_engine(self.engine, self.spec, self.objective, self.device)
         scores = _scores_in_blocks(engine, self.params, X) if self.engine == "exact" else engine.scores(self.params, X)
         return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
 
-    def surrogate(self):
+    def surrogate(self) -> "Surrogate":
         """The same model as a trigonometric polynomial of its angles, a `qnb.surrogate.Surrogate`: no circuit, same logits.
 
         Raises:
@@ -77,7 +80,7 @@ class Model:
         arrays = {f"params/{k}": v for k, v in self.params.items()}
         arrays |= {f"features/{k}": v for k, v in self.feature_map.arrays().items()}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, allow_pickle=False, **arrays)
         meta = {
             "format": FORMAT,
             "spec": asdict(self.spec),
@@ -94,7 +97,7 @@ class Model:
         return folder
 
 
-def _scores_in_blocks(engine, params, X) -> np.ndarray:
+def _scores_in_blocks(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round differently."""
     (X,) = check_batch(engine.spec, X)
     blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))

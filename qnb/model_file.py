@@ -23,6 +23,8 @@ from qnb.objective import Objective
 from qnb.stack import versions
 from qnb.values import DataError
 
+Shape = tuple[int | None, ...]  # None: any length from 1 to QUANTILES
+
 FORMAT = 1
 MOST_JSON = 1 << 28  # bytes of model.json
 MOST_HEADER = 1000  # characters of an array's header; NumPy's own are under 120
@@ -91,7 +93,7 @@ def read_arrays(path: Path, spec: CircuitSpec, columns: int) -> tuple[dict[str, 
     Raises:
         ModelError: naming the file and what is wrong with it.
     """
-    shapes = {f"params/{name}": shape for name, shape in spec.shapes.items()}
+    shapes: dict[str, Shape] = {f"params/{name}": shape for name, shape in spec.shapes.items()}
     p, n, q = columns, spec.features, None  # q: as many quantiles as the file has, the same in both arrays
     wanted = {"mean": (p,), "scale": (p,), "rotation": (p, n), "quantiles": (q, n), "levels": (q,)}
     shapes |= {f"features/{name}": shape for name, shape in wanted.items()}
@@ -123,11 +125,11 @@ def _regular_file(path: Path) -> int:
     return found.st_size
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     if (size := _regular_file(path)) > MOST_JSON:
         raise ModelError(f"{path} has {size:,} bytes; no model of ours has more than {MOST_JSON:,}.")
 
-    def refuse(name):
+    def refuse(name: str) -> None:
         raise ValueError(f"{name} is no number of JSON's")
 
     try:
@@ -141,7 +143,7 @@ def _read_json(path: Path) -> dict:
     return meta
 
 
-def _check_format(meta: dict, path: Path) -> None:
+def _check_format(meta: dict[str, Any], path: Path) -> None:
     found = meta.get("format")
     if found == FORMAT and not isinstance(found, bool):
         return
@@ -169,7 +171,7 @@ def _check_description(described: _Description) -> None:
         )
 
 
-def _members(archive: zipfile.ZipFile, shapes: dict, size: int, path: Path) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, shapes: dict[str, Shape], size: int, path: Path) -> dict[str, zipfile.ZipInfo]:
     """The members of the archive by array name: exactly those expected, none of them compressed or longer than the file."""
     infos = archive.infolist()
     names, wanted = [info.filename for info in infos], {f"{name}.npy": name for name in shapes}
@@ -186,7 +188,7 @@ def _members(archive: zipfile.ZipFile, shapes: dict, size: int, path: Path) -> d
     return {wanted[info.filename]: info for info in infos}
 
 
-def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple, where: str) -> np.ndarray:
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: Shape, where: str) -> np.ndarray:
     """One array whose header says what is expected, None in `shape` standing for 1 to QUANTILES."""
     with archive.open(info) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):

@@ -5,6 +5,7 @@ runs of different ones at once.
 """
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -12,16 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from qnb.circuit import GROUPS
+from qnb.circuit import GROUPS, Array, Params
+from qnb.config import TrainConfig
 
 
 class OptimiserState(NamedTuple):
     """Adam's moments and count, the rate of every step (T,), and per group the multiplier and the decay."""
 
     adam: optax.OptState
-    rates: np.ndarray
-    multiplier: dict[str, np.ndarray]
-    decay: dict[str, np.ndarray]
+    rates: Array
+    multiplier: Mapping[str, Array | np.float64]
+    decay: Mapping[str, Array | np.float64]
+
+
+Update = Callable[..., tuple[dict[str, jax.Array], OptimiserState]]  # of optax: (gradients, state, params)
+Step = Callable[[Params, OptimiserState, Params], tuple[dict[str, jax.Array], OptimiserState]]
 
 
 def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
@@ -34,13 +40,12 @@ def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
     return optax.cosine_onecycle_schedule(steps, lr)
 
 
-def make_optimiser(config, steps: int) -> optax.GradientTransformation:
+def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
     """Per group g: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) (Loshchilov and Hutter, Decoupled Weight Decay, 2019).
 
     The bias follows the plain rate without decay; `alpha_train=False` freezes alpha.
 
     Args:
-        config: TrainConfig.
         steps: optimiser steps of the whole run, for the schedule.
     """
     rate = schedule(config.lr_schedule, config.lr, steps)
@@ -50,9 +55,9 @@ def make_optimiser(config, steps: int) -> optax.GradientTransformation:
     decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
     decay["alpha"] = config.weight_decay_alpha
 
-    def init(params):
-        arrays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
-        return OptimiserState(ADAM.init(params), rates, *arrays)
+    def init(params: Params) -> OptimiserState:
+        multipliers, decays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
+        return OptimiserState(ADAM.init(params), rates, multipliers, decays)
 
     return optax.GradientTransformation(init, _update)
 
@@ -60,14 +65,16 @@ def make_optimiser(config, steps: int) -> optax.GradientTransformation:
 ADAM = optax.scale_by_adam()
 
 
-def _update(grads, state, params):
+def _update(
+    grads: dict[str, jax.Array], state: OptimiserState, params: dict[str, jax.Array]
+) -> tuple[dict[str, jax.Array], OptimiserState]:
     direction, adam = ADAM.update(grads, state.adam)
     rate = state.rates[state.adam.count]
     updates = {g: -rate * state.multiplier[g] * (direction[g] + state.decay[g] * params[g]) for g in params}
     return updates, state._replace(adam=adam)
 
 
-def make_step(optimiser: optax.GradientTransformation, together: bool = False):
+def make_step(optimiser: optax.GradientTransformation, together: bool = False) -> Step:
     """step(params, state, grads) -> (params, state), compiled once for all of `make_optimiser`'s.
 
     With `together`, every array has a leading axis of runs, which take their steps side by side.
@@ -76,8 +83,10 @@ def make_step(optimiser: optax.GradientTransformation, together: bool = False):
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled_step(update, together):
-    def step(params, state, grads):
+def _compiled_step(update: Update, together: bool) -> Step:
+    def step(
+        params: dict[str, jax.Array], state: OptimiserState, grads: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], OptimiserState]:
         updates, state = update(grads, state, params)
         return optax.apply_updates(params, updates), state
 

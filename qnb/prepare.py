@@ -1,6 +1,6 @@
 """From a configuration to data ready for a circuit: read, split, transform; everything is fitted on the training rows alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,8 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
     Raises:
         DataError: as `prepare`.
     """
-    tables: dict[tuple, Table] = {}
-    done: dict[tuple, Prepared] = {}
+    tables: dict[tuple[Any, ...], Table] = {}
+    done: dict[tuple[Any, ...], Prepared] = {}
     found = []
     for config in configs:
         encoding = None if config.encoder == "amplitude" else config.angle_range
@@ -84,5 +84,5 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
     return found
 
 
-def _values(config, names):
+def _values(config: TrainConfig, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(config, name) for name in names)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import LEAKS, Listed, ParameterError, StrictConfig, TrainConfig, nearest, refuse_unknown
+from qnb.config import LEAKS, Leak, Listed, ParameterError, StrictConfig, TrainConfig, nearest, refuse_unknown
 from qnb.probe_config import ProbeConfig
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
@@ -120,7 +120,7 @@ class LeakageConfig(StrictConfig):
     positive: str | int | bool | None = None
     sample: Annotated[int, Field(ge=10)] | None = 100_000
     data_seed: Annotated[int, Field(ge=0)] = 0
-    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
     columns: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # to look at and to train on; None: all
     identifiers: Annotated[tuple[str, ...], Listed] = ()  # further columns that the model must not use
 
@@ -180,7 +180,7 @@ class TuneConfig(StrictConfig):
     positive: str | int | bool | None = None
     sample: Annotated[int, Field(ge=100)] | None = 20_000
     data_seed: Annotated[int, Field(ge=0)] = 0
-    leaks: Annotated[tuple[Literal["formatting", "identifiers", "sessions", "duplicates", "drift"], ...], Listed] = LEAKS
+    leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
     wires: Annotated[int, Field(ge=1, le=12)] = 8
     epochs: Annotated[int, Field(ge=2)] = 12  # of a trial that is not pruned, and of the confirmation
     trials: Annotated[int, Field(ge=2)] = 40

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from qnb import metrics
-from qnb.baselines import fit_baselines
+from qnb.baselines import Baseline, fit_baselines
+from qnb.circuit import Params
 from qnb.config import QnbError, TrainConfig
 from qnb.engine import can_train_together, make_engine
 from qnb.fit import OnEpoch, fit, fit_together, shape
@@ -48,7 +49,7 @@ class TrainResult:
     baseline_logits: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def params(self) -> dict[str, np.ndarray]:
+    def params(self) -> Params:
         """Parameters of the best epoch."""
         return self.model.params
 
@@ -98,16 +99,16 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
     for members in _cohorts(configs, prepared):
         together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
         fitted |= dict(zip(members, together, strict=True))
-    baselines: dict[int, dict] = {}
+    baselines: dict[int, dict[str, Baseline]] = {}
     for config, data in zip(configs, prepared, strict=True):
         if id(data) not in baselines:
             baselines[id(data)] = _baselines(data, config)
     return [fitted[i].failure or _result(fitted[i], baselines[id(data)]) for i, data in enumerate(prepared)]
 
 
-def _cohorts(configs, prepared):
+def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
     """Positions of the configurations that train together."""
-    found = defaultdict(list)
+    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
         name, device, spec, objective, *_ = key = shape(config, data)
         alone = () if can_train_together(make_engine(name, spec, objective, device)) else (i,)
@@ -115,14 +116,15 @@ def _cohorts(configs, prepared):
     return list(found.values())
 
 
-def _baselines(prepared, config):
-    return fit_baselines(*(prepared.side(name) for name in SIDES), seed=config.split_seed)
+def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
+    train, val, test = (prepared.side(name) for name in SIDES)
+    return fit_baselines(train, val, test, seed=config.split_seed)
 
 
-def _result(fitted: Fitted, baselines) -> TrainResult:
+def _result(fitted: Fitted, baselines: dict[str, Baseline]) -> TrainResult:
     config, prepared = fitted.config, fitted.prepared
     model = Model(
-        fitted.spec, fitted.objective, fitted.state.best_params, prepared.feature_map, 0.0, config.engine, config.device,
+        fitted.spec, fitted.objective, fitted.best, prepared.feature_map, 0.0, config.engine, config.device,
         {"data": prepared.card.get("source"), "synthetic": prepared.card.get("synthetic"), "label": prepared.card.get("label"),
          "config_hash": config.hash(), "fingerprint": prepared.card.get("fingerprint")},
     )  # fmt: skip
@@ -135,7 +137,9 @@ def _result(fitted: Fitted, baselines) -> TrainResult:
     )  # fmt: skip
 
 
-def _summary(fitted, logits, threshold, baselines) -> dict[str, Any]:
+def _summary(
+    fitted: Fitted, logits: dict[str, np.ndarray], threshold: metrics.Threshold, baselines: dict[str, Baseline]
+) -> dict[str, Any]:
     config, prepared = fitted.config, fitted.prepared
     found = {side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")}
     flat = {

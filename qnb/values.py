@@ -1,6 +1,7 @@
 """Values of a table's cells: what is a number, and the one way in which each is written."""
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import pyarrow.compute
 from qnb.config import QnbError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that stands for no value, in lower case
+
+Column: TypeAlias = np.ndarray | pa.Array | pa.ChunkedArray  # numbers or text; Arrow's text stays Arrow's
 
 
 class DataError(QnbError):
@@ -21,7 +24,7 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def parse_values(values: list) -> tuple[np.ndarray, list[str | None]]:
+def parse_values(values: list[Any]) -> tuple[np.ndarray, list[str | None]]:
     """Read distinct values as numbers where they are numbers.
 
     Returns:
@@ -88,9 +91,9 @@ def _clean_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     hashes = pd.util.hash_array(numbers + 0.0)
     if not is_text.any():
         return numbers[codes] + 0.0, hashes[codes]
-    texts = np.array(texts, dtype=object)
-    hashes[is_text] = pd.util.hash_array(texts[is_text])
-    return texts[codes], hashes[codes]
+    values = np.array(texts, dtype=object)
+    hashes[is_text] = pd.util.hash_array(values[is_text])
+    return values[codes], hashes[codes]
 
 
 def clean_text_as_it_stands(column: pa.Array) -> pa.Array | None:
@@ -101,12 +104,12 @@ def clean_text_as_it_stands(column: pa.Array) -> pa.Array | None:
     return pa.compute.utf8_trim_whitespace(column) if is_text else None
 
 
-def take(values: np.ndarray | pa.Array | pa.ChunkedArray, rows: np.ndarray):
+def take(values: Column, rows: np.ndarray) -> Column:
     """The rows at positions `rows`, `(M,)`."""
     return values[rows] if isinstance(values, np.ndarray) else values.take(pa.array(rows))
 
 
-def join_chunks(chunks: list) -> np.ndarray | pa.ChunkedArray:
+def join_chunks(chunks: list[Column]) -> np.ndarray | pa.ChunkedArray:
     """One column from its batches: numbers if every batch is numbers, text otherwise; Arrow's text stays Arrow's."""
     if not isinstance(chunks[0], np.ndarray):
         return pa.chunked_array([part for c in chunks for part in (c.chunks if isinstance(c, pa.ChunkedArray) else [c])])

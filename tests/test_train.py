@@ -7,11 +7,11 @@ from sklearn.metrics import roc_auc_score
 
 from qnb import checkpoint
 from qnb.checkpoint import CheckpointError
-from qnb.config import ParameterError, TrainConfig
+from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.data import Table
 from qnb.engine import make_engine
 from qnb.fit import TrainingDiverged, fit
-from qnb.fitted import batch_of, circuit_of
+from qnb.fitted import batch_of, circuit_of, start
 from qnb.gate import WrongGradientError
 from qnb.metrics import DegenerateError
 from qnb.objective import importance_weights
@@ -150,6 +150,11 @@ def test_wrong_engine_is_refused_by_name_and_stopped_by_the_gate(cancer, monkeyp
 def test_gate_off_is_said(cancer):
     result = train(config(gate="off", epochs=1), cancer, progress=False)
     assert result.gate is None and result.metrics["gate"] == "off"
+
+
+def test_before_an_evaluation_there_is_no_best_epoch(cancer):
+    with pytest.raises(QnbError, match="there is no best one"):
+        _ = start(config(), cancer).best
 
 
 def test_batch_weights(cancer):
