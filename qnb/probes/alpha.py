@@ -1,13 +1,19 @@
 """What happens when alpha changes sign: at fixed scores, where it is an identity, and in training, where the circuit may adapt."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from qnb import metrics
+from qnb.circuit import Params
+from qnb.config import TrainConfig
 from qnb.engine import make_engine
 from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
+from qnb.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
 from qnb.probes.verdict import Verdict
 
@@ -17,7 +23,7 @@ END = 0.1  # the part of a training, its last, that says how it ended
 ARMS = ("direct", "softplus", "alpha fixed", "direct, circuit held still")
 
 
-def sweep(scores, y, bias: float, alphas) -> pd.DataFrame:
+def sweep(scores: np.ndarray, y: np.ndarray, bias: float, alphas: Iterable[float]) -> pd.DataFrame:
     """AUC of alpha (s + bias) and mean loss with the bias inside (alpha (s + b)) and outside (alpha s + b), for each alpha."""
     scores = np.asarray(scores, dtype=np.float64)
     rows = [
@@ -33,15 +39,15 @@ def pushing_bias(mean_score: float, prior: float, push: float) -> float:
 
     dL/dalpha = mean((p - y)(s + b)); at l = 0 it is about (1/2 - prior)(mean(s) + b), and Adam goes against its sign.
     """
-    return -mean_score - np.copysign(push, prior - 0.5)
+    return -mean_score - float(np.copysign(push, prior - 0.5))
 
 
-def trainings(config, prepared, alpha: float, push: float, steps: int, seed: int) -> dict[str, Descent]:
+def trainings(config: TrainConfig, prepared: Prepared, alpha: float, push: float, steps: int, seed: int) -> dict[str, Descent]:
     """The arms, by name, all with the same seed, batches and rate: `direct` and `softplus` from the same small alpha, alpha fixed at
     1, and the circuit that softplus trained, held still while its head is trained again as in the first arm."""
     prior = prepared.prior
 
-    def arm(mode, alpha, frozen=None, **changes):
+    def arm(mode: str, alpha: float, frozen: Params | None = None, **changes: Any) -> Descent:
         optimiser = make_optimiser(config.model_copy(update={"alpha_train": True} | changes), steps)
         bias = pushing_bias(_mean_score(config, prepared, seed, frozen), prior, push)
         return descend(config, prepared, optimiser, steps, seed, Head(alpha, bias, mode), frozen)
@@ -56,7 +62,7 @@ def trainings(config, prepared, alpha: float, push: float, steps: int, seed: int
     return found | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
 
 
-def _mean_score(config, prepared, seed, circuit):
+def _mean_score(config: TrainConfig, prepared: Prepared, seed: int, circuit: Params | None) -> float:
     spec = circuit_of(config)
     engine = make_engine(config.engine, spec, Objective(alpha_mode="direct"), config.device)
     return float(engine.scores(spec.init(seed) | (circuit or {}), prepared.X["train"][:WATCHED_ROWS]).mean())
@@ -101,8 +107,9 @@ def judge_training(histories: list[pd.DataFrame]) -> Verdict:
     verdict = max(("lasting", "transient", "none"), key=kinds.count)
     h = histories[kinds.index(verdict)]
     inverted = h[(h["alpha"] < 0) & (h["auc"] < 0.5 - MARGIN)]["step"]
+    counts = {name: kinds.count(name) for name in ("none", "transient", "lasting")}
     figures = {
-        "kinds": {name: kinds.count(name) for name in ("none", "transient", "lasting")}, "steps_inverted": len(inverted),
+        "kinds": counts, "steps_inverted": len(inverted),
         "steps_negative": int((h["alpha"] < 0).sum()), "steps": int(h["step"].max()), "lowest_auc": float(h["auc"].min()),
         "final_auc": float(h["auc"].iloc[-1]), "final_auc_s": float(h["auc_s"].iloc[-1]), "final_alpha": float(h["alpha"].iloc[-1]),
     }  # fmt: skip
@@ -113,7 +120,7 @@ def judge_training(histories: list[pd.DataFrame]) -> Verdict:
         "lasting": f"The ranking is upside down in {len(inverted)} of {figures['steps']} steps and stays so; {end}.",
     }[verdict]
     if len(kinds) > 1:
-        text += " Of the seeds: " + ", ".join(f"{n} {name}" for name, n in figures["kinds"].items()) + "."
+        text += " Of the seeds: " + ", ".join(f"{n} {name}" for name, n in counts.items()) + "."
     return Verdict("A direct alpha inverts the ranking in training (none | transient | lasting)", verdict, figures, MARGIN, text)
 
 

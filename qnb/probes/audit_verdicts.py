@@ -1,10 +1,14 @@
 """What an audit says: of the note's formulation, of the package's own, of memory layout, of training, and of the gate."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from qnb.config import TrainConfig
 from qnb.fit import fit
 from qnb.gate import WrongGradientError, check_gradient_of
+from qnb.metrics import Row
 from qnb.prepare import Prepared
 from qnb.probes.audit import NOTES, STRIDES, SUM, TOLERANCE, Outcome
 from qnb.probes.formulations import LAYOUTS
@@ -95,26 +99,26 @@ def judge_layout(outcomes: list[Outcome]) -> Verdict:
     )  # fmt: skip
 
 
-def _where(outcomes):
+def _where(outcomes: list[Outcome]) -> str:
     return f"Catalyst {outcomes[0].stack}" if outcomes else "no stack"
 
 
-def _facts(o):
+def _facts(o: Outcome) -> dict[str, Any]:
     laws = {group: {"law": law.name, "k": law.k, "residual": law.residual} for group, law in o.laws.items()}
     return {"verdict": o.verdict, "relative_errors": o.errors, "laws": laws, "message": o.message}
 
 
-def _in_words(o):
+def _in_words(o: Outcome) -> str:
     return f"wrong by {o.worst:.2g} of its norm, {o.law}" if o.verdict == "wrong" else o.verdict
 
 
-def consequence(config: TrainConfig, prepared: Prepared) -> dict:
+def consequence(config: TrainConfig, prepared: Prepared) -> dict[str, list[Row]]:
     """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.fit.fit` for each."""
     simulated = config.model_copy(update={"engine": "one_sample_demo", "gate": "off"})
     return {name: fit(c, prepared, progress=False).state.history for name, c in ((RIGHT, config), (SIMULATED, simulated))}
 
 
-def judge_consequence(histories: dict) -> Verdict:
+def judge_consequence(histories: dict[str, list[Row]]) -> Verdict:
     """Whether the one-sample gradient costs AUC: the last epochs' mean, right against simulated."""
     ends = {name: float(np.mean([row["val_auc"] for row in rows[-LAST:]])) for name, rows in histories.items()}
     lost = ends[RIGHT] - ends[SIMULATED]
@@ -128,13 +132,15 @@ def judge_consequence(histories: dict) -> Verdict:
     )  # fmt: skip
 
 
-def gate(functions: dict, loss, params, *args) -> dict[str, dict]:
+def gate(
+    functions: dict[str, Callable[..., Any]], loss: Callable[..., Any], params: Any, *args: Any
+) -> dict[str, dict[str, Any]]:
     """`qnb.check_gradient_of` on gradients from outside this package: for each name, `pass`, `untested` or `caught`, and what it said.
 
     Args:
         functions: name -> gradient function, see `qnb.check_gradient_of`.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, gradient in functions.items():
         try:
             report = check_gradient_of(loss, gradient, params, *args)
@@ -154,7 +160,7 @@ def gate(functions: dict, loss, params, *args) -> dict[str, dict]:
     return found
 
 
-def judge_gate(found: dict[str, dict], wrong: str, right: str) -> Verdict:
+def judge_gate(found: dict[str, dict[str, Any]], wrong: str, right: str) -> Verdict:
     """`reproduced` if the gate caught `wrong` and passed `right`."""
     holds = found[wrong]["gate"] == "caught" and found[right]["gate"] == "pass"
     return Verdict(

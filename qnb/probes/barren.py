@@ -1,16 +1,18 @@
 """Do gradients survive more wires and layers? Their variance over random initialisations, from plain numpy state vectors."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from qnb.circuit import CircuitSpec
 from qnb.probes.verdict import Verdict
 
 BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) with b above, below
 
 
-def gradient_variance(spec, initialisations: int, rng) -> dict[str, float]:
+def gradient_variance(spec: CircuitSpec, initialisations: int, rng: np.random.Generator) -> dict[str, float]:
     """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on [0, pi], for the RY angle p of the middle layer that has
     the largest (others may lie outside the observable's light cone): of <Z_0>, of the mean of <Z_i>, and, for contrast, of
     <Z x ... x Z> (McClean et al., Nat. Commun. 9, 4812, 2018; Cerezo et al., Nat. Commun. 12, 1791, 2021: local observables of shallow
@@ -29,7 +31,7 @@ def gradient_variance(spec, initialisations: int, rng) -> dict[str, float]:
     return dict(zip(("z0", "mean_z", "global"), np.max(found, axis=0).tolist(), strict=True))
 
 
-def expectations(spec, weights, X) -> np.ndarray:
+def expectations(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.ndarray:
     """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, one circuit for each set of weights: weights (N, L, n, 3), X (N, f)
     -> (N, n + 1). Plain numpy state vectors: no compiler waits for each size."""
     n, count = spec.wires, len(weights)
@@ -53,10 +55,11 @@ def expectations(spec, weights, X) -> np.ndarray:
         for control, target in spec.cnots(layer):
             state = state[:, basis ^ (((basis >> (n - 1 - control)) & 1) << (n - 1 - target))]
     signs = 1 - 2 * ((basis >> np.arange(n - 1, -1, -1)[:, None]) & 1)
-    return np.abs(state) ** 2 @ np.vstack([signs, signs.prod(axis=0)]).T
+    found: np.ndarray = np.abs(state) ** 2 @ np.vstack([signs, signs.prod(axis=0)]).T
+    return found
 
 
-def _rz_ry_rz(angles):
+def _rz_ry_rz(angles: np.ndarray) -> np.ndarray:
     a, b, c = angles.T
     cos, sin = np.cos(b / 2), np.sin(b / 2)
     entries = [
@@ -68,12 +71,13 @@ def _rz_ry_rz(angles):
     return np.stack(entries, -1).reshape(-1, 2, 2)
 
 
-def _on_wire(state, wire, matrices):
+def _on_wire(state: np.ndarray, wire: int, matrices: np.ndarray) -> np.ndarray:
     split = state.reshape(len(state), 2**wire, 2, -1)
-    return np.einsum("nij,najb->naib", matrices, split).reshape(state.shape)
+    turned: np.ndarray = np.einsum("nij,najb->naib", matrices, split).reshape(state.shape)
+    return turned
 
 
-def variances(spec, wires, layers, initialisations: int, seed: int) -> pd.DataFrame:
+def variances(spec: CircuitSpec, wires: Sequence[int], layers: Sequence[int], initialisations: int, seed: int) -> pd.DataFrame:
     """`gradient_variance` over a grid: wires, layers, z0, mean_z, global."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame([
@@ -88,25 +92,26 @@ def decay(table: pd.DataFrame, column: str) -> pd.Series:
     The average over n wires in `mean_z` brings a factor 1/n^2, which is no plateau: it is taken out before the fit.
     """
 
-    def fit(rows):
+    def fit(rows: pd.DataFrame) -> float:
         variance = rows[column] * (rows["wires"] ** 2 if column == "mean_z" else 1)
-        return -np.polyfit(rows["wires"], np.log2(variance.clip(lower=1e-30)), 1)[0]
+        slope: float = np.polyfit(rows["wires"], np.log2(variance.clip(lower=1e-30)), 1)[0]
+        return -slope
 
-    return table.groupby("layers")[["wires", column]].apply(fit)
+    bits: pd.Series = table.groupby("layers")[["wires", column]].apply(fit)
+    return bits
 
 
 def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
     """Whether gradients vanish exponentially with wires for this depth and observable (`z0`, `mean_z` or `global`)."""
-    bits = decay(table, column)
+    decays = {name: decay(table, name) for name in ("z0", "mean_z", "global")}
+    bits = decays[column]
     b = float(bits[layers])
     verdict = "reproduced" if b > BARREN else "refuted" if b < NOT_BARREN else "changed"
-    figures = {
-        "bits_per_wire": {name: {int(k): float(v) for k, v in decay(table, name).items()} for name in ("z0", "mean_z", "global")}
-    }
+    figures = {"bits_per_wire": {name: dict(zip(s.index.tolist(), s.tolist(), strict=True)) for name, s in decays.items()}}
     deepest = int(bits.index.max())
     text = (
         f"With {layers} layers the variance of ds/dp under {column} falls by {b:.2f} bits per wire "
-        f"({float(decay(table, 'global')[layers]):.2f} for the global observable), with {deepest} layers by {float(bits[deepest]):.2f}."
+        f"({float(decays['global'][layers]):.2f} for the global observable), with {deepest} layers by {float(bits[deepest]):.2f}."
     )
     return Verdict(
         f"Barren plateau: the gradient of {column} vanishes exponentially with wires at {layers} layers", verdict, figures,

@@ -9,13 +9,14 @@ import pandas as pd
 
 from qnb import metrics
 from qnb.batches import epoch_batches
-from qnb.circuit import ALPHA_FLOOR
-from qnb.config import ParameterError
-from qnb.engine import make_engine
+from qnb.circuit import ALPHA_FLOOR, Params
+from qnb.config import ParameterError, TrainConfig
+from qnb.engine import Engine, make_engine
 from qnb.fitted import circuit_of
 from qnb.gate import check_gradient
 from qnb.objective import Objective
 from qnb.optimiser import make_step
+from qnb.prepare import Prepared
 
 WATCHED_ROWS = 256  # validation rows scored after each step
 CIRCUIT = ("weights", "readout")
@@ -30,7 +31,7 @@ class Head:
     mode: str = "softplus"
     focal_gamma: float = 0.0
 
-    def params(self) -> dict[str, np.ndarray]:
+    def params(self) -> Params:
         """Raises ParameterError for an alpha that softplus cannot give."""
         if self.mode == "softplus" and self.alpha <= ALPHA_FLOOR:
             raise ParameterError(f"alpha = {self.alpha}: with alpha_mode='softplus' it is larger than {ALPHA_FLOOR}.")
@@ -46,15 +47,16 @@ class Descent:
     sep of the logits, auc_s of the scores, bce (unweighted, nats) and mean_abs_logit; distance that weights and readout have come.
     """
 
-    params: dict[str, np.ndarray]
+    params: Params
     scores: np.ndarray
     y: np.ndarray
     history: pd.DataFrame
 
 
 def descend(
-    config, prepared, optimiser: optax.GradientTransformation, steps: int, seed: int, head: Head, circuit: dict | None = None
-) -> Descent:
+    config: TrainConfig, prepared: Prepared, optimiser: optax.GradientTransformation, steps: int, seed: int, head: Head,
+    circuit: Params | None = None,
+) -> Descent:  # fmt: skip
     """Train the circuit of `config`, all rows weighing the same; the gradient is gated before the first step.
 
     Args:
@@ -68,21 +70,21 @@ def descend(
     rng = np.random.default_rng(seed)
     params = spec.init(rng, head.mode) | head.params() | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
     first, state, step = params, optimiser.init(params), make_step(optimiser)
-    X, y = prepared.side("train")
-    watched = tuple(part[:WATCHED_ROWS] for part in prepared.side("val"))
+    (X, y), (X_val, y_val) = prepared.side("train"), prepared.side("val")
+    watched = (X_val[:WATCHED_ROWS], y_val[:WATCHED_ROWS])
     ones, rows = np.ones(config.batch), [_watch(engine, params, first, watched)]
     for k, batch in enumerate(epoch_batches(y, config.batch, steps, rng)):
         if k == 0 and config.gate == "on":
             check_gradient(engine, params, X[batch], y[batch], ones, seed=seed)
         _, grads = engine.loss_and_grad(params, X[batch], y[batch], ones)
-        params, state = step(params, state, grads)
-        params = jax.tree.map(np.asarray, params)
+        moved, state = step(params, state, grads)
+        params = jax.tree.map(np.asarray, moved)
         rows.append(_watch(engine, params, first, watched))
     history = pd.DataFrame(rows).rename_axis("step").reset_index()
     return Descent(params, engine.scores(params, watched[0]), watched[1], history)
 
 
-def _watch(engine, params, first, watched):
+def _watch(engine: Engine, params: Params, first: Params, watched: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
     X, y = watched
     objective, scores = engine.objective, engine.scores(params, X)
     logits = np.asarray(objective.logit(scores, params["bias"], params["alpha"]), dtype=np.float64)

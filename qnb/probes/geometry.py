@@ -1,18 +1,22 @@
 """What a readout can express: range of scores and logits, what alpha carries, and the rank of the scores' Jacobian."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from qnb import metrics
-from qnb.circuit import MEASUREMENTS
-from qnb.engine import make_engine
+from qnb.circuit import MEASUREMENTS, Params
+from qnb.config import TrainConfig
+from qnb.engine import Engine, make_engine
 from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.optimiser import make_optimiser
-from qnb.probes.descent import WATCHED_ROWS, Head, descend
+from qnb.prepare import Prepared
+from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
 from qnb.probes.verdict import Verdict
 
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
@@ -60,7 +64,7 @@ class Jacobian:
         ]
 
 
-def _echelon(rows):
+def _echelon(rows: np.ndarray) -> np.ndarray:
     """Reduced row echelon form with row pivoting: an equivalent basis with many zeros."""
     rows, done = rows.copy(), 0
     for column in range(rows.shape[1]):
@@ -77,7 +81,7 @@ def _echelon(rows):
     return rows
 
 
-def jacobian(engine, params, X) -> Jacobian:
+def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
     """ds/dp by forward passes only, so that no gradient is trusted: the parameter-shift rule (s(p + pi/2) - s(p - pi/2)) / 2 for
     angles (Mitarai et al., PRA 98, 032309, 2018; Schuld et al., PRA 99, 032331, 2019), and a difference, exact too, for the
     coefficients of `z_vec`."""
@@ -97,7 +101,9 @@ def jacobian(engine, params, X) -> Jacobian:
     return Jacobian(np.array(columns).T, names, RANK if engine.dtype == np.float64 else RANK_FLOAT32)
 
 
-def identifiability(config, X, rng, ansatze=("strongly_entangling", "ring")) -> dict[tuple[str, str], Jacobian]:
+def identifiability(
+    config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = ("strongly_entangling", "ring")
+) -> dict[tuple[str, str], Jacobian]:
     """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X."""
     found = {}
     for ansatz in ansatze:
@@ -116,7 +122,7 @@ def ranks(found: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
     """Parameters, rank and dead parameters of weights, of the readout and of both, for each measurement and ansatz."""
     rows = []
     for (measurement, ansatz), j in found.items():
-        row = {"measurement": measurement, "ansatz": ansatz}
+        row: dict[str, Any] = {"measurement": measurement, "ansatz": ansatz}
         for group in ("weights", "readout"):
             part = j.part(group)
             row |= {f"{group}": len(part.names), f"rank of {group}": part.rank, f"dead {group}": len(part.dead)}
@@ -131,9 +137,25 @@ def ranks(found: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def trainings(config, prepared, steps: int, seed: int) -> dict[str, dict]:
-    """Per measurement: `start` and `end`, each scores s (B,) and logits l (B,) of the watched rows, the labels y, and the Descent."""
-    found = {}
+class Output(TypedDict):
+    """Scores s (B,) and logits l (B,) of the watched rows."""
+
+    s: np.ndarray
+    l: np.ndarray
+
+
+class Sides(TypedDict):
+    """A training: what came out at its start and at its end, the labels y (B,) of the watched rows, and the Descent."""
+
+    start: Output
+    end: Output
+    y: np.ndarray
+    descent: Descent
+
+
+def trainings(config: TrainConfig, prepared: Prepared, steps: int, seed: int) -> dict[str, Sides]:
+    """Per measurement, a short training of the circuit with it."""
+    found: dict[str, Sides] = {}
     for measurement in MEASUREMENTS:
         changed = config.model_copy(update={"measurement": measurement})
         spec, head = circuit_of(changed), Head(mode=config.alpha_mode, focal_gamma=config.focal_gamma)
@@ -141,23 +163,24 @@ def trainings(config, prepared, steps: int, seed: int) -> dict[str, dict]:
         descent = descend(changed, prepared, make_optimiser(changed, steps), steps, seed, head)
         X, y = (part[:WATCHED_ROWS] for part in prepared.side("val"))
         first = spec.init(np.random.default_rng(seed), config.alpha_mode)
-        sides = {name: _output(engine, params, X) for name, params in (("start", first), ("end", descent.params))}
-        found[measurement] = sides | {"y": y, "descent": descent}
+        found[measurement] = {
+            "start": _output(engine, first, X), "end": _output(engine, descent.params, X), "y": y, "descent": descent,
+        }  # fmt: skip
     return found
 
 
-def _output(engine, params, X):
+def _output(engine: Engine, params: Params, X: np.ndarray) -> Output:
     s = engine.scores(params, X)
     return {"s": s, "l": np.asarray(engine.objective.logit(s, params["bias"], params["alpha"]), dtype=float)}
 
 
-def ranges(found: dict[str, dict]) -> pd.DataFrame:
+def ranges(found: dict[str, Sides]) -> pd.DataFrame:
     """Per measurement, before and after training: range of s and of l, alpha, AUC, and the separation of s and of l."""
     rows = []
     for measurement, sides in found.items():
         history = sides["descent"].history
-        for when, k in (("start", 0), ("end", -1)):
-            s, l = sides[when]["s"], sides[when]["l"]
+        for when, output, k in (("start", sides["start"], 0), ("end", sides["end"], -1)):
+            s, l = output["s"], output["l"]
             rows.append({
                 "measurement": measurement, "when": when, "lowest s": s.min(), "highest s": s.max(), "lowest l": l.min(), "highest l": l.max(),
                 "alpha": history["alpha"].iloc[k], "sep of s": metrics.separation(s, sides["y"]), "sep of l": metrics.separation(l, sides["y"]),
@@ -166,7 +189,7 @@ def ranges(found: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def carried(found: dict[str, dict]) -> pd.DataFrame:
+def carried(found: dict[str, Sides]) -> pd.DataFrame:
     """How far alpha alone carries: BCE (nats) of the trained model; of its scores with alpha = 1 and the best bias; of the untrained
     circuit under the best alpha and bias; and of no model, the prior."""
     rows = {}
@@ -181,7 +204,7 @@ def carried(found: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def _best_bias(s, y):
+def _best_bias(s: np.ndarray, y: np.ndarray) -> float:
     """The bias at which mean sigmoid(s + b) is the prior: where the BCE's derivative in b is zero. By bisection."""
     low, high = -50.0, 50.0
     for _ in range(80):
@@ -190,14 +213,16 @@ def _best_bias(s, y):
     return middle
 
 
-def _best_head(s, y):
+def _best_head(s: np.ndarray, y: np.ndarray) -> np.ndarray:
     model = LogisticRegression(C=NO_HEAD, max_iter=1000).fit(s[:, None] / max(s.std(), 1e-12), y)
-    return model.decision_function(s[:, None] / max(s.std(), 1e-12))
+    logits: np.ndarray = model.decision_function(s[:, None] / max(s.std(), 1e-12))
+    return logits
 
 
 def judge_dead(found: dict[tuple[str, str], Jacobian]) -> Verdict:
     """That exactly the last RZ of each wire is dead in the readout of `mean_z_readout`, for each ansatz."""
-    figures, holds = {}, True
+    figures: dict[str, dict[str, Any]] = {}
+    holds = True
     for (measurement, ansatz), j in found.items():
         part = j.part("readout")
         figures[f"{measurement}, {ansatz}"] = {
@@ -227,6 +252,7 @@ def judge_alpha(table: pd.DataFrame) -> Verdict:
     bounded = table.drop(index="z_vec")
     loss = bounded["trained circuit, alpha = 1"] / bounded["trained"] - 1
     verdict = "reproduced" if (loss > CARRIES).all() else "refuted" if (loss <= CARRIES).all() else "changed"
+    figures = {str(name): row for name, row in table.to_dict("index").items()}
     listed = ", ".join(f"{name} {value:+.0%}" for name, value in loss.items())
     text = f"Without alpha (alpha = 1, best bias) the BCE of the trained circuits changes by: {listed}. The order of rows, and so AUC, is the same."
-    return Verdict("A score in [-1, 1] leaves the margin to alpha", verdict, table.to_dict("index"), CARRIES, text)
+    return Verdict("A score in [-1, 1] leaves the margin to alpha", verdict, figures, CARRIES, text)

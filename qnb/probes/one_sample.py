@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from qnb.circuit import CircuitSpec, Params
 from qnb.engine import DEFAULT_DEVICE, check_batch, make_engine
 from qnb.objective import Objective
 
@@ -15,13 +16,13 @@ class OneSampleDemo:
 
     name = "one_sample_demo"
 
-    def __init__(self, spec, objective, device: str = DEFAULT_DEVICE):
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE):
         self.spec, self.objective = spec, objective
         self._engine = make_engine("exact", spec, objective, device, precision="float64")
         self._row = make_engine("exact", spec, Objective(alpha_mode="direct"), device, precision="float64")
         self.dtype = self._engine.dtype
 
-    def scores(self, params, X):
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """See `qnb.engine.Engine`; these are right."""
         return self._engine.scores(params, X)
 
@@ -29,7 +30,7 @@ class OneSampleDemo:
         """See `qnb.engine.Engine`."""
         return self._engine.compile(batch) + self._row.compile(1)
 
-    def loss_and_grad(self, params, X, y, w):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         """The right loss with the one-sample gradient of weights and readout."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
@@ -39,7 +40,7 @@ class OneSampleDemo:
         last = self._score_gradient(params, X[-1:])
         return loss, grads | {name: d_scores * last[name] for name in ("weights", "readout")}
 
-    def _score_gradient(self, params, x):
+    def _score_gradient(self, params: Params, x: np.ndarray) -> Params:
         """ds/dtheta of one row, from the loss softplus(s) of a head with alpha = 1, bias = 0 and label 0: slope sigmoid(s)."""
         plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
         _, grads = self._row.loss_and_grad(plain, x, np.zeros(1), np.ones(1))

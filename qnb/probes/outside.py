@@ -1,5 +1,8 @@
 """A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, and two ways to its gradient."""
 
+from collections.abc import Callable
+from typing import Any
+
 import catalyst
 import jax
 import jax.numpy as jnp
@@ -7,10 +10,13 @@ import numpy as np
 import pennylane as qml
 
 WIRES = 4
+Array = jax.Array | np.ndarray  # traced, or a plain one
+Params = dict[str, Array]  # weights (L, 4, 3) and bias ()
+Loss = Callable[[Params, Array, Array, Array, Array], jax.Array]  # of params, coefficients, X, y, w
+Gradient = Callable[[Params, Array, Array, Array, Array], Params]
 
 
-@qml.qnode(qml.device("lightning.qubit", wires=WIRES), diff_method="adjoint")
-def circuit(weights, coefficients, x):
+def circuit(weights: Array, coefficients: Array, x: Array) -> Any:
     """weights (L, 4, 3), coefficients (4,), x (4,) -> a score."""
     for i in range(WIRES):
         qml.RY(x[i], wires=i)
@@ -24,44 +30,48 @@ def circuit(weights, coefficients, x):
     return qml.expval(qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(WIRES)]))
 
 
-def cross_entropy(scores, bias, y, w):
+NODE = qml.QNode(circuit, qml.device("lightning.qubit", wires=WIRES), diff_method="adjoint")
+
+
+def cross_entropy(scores: Array, bias: Array, y: Array, w: Array) -> jax.Array:
     """Weighted mean of the binary cross-entropy of logits scores + bias, in nats."""
     logits = scores + bias
     return jnp.mean(w * (jax.nn.softplus(logits) - y * logits))
 
 
-def build():
+def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(loss, by_catalyst, by_jax, params, coefficients, X, y, w): a loss, two claims of its gradient, and where to check them.
 
     `by_catalyst` differentiates the loss over the scan inside one qjit; `by_jax` lets JAX differentiate around the compiled score.
     """
-    score = catalyst.qjit(circuit)
+    score = catalyst.qjit(NODE)
 
-    def scanned(weights, bias, coefficients, X, y, w):
+    def scanned(weights: Array, bias: Array, coefficients: Array, X: Array, y: Array, w: Array) -> jax.Array:
         _, scores = jax.lax.scan(lambda carry, x: (carry, score(weights, coefficients, x)), 0.0, X)
         return cross_entropy(scores, bias, y, w)
 
-    compiled_loss = catalyst.qjit(scanned)
-
-    @catalyst.qjit
-    def compiled_gradient(weights, bias, coefficients, *batch):
+    def gradient(weights: Array, bias: Array, coefficients: Array, *batch: Array) -> Any:
         # asked for the coefficients too, which is what makes it compile on Catalyst 0.15.0
         return catalyst.grad(lambda *p: scanned(*p, *batch), argnums=(0, 1, 2))(weights, bias, coefficients)
 
-    def loss(p, *batch):
-        return compiled_loss(p["weights"], p["bias"], *batch)
+    compiled_loss, compiled_gradient = catalyst.qjit(scanned), catalyst.qjit(gradient)
 
-    def by_catalyst(p, *batch):
+    def loss(p: Params, *batch: Array) -> jax.Array:
+        found: jax.Array = compiled_loss(p["weights"], p["bias"], *batch)
+        return found
+
+    def by_catalyst(p: Params, *batch: Array) -> Params:
         weights, bias, _ = compiled_gradient(p["weights"], p["bias"], *batch)
         return {"weights": weights, "bias": bias}
 
-    def by_jax(p, coefficients, X, y, w):
-        def loss(p):
+    def by_jax(p: Params, coefficients: Array, X: Array, y: Array, w: Array) -> Params:
+        def loss(p: Params) -> jax.Array:
             return cross_entropy(jnp.stack([score(p["weights"], coefficients, x) for x in X]), p["bias"], y, w)
 
-        return jax.grad(loss)(p)
+        found: Params = jax.grad(loss)(p)
+        return found
 
     rng = np.random.default_rng(0)
-    params = {"weights": rng.normal(size=(2, WIRES, 3)), "bias": np.array(0.1)}
+    params: Params = {"weights": rng.normal(size=(2, WIRES, 3)), "bias": np.array(0.1)}
     coefficients, X = np.array([0.7, 0.3, -0.2, 0.5]), rng.uniform(0, np.pi, (4, WIRES))
     return loss, by_catalyst, by_jax, params, coefficients, X, np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.5, 1.0, 2.0, 1.5])

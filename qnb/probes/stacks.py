@@ -59,8 +59,8 @@ def python_of(stack: str, say: Callable[[str], None] = print, cache: Path = CACH
     return python
 
 
-def _install(python, asked, stack):
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
+def _install(python: Path, asked: list[str], stack: str) -> None:
+    command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
@@ -85,7 +85,8 @@ def versions_in(python: Path) -> dict[str, str]:
         f"print(json.dumps({{'python': platform.python_version(), **{{n: version(n) for n in {NAMES!r}}}}}))"
     )
     done = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    versions: dict[str, str] = json.loads(done.stdout)
+    return versions
 
 
 def report_name(stack: str, versions: dict[str, str]) -> str:

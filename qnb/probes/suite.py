@@ -59,6 +59,6 @@ def table(finished: list[Run]) -> str:
     return text + ("\n\n" + _columns([("suspect", "status", "evidence"), *suspects]) if suspects else "")
 
 
-def _columns(rows):
+def _columns(rows: list[tuple[str, str, str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     return "\n".join(f"{a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows)

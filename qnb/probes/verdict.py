@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from qnb.folders import Run
 from qnb.stack import versions
 
 
@@ -26,7 +27,7 @@ class Verdict:
     stack: dict[str, str] = field(default_factory=versions)
 
 
-def conclude(run, verdicts: list[Verdict]) -> list[dict]:
+def conclude(run: Run, verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """Write verdict.json into the run folder and end the run; returns what was written."""
     listed = [asdict(v) for v in verdicts]
     run.write_json("verdict.json", listed)

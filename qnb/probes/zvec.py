@@ -1,15 +1,18 @@
 """The gradient of `z_vec` in its coefficients, d/dw_i <sum_j w_j Z_j> = <Z_i>, four ways side by side."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import catalyst
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pennylane as qml
 
+from qnb.circuit import CircuitSpec, Params
 from qnb.config import ParameterError
-from qnb.engine import make_engine
+from qnb.engine import Engine, make_engine
 from qnb.objective import Objective
 from qnb.probes.verdict import Verdict
 
@@ -31,13 +34,15 @@ class Identity:
     tolerance: float
 
 
-def random_point(spec, rng) -> dict[str, np.ndarray]:
+def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
     """Parameters at random: weights uniform on [-pi, pi], coefficients N(0, 1)."""
     weights = rng.uniform(-np.pi, np.pi, spec.shapes["weights"])
     return {"weights": weights, "readout": rng.normal(size=spec.readout_size), "bias": np.zeros(()), "alpha": np.ones(())}
 
 
-def measure(spec, X, rng, engine: str = "catalyst", device: str = "lightning.qubit") -> Identity:
+def measure(
+    spec: CircuitSpec, X: np.ndarray, rng: np.random.Generator, engine: str = "catalyst", device: str = "lightning.qubit"
+) -> Identity:
     """The identity at rows X (B, features) and parameters drawn from `rng`.
 
     Raises:
@@ -58,57 +63,58 @@ def measure(spec, X, rng, engine: str = "catalyst", device: str = "lightning.qub
     return Identity(z, ways, sensitivity(plain, params, X), AGREE if plain.dtype == np.float64 else AGREE_FLOAT32)
 
 
-def sensitivity(engine, params, X, change: float = 0.1) -> np.ndarray:
+def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0.1) -> np.ndarray:
     """Per coefficient, the largest |change of s| over the rows when it is moved by `change`: (n,)."""
     before = engine.scores(params, X)
     return np.array([np.abs(engine.scores(_moved(params, i, change), X) - before).max() for i in range(len(params["readout"]))])
 
 
-def by_coefficients(spec, params, X, device: str = "lightning.qubit") -> np.ndarray:
+def by_coefficients(spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit") -> np.ndarray:
     """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's coefficients. (B, n)."""
     node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x), qml.device(device, wires=spec.wires), diff_method="adjoint")
     gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))
     return np.array([np.asarray(gradient(params["readout"], params["weights"], x)) for x in np.ascontiguousarray(X)])
 
 
-def by_differences(engine, params, X) -> np.ndarray:
+def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     """ds/dw by central differences of the engine's scores. (B, n)."""
     pairs = [[engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))]
     return np.array([(ahead - behind) / (2 * STEP) for ahead, behind in pairs]).T
 
 
-def by_engine(engine, params, X) -> np.ndarray:
+def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     """ds/dw as the engine trains with it: its gradient of softplus(s), row by row, divided by the slope sigmoid(s). (B, n)."""
     slopes = 1 / (1 + np.exp(-engine.scores(params, X)))
     gradients = [engine.loss_and_grad(params, x[None], np.zeros(1), np.ones(1))[1]["readout"] for x in X]
-    return np.asarray(gradients) / slopes[:, None]
+    found: np.ndarray = np.asarray(gradients) / slopes[:, None]
+    return found
 
 
-def by_default_qubit(spec, params, X) -> tuple[np.ndarray, np.ndarray]:
+def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """<Z_i> and ds/dw on PennyLane's default.qubit, differentiated by JAX: (B, n) each."""
     device = qml.device("default.qubit", wires=spec.wires)
 
-    @qml.qnode(device, interface="jax", diff_method="backprop")
-    def expectations(x):
+    def expectations(x: jax.Array) -> list[Any]:
         spec.apply(params["weights"], None, x)
         return [qml.expval(qml.PauliZ(i)) for i in range(spec.wires)]
 
-    @qml.qnode(device, interface="jax", diff_method="backprop")
-    def score(w, x):
+    def score(w: jax.Array, x: jax.Array) -> Any:
         return spec.score(params["weights"], w, x)
 
-    X, w = jnp.asarray(X), jnp.asarray(params["readout"])
-    z = jax.vmap(lambda x: jnp.stack(expectations(x)))(X)
-    return np.real(np.asarray(z)), np.asarray(jax.vmap(jax.grad(lambda w, x: jnp.real(score(w, x))), in_axes=(None, 0))(w, X))
+    of_z, of_score = (qml.QNode(body, device, interface="jax", diff_method="backprop") for body in (expectations, score))
+    rows, w = jnp.asarray(X), jnp.asarray(params["readout"])
+    z = jax.vmap(lambda x: jnp.stack(of_z(x)))(rows)
+    ds = jax.vmap(jax.grad(lambda w, x: jnp.real(of_score(w, x))), in_axes=(None, 0))(w, rows)
+    return np.real(np.asarray(z)), np.asarray(ds)
 
 
-def _moved(params, i, by):
+def _moved(params: Params, i: int, by: float) -> Params:
     readout = params["readout"].copy()
     readout[i] += by
     return params | {"readout": readout}
 
 
-def judge(found: Identity, history) -> list[Verdict]:
+def judge(found: Identity, history: pd.DataFrame) -> list[Verdict]:
     """Three claims: the dead gradient of the note, the identity for everything else, and a readout that cannot learn.
 
     Args:
@@ -144,7 +150,7 @@ def judge_identity(found: Identity) -> Verdict:
     """The identity, for the three ways that training and checking lean on."""
     errors = {name: float(np.abs(found.ways[name] - found.z).max()) for name in WAYS[1:]}
     holds = max(errors.values()) <= found.tolerance and np.abs(found.z).max() > 100 * found.tolerance
-    worst = max(errors, key=errors.get)
+    worst = max(errors, key=lambda name: errors[name])
     text = (
         f"Central differences, the engine's rule and default.qubit all give ds/dw_i = <Z_i>, to {errors[worst]:.0e} at worst."
         if holds else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
@@ -152,7 +158,7 @@ def judge_identity(found: Identity) -> Verdict:
     return Verdict("d/dw_i <sum_j w_j Z_j> = <Z_i>", "reproduced" if holds else "refuted", errors, found.tolerance, text)
 
 
-def judge_training(history) -> Verdict:
+def judge_training(history: pd.DataFrame) -> Verdict:
     """The note's conclusion that `z_vec` cannot learn its readout: refuted if the gradient is alive and the readout moves."""
     norms, delta = history["grad_norm_readout"].to_numpy(), history["delta_readout"].to_numpy()
     figures = {"grad_norm_readout": norms.tolist(), "delta_readout": delta.tolist()}
