@@ -1,11 +1,14 @@
 """The figures of gradient_audit.ipynb and throughput.ipynb; `note` says what the data or the machine is."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from qnb.metrics import Row
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
-from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO
+from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Outcome, Reference
 from qnb.probes.formulations import FORMULATIONS
 
 VERDICTS = {  # verdict -> colour of its cells
@@ -19,7 +22,7 @@ LAWS = {  # law -> its code in a cell, and in words
 }  # fmt: skip
 
 
-def verdict_grid(outcomes, note: str | None = None) -> Figure:
+def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure:
     """One row per formulation, one column per stack and measurement, the verdict as colour; where wrong, the code of its law.
 
     Args:
@@ -50,11 +53,11 @@ def verdict_grid(outcomes, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def _column_title(stack, measurement):
+def _column_title(stack: str, measurement: str) -> str:
     return f"{stack}\n{measurement}".replace(" (current)", "*").replace("_readout", "\nreadout")
 
 
-def _codes(o):
+def _codes(o: Outcome) -> str:
     """The law of the weights, and that of the readout where it is another one."""
     laws = {group: LAWS[law.name][0] for group, law in o.laws.items()}
     weights, readout = laws.get("weights"), laws.get("readout")
@@ -63,7 +66,7 @@ def _codes(o):
     return f"{weights or ''} w:{readout}".strip()
 
 
-def _key_to_codes(outcomes):
+def _key_to_codes(outcomes: Iterable[Outcome]) -> str:
     present = {law.name for o in outcomes for law in o.laws.values()}
     codes = [f"{code}: {words}" for name, (code, words) in LAWS.items() if name in present]
     return "\n".join(
@@ -74,11 +77,11 @@ def _key_to_codes(outcomes):
     )
 
 
-def _shorter(title, width=80):
+def _shorter(title: str, width: int = 80) -> str:
     return title if len(title) <= width else title[: width - 1] + "…"
 
 
-def row_weights(outcomes, references, note: str | None = None) -> Figure:
+def row_weights(outcomes: Sequence[Outcome], references: dict[str, Reference], note: str | None = None) -> Figure:
     """The weight that each row's derivative has in the gradient, c in Σ_k c_k ds_k/dθ: the right one, dL/ds_k, beside the one found.
 
     One panel per one-sample law, its first outcome, and one for the last stack's first wrong gradient.
@@ -108,7 +111,7 @@ def row_weights(outcomes, references, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def consequence(histories, note: str | None = None) -> Figure:
+def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Figure:
     """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history rows."""
     figure, (loss, auc, norm) = new_figure(3)
     for (name, rows), colour in zip(histories.items(), (GREEN, ORANGE, BLUE, PURPLE), strict=False):

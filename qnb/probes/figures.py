@@ -1,15 +1,22 @@
 """The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out; `note` says what the data is."""
 
+from typing import TYPE_CHECKING, Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, caption, new_figure, whole_ticks
 
+if TYPE_CHECKING:  # drawing needs no compiler
+    from qnb.probes.geometry import Jacobian, Sides
+    from qnb.probes.zvec import Identity
+
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 
-def identity(found, note: str | None = None) -> Figure:
+def identity(found: "Identity", note: str | None = None) -> Figure:
     """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows; then the forward sensitivity.
 
     Args:
@@ -22,7 +29,7 @@ def identity(found, note: str | None = None) -> Figure:
         bars.bar(wires + (k - (len(found.ways) - 1) / 2) * width, values[0], width, color=colour, label=name)
         rows.plot(found.z.ravel(), values.ravel(), "ox+."[k % 4], ms=9 - 2 * k, mfc="none", color=colour, label=name)
     for wire in wires:
-        bars.hlines(found.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else None)
+        bars.hlines(found.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else "")
     bars.axhline(0, color=MUTED, lw=0.8)
     bars.set(title="ds/dw_i for one input", xlabel="wire i", ylabel="ds/dw_i (no unit)", xticks=wires)
     low, high = bars.get_ylim()
@@ -36,7 +43,7 @@ def identity(found, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def revived(history, note: str | None = None) -> Figure:
+def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.fit.fit`."""
     figure, (norm, delta, auc) = new_figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
@@ -54,7 +61,7 @@ def revived(history, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def sign_sweep(table, note: str | None = None) -> Figure:
+def sign_sweep(table: pd.DataFrame, note: str | None = None) -> Figure:
     """AUC and loss against alpha at fixed scores: a table of `qnb.probes.alpha.sweep`."""
     figure, (auc, loss) = new_figure(2)
     auc.plot(table["alpha"], table["auc"], ".-", ms=4, color=BLUE)
@@ -71,7 +78,7 @@ def sign_sweep(table, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def sign_trainings(histories: dict, note: str | None = None) -> Figure:
+def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) -> Figure:
     """alpha, AUC and loss against step, one line for each training. histories: by name, tables of `qnb.probes.descent`."""
     figure, (alpha, auc, loss) = new_figure(3, height=4.4)
     for (name, h), colour, style in zip(histories.items(), COLOURS, ("-", "-", "-", "--"), strict=False):
@@ -93,7 +100,9 @@ def sign_trainings(histories: dict, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
+def focal_curves(
+    logits: np.ndarray, curves: dict[float, dict[str, np.ndarray]], zero: pd.DataFrame, note: str | None = None
+) -> Figure:
     """Loss and its slope over the logit for several gamma, and the attenuation of the slope at l = 0.
 
     Args:
@@ -121,7 +130,9 @@ def focal_curves(logits, curves: dict, zero, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
+def plateau(
+    histories: dict[tuple[str, float], pd.DataFrame], left: dict[tuple[str, float], int | None], note: str | None = None
+) -> Figure:
     """Objective, BCE of the logits and AUC against step, for each optimiser and gamma.
 
     Args:
@@ -131,14 +142,13 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
     figure, (own, bce, auc) = new_figure(3, height=4.4)
     colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
     for (name, gamma), h in histories.items():
-        style = {"color": colours[name], "ls": "--" if gamma else "-", "label": f"{name}, gamma = {gamma:g}"}
+        style: dict[str, Any] = {"color": colours[name], "ls": "--" if gamma else "-", "label": f"{name}, gamma = {gamma:g}"}
         own.plot(h["step"], h["loss"], **style)
         bce.plot(h["step"], h["bce"], **style)
         auc.plot(h["step"], h["auc"], **style)
-        if left[name, gamma] is not None:
-            bce.plot(
-                left[name, gamma], h["bce"].iloc[left[name, gamma]], "o", color=colours[name], mfc="white" if gamma else None
-            )
+        at = left[name, gamma]
+        if at is not None:
+            bce.plot(at, h["bce"].iloc[at], "o", color=colours[name], mfc="white" if gamma else None)
     for gamma in sorted({gamma for _, gamma in histories}):
         value = 2**-gamma * np.log(2)
         own.axhline(value, color=MUTED, lw=0.8)
@@ -153,18 +163,18 @@ def plateau(histories: dict, left: dict, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def score_ranges(found: dict, note: str | None = None) -> Figure:
+def score_ranges(found: dict[str, "Sides"], note: str | None = None) -> Figure:
     """Histograms of s (above) and l (below) per measurement, at the start and after training: from `qnb.probes.geometry.trainings`."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, len(found), figsize=(11, 5.2), sharey="row")
     plt.close(figure)
     for column, (measurement, sides) in enumerate(found.items()):
-        for row, (key, name) in enumerate((("s", "score s"), ("l", "logit l"))):
+        start, end = sides["start"], sides["end"]
+        for row, (name, *both) in enumerate((("score s", start["s"], end["s"]), ("logit l", start["l"], end["l"]))):
             panel = axes[row, column]
-            both = np.concatenate([sides[when][key] for when in ("start", "end")])
-            bins = np.linspace(both.min(), both.max(), 40)
-            for when, colour, label in (("start", MUTED, "at the start"), ("end", ORANGE, "after training")):
-                panel.hist(sides[when][key], bins, color=colour, alpha=0.6, label=label)
+            bins = np.linspace(np.min(both), np.max(both), 40)
+            for values, colour, label in zip(both, (MUTED, ORANGE), ("at the start", "after training"), strict=True):
+                panel.hist(values, bins, color=colour, alpha=0.6, label=label)
             panel.set(xlabel=f"{name} (no unit)", title=measurement if row == 0 else None)
             if row == 0 and measurement != "z_vec":
                 panel.set_xlim(-1.05, 1.05)
@@ -174,7 +184,7 @@ def score_ranges(found: dict, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def spectra(found: dict, note: str | None = None) -> Figure:
+def spectra(found: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
     """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout; one panel for each ansatz.
 
     Args:
@@ -204,7 +214,7 @@ def spectra(found: dict, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def gradient_variances(table, decays: dict, note: str | None = None) -> Figure:
+def gradient_variances(table: pd.DataFrame, decays: dict[str, pd.Series], note: str | None = None) -> Figure:
     """Variance of ds/dp against wires, for each observable and number of layers: from `qnb.probes.barren.variances`.
 
     Args:

@@ -4,6 +4,7 @@ What a criterion cannot tell while an earlier suspect stands is left open: a his
 there is nothing to learn, or if the gradient was wrong.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +57,7 @@ def table(found: list[Finding]) -> pd.DataFrame:
 
 def verdicts(found: list[Finding]) -> list[Verdict]:
     """The findings for verdict.json."""
-    tolerance = {
+    tolerance: dict[str, Any] = {
         "data": {"standard deviations from chance": CHANCE_SDS}, "compiler": "that of the gate", "readout": DEAD_RATIO,
         "objective": {"weight share": WEIGHT_SHARE, "attenuation": ATTENUATION, "plateau": PLATEAU, "inverted": INVERTED},
         "optimiser": {"too still, rad": TOO_STILL, "too far, rad": TOO_FAR, "worse": WORSE},
@@ -64,7 +65,7 @@ def verdicts(found: list[Finding]) -> list[Verdict]:
     return [Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence) for f in found]
 
 
-def _finding(suspect, against, for_it, figures, open_=()):
+def _finding(suspect: str, against: list[str], for_it: list[str], figures: dict[str, Any], open_: Sequence[str] = ()) -> Finding:
     """Suspected on any evidence against; else open if something could not be judged; else cleared."""
     status = "suspected" if against else "open" if open_ else "cleared"
     return Finding(suspect, status, " ".join(against or [*open_, *for_it]), figures)
@@ -76,11 +77,10 @@ def examine_data(run: Subject) -> Finding:
     y = run.prepared.y["test"]
     positives, negatives = float(y.sum()), float((1 - y).sum())
     spread = float(np.sqrt((len(y) + 1) / (12 * positives * negatives)))
-    baselines = run.metrics.get("baselines") or fit_baselines(
-        *(run.prepared.side(n) for n in ("train", "val", "test")), seed=run.config.seed
-    )
+    train, val, test = (run.prepared.side(n) for n in ("train", "val", "test"))
+    baselines = run.metrics.get("baselines") or fit_baselines(train, val, test, seed=run.config.seed)
     aucs = {name: float(b["test_auc"]) for name, b in baselines.items()}
-    best = max(aucs, key=aucs.get)
+    best = max(aucs, key=lambda name: aucs[name])
     figures = {
         "baselines_test_auc": aucs,
         "standard_deviation_of_chance": spread,
@@ -93,12 +93,12 @@ def examine_data(run: Subject) -> Finding:
 
 def examine_compiler(run: Subject) -> Finding:
     """Is the gradient right? Gated again at the parameters where the run ended, with its engine, on its batch size."""
-    config, against, notes = run.config, [], []
-    gate = (
-        (run.manifest.get("gate") or {}).get("verdict", "none")
-        if isinstance(run.manifest.get("gate"), dict)
-        else run.manifest.get("gate")
-    )
+    config = run.config
+    against: list[str] = []
+    notes: list[str] = []
+    gate = run.manifest.get("gate")
+    if isinstance(gate, dict):
+        gate = gate.get("verdict", "none")
     then = {name: (run.manifest.get("versions") or {}).get(name) for name in STACK}
     same = then == {name: versions()[name] for name in STACK}
     if config.engine in WRONG_ON_PURPOSE:
@@ -111,7 +111,7 @@ def examine_compiler(run: Subject) -> Finding:
     engine = make_engine(config.engine, run.spec, objective, config.device)
     params = run.params or run.spec.init(config.seed, config.alpha_mode)
     X, y = (part[: config.batch] for part in run.prepared.side("train"))
-    figures = {"gate_of_the_run": gate, "gate": config.gate, "engine": config.engine, "same_stack": same}
+    figures: dict[str, Any] = {"gate_of_the_run": gate, "gate": config.gate, "engine": config.engine, "same_stack": same}
     try:
         report = check_gradient(engine, params, X, y, np.ones(len(y)), seed=config.seed)
         worst = max((g.relative_error for g in report.groups.values() if g.relative_error is not None), default=None)
@@ -133,9 +133,12 @@ def examine_compiler(run: Subject) -> Finding:
     return _finding("compiler", against, notes, figures, blind)
 
 
-def examine_objective(run: Subject, blamed=()) -> Finding:
+def examine_objective(run: Subject, blamed: Sequence[str] = ()) -> Finding:
     """Does the objective ask for what the AUC measures: both classes, a slope at the start, a positive alpha?"""
-    config, prior, against, notes, open_ = run.config, run.prepared.prior, [], [], []
+    config, prior = run.config, run.prepared.prior
+    against: list[str] = []
+    notes: list[str] = []
+    open_: list[str] = []
     w_neg, w_pos = class_weight_pair(config.class_weights, prior)
     rate = config.balanced_pos_frac if config.balanced_batches and config.prior_correction == "none" else prior
     share = w_pos * rate / (w_pos * rate + w_neg * (1 - rate))
@@ -186,21 +189,19 @@ def examine_readout(run: Subject) -> Finding:
     return _finding("readout", against, [note], figures)
 
 
-def examine_optimiser(run: Subject, blamed=()) -> Finding:
+def examine_optimiser(run: Subject, blamed: Sequence[str] = ()) -> Finding:
     """Did the circuit move, but not too far, and did that help? The way of an angle, the loss and the best epoch."""
     failed = (run.manifest.get("failure") or {}).get("message", "")
     if "not finite" in failed:
         return Finding("optimiser", "suspected", f"Training diverged: {failed}")
     if run.history is None or run.history.empty:
         return Finding("optimiser", "open", "No epoch was finished.")
-    h, against, notes = run.history, [], []
+    h = run.history
+    against: list[str] = []
+    notes: list[str] = []
     way = float(h["delta_weights"].iloc[-1] / np.sqrt(np.prod(run.spec.shapes["weights"])))
-    figures = {
-        "rms_way_of_an_angle": way,
-        "lr": run.config.lr,
-        "epochs": len(h),
-        "train_loss": [float(h["train_loss"].iloc[0]), float(h["train_loss"].iloc[-1])],
-    }
+    first, last = float(h["train_loss"].iloc[0]), float(h["train_loss"].iloc[-1])
+    figures: dict[str, Any] = {"rms_way_of_an_angle": way, "lr": run.config.lr, "epochs": len(h), "train_loss": [first, last]}
     text = f"In {len(h)} epochs at lr={run.config.lr:g} a circuit angle has moved {way:.3g} rad (root mean square)"
     if way < TOO_STILL:
         against.append(f"{text}: too little to have learnt anything. Raise lr, or train longer.")
@@ -211,18 +212,13 @@ def examine_optimiser(run: Subject, blamed=()) -> Finding:
     if blamed:
         notes.append(f"Its course is not judged while the {' and the '.join(blamed)} is suspected.")
     elif len(h) >= EPOCHS_TO_JUDGE:
-        first, last = figures["train_loss"]
         if last > first * (1 + WORSE):
             against.append(f"The training loss rose, from {first:.4f} in the first epoch to {last:.4f} in the last. Lower lr.")
         seen = h.dropna(subset=["val_auc"])
-        best, end = seen["val_auc"].idxmax(), float(seen["val_auc"].iloc[-1])
+        best, end = int(seen["epoch"].iloc[seen["val_auc"].argmax()]), float(seen["val_auc"].iloc[-1])
         lost = float(seen["val_auc"].max()) - end
-        figures |= {"best_epoch": int(seen["epoch"][best]), "auc_lost_since": lost}
-        if seen["epoch"][best] == seen["epoch"].iloc[0] and len(seen) >= EPOCHS_TO_JUDGE and lost > WORSE:
-            against.append(
-                f"Epoch {int(seen['epoch'][best])} was the best, and validation AUC fell by {lost:.3f} afterwards. Lower lr."
-            )
-        notes.append(
-            f"Training loss {first:.4f} to {last:.4f}; best epoch {figures['best_epoch']} of {len(h)}, {lost:.3f} of AUC lost since."
-        )
+        figures |= {"best_epoch": best, "auc_lost_since": lost}
+        if best == seen["epoch"].iloc[0] and len(seen) >= EPOCHS_TO_JUDGE and lost > WORSE:
+            against.append(f"Epoch {best} was the best, and validation AUC fell by {lost:.3f} afterwards. Lower lr.")
+        notes.append(f"Training loss {first:.4f} to {last:.4f}; best epoch {best} of {len(h)}, {lost:.3f} of AUC lost since.")
     return _finding("optimiser", against, notes, figures)

@@ -1,21 +1,27 @@
 """The figures of throughput.ipynb: tables of `qnb.probes.throughput` in, a matplotlib Figure out; `note` says what the machine is."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT
+from qnb.probes.throughput import Timing
 
 COLOURS = (MUTED, PURPLE, "#56b4e9", "#c9a227", "#8c564b", ORANGE, GREEN, BLUE, INK)
 MARKERS = "ovs<>DPX*"
 
 
-def _style(name):
+def _style(name: str) -> dict[str, Any]:
     k = list(CONTENDERS).index(name)
     return {"color": COLOURS[k], "marker": MARKERS[k], "ms": 5, "lw": 2.2 if name in (CATALYST, EXACT) else 1.2}
 
 
-def rate_by_batch(table, note: str | None = None) -> Figure:
+def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Samples/s against batch size, forward and gradient, one line per way; bars from the slowest to the fastest call.
 
     Args:
@@ -36,24 +42,24 @@ def rate_by_batch(table, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def _spread(line):
+def _spread(line: pd.DataFrame) -> np.ndarray:
     """From the slowest to the fastest call, as distances from the median rate."""
     rate = line["samples_per_s"]
     slow, fast = line["rows"] / line["slowest_s"], line["rows"] / line["fastest_s"]
     return np.array([rate - slow, fast - rate])
 
 
-def _ideal(axes, line):
+def _ideal(axes: Axes, line: pd.DataFrame) -> None:
     """Slope 1: a call costs the same whatever the batch. Slope 0, the grid's own lines: a row costs the same."""
     if len(line) < 2:
         return
     rows = np.array([line["rows"].min(), line["rows"].max()])
-    start = line.loc[line["rows"].idxmin(), "samples_per_s"]
+    start = float(line["samples_per_s"].iloc[line["rows"].argmin()])
     axes.plot(rows, start * rows / rows[0], ":", color=INK, lw=1, label="ideal: a call costs the same (slope 1)")
     axes.axhline(start, ls="--", color=INK, lw=0.8, label="ideal: a row costs the same (slope 0)")
 
 
-def time_by_shape(table, note: str | None = None) -> Figure:
+def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Time per row of both engines against wires, and against layers where more than one number was measured."""
     by_layers = table["layers"].nunique() > 1
     figure, panels = new_figure(2 if by_layers else 1, height=3.8, width=11.0 if by_layers else 6.0, sharey=True)
@@ -74,7 +80,7 @@ def time_by_shape(table, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def _lines(axes, table, key):
+def _lines(axes: Axes, table: pd.DataFrame, key: str) -> None:
     for name, colour in ((CATALYST, ORANGE), (EXACT, GREEN)):
         for kind, style in (("forward", "o--"), ("gradient", "s-")):
             line = table[(table["name"] == name) & (table["kind"] == kind)].dropna(subset=["median_s"]).sort_values(key)
@@ -82,7 +88,7 @@ def _lines(axes, table, key):
             axes.plot(line[key], 1e6 * line["median_s"] / line["rows"], style, ms=4, color=colour, label=f"{name}, {kind}")
 
 
-def crossover(table, note: str | None = None) -> Figure:
+def crossover(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Time of a training step on each path of the exact engine: against wires per batch; filled marks are what the engine picks.
 
     Args:
@@ -106,7 +112,7 @@ def crossover(table, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def compile_times(table, note: str | None = None) -> Figure:
+def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Seconds that the first call takes over a later one, per way: the largest over batch sizes."""
     measured = table.dropna(subset=["compile_s"])
     names = [name for name in CONTENDERS if name in set(measured["name"])]
@@ -121,9 +127,9 @@ def compile_times(table, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def thread_gain(timings, note: str | None = None) -> Figure:
+def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
     """How many times as fast two OpenMP threads are as one, against wires. timings: of `qnb.probes.throughput.by_threads`."""
-    medians = {(t.wires, t.threads): t.median for t in timings}
+    medians = {(t.wires, t.threads): t.took for t in timings}
     wires = sorted({w for w, _ in medians})
     gains = [medians[w, 1] / medians[w, 2] for w in wires]
     figure, (axes,) = new_figure(width=5.5, height=3.4)
