@@ -48,22 +48,25 @@ def fit_features(table: Table) -> FeatureMap:
 
 def whole_file(path: Path, folder: Path, name: str) -> list[tuple[str, int, float]]:
     """Once each: read, clean and cache the file, split by host pair, transform all rows; then read it from the cache."""
-    steps = []
+    steps, rows = [], 0
 
     def timed(what: str, function: Callable[[], object]):
         start = time.perf_counter()
         result = function()
-        steps.append((f"{name}: {what}", len(table) if steps else 0, time.perf_counter() - start))
+        steps.append((f"{name}: {what}", rows, time.perf_counter() - start))
         return result
 
     table_cache.CACHE = folder / "cache"
     table = timed("read all rows", lambda: read_table(str(path)))
-    steps[0] = (steps[0][0], table.card["rows_read"], steps[0][2])
+    rows = table.card["rows_read"]
+    steps[0] = (steps[0][0], rows, steps[0][2])
+    rows = len(table)
     config = TrainConfig(data=str(path), sample=None, split="group")
     split = timed("split by group", lambda: split_table(table, config))
     features = timed("fit the transform", lambda: fit_features(table.take(split.train)))
     timed("transform it", lambda: [features.transform(table.take(side).frame) for side in split])
     timed("the split's card", lambda: split_card(table, split, config))
+    del table, split  # a run holds one table
     timed("read it from the cache", lambda: read_table(str(path)))
     return steps
 

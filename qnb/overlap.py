@@ -101,16 +101,22 @@ def _groups(table: Table, sides: dict[str, np.ndarray], config: TrainConfig) -> 
 
 def across_sides(table: Table, split: Split) -> dict[str, Any]:
     """Rows of a later side whose features also stand on an earlier one; see `split_card` for the keys."""
-    exact, near = row_hashes(table.frame), row_hashes(table.frame, SIGNIFICANT_BITS)
-    with_label = exact * np.uint64(2) + (table.y == 1).astype(np.uint64)
-    other = exact * np.uint64(2) + (table.y == 0).astype(np.uint64)
+    y = np.asarray(table.y, bool)
+    exact, near = (pd.factorize(row_hashes(table.frame, bits))[0] for bits in (None, SIGNIFICANT_BITS))
     pairs = {"train-val": split[:2], "train-test": split[::2], "val-test": split[1:]}
-    return {
-        "exact": {name: int(np.isin(exact[late], exact[early]).sum()) for name, (early, late) in pairs.items()},
-        "other_label": {name: int(np.isin(other[late], with_label[early]).sum()) for name, (early, late) in pairs.items()},
-        "near": {name: int(np.isin(near[late], near[early]).sum()) for name, (early, late) in pairs.items()},
-        "near_rule": NEAR_RULE,
-    }
+    counts: dict[str, dict[str, int]] = {"exact": {}, "other_label": {}, "near": {}}
+    for name, (early, late) in pairs.items():
+        counts["exact"][name] = _also_there(exact, early, late)
+        counts["other_label"][name] = sum(_also_there(exact, early[y[early] != c], late[y[late] == c]) for c in (False, True))
+        counts["near"][name] = _also_there(near, early, late)
+    return counts | {"near_rule": NEAR_RULE}
+
+
+def _also_there(codes: np.ndarray, early: np.ndarray, late: np.ndarray) -> int:
+    """How many of the rows `late` have a code that one of the rows `early` has too; codes are small integers."""
+    there = np.zeros(codes.max(initial=-1) + 1, bool)
+    there[codes[early]] = True
+    return int(there[codes[late]].sum())
 
 
 def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
