@@ -33,7 +33,7 @@ from qnb.stack import versions
 
 FORMAT = 1
 BASES = {"angle_y": ("1", "sin x", "cos x"), "angle_xy": ("1", "sin x", "sin 2x", "cos 2x")}  # f, by encoder
-CHUNKS = (256, 2048)  # rows of a compiled call: the smaller that holds all rows, or the larger, repeatedly
+CHUNKS = (256, 4096)  # rows of a compiled call: the smaller that holds all rows, or the larger, repeatedly
 CHUNK_BYTES = 4 << 20  # of one of the two work arrays of a call
 QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for a program that runs once
 META, COEFFICIENTS = "meta", "coefficients"
