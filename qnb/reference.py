@@ -1,12 +1,16 @@
-"""Executed notebooks for readers: without traces of the machine that made them.
+"""Executed notebooks for readers: without traces of the machine that made them, and a small picture of each.
 
-python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/, under NAME, else its own name.
+python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/ and its picture into
+docs/thumbnails/, under NAME, else its own name.
 """
 
+import base64
+import io
 import re
 import sys
 
 import nbformat
+from PIL import Image
 
 from qnb.files import atomic_write
 from qnb.headless import NOTEBOOK, REPORT
@@ -15,6 +19,8 @@ from qnb.report import as_html
 from qnb.runs import find_run
 
 LIMIT = 1_000_000  # bytes of a reference notebook
+TAG = "thumbnail"  # of the cell whose figure stands for the notebook
+WIDTH = 360  # pixels of a thumbnail, and at most as many high; a README shows it at half of that
 PLACES = re.compile(r"(?<![\w.])/(?:root|home|tmp|work|Users|opt|usr|var|mnt)\b[^\s\"'<>),;:\\]*/?")
 ADDRESSES = re.compile(r"\b(?:https?|file)://[^\s\"'<>),\\]+")
 LIMITED = ("text/plain", "text/html", "text/markdown")
@@ -44,12 +50,29 @@ def _clean(text: str) -> str:
     return PLACES.sub(lambda m: m[0].rstrip("/").rsplit("/", 1)[-1], text)
 
 
+def thumbnail(nb: nbformat.NotebookNode) -> bytes:
+    """The first figure of the cell tagged `thumbnail`, WIDTH pixels wide or less, as PNG.
+
+    Raises:
+        ValueError: no such cell has shown a figure.
+    """
+    shown = (o["data"] for c in nb.cells if TAG in c.metadata.get("tags", []) for o in c.get("outputs", []) if "data" in o)
+    figure = next((data["image/png"] for data in shown if "image/png" in data), None)
+    if figure is None:
+        raise ValueError(f"No cell tagged {TAG!r} has shown a figure: tag one in the notebook's source, and run it again.")
+    image = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    image.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.quantize(64).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def publish(run_id: str, name: str = "") -> None:
     """Put the notebook and report of a finished run into executed/reference/, under `name`, else that of the notebook.
 
     Raises:
         RunError: there is no such run.
-        ValueError: the notebook is larger than LIMIT.
+        ValueError: the notebook is larger than LIMIT, or has no figure for a thumbnail.
     """
     root = find_root()
     entry = find_run(root, run_id)
@@ -58,8 +81,10 @@ def publish(run_id: str, name: str = "") -> None:
     if len(text) > LIMIT:
         raise ValueError(f"{entry['notebook']} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
     name = name or entry["notebook"]
-    folder = root / "executed" / "reference"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, pictures = root / "executed" / "reference", root / "docs" / "thumbnails"
+    for place in (folder, pictures):
+        place.mkdir(parents=True, exist_ok=True)
+    atomic_write(pictures / f"{name}.png", thumbnail(nb))
     atomic_write(folder / f"{name}.ipynb", text)
     atomic_write(folder / f"{name}.{REPORT}", as_html(nb, f"{name} (reference)").encode())
     print(f"executed/reference/{name}.ipynb, {len(text):,} bytes")

@@ -57,6 +57,7 @@ def test_notebooks_are_committed_without_outputs(path):
             assert cell.outputs == [] and cell.execution_count is None, f"{path.name}: strip the outputs before committing"
     (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
     assert cell.source.startswith(f"# Parameters of {path.name}")
+    assert len([c for c in nb.cells if "thumbnail" in c.metadata.get("tags", [])]) == 1
     assert nb.metadata["kernelspec"]["name"] == "python3"
 
 

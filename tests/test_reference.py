@@ -1,5 +1,11 @@
+import base64
+import io
+
 import nbformat
+import numpy as np
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 from qnb import reference
 
@@ -31,3 +37,26 @@ def test_nothing_of_this_machine_is_left():
     assert scrubbed.metadata.qnb.config == "A" and scrubbed.cells[0].metadata.tags == ["parameters"]
     assert scrubbed.cells[0].outputs[1]["data"]["image/png"] == "aGk=" and scrubbed.cells[0].source == nb.cells[0].source
     assert "/home/" in nbformat.writes(nb)  # the original is as it was
+
+
+def with_figures(*sizes, tags=("thumbnail",)):
+    """A notebook whose last cell has those tags and shows figures of that many (columns, rows), all red, green, blue in turn."""
+    outputs = [new_output("stream", text="before")]
+    for size, colour in zip(sizes, ("red", "green", "blue"), strict=False):
+        buffer = io.BytesIO()
+        Image.new("RGB", size, colour).save(buffer, "PNG")
+        outputs.append(new_output("display_data", data={"image/png": base64.b64encode(buffer.getvalue()).decode()}))
+    return new_notebook(cells=[new_code_cell("first"), new_code_cell("second", outputs=outputs, metadata={"tags": list(tags)})])
+
+
+@pytest.mark.parametrize(("size", "small"), [((1200, 600), (360, 180)), ((600, 1200), (180, 360)), ((100, 40), (100, 40))])
+def test_a_thumbnail_is_the_first_figure_of_the_tagged_cell_made_small(size, small):
+    image = Image.open(io.BytesIO(reference.thumbnail(with_figures(size, (50, 50)))))
+    assert image.format == "PNG" and image.size == small
+    assert (np.asarray(image.convert("RGB")) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("nb", [with_figures(), with_figures((50, 50), tags=("other",))], ids=["no figure", "no tag"])
+def test_a_notebook_without_a_tagged_figure_says_so(nb):
+    with pytest.raises(ValueError, match="tagged 'thumbnail'"):
+        reference.thumbnail(nb)
