@@ -13,7 +13,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -23,6 +23,14 @@ from qnb.project import RunError, git_state
 from qnb.stack import versions
 
 MANIFEST, METRICS, PARAMS, LOCK, CHECKPOINT = "manifest.json", "metrics.json", "params.yaml", ".lock", "checkpoint.npz"
+
+
+class Failure(TypedDict):
+    """What ended a run before its time."""
+
+    kind: str  # error, interrupted, timeout, out_of_memory, dead_kernel
+    message: str
+    cell: int | None  # its number in the notebook, where one is to blame
 
 
 class Run:
@@ -38,7 +46,12 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, config: StrictConfig | None, resume_from: Path | None, manifest: dict, managed: bool = False
+        self,
+        folder: Path,
+        config: StrictConfig | None,
+        resume_from: Path | None,
+        manifest: dict[str, Any],
+        managed: bool = False,
     ):
         self.folder, self.id = folder, folder.name
         self.config, self.resume_from, self.manifest = config, resume_from, manifest
@@ -87,7 +100,7 @@ class Run:
         if not self.managed:
             self.close("done")
 
-    def close(self, status: str, failure: dict | None = None) -> None:
+    def close(self, status: str, failure: Failure | None = None) -> None:
         """Give the run its final status: done, failed or interrupted. The lock goes with it."""
         files = sorted(
             p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file() and not _hidden(p, self.folder)
@@ -114,7 +127,7 @@ def create(
     root: Path,
     notebook: str,
     config: StrictConfig | None,
-    parameters: dict | None = None,
+    parameters: dict[str, Any] | None = None,
     **items: Any,
 ) -> Run:
     """Make a run folder with its manifest (status `running`) and params.yaml, and hold its lock.
@@ -159,13 +172,13 @@ def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
     return run
 
 
-def describe(config: StrictConfig | None, values: dict, digest: str) -> dict[str, Any]:
+def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -> dict[str, Any]:
     """The manifest's entries about parameters: class name, effective values, hash, seed."""
     name = type(config).__name__ if config is not None else None
     return {"config": name, "parameters": values, "hash": digest, "seed": values.get("seed")}
 
 
-def params_yaml(values: dict) -> str:
+def params_yaml(values: dict[str, Any]) -> str:
     """Parameters as the YAML that `papermill -f` and `qnb run -f` read back."""
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 

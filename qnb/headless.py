@@ -19,12 +19,12 @@ from typing import Any, Self, TextIO
 
 import nbformat
 import papermill
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError, strip_color
 from traitlets import Unicode
 from traitlets.config import Config
 
-from qnb.folders import MANIFEST, METRICS, Run, create
+from qnb.folders import MANIFEST, METRICS, Failure, Run, create
 from qnb.job import Job, read_notebook
 from qnb.project import RunError
 from qnb.report import as_html
@@ -116,12 +116,12 @@ class LoggedKernel(AsyncKernelManager):
 
     output = Unicode(help="path of that file").tag(config=True)
 
-    async def start_kernel(self, **options: Any) -> None:
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async in its class too, by assignment
         with open(self.output, "wb") as file:
             await super().start_kernel(stdout=file, stderr=file, **options)
 
 
-def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: StopSignals) -> dict | None:
+def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: StopSignals) -> Failure | None:
     """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
     name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))
@@ -152,11 +152,11 @@ def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log
     return None
 
 
-def _failure(kind: str, message: str, cell: int | None = None) -> dict[str, Any]:
+def _failure(kind: str, message: str, cell: int | None = None) -> Failure:
     return {"kind": kind, "message": message, "cell": cell}
 
 
-def _cell_error(error: PapermillExecutionError, log: TextIO) -> dict[str, Any]:
+def _cell_error(error: PapermillExecutionError, log: TextIO) -> Failure:
     """The failure of a cell that raised. An error of ours comes without a traceback (see qnb.runs); others are shown in full."""
     ours = len(error.traceback) == 1
     if not ours:
@@ -177,7 +177,7 @@ def _with_folder(nb: nbformat.NotebookNode, run: Run) -> nbformat.NotebookNode:
     return prepared
 
 
-def _publish(nb: nbformat.NotebookNode, run: Run, failure: dict | None) -> None:
+def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> None:
     """Store the executed notebook and its HTML. The failure is in the notebook whatever kind it was."""
     partial = run.folder / PARTIAL
     try:
@@ -205,7 +205,7 @@ def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:
             status["status"] = "pending"
 
 
-def _mark_failure(nb: nbformat.NotebookNode, failure: dict) -> None:
+def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
     """Write a failure that left no error output into the cell that was running, and at the top."""
     text = f"{failure['kind']}: {failure['message']}"
     started = [c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")]

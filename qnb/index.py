@@ -117,7 +117,7 @@ def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def learning_curves(path: Path) -> tuple[dict[str, list], str | None]:
+def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | None]:
     """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured; and why there are none."""
     if not path.is_file():
         return {}, "no history.csv: this notebook trains nothing, or no epoch was finished"

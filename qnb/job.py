@@ -16,7 +16,7 @@ from qnb import probe_config, study_config
 from qnb.config import ParameterError, StrictConfig, nearest, refuse_unknown
 from qnb.folders import CHECKPOINT
 from qnb.project import RunError, given_root
-from qnb.runs import assigned_names, find_run
+from qnb.runs import Entry, assigned_names, find_run
 
 CONFIGURATIONS = (train_config, probe_config, study_config)
 
@@ -59,7 +59,7 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
     path = find_notebook(folder, notebook)
     nb = read_notebook(path)
     declared = _declared(nb)
-    entry: dict[str, Any] = {}
+    entry: Entry = {}
     if resume is not None:
         if parameters:
             raise ParameterError(f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set.")
@@ -88,11 +88,12 @@ def find_notebook(root: Path, name: str) -> Path:
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """The notebook in a file, in version 4 of the format. RunError if it cannot be read or is none."""
     try:
-        return nbformat.read(path, as_version=4)
+        nb: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     except OSError as error:
         raise RunError(f"Cannot read {path}: {error.strerror}.") from None
     except (ValueError, AttributeError, TypeError, KeyError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
         raise RunError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from None
+    return nb
 
 
 def _declared(nb: nbformat.NotebookNode) -> dict[str, ast.expr | None]:
@@ -105,8 +106,9 @@ def _literals(declared: dict[str, ast.expr | None]) -> dict[str, Any]:
     """Defaults that the parameters cell writes out; one that it computes is known to the kernel alone."""
     found = {}
     for name, value in declared.items():
-        with contextlib.suppress(ValueError, TypeError):
-            found[name] = ast.literal_eval(value)
+        if value is not None:
+            with contextlib.suppress(ValueError, TypeError):
+                found[name] = ast.literal_eval(value)
     return found
 
 
@@ -130,7 +132,7 @@ def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
         ) from None
 
 
-def _resumable(root: Path, notebook: str, run_id: str) -> dict:
+def _resumable(root: Path, notebook: str, run_id: str) -> Entry:
     entry = find_run(root, run_id)
     status, known = entry["status"], entry["run_id"]
     if entry["notebook"] != notebook:
@@ -149,11 +151,11 @@ def _resumable(root: Path, notebook: str, run_id: str) -> dict:
     return entry
 
 
-def _last_checkpoint(root: Path, entry: dict) -> Path | None:
+def _last_checkpoint(root: Path, entry: Entry) -> Path | None:
     """The nearest folder with a checkpoint: this run's, or one that it was itself resumed from. None: start afresh."""
     seen: set[str] = set()
     while entry["run_id"] not in seen:
-        folder = root / entry["folder"]
+        folder: Path = root / entry["folder"]
         if (folder / CHECKPOINT).exists():
             return folder
         seen.add(entry["run_id"])

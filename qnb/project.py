@@ -9,6 +9,7 @@ import json
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -56,7 +57,8 @@ def is_project(folder: Path) -> bool:
     if not (folder / "notebooks").is_dir():
         return False
     try:
-        return tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {}).get("name") == "qnb"
+        about = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        return bool(about.get("project", {}).get("name") == "qnb")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return False
 
@@ -71,7 +73,7 @@ def _checkouts_installed_from() -> list[Path]:
     return [Path(url2pathname(url.path))] if url and url.scheme == "file" else []
 
 
-def git_state(root: Path) -> dict | None:
+def git_state(root: Path) -> dict[str, Any] | None:
     """Commit of the project, whether what decides a run differs from it, and whether the qnb that is imported is that checkout's.
 
     None when the project is not under git, or has no commit yet.

@@ -10,17 +10,21 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from qnb import alt_text
 from qnb.config import QnbError, StrictConfig, refuse_unknown
-from qnb.folders import CHECKPOINT, MANIFEST, METRICS, Run, atomic_write, create, is_live, reopen
+from qnb.files import atomic_write
+from qnb.folders import CHECKPOINT, MANIFEST, METRICS, Failure, Run, create, is_live, reopen
 from qnb.project import RunError, find_root
 
 __all__ = ["CHECKPOINT", "Run", "RunError", "atomic_write", "attach", "begin", "find_root", "find_run", "list_runs"]
 
 DECLARED = "# Parameters of "  # how the first line of a notebook's parameters cell begins
 INJECTED = "# Parameters"  # the first line of the cell that papermill injects
+Entry = dict[str, Any]  # what `list_runs` says of a run: its manifest, and four keys more
+
 NOT_NOTEBOOKS = ("reference",)  # executed/reference/ holds notebooks for readers, not run folders
 
 _attached: tuple[Path, Path | None] | None = None  # set by the cell that `qnb run` inserts
@@ -85,7 +89,8 @@ def parameter_names(history: list[str], where: str) -> list[str]:
 
 
 def assigned_names(source: str) -> dict[str, ast.expr | None]:
-    """Names that a cell assigns at its top level, in order, each with the expression assigned (None in a tuple assignment).
+    """Names that a cell assigns at its top level, in order, each with the expression assigned; None where the value is not
+    that of one expression: in a tuple assignment, `+=`, a loop.
 
     Raises:
         RunError: the cell is not Python.
@@ -96,13 +101,25 @@ def assigned_names(source: str) -> dict[str, ast.expr | None]:
         raise RunError(f"The parameters cell is not valid Python (line {error.lineno}: {error.msg}).") from None
     found: dict[str, ast.expr | None] = {}
     for statement in statements:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        targets, value = _assignment(statement)
         for target in targets:
             if isinstance(target, ast.Name):
-                found[target.id] = statement.value
+                found[target.id] = value
             elif isinstance(target, ast.Tuple | ast.List):
                 found |= {item.id: None for item in target.elts if isinstance(item, ast.Name)}
     return found
+
+
+def _assignment(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
+    """What a statement assigns to, and the expression that is assigned."""
+    match statement:
+        case ast.Assign():
+            return statement.targets, statement.value
+        case ast.AnnAssign():
+            return [statement.target], statement.value
+        case ast.AugAssign() | ast.For() | ast.AsyncFor():
+            return [statement.target], None
+    return [], None
 
 
 def _shell() -> Any:
@@ -114,7 +131,13 @@ def _shell() -> Any:
     return shell
 
 
-def _message_alone(shell, kind, error, traceback, tb_offset=None) -> list[str]:
+def _message_alone(
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+    tb_offset: int | None = None,
+) -> list[str]:
     """IPython's traceback for an error of ours: its message, which is all that helps."""
     lines = [f"{kind.__name__}: {error}"]
     shell._showtraceback(kind, error, lines)
@@ -132,11 +155,11 @@ def _after_cell(result: Any) -> None:
     message = str(error) if isinstance(error, QnbError) else f"{type(error).__name__}: {error}".removesuffix(": ")
     message = "stopped by the user" if interrupted else message
     kind = "interrupted" if interrupted else "out_of_memory" if isinstance(error, MemoryError) else "error"
-    failure = {"kind": kind, "message": message, "cell": result.execution_count}
+    failure: Failure = {"kind": kind, "message": message, "cell": result.execution_count}
     _current.close("interrupted" if interrupted else "failed", failure)
 
 
-def list_runs(root: Path | None = None) -> list[dict]:
+def list_runs(root: Path | None = None) -> list[Entry]:
     """Every run folder of the project, oldest first, each as its manifest with four keys put right or added.
 
     `status` as in the manifest, but `killed` for a run that is no longer alive, and `broken` for a folder that does not hold what
@@ -160,9 +183,9 @@ def _run_folders(executed: Path) -> Iterator[Path]:
             yield from (f for f in notebook.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
-def _entry(folder: Path, root: Path) -> dict:
+def _entry(folder: Path, root: Path) -> Entry:
     live = is_live(folder)  # before the manifest is read: a run that ends in between is done, not killed
-    entry = {"status": "broken", "why": None, "metrics": {}}
+    entry: Entry = {"status": "broken", "why": None, "metrics": {}}
     try:
         manifest = _read_object(folder / MANIFEST)
         entry |= manifest | {"metrics": _read_object(folder / METRICS) if (folder / METRICS).exists() else {}}
@@ -183,14 +206,14 @@ def _entry(folder: Path, root: Path) -> dict:
     return entry | {"notebook": folder.parent.name, "run_id": folder.name, "folder": folder.relative_to(root).as_posix()}
 
 
-def _read_object(path: Path) -> dict:
+def _read_object(path: Path) -> dict[str, Any]:
     value = json.loads(path.read_text("utf-8"))
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} holds no object")
     return value
 
 
-def find_run(root: Path, run_id: str) -> dict:
+def find_run(root: Path, run_id: str) -> Entry:
     """The entry of list_runs whose run id is `run_id` or, alone, begins with it; `notebook/run_id` is understood too.
 
     Raises:

@@ -1,5 +1,6 @@
 """Run folders, manifests, the index, and `begin` in a live IPython."""
 
+import ast
 import errno
 import fcntl
 import json
@@ -20,7 +21,7 @@ from qnb.files import atomic_write, plain
 from qnb.folders import create, is_live
 from qnb.job import parse_parameters
 from qnb.project import RunError, find_root
-from qnb.runs import find_run, list_runs, parameter_names
+from qnb.runs import assigned_names, find_run, list_runs, parameter_names
 
 
 @pytest.fixture
@@ -258,6 +259,12 @@ def test_begin_judges_a_second_pass_by_its_own_cells(shell, root):
         result = shell(cell)
     assert result.success
     assert [e["seed"] for e in list_runs(root)] == [4]
+
+
+def test_a_parameter_has_a_value_before_the_kernel_only_where_one_expression_gives_it():
+    cell = "a = b = 1\nc: int = 2\nd, e = 3, 4\na += 1\nfor f in (5, 6):\n    g = f\nprint(a)"
+    found = {name: value and ast.literal_eval(value) for name, value in assigned_names(cell).items()}
+    assert found == {"a": None, "b": 1, "c": 2, "d": None, "e": None, "f": None}
 
 
 def test_begin_wants_the_parameters_cell_first(shell):
