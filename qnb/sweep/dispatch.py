@@ -18,7 +18,7 @@ from distributed import CancelledError, Client, Future, LocalCluster, wait
 from distributed.diagnostics.plugin import WorkerPlugin
 from tqdm import tqdm
 
-from qnb.folders import Run, create
+from qnb.folders import Failure, Run, create
 from qnb.headless import StopSignals
 from qnb.project import RunError
 from qnb.stack import versions
@@ -31,6 +31,9 @@ TRIES = 3  # of a run whose process or worker is killed
 CONNECT = 10  # seconds to wait for a scheduler, and for its first worker
 STOP = 60  # seconds that runs have to end after an interruption
 LOOK = 1.0  # seconds between looks at which workers there are
+
+Seen = dict[str, Any]  # what `worker.describe` returns
+Outcome = dict[str, Any]  # what `worker.run_one` returns
 
 
 def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: TextIO = sys.stderr) -> Sweep:
@@ -51,14 +54,11 @@ def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: Tex
     """
     if not plan.todo:
         print("every run is done", file=log)
-        return load_sweep(plan.root, plan.resumed) if plan.resumed and _is_done(plan) else _record(plan, None, log)
+        earlier = load_sweep(plan.root, plan.resumed) if plan.resumed else None
+        return earlier if earlier is not None and earlier.status == "done" else _record(plan, None, log)
     with _client(min(workers, len(plan.todo)), scheduler) as client:
         _try_out(client, plan.root)
         return _record(plan, client, log)
-
-
-def _is_done(plan: Plan) -> bool:
-    return load_sweep(plan.root, plan.resumed).status == "done"
 
 
 def _record(plan: Plan, client: Client | None, log: TextIO) -> Sweep:
@@ -105,7 +105,8 @@ def _addresses(client: Client) -> list[str]:
     Raises:
         OSError: the scheduler is gone.
     """
-    if client.status != "running":  # it is reconnecting, or has given up; its futures are cancelled by then
+    # not running: it is reconnecting, or has given up; its futures are cancelled by then
+    if client.status != "running" or client.scheduler is None:
         raise ConnectionError("it does not answer")
     return list(client.sync(client.scheduler.identity, n_workers=-1)["workers"])
 
@@ -138,11 +139,14 @@ def _try_out(client: Client, root: Path) -> None:
             raise RunError(f"Worker {address} cannot run this sweep: {wrong}")
 
 
-def _describe(client: Client, addresses: list[str], folder: Path) -> dict[str, dict | Exception]:
-    return client.run(worker.describe, str(folder), str(Path.cwd()), workers=addresses, on_error="return")
+def _describe(client: Client, addresses: list[str], folder: Path) -> dict[str, Seen | Exception]:
+    found: dict[str, Seen | Exception] = client.run(
+        worker.describe, str(folder), str(Path.cwd()), workers=addresses, on_error="return"
+    )
+    return found
 
 
-def _unfit(seen: dict | Exception, root: Path) -> str | None:
+def _unfit(seen: Seen | Exception, root: Path) -> str | None:
     """Why a worker that says this of itself cannot be used."""
     if isinstance(seen, Exception):
         return f"{type(seen).__name__}: {seen}. It needs the environment of this process ({sys.executable})."
@@ -170,14 +174,14 @@ class _Crew:
         self.left = deque(plan.todo)
         self.tries: dict[str, int] = {}  # by hash
         self.waiting = False
-        self.known: dict[str, dict | None] = {}  # by address: what a worker says of itself; None: unfit
-        self.in_hand: dict[str, tuple[Future, Planned]] = {}  # by address
-        self.ended: queue.SimpleQueue = queue.SimpleQueue()
+        self.known: dict[str, Seen | None] = {}  # by address: what a worker says of itself; None: unfit
+        self.in_hand: dict[str, tuple[Future[Outcome], Planned]] = {}  # by address
+        self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.failed = 0
         self.refused: dict[str, str] = {}  # by hash: why there is no run folder
         self.bar = tqdm(total=len(plan.planned), initial=len(plan.done), unit="run", smoothing=0, file=log, ncols=100)
 
-    def work(self, signals: StopSignals) -> dict | None:
+    def work(self, signals: StopSignals) -> Failure | None:
         """Until every run has ended. Returns the failure that cut it short, None if there was none."""
         try:
             signals.armed = True
@@ -209,7 +213,7 @@ class _Crew:
         if fresh := now - set(self.known):
             for address, seen in _describe(self.client, list(fresh), self.run.folder).items():
                 wrong = _unfit(seen, self.plan.root)
-                self.known[address] = None if wrong else seen
+                self.known[address] = None if wrong or isinstance(seen, Exception) else seen
                 if wrong:
                     self._say(f"worker {address} is not used: {wrong}")
 
@@ -228,7 +232,7 @@ class _Crew:
                 future.add_done_callback(lambda _, address=address: self.ended.put(address))
                 self.in_hand[address] = future, one
 
-    def _order(self, one: Planned, seen: dict) -> dict[str, Any]:
+    def _order(self, one: Planned, seen: Seen) -> dict[str, Any]:
         """What `worker.run_one` takes; workers of one host that may use the same cores share them."""
         alike = [k for k in self.known.values() if k and (k["host"], k["cores"]) == (seen["host"], seen["cores"])]
         return {
@@ -263,7 +267,7 @@ class _Crew:
         else:
             self._ended(failed=True)
 
-    def _count(self, one: Planned, outcome: dict) -> None:
+    def _count(self, one: Planned, outcome: Outcome) -> None:
         auc = outcome["metrics"].get("test_auc")
         figure = f"test AUC {auc:.4f}" if isinstance(auc, float) else " ".join((outcome["why"] or "").split())
         self._say(f"{outcome['status']}  {one.arm}, seed {one.seed}  {outcome['run_id'] or ''}  {figure}")
@@ -296,5 +300,5 @@ class _Crew:
                     break
 
 
-def _error(future: Future) -> BaseException | None:
+def _error(future: Future[Outcome]) -> BaseException | None:
     return future.exception() if future.status == "error" else None

@@ -46,7 +46,7 @@ def describe(plan: Plan, workers: int, found: dict[str, list[float]] | None = No
     head = f"{len(plan.planned)} runs: {len(plan.config.arms)} arms x {plan.config.seeds} seeds"
     if plan.resumed:
         head += f"; {len(plan.done)} are done in sweep {plan.resumed}"
-    rows = [("arm", "seed", "hash", "state")]
+    rows: list[tuple[str, ...]] = [("arm", "seed", "hash", "state")]
     for arm, seed, config in plan.planned:
         known = plan.done.get(config.hash())
         rows.append((arm, str(seed), config.hash(), f"done  {known}" if known else "to do"))

@@ -13,7 +13,7 @@ from typing import Any
 from qnb.config import nearest
 from qnb.folders import Run
 from qnb.project import RunError
-from qnb.runs import list_runs
+from qnb.runs import Entry, list_runs
 from qnb.study_config import AblationConfig
 
 NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
@@ -71,7 +71,7 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
     return Sweep(entry["run_id"], root / entry["folder"], entry["status"], config, rows)
 
 
-def _row(root: Path, run: dict | None, refused: str | None) -> dict[str, Any]:
+def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
     if run is None:
         none = dict.fromkeys(("run_id", "folder", "wall_seconds", *FIGURES))
         return none | {"status": "failed" if refused else NOT_RUN, "why": refused}
@@ -82,7 +82,7 @@ def _row(root: Path, run: dict | None, refused: str | None) -> dict[str, Any]:
     } | found
 
 
-def find_sweep(root: Path, sweep_id: str) -> dict:
+def find_sweep(root: Path, sweep_id: str) -> Entry:
     """Its entry in `qnb.runs.list_runs`; the beginning of an id will do if no other begins so.
 
     Raises:
@@ -110,7 +110,7 @@ def chain(root: Path, sweep_id: str) -> list[str]:
     return found
 
 
-def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[dict]:
+def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:
     """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.list_runs`, oldest first."""
     runs = [run for run in list_runs(root) if run.get("sweep") in sweeps]
     return [run for run in runs if digest in (None, run.get("hash"))]
@@ -128,7 +128,7 @@ def write_results(run: Run, sweep: Sweep) -> None:
 
 def summary(sweep: Sweep) -> str:
     """A line per arm: how many runs are done, mean and standard deviation of the AUC over their seeds; then what is missing."""
-    lines = [("arm", "done", "test AUC", "val AUC", "degenerate")]
+    lines: list[tuple[str, ...]] = [("arm", "done", "test AUC", "val AUC", "degenerate")]
     for arm in sweep.config.arms:
         of_arm = [row for row in sweep.rows if row["arm"] == arm]
         done = [row for row in of_arm if row["status"] == "done"]
@@ -146,7 +146,7 @@ def _mean_sd(values: list[float]) -> str:
     return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
-def _state(row: dict) -> str:
+def _state(row: dict[str, Any]) -> str:
     where = f" {row['run_id']}" if row["run_id"] else ""
     return f"{row['status']}{where}" + (f" ({' '.join(row['why'].split())})" if row["why"] else "")
 

@@ -95,7 +95,8 @@ def _latest(root: Path, config: AblationConfig) -> str:
     if not same:
         known = [e["run_id"] for e in list_runs(root) if e["notebook"] == NAME]
         raise RunError(f"No sweep of this configuration to resume. {nearest(config.hash(), known)}" if known else "No sweep yet.")
-    return (ended or same)[-1]["run_id"]
+    latest: str = (ended or same)[-1]["run_id"]
+    return latest
 
 
 def _require_resumable(root: Path, sweep_id: str, status: str) -> None:

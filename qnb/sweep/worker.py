@@ -16,6 +16,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager
 
 from qnb.folders import is_live
+from qnb.runs import Entry
 from qnb.stack import versions
 from qnb.sweep.folder import attempts
 
@@ -26,7 +27,7 @@ THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 LAST_WORDS = 2000  # characters of a process's stderr that are kept
 
 _one_at_a_time = threading.Lock()  # a worker may have threads for more
-_processes: dict[str, subprocess.Popen] = {}  # by sweep
+_processes: dict[str, subprocess.Popen[bytes]] = {}  # by sweep
 _stopped: set[str] = set()
 
 
@@ -90,16 +91,16 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
     return _outcome(now[-1])
 
 
-def _attempts(root: Path, order: dict) -> list[dict]:
+def _attempts(root: Path, order: dict[str, Any]) -> list[Entry]:
     """Oldest first; one that is done last of all."""
     return sorted(attempts(root, order["sweeps"], order["hash"]), key=lambda run: run["status"] == "done")
 
 
-def _in_hand(tried: list[dict]) -> bool:
+def _in_hand(tried: list[Entry]) -> bool:
     return bool(tried) and tried[-1]["status"] != "done" and any(run["status"] == "running" for run in tried)
 
 
-def _outcome(run: dict) -> dict[str, Any]:
+def _outcome(run: Entry) -> dict[str, Any]:
     return {name: run.get(name) for name in ("status", "run_id", "why", "metrics")}
 
 
