@@ -13,9 +13,9 @@ from qnb.compare import Comparison, compare
 from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.engine import WRONG_ON_PURPOSE
 from qnb.files import HISTORY, atomic_write, plain
-from qnb.folders import MANIFEST, METRICS
+from qnb.folders import MANIFEST, METRICS, Run
 from qnb.project import find_root
-from qnb.study_config import AblationConfig
+from qnb.study_config import AblationConfig, Planned
 from qnb.sweep import load_sweep
 from qnb.tables import data_note
 from qnb.train import train_all
@@ -79,14 +79,14 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
     """
     plan = config.plan()
     found = train_all([planned.config for planned in plan], progress)
-    rows, histories, cards = [], defaultdict(list), []
+    rows, histories, cards = [], _no_histories(), []
     for planned, result in zip(plan, found, strict=True):
-        failed = isinstance(result, QnbError)
-        rows.append(
-            _row(planned, {} if failed else result.metrics, "failed" if failed else "done", str(result) if failed else None)
-        )
-        histories[planned.arm].append(None if failed else result.history)
-        if not failed:
+        if isinstance(result, QnbError):
+            rows.append(_row(planned, {}, "failed", str(result)))
+            histories[planned.arm].append(None)
+        else:
+            rows.append(_row(planned, result.metrics, "done", None))
+            histories[planned.arm].append(result.history)
             cards.append(result.prepared.card)
     if not cards:
         raise next(result for result in found if isinstance(result, QnbError))
@@ -116,23 +116,27 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
     """
     root = root or find_root()
     sweep = load_sweep(root, sweep_id)
-    rows, histories, card = [], defaultdict(list), None
+    rows, histories, card = [], _no_histories(), None
     by_place = {(row["arm"], row["seed"]): row for row in sweep.rows}
     for planned in config.plan():
         row = by_place.get((planned.arm, planned.seed), {"status": "not run"})
-        done = row["status"] == "done"
-        folder = Path(row["folder"]) if done else None
-        metrics = json.loads((folder / METRICS).read_text("utf-8")) if done else {}
-        rows.append(_row(planned, metrics, row["status"], row.get("why")))
-        histories[planned.arm].append(pd.read_csv(folder / HISTORY) if done else None)
-        if done:
+        metrics, history = {}, None
+        if row["status"] == "done":
+            folder = Path(row["folder"])
+            metrics, history = json.loads((folder / METRICS).read_text("utf-8")), pd.read_csv(folder / HISTORY)
             card = card or json.loads((folder / MANIFEST).read_text("utf-8"))["data"]
+        rows.append(_row(planned, metrics, row["status"], row.get("why")))
+        histories[planned.arm].append(history)
     if card is None:
         raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
     return Study(config, pd.DataFrame(rows), dict(histories), card)
 
 
-def _row(planned, metrics, status, why):
+def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
+    return defaultdict(list)
+
+
+def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None) -> dict[str, Any]:
     row = {"arm": planned.arm, "seed": planned.seed, "hash": planned.config.hash(), "status": status, "why": why}
     row |= {name: metrics.get(name, np.nan) for name in FIGURES}
     baselines = metrics.get("baselines", {})
@@ -147,7 +151,7 @@ def arms_table(config: AblationConfig) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _overridden(config):
+def _overridden(config: AblationConfig) -> list[str]:
     return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
 
 
@@ -211,7 +215,7 @@ def metrics(study: Study, found: Comparison) -> dict[str, Any]:
     return {"decisions": decisions, "arms": arms, "comparison": found.to_dict(), "synthetic": study.card.get("synthetic")}
 
 
-def written(run) -> str:
+def written(run: Run) -> str:
     """A list of what the run folder holds."""
     names = {
         RESULTS: "one row per arm and seed",

@@ -27,5 +27,5 @@ def install(shell: Any) -> None:
     shell.display_formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", _metadata)
 
 
-def _metadata(figure: Any) -> tuple[dict, dict]:
+def _metadata(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {}, {"image/png": {"alt": describe(figure)}}

@@ -7,7 +7,7 @@ words of a result are in qnb/compare_words.py, the arithmetic is in qnb/paired.p
 import math
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -83,9 +83,10 @@ class Comparison:
     identical: tuple[tuple[str, str], ...]  # arms whose histories agree to the last bit in every seed
     warnings: tuple[str, ...]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's own types; NaN is None."""
-        return plain(asdict(self))
+        found: dict[str, Any] = plain(asdict(self))
+        return found
 
     def table(self) -> pd.DataFrame:
         """One row per arm that is not the reference."""
@@ -122,13 +123,10 @@ def compare(
         CompareError: no such reference; shapes differ; fewer than two arms or seeds; infinite values; n_train, n_test missing.
     """
     values = _checked(values, reference, min_effect)
-    if resampled and not (n_train and n_test and min(n_train, n_test) > 0):
-        raise CompareError(
-            f"Seeds that resample the split need n_train and n_test for the Nadeau-Bengio interval; got {n_train} and {n_test}."
-        )
+    ratio = _ratio(n_train, n_test) if resampled else 0.0
     others = [arm for arm in values if arm != reference]
     unit = paired.ROUNDING * max((np.nanmax(np.abs(v)) for v in values.values() if not np.isnan(v).all()), default=0.0)
-    design = _Design(min_effect, n_test / n_train if resampled else 0.0, ALPHA / len(others), unit)
+    design = _Design(min_effect, ratio, ALPHA / len(others), unit)
     raw = {arm: values[arm] - values[reference] for arm in others}
     adjusted, levels = paired.holm(np.array([_p(d, design) for d in raw.values()]), ALPHA)
     found = {
@@ -143,7 +141,15 @@ def compare(
     return Comparison(metric, reference, min_effect, seeds, resampled, design.ratio, words, arms, found, identical, warnings)
 
 
-def _checked(values, reference, min_effect) -> dict[str, np.ndarray]:
+def _ratio(n_train: int | None, n_test: int | None) -> float:
+    if not (n_train and n_test and min(n_train, n_test) > 0):
+        raise CompareError(
+            f"Seeds that resample the split need n_train and n_test for the Nadeau-Bengio interval; got {n_train} and {n_test}."
+        )
+    return n_test / n_train
+
+
+def _checked(values: dict[str, np.ndarray], reference: str, min_effect: float) -> dict[str, np.ndarray]:
     arrays = {arm: np.asarray(v, dtype=float) for arm, v in values.items()}
     if reference not in arrays:
         raise CompareError(f"reference={reference!r} is no arm. {nearest(reference, arrays)}")
@@ -203,7 +209,7 @@ def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, le
     )  # fmt: skip
 
 
-def _decide(mean, sd, n, inner, outer, min_effect) -> str:
+def _decide(mean: float, sd: float, n: int, inner: tuple[float, float], outer: tuple[float, float], min_effect: float) -> str:
     if n < 2:
         return "undecided"
     if sd == 0:  # no spread, so no test

@@ -1,7 +1,10 @@
 """The figures of an ablation. Each takes what `qnb.compare.compare` found, or histories, and returns a matplotlib Figure."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qnb.compare import Comparison
@@ -38,7 +41,8 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
     )
     axes.grid(False, axis="y")
     legend = axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.5 / figure.get_figheight() - 0.08), ncols=4)
-    for handle in legend.legend_handles[2:]:
+    lines: list[Any] = legend.legend_handles[2:]
+    for handle in lines:
         handle.set_color(INK)
     return caption(figure, note)
 
@@ -82,7 +86,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
     return caption(figure, note)
 
 
-def _band(axes, curves: pd.DataFrame, label: str, colour: str) -> None:
+def _band(axes: Axes, curves: pd.DataFrame, label: str, colour: str) -> None:
     """Mean and one sd of `curves` (epochs, seeds); where some seeds stopped early, of the others."""
     mean, sd = curves.mean(axis=1), curves.std(axis=1, ddof=1)
     axes.plot(mean.index, mean, "o-", ms=3, lw=1.5, color=colour, label=label)

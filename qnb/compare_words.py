@@ -1,11 +1,16 @@
 """A comparison in words: the rule before the numbers, the warnings, one sentence per arm, the table."""
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from qnb.paired import smallest_p
 from qnb.power import MOST_SEEDS
+
+if TYPE_CHECKING:  # it imports this module
+    from qnb.compare import ArmSummary, Comparison, PairedDifference
 
 ALPHA = "5 %"
 FEWEST = 6  # seeds under which an exact test over signs cannot reach 5 %
@@ -42,7 +47,13 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
     )
 
 
-def warnings(differences: dict, reference: str, seeds: int, resampled: bool, identical) -> list[str]:
+def warnings(
+    differences: dict[str, "PairedDifference"],
+    reference: str,
+    seeds: int,
+    resampled: bool,
+    identical: Iterable[tuple[str, str]],
+) -> list[str]:
     """What a reader must know before the result."""
     found = [
         f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one program, so an override had "
@@ -83,23 +94,23 @@ def _few(n: int, comparisons: int) -> list[str]:
     return []
 
 
-def _constant(d, reference: str) -> str:
+def _constant(d: "PairedDifference", reference: str) -> str:
     return (
         f"{d.arm} − {reference} is {d.mean:+.3g} in every one of {d.n} seeds: no spread, so no test. Either the metric is at its bound, or "
         "the seeds vary nothing, or the two are one program."
     )
 
 
-def sentences(found) -> list[str]:
+def sentences(found: "Comparison") -> list[str]:
     """See `qnb.compare.Comparison.sentences`."""
     return [*found.warnings, *(_sentence(found, d) for d in found.differences.values())]
 
 
-def _interval(pair) -> str:
+def _interval(pair: tuple[float, float]) -> str:
     return f"{pair[0]:+.3g} to {pair[1]:+.3g}"
 
 
-def _sentence(found, d) -> str:
+def _sentence(found: "Comparison", d: "PairedDifference") -> str:
     if d.n < 2:
         return f"{d.arm} against {found.reference}: undecided, {d.n} of {found.seeds} seeds have a finished run of both."
     opening = f"{d.arm} against {found.reference}: {d.decision}. Mean difference in {found.metric} {d.mean:+.3g} over {d.n} seeds"
@@ -115,7 +126,7 @@ def _sentence(found, d) -> str:
     )
 
 
-def _reason(found, d) -> str:
+def _reason(found: "Comparison", d: "PairedDifference") -> str:
     inner, margin = f"90 % interval {_interval(d.interval_90)}", f"±{found.min_effect:g}"
     one = len(found.differences) == 1
     outer = f"{'95 %' if one else f'Holm ({100 * d.holm_confidence:.4g} %)'} interval{'' if one else ' ' + _interval(d.holm)}"
@@ -136,17 +147,22 @@ def _reason(found, d) -> str:
     return f"The {inner} does not lie inside {margin}, and the {outer} holds 0. {need}"
 
 
-def table(found) -> pd.DataFrame:
+def table(found: "Comparison") -> pd.DataFrame:
     """See `qnb.compare.Comparison.table`."""
     rows = [_row(found, d) for d in found.differences.values()]
     return pd.DataFrame(rows).set_index("arm")
 
 
-def _row(found, d) -> dict:
+def _row(found: "Comparison", d: "PairedDifference") -> dict[str, Any]:
     arm, reference = found.arms[d.arm], found.arms[found.reference]
-    row = {"arm": d.arm, "decision": d.decision, "mean ± sd": _spread(arm), f"{found.reference} mean ± sd": _spread(reference)}
+    row: dict[str, Any] = {
+        "arm": d.arm,
+        "decision": d.decision,
+        "mean ± sd": _spread(arm),
+        f"{found.reference} mean ± sd": _spread(reference),
+    }
     row |= {"seeds": d.n, "difference": d.mean, "sd of differences": d.sd, "95 % t": _interval(d.interval)}
-    row |= {"95 % Nadeau-Bengio": _interval(d.nadeau_bengio)} if found.resampled else {}
+    row |= {"95 % Nadeau-Bengio": _interval(d.nadeau_bengio)} if d.nadeau_bengio else {}
     row |= {"90 %": _interval(d.interval_90), "Holm": f"{_interval(d.holm)} ({100 * d.holm_confidence:.4g} %)"}
     row |= {"p": d.p, "p (Holm)": d.p_holm, "p (equivalence)": d.p_equivalent, "p (Wilcoxon)": d.p_wilcoxon}
     row |= {"above, below, equal": f"{d.up}, {d.down}, {d.zeros}", "p (sign)": d.p_sign, "d_z": d.d_z, "g_z": d.g_z}
@@ -154,5 +170,5 @@ def _row(found, d) -> dict:
     return row | {"detectable": d.detectable, "fresh seeds": fresh}
 
 
-def _spread(arm) -> str:
+def _spread(arm: "ArmSummary") -> str:
     return f"{arm.mean:.4f} ± {arm.sd:.4f}"

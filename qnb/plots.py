@@ -1,13 +1,20 @@
 """Every figure. Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.typing import RcKeyType
 from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:  # what draws a run folder needs no compiler
+    from pennylane.operation import Operator
+
+    from qnb.circuit import CircuitSpec
 
 INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"  # Okabe and Ito
 GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
@@ -47,7 +54,7 @@ def whole_ticks(axes: Axes) -> None:
     locator.set_params(integer=True)
 
 
-def circuit(spec, note: str | None = None) -> Figure:
+def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     """The circuit of a `CircuitSpec` as its PennyLane operations stand, packed to the left, wire 0 on top."""
     columns, depth = [], [0] * spec.wires
     for op in spec.operations():
@@ -75,7 +82,7 @@ def circuit(spec, note: str | None = None) -> Figure:
     return caption(figure, "blue: data, orange: trainable" + (f" · {note}" if note else ""))
 
 
-def _draw_operation(axes, column, op):
+def _draw_operation(axes: Axes, column: int, op: "Operator") -> None:
     if op.name == "CNOT":
         control, target = op.wires
         axes.plot([column, column], [control, target], color=INK, lw=0.9)
@@ -87,11 +94,13 @@ def _draw_operation(axes, column, op):
     label = {"Hadamard": "H", "StatePrep": "x"}.get(op.name, f"{op.name}\nx" if encodes else op.name)
     colour = "#cfe3f2" if encodes else "#f6dccb" if op.parameters else "#eeeeee"  # data, trainable, fixed
     low, high = min(op.wires), max(op.wires)
-    axes.add_patch(plt.Rectangle((column - 0.42, low - 0.34), 0.84, high - low + 0.68, fc=colour, ec=INK, lw=0.5))
+    axes.add_patch(Rectangle((column - 0.42, low - 0.34), 0.84, high - low + 0.68, fc=colour, ec=INK, lw=0.5))
     axes.text(column, (low + high) / 2, label, ha="center", va="center", fontsize=6.5, color=INK)
 
 
-def learning_curves(history, best_epoch: int, reference: dict[str, float] | None = None, note: str | None = None) -> Figure:
+def learning_curves(
+    history: pd.DataFrame, best_epoch: int, reference: dict[str, float] | None = None, note: str | None = None
+) -> Figure:
     """Loss, validation AUC and separation against epoch.
 
     Args:
@@ -120,7 +129,7 @@ def learning_curves(history, best_epoch: int, reference: dict[str, float] | None
     return caption(figure, note)
 
 
-def learning_signal(history, note: str | None = None) -> Figure:
+def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
     figure, (gradient, distance, head) = new_figure(3)
     for group, colour in GROUP_COLOURS.items():
@@ -139,7 +148,7 @@ def learning_signal(history, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def roc(y, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
+def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
     figure, (axes,) = new_figure(width=4.8, height=4.4)
     for (name, values), colour in zip(logits.items(), (ORANGE, INK, MUTED), strict=False):
@@ -152,11 +161,11 @@ def roc(y, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def score_histogram(y, logits, threshold: float, note: str | None = None) -> Figure:
+def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: str | None = None) -> Figure:
     """Logits by class, each class normalised to 1, with the threshold. y, logits: (B,)."""
     figure, (axes,) = new_figure(width=6.4, height=4.4)
     y, logits = np.asarray(y), np.asarray(logits)
-    bins = np.linspace(logits.min(), logits.max(), 60)
+    bins: list[float] = np.linspace(logits.min(), logits.max(), 60).tolist()
     for label, name, colour in ((0, "negative", BLUE), (1, "positive", ORANGE)):
         rows = logits[y == label]
         weights = np.full(len(rows), 1 / len(rows))

@@ -27,7 +27,8 @@ def _shares() -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=256)
 def _spread(n: int, widest: float = 1.0) -> np.ndarray:
     """Quantiles, at `widest` times the nodes, of the estimated over the true standard deviation of n normal values: chi / sqrt(n - 1)."""
-    return np.sqrt(2 * special.gammaincinv((n - 1) / 2, widest * _shares()[0]) / (n - 1))
+    ratios: np.ndarray = np.sqrt(2 * special.gammaincinv((n - 1) / 2, widest * _shares()[0]) / (n - 1))
+    return ratios
 
 
 def power_of_difference(difference: float, sd: float, n: int, alpha: float, ratio: float = 0.0) -> float:
@@ -63,7 +64,7 @@ def detectable_difference(sd: float, n: int, alpha: float, ratio: float = 0.0) -
 @cache
 def _noncentrality(n: int, alpha: float) -> float:
     high = 10 - 2 * special.stdtrit(n - 1, alpha / 2)
-    return optimize.brentq(lambda value: _two_sided(value, n, alpha) - POWER, 0, high)
+    return float(optimize.brentq(lambda value: _two_sided(value, n, alpha) - POWER, 0, high))
 
 
 def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -> float:

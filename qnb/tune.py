@@ -18,6 +18,7 @@ from tqdm import tqdm
 from qnb.bootstrap import AUCDifference, seeds_and_rows_interval
 from qnb.config import QnbError, TrainConfig
 from qnb.fit import TrainingDiverged, fit
+from qnb.metrics import Row
 from qnb.prepare import Prepared, prepare_all
 from qnb.study_config import TuneConfig
 from qnb.train import TrainResult, train_all
@@ -102,11 +103,11 @@ def _config_of(base: TrainConfig, values: dict[str, Any]) -> TrainConfig:
     return TrainConfig.make(base.model_dump() | values)
 
 
-def _run(study, trial, base, by_range: dict[str, Prepared], rows: int) -> None:
+def _run(study: optuna.Study, trial: optuna.Trial, base: TrainConfig, by_range: dict[str, Prepared], rows: int) -> None:
     config = _config_of(base, suggest(trial, rows))
     best = -np.inf
 
-    def report(history):
+    def report(history: list[Row]) -> None:
         nonlocal best
         best = max(best, history[-1]["val_auc"])
         trial.report(best, history[-1]["epoch"])
@@ -124,7 +125,7 @@ def _run(study, trial, base, by_range: dict[str, Prepared], rows: int) -> None:
         study.tell(trial, best)
 
 
-def _table(study) -> pd.DataFrame:
+def _table(study: optuna.Study) -> pd.DataFrame:
     rows = []
     for trial in study.trials:
         reached = max(trial.intermediate_values.values(), default=np.nan)
@@ -160,9 +161,11 @@ def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Con
     """
     own = {"split_seed": config.confirm_seed} | ({"data_seed": config.confirm_seed} if best.data == "bundled" else {})
     seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
-    results = train_all([TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress)
-    for failed in (r for r in results if isinstance(r, QnbError)):
-        raise failed
+    results = []
+    for result in train_all([TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress):
+        if isinstance(result, QnbError):
+            raise result
+        results.append(result)
     y, circuit = results[0].prepared.y["test"], np.stack([r.logits["test"] for r in results])
     over = {
         name: seeds_and_rows_interval(y, circuit, [logits] * len(results), seed=config.confirm_seed)
