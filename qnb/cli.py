@@ -7,18 +7,20 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from qnb.config import QnbError
 from qnb.folders import Run
-from qnb.runs import list_runs
+from qnb.runs import Entry, list_runs
 from qnb.stack import versions
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
 NAMED = {"True": True, "False": False, "None": None}
+Pairs = tuple[tuple[str, str], ...]  # of an option that takes a name and a value, several times
 KEY_METRICS = ("test_auc", "val_auc")
 ROOT = click.option(
     "--root",
@@ -45,7 +47,16 @@ def cli(context: click.Context) -> None:
 @click.option("--resume", metavar="RUN_ID", help="Go on from the last checkpoint of a run that did not finish.")
 @click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take.")
 @ROOT
-def run(notebook, parameters, parameters_raw, parameters_file, parameters_yaml, resume, timeout, root) -> int:
+def run(
+    notebook: str,
+    parameters: Pairs,
+    parameters_raw: Pairs,
+    parameters_file: tuple[str, ...],
+    parameters_yaml: tuple[str, ...],
+    resume: str | None,
+    timeout: int | None,
+    root: str | None,
+) -> int:
     """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes` stands for all diagnostic
     notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row for each suspect.
 
@@ -63,7 +74,7 @@ def run(notebook, parameters, parameters_raw, parameters_file, parameters_yaml, 
     return EXIT_CODES[finished.manifest["status"]]
 
 
-def _probes(values, root, resume, timeout) -> int:
+def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
     from qnb.probes import suite
 
     finished = suite.execute(suite.prepare(values, root, resume), timeout)
@@ -87,7 +98,15 @@ def _probes(values, root, resume, timeout) -> int:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run, and how long it should take.")
 @ROOT
-def sweep(file, parameters, workers, scheduler, resume, dry_run, root) -> int:
+def sweep(
+    file: str,
+    parameters: Pairs,
+    workers: int | None,
+    scheduler: str | None,
+    resume: str | None,
+    dry_run: bool,
+    root: str | None,
+) -> int:
     """Run every arm and seed of FILE, a YAML file of the parameters of ablation.ipynb, each as a train notebook of its own.
 
     The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under the same path.
@@ -99,7 +118,7 @@ def sweep(file, parameters, workers, scheduler, resume, dry_run, root) -> int:
     return command.sweep(collect((file,), pairs=parameters), root, workers, scheduler, resume, dry_run)
 
 
-def collect(files=(), texts=(), pairs=(), raw=()) -> dict[str, Any]:
+def collect(files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs = (), raw: Pairs = ()) -> dict[str, Any]:
     """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of values, raw text.
 
     Raises:
@@ -144,7 +163,7 @@ def number(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def table(entries: list[dict]) -> str:
+def table(entries: list[Entry]) -> str:
     """The entries of list_runs as a table; below it, what happened to those that are not done."""
     if not entries:
         return "No runs yet."
@@ -164,7 +183,7 @@ def table(entries: list[dict]) -> str:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines: everything that is known, as a list of objects.")
 @ROOT
-def runs(as_json, root) -> int:
+def runs(as_json: bool, root: str | None) -> int:
     """List every run: what it was, how it ended, its key figures."""
     from qnb.project import given_root
 
@@ -178,7 +197,7 @@ def runs(as_json, root) -> int:
 
 @cli.command()
 @ROOT
-def report(root) -> int:
+def report(root: str | None) -> int:
     """Build executed/index.html: every run on one page, to filter, sort and compare. Prints its path.
 
     The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no other file is touched.
@@ -196,7 +215,7 @@ def report(root) -> int:
 @click.option("-o", "--output", required=True, metavar="FILE", help="A new file, .parquet or .csv.")
 @click.option("--surrogate", is_flag=True, help="Score with the model's polynomial, not with the engine that trained.")
 @ROOT
-def score(run, table, output, surrogate, root) -> int:
+def score(run: str, table: str, output: str, surrogate: bool, root: str | None) -> int:
     """Score every row of TABLE with the model of RUN: logit, probability, and decision at the stored threshold, in the order of the table.
 
     RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the columns that the model

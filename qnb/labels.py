@@ -1,6 +1,8 @@
 """What the values of a label column mean: 0 or 1, or an error that names the line. No label is guessed."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,26 @@ import pandas as pd
 from qnb.config import nearest
 from qnb.sources import Source
 from qnb.values import DataError, parse_values
+
+
+class Labelled(Protocol):
+    """What the labels of a table are read by: its columns, which of them is the label, and the value that counts as 1."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column there is."""
+
+    @property
+    def label(self) -> str | None:
+        """The column of the labels."""
+
+    @property
+    def positive(self) -> str | int | bool | None:
+        """The value that counts as 1; None: the labels are 0 and 1."""
+
+    @property
+    def place(self) -> Callable[[int], str]:
+        """Says where row number `row` (from 0) stands."""
 
 
 class Labels:
@@ -22,7 +44,7 @@ class Labels:
         last: the value of the last row.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Labelled):
         self.source, self.seen, self.first, self.last, self.rows = source, Counter(), {}, None, 0
         positive = source.positive
         if isinstance(positive, bool):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,12 +31,12 @@ class Scorable:
     rows: int | None = None  # None: not known before it was read
     place: Callable[[int], str] = lambda row: f"row {row + 1}"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.label not in self.columns:
             object.__setattr__(self, "label", None)
 
 
-def open_table(table: str, label: str | None, asked: dict) -> Scorable:
+def open_table(table: str, label: str | None, asked: dict[str, Any]) -> Scorable:
     """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
 
     Args:
@@ -58,7 +59,7 @@ def open_table(table: str, label: str | None, asked: dict) -> Scorable:
     return _open_file(Path(table).expanduser(), label, asked.get("positive"))
 
 
-def _open_file(path: Path, label, positive) -> Scorable:
+def _open_file(path: Path, label: str | None, positive: str | int | bool | None) -> Scorable:
     if path.suffix.lower() not in READERS:
         raise DataError(
             f"{path}: a file ending in {', '.join(READERS)} was expected, or {' or '.join(TrainConfig.BUILT_IN_TABLES)}."
@@ -66,7 +67,7 @@ def _open_file(path: Path, label, positive) -> Scorable:
     if not path.is_file():
         siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file. {nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])}")
-    about = {"name": str(path), "label": label, "positive": positive, "synthetic": False}
+    about: dict[str, Any] = {"name": str(path), "label": label, "positive": positive, "synthetic": False}
     if path.suffix.lower() == ".csv":
         file = CsvFile(path)
         return Scorable(columns=file.columns, batches=file.batches, place=file.place, **about)
@@ -94,7 +95,11 @@ def check_columns(source: Scorable, needed: list[str]) -> None:
         more = [f"  and {len(missing) - 20} more"] if len(missing) > 20 else []
         head = f"{source.name} lacks {len(missing)} of the {len(needed)} columns that the model takes:"
         raise DataError("\n".join([head, *listed, *more]))
-    twice = [name for name in dict.fromkeys([*needed, source.label]) if source.columns.count(name) > 1]
+    twice = [
+        name
+        for name in dict.fromkeys([*needed, *([] if source.label is None else [source.label])])
+        if source.columns.count(name) > 1
+    ]
     if twice:
         raise DataError(f"{source.name} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
 
@@ -108,20 +113,21 @@ class Truth:
     """The labels of a table, if it has them, as 0 and 1, read as in training; a label that cannot be read is no reason not to score."""
 
     def __init__(self, source: Scorable):
-        self.parts, self.why = [], "the table has no label column" if source.label is None else None
-        self.labels = None if self.why else Labels(source)
+        self.parts: list[np.ndarray] = []
+        self.labels = None if source.label is None else Labels(source)  # None: there is nothing to rank by, see `why`
+        self.why = "the table has no label column"
 
     def add(self, values: np.ndarray | None) -> None:
         """Take the labels of a batch, cleaned; None where there is no label column."""
-        if self.why is None:
+        if self.labels is not None and values is not None:
             try:
                 self.parts.append(self.labels(values))
             except DataError as error:
-                self.why = str(error)
+                self.labels, self.why = None, str(error)
 
     def result(self) -> np.ndarray | str:
         """0 and 1 for every row, bool (N,); or why there is nothing to rank by."""
-        if self.why is not None:
+        if self.labels is None:
             return self.why
         try:
             self.labels.check()

@@ -9,6 +9,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from qnb.project import given_root
 from qnb.runs import find_run
 from qnb.scorable import Scorable, Truth, check_columns, open_table
 from qnb.stack import versions
+from qnb.surrogate import Surrogate
 from qnb.values import DataError, clean_column
 
 
@@ -91,8 +93,7 @@ def score(
     engine = "surrogate" if surrogate else model.engine
     about = {"table": source.name, "engine": engine, "threshold": model.threshold, "qnb": versions()["qnb"], "model": model.about}
     _publish(frame, out, about)
-    why = truth if isinstance(truth, str) else None
-    area = auc(logits, truth) if why is None else None
+    area, why = (None, truth) if isinstance(truth, str) else (auc(logits, truth), None)
     return Scores(out, len(frame), int(decision.sum()), model.threshold, engine, area, why, _synthetic(model, source))
 
 
@@ -118,7 +119,7 @@ def _new_file(out: Path) -> Path:
     return out
 
 
-def _find_model(run: str | Path, root) -> tuple[Model, dict]:
+def _find_model(run: str | Path, root: str | Path | None) -> tuple[Model, dict[str, Any]]:
     """The model, and the parameters of its run where its run folder is at hand."""
     folder = Path(run)
     if not folder.is_dir():
@@ -132,7 +133,7 @@ def _find_model(run: str | Path, root) -> tuple[Model, dict]:
     return model, _parameters(folder / MANIFEST)
 
 
-def _parameters(manifest: Path) -> dict:
+def _parameters(manifest: Path) -> dict[str, Any]:
     """The parameters of a run, as its manifest has them; none where there is no manifest, as in a model folder."""
     if not manifest.exists():
         return {}
@@ -144,7 +145,7 @@ def _parameters(manifest: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _score_rows(scorer, model: Model, source: Scorable, progress: bool) -> tuple[np.ndarray, np.ndarray | str]:
+def _score_rows(scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool) -> tuple[np.ndarray, np.ndarray | str]:
     """Logits of every row, (N,); and the labels as 0 and 1, (N,), or why there are none."""
     needed = model.feature_map.columns
     wanted = list(dict.fromkeys([*needed, *([source.label] if source.label is not None else [])]))
@@ -154,7 +155,7 @@ def _score_rows(scorer, model: Model, source: Scorable, progress: bool) -> tuple
             columns = {
                 name: clean_column(column, name)[0] for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
-            truth.add(columns.get(source.label))
+            truth.add(None if source.label is None else columns[source.label])
             for start in range(0, batch.num_rows, BLOCK):
                 frame = pd.DataFrame({name: columns[name][start : start + BLOCK] for name in needed})
                 try:
@@ -183,19 +184,19 @@ def _first_wrong(model: Model, frame: pd.DataFrame, why: DataError) -> tuple[int
     return bad - 1, why
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path, about: dict) -> None:
+def _write_parquet(frame: pd.DataFrame, path: Path, about: dict[str, Any]) -> None:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     pa.parquet.write_table(table.replace_schema_metadata({"qnb": json.dumps(plain(about))}), path)
 
 
-def _write_csv(frame: pd.DataFrame, path: Path, about: dict) -> None:
+def _write_csv(frame: pd.DataFrame, path: Path, about: dict[str, Any]) -> None:
     frame.to_csv(path, index=False)  # Python's shortest digits, which read back exactly
 
 
 WRITERS = {".parquet": _write_parquet, ".csv": _write_csv}
 
 
-def _publish(frame: pd.DataFrame, out: Path, about: dict) -> None:
+def _publish(frame: pd.DataFrame, out: Path, about: dict[str, Any]) -> None:
     """Write under a temporary name, then give it its own by a hard link, which fails where a file has that name already."""
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
