@@ -87,6 +87,12 @@ def test_a_failure_is_an_outcome_and_a_mistake_is_not():
         throughput.measure("x", Refusing(), "gradient", SMALL, 3, 2, 0.1)
 
 
+def test_a_time_that_was_not_measured_says_why_it_cannot_be_used():
+    timing = throughput.measure("x", Refusing(), "forward", SMALL, 3, 2, 0.1)
+    with pytest.raises(ValueError, match="x, forward, 3 rows was not measured: EngineError: no scores here"):
+        assert timing.rate
+
+
 def test_tensorcircuit_says_that_it_is_absent(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(NotMeasured, match="not installed"):
