@@ -7,12 +7,14 @@ baselines.
 
 import numbers
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,7 +36,7 @@ class EstimatorError(QnbError, ValueError):
     """A parameter of QuantumClassifier, or the data given to `fit`, cannot be used."""
 
 
-class QuantumClassifier(ClassifierMixin, BaseEstimator):
+class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Binary variational quantum classifier (Schuld et al., PRA 101, 032308, 2020), trained and checked by qnb.
 
     The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by their quantiles to
@@ -77,27 +79,27 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        wires=None,
-        layers=3,
-        encoder="angle_y",
-        ansatz="strongly_entangling",
-        measurement="mean_z_readout",
-        reupload=False,
-        hadamard=False,
-        angle_range="0_pi",
-        engine="catalyst",
-        focal_gamma=0.0,
-        alpha_mode="softplus",
-        class_weights=None,
-        epochs=8,
-        batch=64,
-        lr=0.05,
-        lr_schedule="constant",
-        val_objective="auc",
-        early_stop_patience=None,
-        validation_fraction=0.2,
-        random_state=0,
-        verbose=False,
+        wires: int | None = None,
+        layers: int = 3,
+        encoder: str = "angle_y",
+        ansatz: str = "strongly_entangling",
+        measurement: str = "mean_z_readout",
+        reupload: bool = False,
+        hadamard: bool = False,
+        angle_range: str = "0_pi",
+        engine: str = "catalyst",
+        focal_gamma: float = 0.0,
+        alpha_mode: str = "softplus",
+        class_weights: str | tuple[float, float] | None = None,
+        epochs: int = 8,
+        batch: int = 64,
+        lr: float = 0.05,
+        lr_schedule: str = "constant",
+        val_objective: str = "auc",
+        early_stop_patience: int | None = None,
+        validation_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ):
         self.wires = wires
         self.layers = layers
@@ -121,21 +123,21 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on X (N, columns) and y (N,), labels of two classes with two rows or more in each.
 
         Raises:
             ValueError: (EstimatorError where the message is qnb's) a parameter or the data cannot be used.
             WrongGradientError, TrainingDiverged: see `qnb.train.train`.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        self.classes_, y = _two_classes(y)
+        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        self.classes_, codes = _two_classes(labels)
         seed = _seed(self.random_state)
-        held = _held_out(y, self.validation_fraction, seed)
-        frame = self._frame(X)
+        held = _held_out(codes, self.validation_fraction, seed)
+        frame = self._frame(rows)
         try:
             config = self._config(frame[~held], seed)
-            prepared = _prepared(frame, y, held, config)
+            prepared = _prepared(frame, codes, held, config)
         except QnbError as error:
             raise EstimatorError(str(error)) from error
         fitted = fit(config, prepared, progress=bool(self.verbose))
@@ -143,7 +145,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):
         model = Model(
             fitted.spec,
             fitted.objective,
-            fitted.state.best_params,
+            fitted.best,
             prepared.feature_map,
             0.0,
             config.engine,
@@ -156,31 +158,32 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):
         self.history_, self.gate_ = pd.DataFrame(fitted.state.history), fitted.gate
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Logits l(x), (N,): positive where `classes_[1]` is the more probable."""
         check_is_fitted(self)
         return self.model_.logits(self._frame(validate_data(self, X, dtype=np.float64, reset=False)))
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels, (N,): `classes_[1]` where the logit is over 0."""
         positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
+        labels: np.ndarray = self.classes_[positive.astype(int)]
+        return labels
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of both classes in the order of `classes_`, (N, 2)."""
         logits = self.decision_function(X)
         return np.column_stack([expit(-logits), expit(logits)])
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
 
-    def _frame(self, X) -> pd.DataFrame:
+    def _frame(self, X: np.ndarray) -> pd.DataFrame:
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])])
         return pd.DataFrame(X, columns=list(names), copy=False)
 
-    def _config(self, frame, seed) -> TrainConfig:
+    def _config(self, frame: pd.DataFrame, seed: int) -> TrainConfig:
         """The configuration that trains on these rows; ParameterError where the parameters are refused."""
         if self.engine not in ENGINES:
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
@@ -190,7 +193,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):
         return TrainConfig.make(values | {"seed": seed})
 
 
-def _two_classes(y) -> tuple[np.ndarray, np.ndarray]:
+def _two_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two labels, and each row's as 0 or 1."""
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y", raise_unknown=True)
@@ -207,17 +210,18 @@ def _two_classes(y) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes
 
 
-def _seed(random_state) -> int:
+def _seed(random_state: object) -> int:
     if isinstance(random_state, numbers.Integral):
-        if random_state < 0:
+        seed = int(random_state)
+        if seed < 0:
             raise EstimatorError(f"random_state = {random_state}: a whole number from 0 up was expected.")
-        return int(random_state)
+        return seed
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _held_out(y, fraction, seed) -> np.ndarray:
+def _held_out(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Which rows validate, bool (N,): of each class that share, rounded, but one at least and not all."""
-    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
+    if not _is_share(fraction):
         raise EstimatorError(f"validation_fraction = {fraction!r}: a number between 0 and 1 was expected.")
     rng, held = np.random.default_rng(seed), np.zeros(len(y), bool)
     for code in (0, 1):
@@ -226,7 +230,11 @@ def _held_out(y, fraction, seed) -> np.ndarray:
     return held
 
 
-def _most_wires(frame, encoder) -> int:
+def _is_share(value: object) -> bool:
+    return isinstance(value, numbers.Real) and 0 < float(value) < 1
+
+
+def _most_wires(frame: pd.DataFrame, encoder: str) -> int:
     """As many wires as independent columns can fill, MOST_WIRES at most; `amplitude` takes 2^wires of them."""
     x = frame.to_numpy()
     z = (x - x.mean(axis=0))[:, np.ptp(x, axis=0) > 0]
@@ -236,7 +244,7 @@ def _most_wires(frame, encoder) -> int:
     return min(max(independent, 1), MOST_WIRES)
 
 
-def _prepared(frame, y, held, config) -> Prepared:
+def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig) -> Prepared:
     """Training and validation rows as angles; there is no test side, which is the user's own."""
     angle_range = None if config.encoder == "amplitude" else config.angle_range
     feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, angle_range)
@@ -246,6 +254,6 @@ def _prepared(frame, y, held, config) -> Prepared:
     return Prepared(X, labels, feature_map, {"source": "arrays given to QuantumClassifier.fit", "synthetic": None})
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """numpy's scalars, which parameter grids are made of, as Python's."""
     return value.item() if isinstance(value, np.generic) else value

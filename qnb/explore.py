@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from qnb.checkpoint import NAME as CHECKPOINT
-from qnb.circuit import MEASUREMENTS
+from qnb.circuit import MEASUREMENTS, Params
 from qnb.config import ParameterError, TrainConfig
-from qnb.engine import make_engine
+from qnb.engine import Engine, make_engine
 from qnb.fitted import circuit_of
 from qnb.objective import Objective
 from qnb.prepare import Prepared
@@ -79,7 +79,7 @@ class Bench:
 
     config: TrainConfig
     prepared: Prepared
-    params: dict[str, np.ndarray] | None = None
+    params: Params | None = None
 
     @property
     def measurements(self) -> tuple[str, ...]:
@@ -135,12 +135,12 @@ class Bench:
         scores = engine.scores(params | _PLAIN_HEAD, X)
         return values, scores, hand.alpha * (scores + float(params["bias"]))
 
-    def _input(self, hand):
+    def _input(self, hand: Hand) -> np.ndarray:
         x = np.array(self.prepared.X["val"][hand.row])
         x[0] = hand.feature
         return x
 
-    def _circuit(self, hand):
+    def _circuit(self, hand: Hand) -> tuple[Engine, Params]:
         spec = replace(circuit_of(self.config), measurement=hand.measurement)
         params = self._resting(hand.measurement)
         if hand.readout is not None:
@@ -149,7 +149,7 @@ class Bench:
             params = params | {"readout": readout}
         return make_engine(self.config.engine, spec, _BCE, self.config.device), params
 
-    def _resting(self, measurement):
+    def _resting(self, measurement: str) -> Params:
         if self.params is not None:
             return self.params
         return replace(circuit_of(self.config), measurement=measurement).init(self.config.seed)
@@ -175,18 +175,21 @@ def going_on_from(run: Run) -> Path | None:
     """
     if (run.folder / CHECKPOINT).exists():
         return run.folder
-    if run.resume_from is not None or run.config.resume is None:
+    if run.resume_from is not None:
         return run.resume_from
+    config = run.config
+    if not isinstance(config, ExploreConfig):
+        raise RunError(f"{run.id} is a run of {run.folder.parent.name}, whose parameters are not those of explore.ipynb.")
+    if config.resume is None:
+        return None
     root = find_root()
-    entry = find_run(root, run.config.resume)
-    folder = root / entry["folder"]
+    entry = find_run(root, config.resume)
+    folder: Path = root / entry["folder"]
     if entry["notebook"] != run.folder.parent.name:
-        raise RunError(
-            f"resume={run.config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was expected."
-        )
+        raise RunError(f"resume={config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was expected.")
     if not (folder / CHECKPOINT).exists():
         raise RunError(f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to begin.")
-    asked = json.loads(json.dumps(training_of(run.config).model_dump(mode="json")))
+    asked = json.loads(json.dumps(training_of(config).model_dump(mode="json")))
     other = [name for name, value in asked.items() if entry["parameters"].get(name) != value]
     if other:
         raise RunError(

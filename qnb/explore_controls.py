@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from qnb import alt_text, explore_figures
 from qnb.explore import Bench, Hand, Reading
+from qnb.fit import OnEpoch
 
 WIDE = ipywidgets.Layout(width="32em")
 LABELS = {"description_width": "9em"}
@@ -48,16 +49,16 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
         "gamma": ipywidgets.FloatSlider(start.gamma, min=0, max=10, step=0.1, description="gamma", **slider),
         "alpha": _alpha(start.alpha, bench.config.alpha_mode, slider),
     }
-    line, picture, shown = ipywidgets.HTML(), ipywidgets.HTML(), []
+    line, picture, shown = ipywidgets.HTML(), ipywidgets.HTML(), list[Hand]()
 
-    def rest(_=None) -> None:
+    def rest(_: object = None) -> None:
         value = bench.readout_at_rest(hands["measurement"].value)
         reach = max(np.pi, 1.5 * abs(value or 0.0))
         hands["readout"].disabled = value is None
         hands["readout"].min, hands["readout"].max = -reach, reach
         hands["readout"].value = value or 0.0
 
-    def follow(_=None) -> None:
+    def follow(_: object = None) -> None:
         values = {name: control.value for name, control in hands.items()}
         hand = Hand(**values | {"readout": None if hands["readout"].disabled else values["readout"]})
         if hand in shown:  # one move can change two controls
@@ -67,7 +68,7 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
         picture.value = _image(explore_figures.reading(bench, hand, found, note))
         shown[:] = [hand]
 
-    def other_input(change) -> None:
+    def other_input(change: dict[str, Any]) -> None:
         hands["feature"].value = float(bench.prepared.X["val"][change["new"], 0])
 
     rest()
@@ -79,7 +80,7 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
     return ipywidgets.VBox([*hands.values(), line, picture])
 
 
-def _alpha(value, mode, options):
+def _alpha(value: float, mode: str, options: dict[str, Any]) -> ipywidgets.FloatSlider | ipywidgets.FloatLogSlider:
     """A slider that holds `value`: over powers of ten where alpha is positive, through zero where it may change sign."""
     if mode == "direct":
         reach = max(10.0, 2 * abs(value))
@@ -98,7 +99,7 @@ def _image(figure: Figure) -> str:
     )
 
 
-def live_curve(epochs: int, note: str | None = None) -> Callable[[list[dict]], None]:
+def live_curve(epochs: int, note: str | None = None) -> OnEpoch:
     """Show an empty curve in this cell; what is returned, given to `train` as `on_epoch`, redraws it after every epoch."""
     shown = display(explore_figures.live([], epochs, note), display_id=True)
     return lambda rows: shown.update(explore_figures.live(rows, epochs, note))

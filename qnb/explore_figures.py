@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qnb.explore import Bench, Hand, Reading
+from qnb.metrics import Row
 from qnb.objective import Objective
 from qnb.plots import BLUE, GREEN, GROUP_COLOURS, INK, MUTED, ORANGE, caption, new_figure, whole_ticks
 
@@ -29,7 +31,7 @@ def reading(bench: Bench, hand: Hand, found: Reading, note: str | None = None) -
     return caption(figure, note)
 
 
-def _loss(axes, hand, found):
+def _loss(axes: Axes, hand: Hand, found: Reading) -> None:
     reach = max(4.0, 1.15 * abs(found.logit))
     l = np.linspace(-reach, reach, 121)
     if hand.gamma > 0:
@@ -42,16 +44,16 @@ def _loss(axes, hand, found):
     axes.legend(fontsize=8)
 
 
-def _gradient(axes, found):
+def _gradient(axes: Axes, found: Reading) -> None:
     norms = {group: float(np.linalg.norm(found.gradient[group])) for group in GROUP_COLOURS}
-    for group, norm in norms.items():
+    for place, (group, norm) in enumerate(norms.items()):
         axes.barh(group, max(norm, FLOOR), color=GROUP_COLOURS[group])
-        axes.text(max(norm, FLOOR) * 1.3, group, f"{norm:.2e}" if norm > FLOOR else "0", va="center", fontsize=8)
+        axes.text(max(norm, FLOOR) * 1.3, place, f"{norm:.2e}" if norm > FLOOR else "0", va="center", fontsize=8)
     axes.set(title="Gradient of this loss", xlabel="‖gradient‖ (nats per unit)", xscale="log", xlim=(FLOOR, 1e4), ylabel="group")
     axes.invert_yaxis()
 
 
-def live(rows: list[dict], epochs: int, note: str | None = None) -> Figure:
+def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
     """Loss and validation AUC of the epochs that are finished, on an axis that has room for all of them.
 
     Args:

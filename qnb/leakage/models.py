@@ -69,14 +69,15 @@ def score_arms(
             raise DataError(
                 f"batch={config.batch} rows, but {arm.name} has {len(arm.train)} to train on. Use a smaller batch, or more rows."
             )
-        prepared.append(prepare_arm(table, arm, config))
-        found = fit_baselines(*(prepared[-1].side(name) for name in SIDES), seed=config.seed)
+        ready = prepare_arm(table, arm, config)
+        prepared.append(ready)
+        found = fit_baselines(ready.side("train"), ready.side("val"), ready.side("test"), seed=config.seed)
         scores.append({name: result["test_logits"] for name, result in found.items()})
         done(arm.name)
     for ready, fitted, one in zip(prepared, fit_together([config] * len(arms), prepared, progress=False), scores, strict=True):
         if fitted.failure is not None:
             raise fitted.failure
-        best = fitted.state.best_params
+        best = fitted.best
         one["circuit"] = np.asarray(
             fitted.objective.logit(fitted.engine.scores(best, ready.X["test"]), best["bias"], best["alpha"])
         )

@@ -83,8 +83,8 @@ def examine(table: Table, config: TrainConfig) -> list[Fitted]:
     require_rows(table.y[test], "The test side of the random split")
     logits = {}
     for name, feature_map in maps(table, train, config).items():
-        sides = [(feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test)]
-        logits[name] = {m: r["test_logits"] for m, r in fit_baselines(*sides, seed=config.seed).items()}
+        a, b, c = ((feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test))
+        logits[name] = {m: r["test_logits"] for m, r in fit_baselines(a, b, c, seed=config.seed).items()}
     y, rng, found = table.y[test], np.random.default_rng(config.seed), []
     for model in JUDGES:
         draws = bootstrap_auc([logits[name][model] for name in ("honest", *STEPS)], y, rng)
