@@ -45,12 +45,11 @@ class Labels:
     """
 
     def __init__(self, source: Labelled):
-        self.source, self.seen, self.first, self.last, self.rows = source, Counter(), {}, None, 0
-        positive = source.positive
-        if isinstance(positive, bool):
-            self.wanted = {"1", "true"} if positive else {"0", "false"}
-        else:
-            self.wanted = None if positive is None else {parse_values([positive])[1][0]}
+        self.source, self.rows = source, 0
+        self.seen: Counter[str] = Counter()
+        self.first: dict[str, int] = {}
+        self.last: str | None = None
+        self.wanted = _wanted(source.positive)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """The labels of the next rows, bool `(n,)`.
@@ -65,7 +64,7 @@ class Labels:
             raise DataError(
                 f"Label column {self.source.label!r} has {count} rows without a value, the first on {place}. Fill or remove them."
             )
-        texts = parse_values(list(distinct))[1]
+        texts = [text for text in parse_values(list(distinct))[1] if text is not None]  # all: what is missing has code -1
         for text, count, first in zip(texts, np.bincount(codes).tolist(), _firsts(codes), strict=True):
             self.seen[text] += count
             self.first.setdefault(text, self.rows + first)
@@ -73,7 +72,9 @@ class Labels:
             self.last = texts[codes[-1]]
         self.rows += len(codes)
         self._refuse_strange()
-        return np.array([self._fold(text) in (self.wanted or {"1"}) for text in texts], bool)[codes]
+        wanted = {"1"} if self.wanted is None else self.wanted
+        positive: np.ndarray = np.array([self._fold(text) in wanted for text in texts], bool)[codes]
+        return positive
 
     def _fold(self, text: str) -> str:
         return text.lower() if isinstance(self.source.positive, bool) else text
@@ -88,8 +89,8 @@ class Labels:
             strange = [text for text in self.seen if text not in ("0", "1")]
             self._refuse(strange, "are not 0 and 1, so positive='...' must say which value counts as 1")
         elif not isinstance(self.source.positive, bool):
-            (wanted,) = self.wanted
-            twins = [text for text in self.seen if text != wanted and text.casefold() == wanted.casefold()]
+            folded = {text.casefold() for text in self.wanted}
+            twins = [text for text in self.seen if text not in self.wanted and text.casefold() in folded]
             self._refuse(
                 twins, f"differ from positive={self.source.positive!r} in upper and lower case alone; write them one way"
             )
@@ -112,12 +113,22 @@ class Labels:
             raise DataError(f"{about} are all the same: one class only, and two are needed to train. Seen: {self._shown()}.")
 
 
+def _wanted(positive: str | int | bool | None) -> set[str] | None:
+    """What counts as 1, as `parse_values` writes it; None: the labels are 0 and 1. Empty for a `positive` that stands for no value."""
+    if positive is None:
+        return None
+    if isinstance(positive, bool):
+        return {"1", "true"} if positive else {"0", "false"}
+    return {text for text in parse_values([positive])[1] if text is not None}
+
+
 def _firsts(codes: np.ndarray) -> list[int]:
     """Position of the first row of each code; codes are numbered in the order in which they come."""
-    return np.unique(codes, return_index=True)[1].tolist()
+    firsts: list[int] = np.unique(codes, return_index=True)[1].tolist()
+    return firsts
 
 
-def refuse_cut(source: Source, column: str, seen: Counter, last: str | None) -> None:
+def refuse_cut(source: Source, column: str, seen: Counter[str], last: str | None) -> None:
     """Raise where the file ends inside its last line with a value of `column` that may have been cut short.
 
     Args:

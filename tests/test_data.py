@@ -284,6 +284,7 @@ def test_to_numbers():
         ("a,label\n1,yes\n2,no\n", {"label": "label"}, r"not 0 and 1, so positive=.* Seen: 'yes' \(1 rows\), 'no' \(1 rows\)"),
         ("a,label\n1,0\n2,2\n", {"label": "label"}, "not 0 and 1"),
         ("a,label\n1,yes\n2,no\n", {"label": "label", "positive": "yess"}, r"positive='yess'\. Did you mean 'yes'\?.*Seen"),
+        ("a,label\n1,yes\n2,no\n", {"label": "label", "positive": "NA"}, r"positive='NA'\. Valid: yes, no\. Seen"),
         ("a,label\n1,yes\n2,yes\n", {"label": "label", "positive": "yes"}, "one class only"),
         ("a,label\n1,0\n2,\n", {"label": "label"}, "Label column 'label' has 1 rows without a value"),
         ("a,b,label\n1,2,0\n,3,1\nnan,4,1\n", {"label": "label"}, r"column 'a': 2 rows missing \(NaN or empty\)"),
