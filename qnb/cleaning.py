@@ -14,7 +14,7 @@ import pyarrow as pa
 from qnb.draw import FirstSeen
 from qnb.labels import Labels, refuse_cut
 from qnb.sources import Source
-from qnb.values import DataError, clean_column, clean_text_as_it_stands, take
+from qnb.values import Column, DataError, clean_column, clean_text_as_it_stands, take
 
 VERSION = 1  # of what cleaning does to a file: tables cached under another are not used
 
@@ -22,7 +22,7 @@ VERSION = 1  # of what cleaning does to a file: tables cached under another are 
 class Part(NamedTuple):
     """Some rows of a cleaned source: columns by name (float64, objects, or Arrow text), and labels, bool `(n,)`."""
 
-    columns: dict[str, np.ndarray | pa.Array | pa.ChunkedArray]
+    columns: dict[str, Column]
     y: np.ndarray
 
 
@@ -67,7 +67,7 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     }
 
 
-def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, Any], np.ndarray]:
+def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, Column], np.ndarray]:
     """Cleaned columns, and one uint64 hash per row over features, label and attack type."""
     columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -84,9 +84,11 @@ class _Unusable:
     """Counts values of features that are missing or infinite."""
 
     def __init__(self, source: Source):
-        self.source, self.counts, self.first, self.rows = source, Counter(), {}, 0
+        self.source, self.rows = source, 0
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.first: dict[tuple[str, str], int] = {}
 
-    def add(self, columns: dict[str, Any]) -> None:
+    def add(self, columns: dict[str, Column]) -> None:
         for name in self.source.features:
             values = columns[name]
             if values.dtype == object:
@@ -116,17 +118,19 @@ class _Attacks:
     """Follows the attack types: none may be missing, and the note says where they contradict the label."""
 
     def __init__(self, source: Source):
-        self.source, self.seen, self.last, self.rows = source, Counter(), None, 0
+        self.source, self.rows = source, 0
+        self.seen: Counter[str] = Counter()
+        self.last: str | None = None
 
-    def add(self, columns: dict[str, Any], y: np.ndarray) -> int:
+    def add(self, columns: dict[str, Column], y: np.ndarray) -> int:
         """Take the next rows; how many of them are `Normal` and labelled 1, or something else and labelled 0."""
         if self.source.attack is None:
             return 0
-        codes, names = pd.factorize(columns[self.source.attack])
+        codes, distinct = pd.factorize(columns[self.source.attack])
         if (codes < 0).any():
             place = self.source.place(self.rows + int((codes < 0).argmax()))
             raise DataError(f"Column {self.source.attack!r} of attack types has no value on {place}. Fill it, or remove the row.")
-        names = [str(name) for name in names]
+        names = [str(name) for name in distinct]
         broken = [k for k, name in enumerate(names) if "\n" in name or "\r" in name]
         if broken:
             place = self.source.place(self.rows + int((codes == broken[0]).argmax()))

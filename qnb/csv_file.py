@@ -192,7 +192,7 @@ class CsvFile:
 class _Quotes:
     """Follows the quotation marks of a file from chunk to chunk."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count, self.misplaced, self.last = 0, False, b"\n"
 
     def add(self, chunk: bytes, after: bytes) -> bool:
@@ -251,7 +251,7 @@ def _is_utf8(texts: list[str]) -> bool:
 
 
 @contextmanager
-def _long_fields():
+def _long_fields() -> Iterator[None]:
     """Let Python's csv module read fields of any length."""
     before = csv.field_size_limit(LONGEST)
     try:

@@ -19,7 +19,7 @@ from qnb.config import LEAKS, TrainConfig
 from qnb.draw import Draw
 from qnb.sources import Source, open_source
 from qnb.table_cache import cached_parts
-from qnb.values import DataError, join_chunks, take, to_numbers
+from qnb.values import Column, DataError, join_chunks, take, to_numbers
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself
 
@@ -56,10 +56,11 @@ class Table:
         )
 
 
-def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, Any], np.ndarray, dict[str, Any]]:
+def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, Column], np.ndarray, dict[str, Any]]:
     """Read a source once: cleaned columns of the rows drawn, their labels, and what happened to the rest."""
-    draw, tally = Draw(sample, seed), {}
-    chunks: dict[str, list] = {}
+    draw = Draw(sample, seed)
+    tally: dict[str, Any] = {}
+    chunks: dict[str, list[Column]] = {}
     labels = []
     for part in cached_parts(source, clean_parts, tally):
         rows = draw.add(part.y)
@@ -79,15 +80,15 @@ def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, A
 def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
     """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order. The same in every process."""
     digest = hashlib.sha256(json.dumps([list(frame.columns), len(frame)]).encode())
-    texts = [] if attack is None else [attack]
+    texts: list[np.ndarray | pd.Series] = [] if attack is None else [attack]
     for name in frame.columns:
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values.dtype):
             digest.update(np.ascontiguousarray(values.to_numpy(np.float64)).tobytes())
         else:
             texts.append(values)
-    for values in texts:
-        codes, distinct = pd.factorize(values)  # distinct values in the order of their first rows
+    for text in texts:
+        codes, distinct = pd.factorize(text)  # distinct values in the order of their first rows
         digest.update(json.dumps(list(distinct)).encode())
         digest.update(codes.astype("<i8").tobytes())
     digest.update(np.asarray(y, np.int8).tobytes())
@@ -153,7 +154,7 @@ def _feature(values: np.ndarray) -> np.ndarray:
     return values if numbers is None else numbers
 
 
-def _group(values) -> pd.Series | np.ndarray:
+def _group(values: Column) -> pd.Series | np.ndarray:
     """A column of groups; text stays in Arrow's memory."""
     return values if isinstance(values, np.ndarray) else pd.Series(values, dtype=TEXT)
 

@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from qnb.config import nearest
 from qnb.values import DataError, parse_values, to_numbers
 
 # u in [0, 1] -> angle in radians; None leaves u as it is
-ANGLE_RANGES = {
+ANGLE_RANGES: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     "pm_pi": lambda u: 2 * np.pi * (u - 0.5),
     "pm_pi_2": lambda u: np.pi * (u - 0.5),
     "0_pi": lambda u: np.pi * u,
@@ -166,7 +167,7 @@ def _texts(values: pd.Series) -> tuple[np.ndarray, list[str]]:
 def _categories(values: pd.Series) -> dict[str, float]:
     """The number of each category of a text column; see the head of this file."""
     codes, keys = _texts(values)
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for key, count in zip(keys, np.bincount(codes[codes >= 0], minlength=len(keys)).tolist(), strict=True):
         counts[key] += count  # "0" and "0.0" are one category
     common = sorted((-count, key) for key, count in counts.items() if count > 1)
@@ -186,7 +187,8 @@ def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None)
             raise DataError(f"Column {name!r} held only numbers in the training rows and holds text here, such as {text[:40]!r}.")
         return numbers
     codes, keys = _texts(frame[name])
-    return np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
+    found: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
+    return found
 
 
 def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]]) -> np.ndarray:
@@ -237,10 +239,11 @@ def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndar
             warnings.simplefilter("always")
             folded = np.vstack([z, -z]) / np.sqrt(2), np.concatenate([target, -target]) / np.sqrt(2)
             pls = PLSRegression(n_components=components, scale=False).fit(*folded)
-        spread = np.linalg.norm(z @ pls.x_rotations_, axis=0)
+        rotation: np.ndarray = pls.x_rotations_
+        spread = np.linalg.norm(z @ rotation, axis=0)
         delivered = int((spread > 1e-8 * spread.max()).sum())
         if delivered == components and not caught:
-            return pls.x_rotations_
+            return rotation
     raise DataError(
         f"{components} components were asked of {rows} training rows whose {width} varying columns carry fewer independent "
         f"directions that bear on the label ({min(delivered, components - 1)} at most). "
@@ -257,7 +260,8 @@ def _triangle(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, target: np.nda
     with threadpool_limits(1, user_api="blas"):
         for rows in _blocks(len(x)):
             z = (x[rows] - mean) / scale
-            stacked = np.linalg.qr(np.vstack([stacked, np.column_stack([z, target[rows]])]), mode="r")
+            taller = np.vstack([stacked, np.column_stack([z, target[rows]])])
+            stacked = np.linalg.qr(taller, mode="r")  # type: ignore[assignment]  # numpy's types know no mode that returns r alone
     return stacked[:, :-1], stacked[:, -1]
 
 
@@ -280,7 +284,7 @@ def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.nd
 
 def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values out of range clip."""
-    u = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
+    u: np.ndarray = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
     u[values <= quantiles[0]] = 0.0
     u[values >= quantiles[-1]] = 1.0
     return u

@@ -50,7 +50,7 @@ class Source:
         return f"row {row + 1}" if self.file is None else self.file.place(row)
 
 
-def _frame_source(frame: pd.DataFrame, **rest) -> Source:
+def _frame_source(frame: pd.DataFrame, **rest: Any) -> Source:
     def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
         yield from pa.Table.from_pandas(frame[columns], preserve_index=False).combine_chunks().to_batches()
 
@@ -106,7 +106,7 @@ class ParquetFile:
         return f"row {row + 1}"
 
 
-READERS = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
+READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
 
 
 def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
@@ -127,7 +127,7 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     label = label or "Attack_label"
     if label not in columns:
         raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
-    common = {
+    common: dict[str, Any] = {
         "name": str(path), "columns": columns, "batches": file.batches, "label": label, "positive": positive, "file": file
     }  # fmt: skip
     return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
@@ -165,7 +165,14 @@ def _existing_file(data: str) -> Path:
     return path
 
 
-def open_source(data: str, label, positive, data_seed: int, leaks: tuple[str, ...], group_by: tuple[str, ...] = ()) -> Source:
+def open_source(
+    data: str,
+    label: str | None,
+    positive: str | int | bool | None,
+    data_seed: int,
+    leaks: tuple[str, ...],
+    group_by: tuple[str, ...] = (),
+) -> Source:
     """The source that the parameter `data` names; columns in `group_by` are kept for splits, not as features.
 
     Raises:

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from qnb import cleaning
 from qnb.cleaning import Part
+from qnb.csv_file import CsvFile
 from qnb.files import atomic_write
-from qnb.sources import Source
+from qnb.sources import ParquetFile, Source
 from qnb.values import DataError, join_chunks
 
 CACHE = Path.home() / ".cache" / "qnb" / "tables"
@@ -31,7 +32,9 @@ LABEL = "\0label"  # no column of a file is called so
 STALE = 86400  # seconds after which a folder that was never finished is removed
 
 
-def cached_parts(source: Source, clean: Callable[[Source, dict], Iterator[Part]], tally: dict[str, Any]) -> Iterator[Part]:
+def cached_parts(
+    source: Source, clean: Callable[[Source, dict[str, Any]], Iterator[Part]], tally: dict[str, Any]
+) -> Iterator[Part]:
     """The parts of a cleaned source, from the cache or from `clean(source, tally)`, which then is written to the cache.
 
     Args:
@@ -45,7 +48,7 @@ def cached_parts(source: Source, clean: Callable[[Source, dict], Iterator[Part]]
         yield from _unless_changed(source, before, clean(source, tally))
         tally["cache"] = None
         return
-    folder = CACHE / _key(source)
+    folder = CACHE / _key(source, source.file)
     if folder.is_dir():
         yield from _read(folder, tally)
         tally["cache"] = "used"
@@ -58,23 +61,23 @@ def cached_parts(source: Source, clean: Callable[[Source, dict], Iterator[Part]]
     tally["cache"] = writer.outcome
 
 
-def _state(source: Source) -> tuple[int, int] | None:
-    """Size in bytes and time of the last change of the file."""
+def _state(source: Source) -> tuple[int, int]:
+    """Size in bytes and time of the last change of the file; zeros without one."""
     if source.file is None:
-        return None
+        return 0, 0
     stat = source.file.path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
-def _unless_changed(source: Source, before: tuple[int, int] | None, parts: Iterator[Part]) -> Iterator[Part]:
+def _unless_changed(source: Source, before: tuple[int, int], parts: Iterator[Part]) -> Iterator[Part]:
     yield from parts
     if _state(source) != before:
         raise DataError(f"{source.name} changed while it was read. Read it again once it is complete.")
 
 
-def _key(source: Source) -> str:
+def _key(source: Source, file: CsvFile | ParquetFile) -> str:
     roles = [source.label, source.positive, source.attack, source.features, source.groups, source.drop_duplicates, source.columns]
-    said = [cleaning.VERSION, source.file.path.suffix.lower(), source.file.sha256, roles, [type(source.positive).__name__]]
+    said = [cleaning.VERSION, file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
 
 
@@ -118,7 +121,9 @@ class _Writer:
 
     def __init__(self, folder: Path):
         self.folder, self.temporary = folder, folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-        self.outcome, self.rows, self.held = "written", [], []
+        self.outcome = "written"
+        self.rows: list[int] = []  # of each Parquet file
+        self.held: list[Part] = []
         self._try(self._start)
 
     def add(self, part: Part) -> None:
