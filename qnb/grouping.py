@@ -1,5 +1,7 @@
 """Groups of rows that belong together, and their way onto the sides of a split."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -66,19 +68,20 @@ def _host_pairs(table: Table) -> np.ndarray:
     """`a - b` with a <= b as text, object `(N,)`."""
     ends = []
     for ip, arp in zip(HOSTS, ARP_HOSTS, strict=True):
-        codes, hosts = pd.factorize(_column(table, ip), use_na_sentinel=False)
+        codes, distinct = pd.factorize(_column(table, ip), use_na_sentinel=False)
+        hosts = list(distinct)
         if arp in table.groups or arp in table.frame:
             there, others = pd.factorize(_column(table, arp), use_na_sentinel=False)
             codes = np.where(np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + there, codes)
             hosts = [*hosts, *others]
         ends.append(np.array(["(none)" if pd.isna(h) else str(h) for h in hosts], dtype=object)[codes])
-    codes, hosts = pd.factorize(np.concatenate(ends), sort=True)  # few hosts: pairs are made of codes, not of texts
+    codes, names = pd.factorize(np.concatenate(ends), sort=True)  # few hosts: pairs are made of codes, not of texts
     low, high = np.sort(codes.reshape(2, -1), axis=0)
-    pairs, distinct = pd.factorize(low * len(hosts) + high)
-    return np.array([f"{hosts[k // len(hosts)]} - {hosts[k % len(hosts)]}" for k in distinct], dtype=object)[pairs]
+    pairs, kept = pd.factorize(low * len(names) + high)
+    return np.array([f"{names[k // len(names)]} - {names[k % len(names)]}" for k in kept], dtype=object)[pairs]
 
 
-def assign_groups(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def assign_groups(counts: np.ndarray, shares: Sequence[float] | np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Put whole groups on sides, so that each side comes near its share of the rows of every class.
 
     One group per class and side is set aside first, which keeps every class on every side. The others come in random order, each
@@ -94,18 +97,18 @@ def assign_groups(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generat
         The side of each group, int64 `(G,)`. Every class is on every side if it occurs in S groups or more.
     """
     wanted = np.outer(np.asarray(shares) / np.sum(shares), counts.sum(axis=0))
-    best, best_cost = None, np.inf
-    for _ in range(TRIES):
-        side, have = _one_try(counts, wanted, rng)
-        cost = (np.abs(have - wanted).sum(axis=1) / counts.sum()).max()
+    best, best_cost = _one_try(counts, wanted, rng)
+    for _ in range(TRIES - 1):
+        if best_cost < NEAR:
+            break
+        side, cost = _one_try(counts, wanted, rng)
         if cost < best_cost:
             best, best_cost = side, cost
-        if cost < NEAR:
-            break
     return best
 
 
-def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Sides of the groups `(G,)`, placed in one order, and how far off the worst side then is, as a share of the rows."""
     order = rng.permutation(len(counts))
     side = np.full(len(counts), -1)
     holds = counts[order] > 0
@@ -117,10 +120,10 @@ def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -
         gain = ((2 * (have - wanted) + counts[g]) * counts[g] / np.maximum(wanted, 1e-9)).sum(axis=1)
         side[g] = s = int(gain.argmin())
         have[s] += counts[g]
-    return side, have
+    return side, float((np.abs(have - wanted).sum(axis=1) / counts.sum()).max())
 
 
-def _set_aside(holds: np.ndarray, sides: int, rng: np.random.Generator):
+def _set_aside(holds: np.ndarray, sides: int, rng: np.random.Generator) -> Iterator[list[tuple[int, int]]]:
     """Pairs (side, position of a group), per round: first groups with every class, one to a side, then one of each class lacking."""
     every = np.flatnonzero(holds.all(axis=1))[:sides]
     places = rng.permutation(sides)

@@ -10,7 +10,7 @@ from qnb.clock import read_clock
 from qnb.config import TrainConfig
 from qnb.data import Table
 from qnb.grouping import PAIR, group_codes, group_columns, stands_in
-from qnb.splits import SIDES, Split, fractions
+from qnb.splits import SIDES, Split, attack_types, fractions
 from qnb.values import DataError
 
 SIGNIFICANT_BITS = 8  # of a number, for near duplicates: those of bfloat16
@@ -65,7 +65,7 @@ def _rule(table: Table, config: TrainConfig) -> str:
         embargo = f", {config.embargo:g} s left out before each later side" if config.embargo else ", no embargo"
         return f"training before validation before test by {clock.column} ({clock.words}){embargo}"
     if config.split == "attack":
-        types = len(np.unique(table.attack[table.y == 1].astype(str)))
+        types = len(attack_types(table, np.flatnonzero(table.y == 1))[0])
         named = ", ".join(config.attack_test) if config.attack_test else "drawn by split_seed"
         few = types - len(set(config.attack_test or "x")) < 2
         val = "validation shares the one type that trains, for there are too few" if few else "validation has types of its own"

@@ -127,7 +127,7 @@ def _attack(table: Table, config: TrainConfig) -> Split:
     Rows of class 0 are split at random. With two types, validation has rows of the type that trains.
     """
     positive, rng = np.flatnonzero(table.y == 1), np.random.default_rng(config.split_seed)
-    types, kind = _attack_types(table, positive)
+    types, kind = attack_types(table, positive)
     share = np.array(fractions(config))
     counts = np.bincount(kind)[:, None]
     of_type = np.full(len(types), -1)
@@ -154,7 +154,7 @@ def _attack(table: Table, config: TrainConfig) -> Split:
     return check_split(_sides(side), table.y, why)
 
 
-def _attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Names of the types among the rows of class 1, and which of them each such row is."""
     if table.attack is None:
         raise DataError(

@@ -1,13 +1,18 @@
 """The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its baselines."""
 
+from typing import Any
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from qnb.config import StrictConfig
+from qnb.folders import Run
 from qnb.gate import GateReport
+from qnb.metrics import Row
+from qnb.train import TrainResult
 
 
-def asked(config: StrictConfig, blocks: int = 3):
+def asked(config: StrictConfig, blocks: int = 3) -> Styler:
     """Every effective parameter, in `blocks` side by side; the default stands behind those that differ from it."""
     rows = [
         (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else str(value))
@@ -15,28 +20,28 @@ def asked(config: StrictConfig, blocks: int = 3):
     ]
     height = -(-len(rows) // blocks)
     rows += [("", "")] * (height * blocks - len(rows))
-    columns = {}
+    columns: dict[str, tuple[str, ...]] = {}
     for k in range(blocks):
         names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
         columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
     return _left(pd.DataFrame(columns)).hide(axis="index")
 
 
-def changed(config: StrictConfig) -> dict:
+def changed(config: StrictConfig) -> dict[str, Any]:
     """The parameters that differ from their defaults."""
     return {name: value for name, value in config if value != _default(config, name)}
 
 
-def _default(config, name):
+def _default(config: StrictConfig, name: str) -> Any:
     return type(config).model_fields[name].get_default(call_default_factory=True)
 
 
-def _left(table: pd.DataFrame):
+def _left(table: pd.DataFrame) -> Styler:
     """The table as pandas' Styler, text to the left."""
     return Styler(table, cell_ids=False).set_table_styles([{"selector": "th, td", "props": [("text-align", "left")]}])
 
 
-def data_card(card: dict):
+def data_card(card: dict[str, Any]) -> Styler:
     """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on two of its sides."""
     kind = "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
     rows = {"source": f"{card['source']} — {kind}", "rows read": f"{card['rows_read']:,}", "rows kept": f"{card['rows_kept']:,}"}
@@ -54,7 +59,7 @@ def data_card(card: dict):
     return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
 
 
-def _split_rows(card: dict) -> dict[str, str]:
+def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     """The rows of the data card that `qnb.overlap.split_card` speaks of."""
     rows = {f"split: {card['split']}": card["rule"]}
     for name, side in card["sides"].items():
@@ -83,18 +88,21 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def gate_verdict(report: GateReport | None):
+def gate_verdict(report: GateReport | None) -> Styler:
     """One row per parameter group: status, derivative expected (differences) and found (gradient), relative error."""
     if report is None:
         return _left(pd.DataFrame({"status": ["NOT CHECKED"]}, index=["every group"]))
     table = pd.DataFrame([{"group": name} | vars(check) for name, check in report.groups.items()])
     columns = {"expected": "expected (differences)", "found": "found (gradient)", "relative_error": "relative error"}
-    figures = {"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"}
     table = table.rename(columns=columns | {"where": "measured at"})
-    return _left(table).hide(axis="index").format(figures, na_rep="")
+    return (
+        _left(table)
+        .hide(axis="index")
+        .format({"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"}, na_rep="")
+    )
 
 
-def results(metrics: dict):
+def results(metrics: Row) -> Styler:
     """AUC and loss of the circuit and of the baselines on the same features; thresholded metrics of the circuit."""
     columns = {"val AUC": "val_auc", "test AUC": "test_auc", "test loss (nats)": "test_loss"}
     thresholded = {"test balanced accuracy": "test_bacc", "test F1": "test_f1", "test precision": "test_precision"}
@@ -105,13 +113,13 @@ def results(metrics: dict):
     return _left(pd.DataFrame(rows).T).format("{:.4f}", na_rep="")
 
 
-def data_note(card: dict) -> str:
+def data_note(card: dict[str, Any]) -> str:
     """What the data is, in one line, for the foot of every figure."""
     rows = f"{card['rows_kept']:,} rows, {card['prior']:.1%} positive"
     return f"SYNTHETIC data: {card['source']} capture, {rows}" if card["synthetic"] else f"Data: {card['source']}, {rows}"
 
 
-def training_sentence(result) -> str:
+def training_sentence(result: TrainResult) -> str:
     """How the training went, in words."""
     m = result.metrics
     early = ", stopped early" if m["stopped_early"] else ""
@@ -121,7 +129,7 @@ def training_sentence(result) -> str:
     )
 
 
-def verdict_sentence(metrics: dict, note: str) -> str:
+def verdict_sentence(metrics: Row, note: str) -> str:
     """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
     b = metrics["baselines"]
     text = (
@@ -133,7 +141,7 @@ def verdict_sentence(metrics: dict, note: str) -> str:
     return text
 
 
-def written(run) -> str:
+def written(run: Run) -> str:
     """A list of what the run folder holds."""
     names = {
         "params.yaml": "the effective parameters, for `-f`",
