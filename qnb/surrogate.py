@@ -20,15 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pennylane as qml
+from numpy.typing import ArrayLike
 
 from qnb import heisenberg, trig
+from qnb.circuit import Array, CircuitSpec
 from qnb.config import ParameterError, QnbError
 from qnb.data import Table
 from qnb.engine import EngineError
 from qnb.exact_core import MEMORY_SHARE, available_memory, padded
 from qnb.features import ANGLE_RANGES, FeatureMap
 from qnb.files import atomic_write, plain
-from qnb.model import Model, ModelError
+from qnb.model import Model
+from qnb.model_file import ModelError
 from qnb.stack import versions
 
 FORMAT = 1
@@ -65,11 +68,11 @@ class Surrogate:
         """l(x) for each raw row of the table the model was trained on, (B,). Raises DataError as `Model.logits` does."""
         return self.logits_of_features(self.feature_map.transform(table.frame if isinstance(table, Table) else table))
 
-    def logits_of_features(self, X) -> np.ndarray:
+    def logits_of_features(self, X: ArrayLike) -> np.ndarray:
         """l(x) for rows of angles in radians, X (B, n) -> float64 (B,). Raises ParameterError as `scores_of_features` does."""
         return self.alpha * (self.scores_of_features(X) + self.bias)
 
-    def scores_of_features(self, X) -> np.ndarray:
+    def scores_of_features(self, X: ArrayLike) -> np.ndarray:
         """s(x) for rows of angles in radians, X (B, n) -> float64 (B,).
 
         Raises:
@@ -102,8 +105,9 @@ class Surrogate:
             "versions": versions(),
         }
         arrays = {COEFFICIENTS: self.coefficients, META: np.array(json.dumps(plain(meta), allow_nan=False))}
+        arrays |= {f"features/{k}": v for k, v in self.feature_map.arrays().items()}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays, **{f"features/{k}": v for k, v in self.feature_map.arrays().items()})
+        np.savez(buffer, allow_pickle=False, **arrays)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, buffer.getvalue())
         return path
@@ -180,7 +184,7 @@ def load_surrogate(path: str | Path) -> Surrogate:
     return surrogate
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -190,7 +194,7 @@ def _read(path):
         raise ModelError(f"{path} cannot be read as plain arrays: {error}.") from error
 
 
-def _check(surrogate):
+def _check(surrogate: Surrogate) -> None:
     """Raise ModelError for parts that do not fit each other, or numbers that are not finite."""
     if surrogate.encoder not in BASES:
         raise ModelError(f"encoder {surrogate.encoder!r} is none of {', '.join(BASES)}")
@@ -212,7 +216,7 @@ def _check(surrogate):
             raise ModelError(f"{name} holds values that are not finite float64 numbers")
 
 
-def basis(encoder: str, x) -> np.ndarray:
+def basis(encoder: str, x: np.ndarray) -> np.ndarray:
     """The functions f of BASES at angles x in radians, of any shape: (d, *x.shape)."""
     return np.stack(_functions(encoder, np.sin(x), np.cos(x)))
 
@@ -224,7 +228,7 @@ def along_every_wire(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def difference_from_circuit(surrogate: Surrogate, model: Model, X) -> float:
+def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
     """Largest |difference| in the logits of rows X (B, n) from the circuit itself, run on PennyLane's default.qubit in float64."""
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
     score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
@@ -232,12 +236,12 @@ def difference_from_circuit(surrogate: Surrogate, model: Model, X) -> float:
     return float(np.max(np.abs(logit - surrogate.logits_of_features(X))))
 
 
-def _functions(encoder, sin, cos):
+def _functions(encoder: str, sin: Array, cos: Array) -> list[Array]:
     double = [2 * sin * cos, cos * cos - sin * sin]
     return [1 + 0 * sin, sin, *(double if encoder == "angle_xy" else [cos])]
 
 
-def _bloch_in_basis(spec) -> np.ndarray:
+def _bloch_in_basis(spec: CircuitSpec) -> np.ndarray:
     """M with (1, <X>, <Z>[, <Y>]) = M f for one encoded wire (`heisenberg.bloch_features`), (d, d)."""
     if spec.encoder == "angle_xy":  # (1, cos x sin x, cos^2 x, -sin x)
         return np.array([[1, 0, 0, 0], [0, 0, 0.5, 0], [0.5, 0, 0, 0.5], [0, -1, 0, 0]])
@@ -246,7 +250,7 @@ def _bloch_in_basis(spec) -> np.ndarray:
     return np.eye(3)
 
 
-def _evaluate(coefficients, encoder, X):
+def _evaluate(coefficients: np.ndarray, encoder: str, X: np.ndarray) -> np.ndarray:
     """s(x) in compiled chunks of rows."""
     jax.config.update("jax_enable_x64", True)
     if np.abs(X).max() > trig.LARGEST:
@@ -264,7 +268,7 @@ def _evaluate(coefficients, encoder, X):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _scores(encoder, C, X):
+def _scores(encoder: str, C: jax.Array, X: jax.Array) -> jax.Array:
     f = jnp.stack(_functions(encoder, *trig.sin_cos(X.T)), axis=1)
     left = (X.shape[1] + 1) // 2
     return heisenberg.contract(C, f[:left], f[left:])

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from qnb.features import ANGLE_RANGES
-from qnb.model import ModelError
+from qnb.model_file import ModelError
 from qnb.surrogate import BASES, Surrogate, along_every_wire, basis
 
 NODES = 64  # of Gauss-Legendre quadrature: exact to rounding for products of two of the functions
@@ -40,7 +41,8 @@ class Expansion:
     def orders(self) -> np.ndarray:
         """The order of interaction of each term, `(d,) * n`."""
         varies = np.minimum(np.arange(len(self.triangle)), 1)
-        return sum(np.meshgrid(*[varies] * self.coefficients.ndim, indexing="ij", sparse=True))
+        first, *others = np.meshgrid(*[varies] * self.coefficients.ndim, indexing="ij", sparse=True)
+        return sum(others, start=first)
 
     @property
     def variance(self) -> float:
@@ -74,11 +76,11 @@ class Expansion:
         """The mean and all parts up to that order of interaction."""
         return self._kept(self.orders <= order)
 
-    def _kept(self, keep):
+    def _kept(self, keep: np.ndarray) -> Surrogate:
         cut = np.where(keep, self.coefficients, 0.0)
         return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangle)))
 
-    def columns(self, X, order: int) -> np.ndarray:
+    def columns(self, X: ArrayLike, order: int) -> np.ndarray:
         """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of angles in radians."""
         f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
         phi = np.linalg.solve(self.triangle, f.swapaxes(0, 1))
@@ -108,14 +110,16 @@ def expand(surrogate: Surrogate) -> Expansion:
 def encoded_range(surrogate: Surrogate) -> tuple[float, float]:
     """Lowest and highest angle that the feature map gives, in radians."""
     to_angle = ANGLE_RANGES[surrogate.feature_map.angle_range]
-    return float(to_angle(0.0)), float(to_angle(1.0))
+    low, high = to_angle(np.array([0.0, 1.0]))
+    return float(low), float(high)
 
 
 def gram(encoder: str, low: float, high: float) -> np.ndarray:
     """E[f f^T], `(d, d)`, for one angle uniform on [low, high] in radians."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     f = basis(encoder, low + (high - low) * (nodes + 1) / 2)
-    return (f * weights / 2) @ f.T
+    expected: np.ndarray = (f * weights / 2) @ f.T
+    return expected
 
 
 def formula(expansion: Expansion, count: int) -> pd.DataFrame:
@@ -152,5 +156,5 @@ def written(expansion: Expansion, count: int) -> str:
     return f"s(x) = {mean:.3f} {' '.join(terms)}{rest}; logit = {head.alpha:.2f} (s {_signed(head.bias)})"
 
 
-def _signed(value):
+def _signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'} {abs(value):.3f}"

@@ -1,6 +1,7 @@
 """The figures of surrogate.ipynb: arrays or tables in, a matplotlib Figure out; `note` says what the data is."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -9,7 +10,7 @@ from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, caption, new_figure
 MOST_LABELLED = 10  # wires up to which the cells of a matrix carry their numbers
 
 
-def composition(shares, by_wires, note: str | None = None) -> Figure:
+def composition(shares: np.ndarray, by_wires: np.ndarray, note: str | None = None) -> Figure:
     """Where the score's variance is: by order of interaction, and in main effects and pairs of wires.
 
     Args:
@@ -37,7 +38,7 @@ def composition(shares, by_wires, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def _of_pairs(by_wires) -> np.ndarray:
+def _of_pairs(by_wires: np.ndarray) -> np.ndarray:
     """(n, n): main effects on the diagonal, pairs below it, NaN above."""
     n = by_wires.ndim
     matrix = np.full((n, n), np.nan)
@@ -47,7 +48,14 @@ def _of_pairs(by_wires) -> np.ndarray:
     return matrix
 
 
-def carried(by_terms, by_order, auc: float, lines: dict[str, float], min_effect: float, note: str | None = None) -> Figure:
+def carried(
+    by_terms: pd.DataFrame,
+    by_order: pd.DataFrame,
+    auc: float,
+    lines: dict[str, float],
+    min_effect: float,
+    note: str | None = None,
+) -> Figure:
     """Test AUC of the model cut short: against the number of terms kept, and against the order of interaction.
 
     Args:

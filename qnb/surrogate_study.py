@@ -6,7 +6,9 @@ are quantiles, but they depend on each other: so what matters on data is asked o
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from qnb import metrics
+from qnb.baselines import Side
 from qnb.bootstrap import auc_difference_interval
 from qnb.model import Model, load_model
 from qnb.probes.subject import Subject
@@ -27,8 +30,21 @@ ROWS_PER_COLUMN = 10  # least squares is fitted where there are that many rows f
 REPEATS = 5  # of a timing
 STEPS = 30  # numbers of terms at which the AUC is taken, about evenly on a logarithmic scale
 
+Comparison = dict[str, float]  # with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
 
-def trained(subject: Subject) -> tuple[Model, dict, dict | None]:
+
+class Found(TypedDict):
+    """The figures that `reading` puts into words."""
+
+    share_by_order: Sequence[float]
+    order_needed: int
+    terms_needed: int
+    terms_total: int
+    fit_main: Sequence[float]  # `fit R2` and `fit auc` of order 1 from `by_order`, NaN if it was not fitted
+    against: dict[str, Comparison]  # `main` and `pairs`, from `compare`
+
+
+def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None]:
     """The model under test, its metrics and its gate's verdict: those of its run, or of a training now.
 
     Raises:
@@ -42,7 +58,7 @@ def trained(subject: Subject) -> tuple[Model, dict, dict | None]:
     return load_model(find_root() / subject.manifest["folder"]), subject.metrics, subject.manifest.get("gate")
 
 
-def by_terms(expansion: Expansion, X, y) -> pd.DataFrame:
+def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame:
     """AUC on rows X (B, n), y (B,) of the surrogate cut to its largest terms, and their share of the variance, against their number."""
     total = expansion.coefficients.size - 1
     counts = np.unique(np.round(np.geomspace(1, total, STEPS)).astype(int))
@@ -51,7 +67,7 @@ def by_terms(expansion: Expansion, X, y) -> pd.DataFrame:
     return pd.DataFrame({"terms": counts, "share": added[counts - 1], "auc": aucs})
 
 
-def by_order(expansion: Expansion, train, test) -> pd.DataFrame:
+def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
     """One row per order of interaction k = 1 ... n.
 
     Columns: `terms` of that order; `share` of the variance over independent, uniform angles, `added up`; `auc`, on the test rows, of
@@ -66,7 +82,7 @@ def by_order(expansion: Expansion, train, test) -> pd.DataFrame:
     shares, counts = expansion.share_by_order(), np.bincount(expansion.orders.ravel())
     rows = []
     for k in range(1, len(shares) + 1):
-        row = {"order": k, "terms": counts[k], "share": shares[k - 1], "added up": shares[:k].sum()}
+        row: metrics.Row = {"order": k, "terms": counts[k], "share": shares[k - 1], "added up": shares[:k].sum()}
         row |= {
             "auc": metrics.auc(expansion.up_to_order(k).logits_of_features(X_test), y_test),
             "fit R2": np.nan,
@@ -81,22 +97,24 @@ def by_order(expansion: Expansion, train, test) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _least_squares(columns, target, elsewhere):
+def _least_squares(columns: np.ndarray, target: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
     """The least-squares fit of `target` by a constant and `columns`, evaluated at the rows of `elsewhere`."""
     mean, means = target.mean(), columns.mean(axis=0)
     weights, *_ = np.linalg.lstsq(columns - means, target - mean, rcond=None)
-    return (elsewhere - means) @ weights + mean
+    fit: np.ndarray = (elsewhere - means) @ weights + mean
+    return fit
 
 
-def logistic(expansion: Expansion, train, test, order: int, seed: int) -> np.ndarray:
+def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: int) -> np.ndarray:
     """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to that order of interaction."""
     (X, y), (X_test, _) = train, test
     with threadpool_limits(1):
         model = LogisticRegression(max_iter=1000, random_state=seed).fit(expansion.columns(X, order), y)
-    return model.decision_function(expansion.columns(X_test, order))
+    logits: np.ndarray = model.decision_function(expansion.columns(X_test, order))
+    return logits
 
 
-def on_data(expansion: Expansion, X) -> dict[str, float]:
+def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
     """How far rows X (B, n) are from what the ANOVA supposes, independent angles uniform on the encoded range.
 
     Returns:
@@ -115,7 +133,7 @@ def on_data(expansion: Expansion, X) -> dict[str, float]:
     }
 
 
-def rate(surrogate: Surrogate, X, rows: int) -> float:
+def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
     """Rows per second from angles to logits: median of REPEATS calls on X (B, n), repeated to that many rows."""
     X = np.resize(X, (rows, X.shape[1]))
     seconds = []
@@ -126,7 +144,7 @@ def rate(surrogate: Surrogate, X, rows: int) -> float:
     return rows / statistics.median(seconds[1:])
 
 
-def compare(logits, others: dict[str, np.ndarray], y, resamples: int, seed: int) -> dict[str, dict]:
+def compare(logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, resamples: int, seed: int) -> dict[str, Comparison]:
     """By name of the other: its `auc`, and `difference`, `low`, `high` of AUC(model) - AUC(other) on the same rows.
 
     The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another training.
@@ -144,7 +162,7 @@ def needed(table: pd.DataFrame, column: str, auc: float, min_effect: float) -> i
     return int(table[column].iloc[outside[-1] + 1 if len(outside) else 0])
 
 
-def outcome(interval: dict, min_effect: float) -> str:
+def outcome(interval: Comparison, min_effect: float) -> str:
     """`better`, `worse`, `equal` or `undecided`: where the interval of a difference in AUC lies, and if it would matter."""
     low, high, difference = interval["low"], interval["high"], interval["difference"]
     if -min_effect < low and high < min_effect:
@@ -156,20 +174,15 @@ def outcome(interval: dict, min_effect: float) -> str:
     return "undecided"
 
 
-def reading(found: dict, min_effect: float) -> str:
-    """What the figures say, in words.
-
-    Args:
-        found: share_by_order (list), order_needed, terms_needed, terms_total; fit_main, `fit R2` and `fit auc` of order 1 from
-            `by_order`, NaN if it was not fitted; `against` with `main` and `pairs`, from `compare`.
-    """
+def reading(found: Found, min_effect: float) -> str:
+    """What the figures say, in words."""
     main, pairs = (outcome(found["against"][name], min_effect) for name in ("main", "pairs"))
     return " ".join(
         [_composition(found["share_by_order"]), _ranking(found, min_effect), _against(found["against"], main, pairs, min_effect)]
     )
 
 
-def _composition(shares):
+def _composition(shares: Sequence[float]) -> str:
     kind = "nearly additive" if shares[0] >= 0.9 else "mostly main effects" if shares[0] >= 0.5 else "mostly interactions"
     text = (
         f"Over independent, uniform angles the score is {kind}: {shares[0]:.0%} of its variance are main effects of single wires"
@@ -181,7 +194,7 @@ def _composition(shares):
     return text + "."
 
 
-def _ranking(found, min_effect):
+def _ranking(found: Found, min_effect: float) -> str:
     order = found["order_needed"]
     parts = "its main effects alone" if order == 1 else f"the parts up to order {order}"
     text = (
@@ -202,8 +215,8 @@ def _ranking(found, min_effect):
 WORDS = {"better": "above", "worse": "below", "equal": "within {0:g} of", "undecided": "not shown to differ by {0:g} from"}
 
 
-def _against(against, main, pairs, min_effect):
-    def compared(name, word, other):
+def _against(against: dict[str, Comparison], main: str, pairs: str, min_effect: float) -> str:
+    def compared(name: str, word: str, other: str) -> str:
         d = against[name]
         interval = f"({d['difference']:+.4f}, 95 % interval {d['low']:+.4f} to {d['high']:+.4f})"
         return f"{WORDS[word].format(min_effect)} that of {other} {interval}"

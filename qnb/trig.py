@@ -6,7 +6,9 @@ Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then 
 """
 
 import math
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
 HALF_PI = (1.5707963267341256, 6.077100506506192e-11)  # 33 bits, and the rest
@@ -15,7 +17,7 @@ SIN = [(-1) ** i / math.factorial(2 * i + 1) for i in range(8)]  # of r r^2i
 COS = [(-1) ** i / math.factorial(2 * i) for i in range(9)]  # of r^2i
 
 
-def sin_cos(x):
+def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(sin x, cos x) for float64 x in radians, |x| <= LARGEST, of any shape; to 3e-16."""
     k = jnp.round(x * (2 / math.pi))
     r = (x - k * HALF_PI[0]) - k * HALF_PI[1]
@@ -25,8 +27,8 @@ def sin_cos(x):
     return jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
 
 
-def _polynomial(coefficients, z):
-    value = coefficients[-1]
+def _polynomial(coefficients: Sequence[float], z: jax.Array) -> jax.Array | float:
+    value: jax.Array | float = coefficients[-1]
     for c in coefficients[-2::-1]:
         value = value * z + c
     return value
