@@ -6,7 +6,35 @@ Public names are imported when they are first used, so that `qnb runs` does not 
 import importlib
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names, for those who read types instead of running
+    from qnb.circuit import CircuitSpec as CircuitSpec
+    from qnb.config import ParameterError as ParameterError
+    from qnb.config import QnbError as QnbError
+    from qnb.config import TrainConfig as TrainConfig
+    from qnb.data import Table as Table
+    from qnb.data import load_table as load_table
+    from qnb.data import read_table as read_table
+    from qnb.engine import EngineError as EngineError
+    from qnb.engine import make_engine as make_engine
+    from qnb.estimator import QuantumClassifier as QuantumClassifier
+    from qnb.gate import GateReport as GateReport
+    from qnb.gate import WrongGradientError as WrongGradientError
+    from qnb.gate import check_gradient as check_gradient
+    from qnb.gate import check_gradient_of as check_gradient_of
+    from qnb.model import Model as Model
+    from qnb.model import load_model as load_model
+    from qnb.model_file import ModelError as ModelError
+    from qnb.objective import Objective as Objective
+    from qnb.prepare import prepare as prepare
+    from qnb.stack import versions as versions
+    from qnb.surrogate import Surrogate as Surrogate
+    from qnb.surrogate import load_surrogate as load_surrogate
+    from qnb.train import TrainResult as TrainResult
+    from qnb.train import train as train
+    from qnb.train import train_all as train_all
+    from qnb.values import DataError as DataError
 
 _HOME = {
     "CircuitSpec": "circuit",
@@ -37,10 +65,12 @@ _HOME = {
 __all__ = sorted([*_HOME, "prepare", "train"])
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"qnb.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'qnb' has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a misspelt name would pass a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(importlib.import_module(f"qnb.{_HOME[name]}"), name)
+        raise AttributeError(f"module 'qnb' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The promises that files make to each other: pins, lock, notebooks without outputs, no address or path of a machine."""
 
+import ast
 import importlib.metadata
 import json
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+
+import qnb
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -46,6 +49,15 @@ def test_installed_stack_is_the_pinned_one():
     for requirement in PROJECT["dependencies"]:
         name, version = requirement.split("==")
         assert importlib.metadata.version(name) == version
+
+
+def test_type_checkers_are_told_every_public_name_and_where_it_is():
+    assert (ROOT / "qnb" / "py.typed").exists()
+    imports = [node for node in ast.walk(ast.parse(Path(qnb.__file__).read_text())) if isinstance(node, ast.ImportFrom)]
+    told = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    assert sorted(told) == qnb.__all__
+    for name, module in told.items():
+        assert getattr(qnb, name) is getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
