@@ -20,6 +20,7 @@ lab: $(VENV)/.ready   ## JupyterLab on the notebooks
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables with ratios
 	$(BIN)/python -m benchmarks
@@ -39,4 +40,4 @@ lock:   ## resolve requirements.lock anew (needs uv)
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
