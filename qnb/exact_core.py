@@ -5,10 +5,13 @@ Two paths give the same numbers: `qnb.heisenberg` pulls the observable back once
 chain rule are shared, and are those of the catalyst engine.
 """
 
+import functools
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +19,37 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from qnb import heisenberg, statevector
+from qnb.circuit import CircuitSpec, Params
 from qnb.config import ParameterError, nearest
 from qnb.engine import DEFAULT_DEVICE, EngineError, check_batch
+from qnb.objective import Objective
 
 PRECISIONS = ("float32", "float64")
 SCORE_ROWS = (256, 4096)  # rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
 MEMORY_SHARE = 0.5  # of the memory available when the engine is made
 CACHE = Path.home() / ".cache" / "qnb" / "xla"
+
+
+class PathModule(Protocol):
+    """What `qnb.heisenberg` and `qnb.statevector` have in common. Their tables, and what they prepare, are their own."""
+
+    def tables(self, spec: CircuitSpec, /) -> Any:
+        """What is static, in numpy arrays."""
+
+    def prepare(self, spec: CircuitSpec, tables: Any, weights: jax.Array, readout: jax.Array, /) -> Any:
+        """All that depends on the parameters only."""
+
+    def scores(self, spec: CircuitSpec, tables: Any, prepared: Any, X: jax.Array, /) -> jax.Array:
+        """s(x) for rows X (B, features) -> (B,)."""
+
+    def cost(self, spec: CircuitSpec, rows: int, /) -> float:
+        """Multiply-adds of a training step."""
+
+    def memory(self, spec: CircuitSpec, itemsize: int, /) -> tuple[int, int]:
+        """Bytes of a training step: once, and for each row."""
+
+    def row_limit(self, spec: CircuitSpec, itemsize: int, /) -> int:
+        """Rows after which a larger chunk brings nothing."""
 
 
 class ExactEngine:
@@ -39,7 +66,7 @@ class ExactEngine:
 
     name = "exact"
 
-    def __init__(self, spec, objective, device: str = DEFAULT_DEVICE, precision: str = "float32"):
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, precision: str = "float32"):
         if device != DEFAULT_DEVICE:
             raise ParameterError(
                 f"device = {device!r} has no effect with engine='exact', which runs where JAX runs: leave it out."
@@ -50,11 +77,12 @@ class ExactEngine:
             jax.config.update("jax_enable_x64", True)
         _use_compilation_cache()
         self.spec, self.objective, self.dtype = spec, objective, np.dtype(precision)
-        self._programs, self._tables = {}, {}
+        self._programs: dict[tuple[str, str, int, int], Callable[..., Any]] = {}
+        self._tables: dict[str, Any] = {}
         self._memory = MEMORY_SHARE * available_memory()
         self.path(1)  # raises where not even one row fits
 
-    def scores(self, params, X):
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Scores of any number of rows, in compiled chunks."""
         (X,) = check_batch(self.spec, X)
         params = self._cast(params)
@@ -68,7 +96,7 @@ class ExactEngine:
         ]
         return np.concatenate([np.asarray(c) for c in chunks])[: len(X)].astype(np.float64)
 
-    def loss_and_grad(self, params, X, y, w):
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         """The batch is padded with rows of zero weight, and cut into equal chunks where memory asks for it."""
         X, y, w = check_batch(self.spec, X, y, w)
         params = self._cast(params)
@@ -81,7 +109,7 @@ class ExactEngine:
         loss, grads = jax.tree.map(lambda *leaves: np.sum([np.asarray(a) for a in leaves], axis=0), *parts)
         return float(loss), grads
 
-    def loss_and_grad_many(self, params, X, y, w):
+    def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
         """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
         X = np.asarray(X, dtype=np.float64)
         checked = [check_batch(self.spec, *seed) for seed in zip(X, y, w, strict=True)]
@@ -90,14 +118,14 @@ class ExactEngine:
         params = self._cast(params, seeds)
         path = self.path(rows, seeds)
         size = self.chunk(path, rows, seeds)
-        tables, total = self._path_tables(path), None
+        tables, parts = self._path_tables(path), []
         for start in range(0, rows, size):
             k = slice(start, start + size)
             batches = [self._batch(X[s, k], y[s, k], w[s, k] / rows, size) for s in range(seeds)]
             part = self._run(path, "many", size, tables, params, *(np.stack(column) for column in zip(*batches, strict=True)))
-            part = jax.tree.map(np.asarray, part)
-            total = part if total is None else jax.tree.map(np.add, total, part)
-        return total
+            parts.append(jax.tree.map(np.asarray, part))
+        losses, grads = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), parts)
+        return losses, grads
 
     def compile(self, batch: int) -> float:
         """See `qnb.engine.Engine`."""
@@ -131,11 +159,11 @@ class ExactEngine:
         parts = math.ceil(rows / max(limit, 16))
         return padded(math.ceil(rows / parts))
 
-    def _bytes(self, path, rows, seeds):
+    def _bytes(self, path: str, rows: int, seeds: int) -> int:
         once, each = PATHS[path].memory(self.spec, self.dtype.itemsize)
         return seeds * (once + rows * (each + self.dtype.itemsize * self.spec.features))
 
-    def _cast(self, params, seeds: int | None = None):
+    def _cast(self, params: Params, seeds: int | None = None) -> Params:
         """Contiguous arrays of the engine's dtype, checked against the shapes of the spec."""
         lead, out = () if seeds is None else (seeds,), {}
         for name, shape in self.spec.shapes.items():
@@ -145,22 +173,22 @@ class ExactEngine:
                 raise ParameterError(f"{name} has shape {out[name].shape}; {lead + shape} was expected by {self.spec}.")
         return out
 
-    def _rows(self, X, size):
+    def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
         padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
         padded[: len(X)] = X
         return padded
 
-    def _batch(self, X, y, w, size):
+    def _batch(self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         columns = np.zeros((2, size), self.dtype)
         columns[:, : len(X)] = y, w
         return self._rows(X, size), *columns
 
-    def _path_tables(self, path):
+    def _path_tables(self, path: str) -> Any:
         if path not in self._tables:
             self._tables[path] = jax.tree.map(jnp.asarray, PATHS[path].tables(self.spec))
         return self._tables[path]
 
-    def _run(self, path, kind, rows, *args):
+    def _run(self, path: str, kind: str, rows: int, *args: Any) -> Any:
         """Call the compiled program of that kind; the first call of a kind, size and seed count compiles it."""
         seeds = len(args[-1]) if kind == "many" else 0
         key = (path, kind, rows, seeds)
@@ -177,33 +205,35 @@ def padded(rows: int) -> int:
     return size + 16 if size % 256 == 0 else size
 
 
-def _has_one_observable(spec):
+def _has_one_observable(spec: CircuitSpec) -> bool:
     return not spec.reupload and spec.encoder != "amplitude"
 
 
-PATHS = {"heisenberg": heisenberg, "statevector": statevector}
+PATHS: dict[str, PathModule] = {"heisenberg": heisenberg, "statevector": statevector}
 
 
-def _prepare(path, spec, objective):
-    def prepare(tables, weights, readout):
+def _prepare(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
+    def prepare(tables: Any, weights: jax.Array, readout: jax.Array) -> Any:
         return path.prepare(spec, tables, weights, readout)
 
     return prepare
 
 
-def _scores(path, spec, objective):
-    def scores(tables, prepared, X):
+def _scores(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
+    def scores(tables: Any, prepared: Any, X: jax.Array) -> jax.Array:
         return path.scores(spec, tables, prepared, X)
 
     return scores
 
 
-def _loss_and_grad(path, spec, objective):
+def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
     """L = sum_k w_k loss(l_k, y_k), l_k = alpha (s_k + b), with the mean's 1/B inside w. With d_k = w_k loss'(l_k):
     dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b) dalpha/draw."""
 
-    def loss_and_grad(tables, params, X, y, w):
-        def score(weights, readout):
+    def loss_and_grad(
+        tables: Any, params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def score(weights: jax.Array, readout: jax.Array) -> jax.Array:
             return path.scores(spec, tables, path.prepare(spec, tables, weights, readout), X)
 
         s, pull = jax.vjp(score, params["weights"], params["readout"])
@@ -218,13 +248,13 @@ def _loss_and_grad(path, spec, objective):
     return loss_and_grad
 
 
-def _many(path, spec, objective):
+def _many(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
     return jax.vmap(_loss_and_grad(path, spec, objective), in_axes=(None, 0, 0, 0, 0))
 
 
-def _use_compilation_cache():
+def _use_compilation_cache() -> None:
     """Keep compiled programs in CACHE, unless the user has set a place of their own."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(CACHE))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         compilation_cache.reset_cache()  # JAX decides once per process, perhaps before this, whether to use a cache

@@ -12,25 +12,42 @@ A circuit is a sequence of three kinds of steps:
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
+from qnb.circuit import Array, CircuitSpec
 from qnb.products import grow, inverse, kron, permute
 
 MAX_GROUP = 6  # wires of one group: matrices of 128 x 128 real numbers
 H = np.array([[1, 1], [1, -1]]) * math.sqrt(0.5)
 V = np.diag([1, 1j]) @ H
 
+Permutation = tuple[Array, Array]  # (there, back), int32
+Parts = tuple[jax.Array, ...]  # the real and the imaginary part; () where there is nothing to encode
+
+
+class Tables(TypedDict):
+    """What is static: `cnots` per layer and `moves` as permutations; `signs` (n, 2^(n+1)), int8, of Z_i on each row."""
+
+    cnots: Sequence[Permutation]
+    moves: Sequence[Permutation]
+    signs: Array
+
 
 class Rotate(NamedTuple):
     """One rotation on every wire."""
 
-    blocks: tuple  # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
-    moves: tuple  # (there, back) that take c from pair j to the next, the last one to the first; () for a single pair
+    blocks: tuple[jax.Array, ...]  # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
+    moves: tuple[
+        Permutation, ...
+    ]  # (there, back) that take c from pair j to the next, the last one to the first; () for a single pair
 
-    def __call__(self, state, rows):
+    def __call__(self, state: jax.Array, rows: Parts) -> jax.Array:
         before = 1
         for j, pair in enumerate(zip(self.blocks[::2], self.blocks[1::2], strict=True)):
             for block in pair:
@@ -44,19 +61,23 @@ class Rotate(NamedTuple):
 class Permute(NamedTuple):
     """A layer of CNOTs: amplitudes change places."""
 
-    there: object  # (2^(n+1),) int32
-    back: object
+    there: Array  # (2^(n+1),) int32
+    back: Array
 
-    def __call__(self, state, rows):
+    def __call__(self, state: jax.Array, rows: Parts) -> jax.Array:
         return permute(state, self.there, self.back)
 
 
 class Encode(NamedTuple):
     """The encoder's rotations, another for every row."""
 
-    def __call__(self, state, rows):
+    def __call__(self, state: jax.Array, rows: Parts) -> jax.Array:
         halves = state.reshape(rows[0].shape[0], 2, -1, state.shape[-1])
         return jnp.stack(_multiply((halves[:, 0], halves[:, 1]), rows), axis=1).reshape(state.shape)
+
+
+Step = Rotate | Permute | Encode
+Prepared = tuple[list[Step], jax.Array]  # steps, and the diagonal of the observable, row by row, (2^(n+1),)
 
 
 def group_sizes(wires: int) -> list[int]:
@@ -65,8 +86,8 @@ def group_sizes(wires: int) -> list[int]:
     return [len(part) for part in np.array_split(np.arange(wires), count)]
 
 
-def tables(spec) -> dict:
-    """What is static: `cnots` per layer and `moves` as permutations (there, back); `signs` (n, 2^(n+1)) of Z_i on each row."""
+def tables(spec: CircuitSpec) -> Tables:
+    """The tables of a circuit, as numpy arrays."""
     n, sizes = spec.wires, group_sizes(spec.wires)
     index = np.arange(2 ** (n + 1), dtype=np.int32).reshape(2, -1)  # c in front of the basis state
     places = [sum(sizes[: 2 * j + 1]) for j in range(len(sizes) // 2)]  # wires in front of c, for each pair
@@ -77,27 +98,29 @@ def tables(spec) -> dict:
     return {"cnots": cnots, "moves": moves, "signs": (1 - 2 * bits).astype(np.int8)}
 
 
-def prepare(spec, tables, weights, readout):
+def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.Array) -> Prepared:
     """All that depends on the parameters only.
 
     Args:
         tables: from `tables`, as arrays.
         weights: (layers, n, 3); readout: (readout_size,).
-
-    Returns:
-        steps (list of the classes above) and the diagonal of the observable, row by row, (2^(n+1),).
     """
-    turns = []  # per step: the (n, 2, 2) matrices of a Rotate, or another step
-    pending = None  # matrices not yet applied
+    turns: list[jax.Array | Step] = []  # per step: the (n, 2, 2) matrices of a Rotate, or another step
+    pending: jax.Array | None = None  # matrices not yet applied
 
-    def rotate(matrices):
+    def rotate(matrices: jax.Array) -> None:
         nonlocal pending
         pending = matrices if pending is None else matrices @ pending
 
-    def step(other):
+    def apply() -> None:
         nonlocal pending
-        turns.extend([pending, other])
+        if pending is not None:
+            turns.append(pending)
         pending = None
+
+    def step(other: Step) -> None:
+        apply()
+        turns.append(other)
 
     for layer in range(spec.layers):
         if layer > 0 and spec.reupload:
@@ -113,48 +136,48 @@ def prepare(spec, tables, weights, readout):
             step(Permute(*tables["cnots"][layer]))
     if spec.measurement == "mean_z_readout":
         rotate(_rotation(readout.reshape(spec.wires, 3).at[:, 2].set(0)))
-    if pending is not None:
-        turns.append(pending)
-    diagonal = tables["signs"].astype(weights.dtype).T @ coefficients_of_z(spec, readout)
+    apply()
+    diagonal = jnp.matmul(tables["signs"].astype(weights.dtype).T, coefficients_of_z(spec, readout))
     return _multiply_out(spec, tables, turns), diagonal
 
 
-def scores(spec, tables, prepared, X):
+def scores(spec: CircuitSpec, tables: Tables, prepared: Prepared, X: jax.Array) -> jax.Array:
     """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,). Not differentiable in X."""
     steps, diagonal = prepared
     front = 2 ** group_sizes(spec.wires)[0]
     re, im = (part.reshape(front, -1, len(X)) for part in _start(spec, X))
     state = jnp.stack([re, im], axis=1).reshape(-1, len(X))
-    rows = tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X)) if spec.reupload and spec.layers > 1 else None
+    rows = tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X)) if spec.reupload and spec.layers > 1 else ()
     for step in steps:
         state = step(state, rows)
     return diagonal @ (state * state)
 
 
-def cost(spec, rows: int) -> float:
+def cost(spec: CircuitSpec, rows: int) -> float:
     """Multiply-adds of a training step: a product of 2^(n+1) numbers with every group's matrix for each Rotate, 3 of them (value
     and two gradients)."""
-    return 3 * rows * 2 ** (spec.wires + 1) * sum(2 ** (g + 1) for g in group_sizes(spec.wires)) * _rotations(spec)
+    found: int = 3 * rows * 2 ** (spec.wires + 1) * sum(2 ** (g + 1) for g in group_sizes(spec.wires)) * _rotations(spec)
+    return found
 
 
-def memory(spec, itemsize: int) -> tuple[int, int]:
+def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
     """Bytes of a training step: once, and for each row."""
     rows, groups = 2 ** (spec.wires + 1), len(group_sizes(spec.wires))
     once = rows * (8 * (spec.layers + groups // 2) + spec.wires * (1 + itemsize) + 40)
     return once, itemsize * rows * (groups * _rotations(spec) + 6)
 
 
-def row_limit(spec, itemsize: int) -> int:
+def row_limit(spec: CircuitSpec, itemsize: int) -> int:
     """Rows after which a larger chunk no longer fits the processor's cache: 512 of the default circuit, 1 MiB of states."""
-    return max(16, (1 << 20) // (itemsize * 2 ** (spec.wires + 1)))
+    return max(16, (1 << 20) // (itemsize << (spec.wires + 1)))
 
 
-def _rotations(spec):
+def _rotations(spec: CircuitSpec) -> int:
     encoded = (spec.layers - 1) * spec.reupload * (2 if spec.encoder == "angle_xy" else 1)
     return spec.layers + encoded + (spec.measurement == "mean_z_readout")
 
 
-def coefficients_of_z(spec, readout):
+def coefficients_of_z(spec: CircuitSpec, readout: jax.Array) -> jax.Array:
     """c_i of the measured sum_i c_i Z_i: (n,)."""
     if spec.measurement == "z_vec":
         return readout
@@ -163,11 +186,11 @@ def coefficients_of_z(spec, readout):
     return jnp.full(spec.wires, 1 / spec.wires, readout.dtype)
 
 
-def _complex(array):
-    return jnp.complex128 if array.dtype == jnp.float64 else jnp.complex64
+def _complex(array: jax.Array) -> DTypeLike:
+    return np.complex128 if array.dtype == np.float64 else np.complex64
 
 
-def _encoding(spec):
+def _encoding(spec: CircuitSpec) -> list[tuple[np.ndarray, np.ndarray]]:
     """One wire's encoder as pairs (before, after) of fixed matrices around RZ(x), first applied first."""
     first = H if spec.hadamard else np.eye(2)
     if spec.encoder == "angle_xy":
@@ -175,7 +198,7 @@ def _encoding(spec):
     return [(V.conj().T @ first, V)]
 
 
-def _rotation(angles):
+def _rotation(angles: jax.Array) -> jax.Array:
     """RZ(c) RY(b) RZ(a) on each wire: angles (n, 3) -> complex (n, 2, 2)."""
     a, b, c = angles.T
     cos, sin = jnp.cos(b / 2), jnp.sin(b / 2)
@@ -185,7 +208,7 @@ def _rotation(angles):
     return re + 1j * im
 
 
-def _multiply_out(spec, tables, turns):
+def _multiply_out(spec: CircuitSpec, tables: Tables, turns: Sequence[jax.Array | Step]) -> list[Step]:
     """Replace every (n, 2, 2) among the steps by a Rotate; the products over wires are formed for all of them at once."""
     matrices = jnp.stack([t for t in turns if not isinstance(t, tuple)])  # (P, n, 2, 2)
     wires, blocks, start = jnp.unstack(matrices, axis=1), [], 0
@@ -201,7 +224,7 @@ def _multiply_out(spec, tables, turns):
     return [t if isinstance(t, tuple) else next(rotations) for t in turns]
 
 
-def _after(spec, layer, rows):
+def _after(spec: CircuitSpec, layer: int, rows: np.ndarray) -> np.ndarray:
     """Where (c, basis state) in bits goes under the layer's CNOTs."""
     rows = rows.copy()
     for control, target in spec.cnots(layer):
@@ -209,13 +232,13 @@ def _after(spec, layer, rows):
     return rows
 
 
-def _permutation(old, new):
+def _permutation(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(there, back) with new_state[k] = old_state[there[k]], from the labels that rows hold before and after."""
     where = inverse(old)
     return where[new], inverse(where[new])
 
 
-def _start(spec, X):
+def _start(spec: CircuitSpec, X: jax.Array) -> Parts:
     """The encoded states as (re, im), (2^n, B) each."""
     if spec.encoder == "amplitude":
         re = (X / jnp.sqrt(jnp.sum(X * X, axis=1, keepdims=True))).T
@@ -229,21 +252,21 @@ def _start(spec, X):
     return re, jnp.zeros_like(re)
 
 
-def _row_phases(X):
+def _row_phases(X: jax.Array) -> Parts:
     """The diagonal of RZ(x_0) x ... x RZ(x_{n-1}) for every row, as (re, im), (2^n, B) each."""
     cos, sin = jnp.cos(X.T / 2), jnp.sin(X.T / 2)
     return _product(jnp.stack([cos, cos], 1), jnp.stack([-sin, sin], 1))
 
 
-def _product(re, im):
+def _product(re: jax.Array, im: jax.Array) -> Parts:
     """Product over wires of complex factors: re, im (n, 2, B) -> (2^n, B) each."""
 
-    def pair(a, b):
+    def pair(a: Parts, b: Parts) -> Parts:
         wide = _multiply(tuple(part[:, None] for part in a), tuple(part[None] for part in b))
         return tuple(part.reshape(-1, part.shape[-1]) for part in wide)
 
     return functools.reduce(pair, zip(re, im, strict=True))
 
 
-def _multiply(a, b):
+def _multiply(a: Parts, b: Parts) -> Parts:
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
