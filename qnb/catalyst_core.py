@@ -69,7 +69,7 @@ class CatalystEngine:
         arguments = (theta, readout, params["bias"], params["alpha"], X, y, w)
         loss, g_theta, g_readout, g_bias, g_alpha = self._call(program, *arguments)
         g_weights = np.asarray(g_theta[: self._split]).reshape(self.spec.shapes["weights"])
-        if self.spec.measurement == "mean_z_readout":
+        if self.spec.measured.rotated:
             g_readout = g_theta[self._split :]
         grads = {"weights": g_weights, "readout": g_readout, "bias": g_bias, "alpha": g_alpha}
         return float(loss), {k: np.asarray(v) for k, v in grads.items()}
@@ -88,7 +88,7 @@ class CatalystEngine:
         for name, value in (("weights", weights), ("readout", readout)):
             if value.shape != self.spec.shapes[name]:
                 raise ParameterError(f"{name} has shape {value.shape}; {self.spec.shapes[name]} was expected by {self.spec}.")
-        if self.spec.measurement == "mean_z_readout":
+        if self.spec.measured.rotated:
             return np.concatenate([weights.ravel(), readout]), np.zeros(1)
         return weights.ravel(), readout
 
@@ -125,7 +125,7 @@ class CatalystEngine:
 
         def score(theta: jax.Array, readout: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
             weights, angles = self._unpack(theta)
-            return self.spec.score(weights, readout if self.spec.measurement == "z_vec" else angles, x)
+            return self.spec.score(weights, readout if self.spec.measured.weighted else angles, x)
 
         return self._qnode(score)
 
@@ -170,7 +170,7 @@ class CatalystEngine:
         return gradient
 
     def _theta_size(self) -> int:
-        return self._split + (self.spec.readout_size if self.spec.measurement == "mean_z_readout" else 0)
+        return self._split + (self.spec.readout_size if self.spec.measured.rotated else 0)
 
     def _value_qnode(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
         """(theta, readout, x) -> s, ds/dtheta, ds/dreadout of one row.
@@ -179,7 +179,7 @@ class CatalystEngine:
         ds/dw_i = <Z_i>, from a forward pass that returns the n expectation values.
         """
         score, spec = self._score_qnode(), self.spec
-        if spec.measurement != "z_vec":
+        if not spec.measured.weighted:
 
             def value(theta: jax.Array, readout: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
                 s, ds = catalyst.value_and_grad(score, argnums=0)(theta, readout, x)

@@ -1,10 +1,10 @@
 """The variational circuit: what is encoded, entangled and measured, and the shapes of its parameters.
 
-`CircuitSpec` is the only place that knows the names of encoders, ansätze and measurements. Every engine reads it; the PennyLane
-circuit that it draws is the one that is compiled.
+ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Every engine reads them through
+`CircuitSpec`; the PennyLane circuit that it draws is the one that is compiled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -37,14 +37,42 @@ def _amplitude(spec: "CircuitSpec", x: Array) -> None:
     qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=range(spec.wires), validate_norm=False)
 
 
-def entangling_range(spec: "CircuitSpec", layer: int) -> int:
-    """r of `strongly_entangling` in `layer`: the CNOTs are i -> (i + r) mod n (Schuld et al., PRA 101, 032308, 2020)."""
-    return layer % (spec.wires - 1) + 1 if spec.ansatz == "strongly_entangling" else 1
+def _cyclic(n: int, reach: int) -> list[tuple[int, int]]:
+    return [(i, (i + reach) % n) for i in range(n)]
+
+
+def _mean(n: int) -> np.ndarray:
+    return np.full(n, 1 / n)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The score sum_i c_i <Z_i>, each wire turned by a trainable RZ RY RZ before where `rotated`.
+
+    Attributes:
+        coefficients: c, float64 (n,), by the number of wires; None: c is trainable, it is the readout.
+    """
+
+    coefficients: Callable[[int], np.ndarray] | None
+    rotated: bool = False
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the readout is the coefficients."""
+        return self.coefficients is None
 
 
 ENCODERS = {"angle_y": _angle_y, "angle_xy": _angle_xy, "amplitude": _amplitude}
-ANSATZE = ("strongly_entangling", "ring")
-MEASUREMENTS = ("z0", "mean_z", "z_vec", "mean_z_readout")
+ANSATZE: dict[str, Callable[[int, int], list[tuple[int, int]]]] = {  # (wires, layer) -> CNOTs as (control, target)
+    "strongly_entangling": lambda n, layer: _cyclic(n, layer % (n - 1) + 1),  # Schuld et al., PRA 101, 032308, 2020
+    "ring": lambda n, layer: _cyclic(n, 1),
+}
+MEASUREMENTS: dict[str, Measurement] = {
+    "z0": Measurement(lambda n: np.eye(n)[0]),
+    "mean_z": Measurement(_mean),
+    "z_vec": Measurement(None),
+    "mean_z_readout": Measurement(_mean, rotated=True),
+}
 
 
 @dataclass(frozen=True)
@@ -88,14 +116,20 @@ class CircuitSpec:
         return 2**self.wires if self.encoder == "amplitude" else self.wires
 
     @property
+    def measured(self) -> Measurement:
+        """What the measurement's name stands for."""
+        return MEASUREMENTS[self.measurement]
+
+    @property
     def readout_size(self) -> int:
-        """Length of the readout vector: n for `z_vec`, 3 n for `mean_z_readout` (reshaped (n, 3), row by row), else 1, unused."""
-        return {"z_vec": self.wires, "mean_z_readout": 3 * self.wires}.get(self.measurement, 1)
+        """Length of the readout vector: n where it is the coefficients (`z_vec`), 3 n where it is rotations (`mean_z_readout`;
+        reshaped (n, 3), row by row), else 1, unused."""
+        return self.wires if self.measured.weighted else 3 * self.wires if self.measured.rotated else 1
 
     @property
     def has_readout(self) -> bool:
         """Whether the measurement has trainable parameters."""
-        return self.measurement in ("z_vec", "mean_z_readout")
+        return self.measured.weighted or self.measured.rotated
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -111,10 +145,10 @@ class CircuitSpec:
         """
         rng = np.random.default_rng(seed)
         weights = 0.01 * rng.standard_normal(self.shapes["weights"])
-        if self.measurement == "mean_z_readout":
+        if self.measured.rotated:
             readout = 0.01 * rng.standard_normal(self.readout_size)
         else:
-            readout = np.full(self.readout_size, 1 / self.wires if self.measurement == "z_vec" else 0.0)
+            readout = _mean(self.wires) if self.measured.weighted else np.zeros(self.readout_size)
         raw = {"direct": 1.0, "softplus": np.log(np.expm1(1 - ALPHA_FLOOR))}
         if alpha_mode not in raw:
             raise ParameterError(f"alpha_mode = {alpha_mode!r} is not known. {nearest(alpha_mode, raw)}")
@@ -130,31 +164,35 @@ class CircuitSpec:
                 _rotate(weights[layer, i], i)
             for control, target in self.cnots(layer):
                 qml.CNOT(wires=[control, target])
-        if self.measurement == "mean_z_readout":
+        if self.measured.rotated:
             if readout is None:
-                raise ParameterError("measurement='mean_z_readout' needs its readout angles; None was given.")
+                raise ParameterError(f"measurement={self.measurement!r} needs its readout angles; None was given.")
             for i in range(self.wires):
                 _rotate(readout[3 * i : 3 * i + 3], i)
 
     def cnots(self, layer: int) -> list[tuple[int, int]]:
         """(control, target) pairs of one layer, in order of application."""
-        if self.wires == 1:
-            return []
-        r = entangling_range(self, layer)
-        return [(i, (i + r) % self.wires) for i in range(self.wires)]
+        return ANSATZE[self.ansatz](self.wires, layer) if self.wires > 1 else []
+
+    def coefficients(self, readout: Array) -> Array:
+        """c (n,) of the measured sum_i c_i <Z_i>: the readout itself (`z_vec`), or fixed ones in its dtype."""
+        fixed = self.measured.coefficients
+        return readout if fixed is None else fixed(self.wires).astype(readout.dtype)
 
     def observable(self, coefficients: Array | Sequence[float] | None = None) -> qml.operation.Operator:
-        """The measured observable: Z_0, or sum_i c_i Z_i with c_i = 1/n unless `coefficients` (n,) are given."""
-        if self.measurement == "z0":
-            return qml.PauliZ(0)
-        if coefficients is None:
-            coefficients = [1 / self.wires] * self.wires
-        return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
+        """The measured observable sum_i c_i Z_i: with the measurement's own c_i, or those given (n,) for `z_vec`."""
+        fixed = self.measured.coefficients
+        if fixed is None:
+            return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
+        terms = {i: c for i, c in enumerate(fixed(self.wires).tolist()) if c}
+        if list(terms.values()) == [1.0]:
+            return qml.PauliZ(*terms)
+        return qml.Hamiltonian(list(terms.values()), [qml.PauliZ(i) for i in terms])
 
     def score(self, weights: Array, readout: Array | None, x: Array) -> qml.measurements.ExpectationMP:
         """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
         self.apply(weights, readout, x)
-        return qml.expval(self.observable(readout if self.measurement == "z_vec" else None))
+        return qml.expval(self.observable(readout if self.measured.weighted else None))
 
     def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting. Those that encode data hold NaN."""

@@ -16,7 +16,9 @@ from pydantic_core import ErrorDetails
 
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
-READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")
+AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.circuit.ANSATZE
+MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.circuit.MEASUREMENTS
+READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
 
 
 class QnbError(Exception):
@@ -114,8 +116,8 @@ class TrainConfig(StrictConfig):
     wires: Annotated[int, Field(ge=1, le=20)] = 8
     layers: Annotated[int, Field(ge=1, le=100)] = 3
     encoder: Literal["angle_y", "angle_xy", "amplitude"] = "angle_y"
-    ansatz: Literal["strongly_entangling", "ring"] = "strongly_entangling"
-    measurement: Literal["z0", "mean_z", "z_vec", "mean_z_readout"] = "mean_z_readout"
+    ansatz: AnsatzName = "strongly_entangling"
+    measurement: MeasurementName = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
 

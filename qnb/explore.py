@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from qnb.checkpoint import NAME as CHECKPOINT
-from qnb.circuit import MEASUREMENTS, Params
+from qnb.circuit import MEASUREMENTS, CircuitSpec, Params
 from qnb.config import ParameterError, TrainConfig
 from qnb.engine import Engine, make_engine
 from qnb.fitted import circuit_of
@@ -22,7 +22,6 @@ from qnb.project import RunError, find_root
 from qnb.runs import Run, find_run
 from qnb.study_config import ExploreConfig
 
-READOUT_UNDER_HAND = {"z_vec": 0, "mean_z_readout": 1}  # entry of the readout that moves: w_0 of <Z_0>; the RY angle of wire 0
 SCANNED = 61  # values of the moved feature at which the score is drawn
 
 
@@ -34,7 +33,7 @@ class Hand:
         measurement: one of `qnb.circuit.MEASUREMENTS`.
         row: the input, a row of the validation side.
         feature: its first feature: an angle in radians, or, with `amplitude`, the first entry of the vector.
-        readout: the readout parameter under the hand (READOUT_UNDER_HAND); None where the measurement has none.
+        readout: the readout parameter under the hand, w_0 of <Z_0> or the RY angle of wire 0; None where the measurement has none.
         gamma: of the focal loss.
         alpha: the scale of the head itself, not its raw value.
     """
@@ -84,7 +83,7 @@ class Bench:
     @property
     def measurements(self) -> tuple[str, ...]:
         """The measurements that the hand can choose from."""
-        return MEASUREMENTS if self.params is None else (self.config.measurement,)
+        return tuple(MEASUREMENTS) if self.params is None else (self.config.measurement,)
 
     @cached_property
     def feature_range(self) -> tuple[float, float]:
@@ -108,8 +107,8 @@ class Bench:
 
     def readout_at_rest(self, measurement: str) -> float | None:
         """The value of the readout parameter under the hand before it is moved; None where there is none."""
-        at = READOUT_UNDER_HAND.get(measurement)
-        return None if at is None else float(self._resting(measurement)["readout"][at])
+        spec = self._spec(measurement)
+        return float(self._resting(spec)["readout"][_under_hand(spec)]) if spec.has_readout else None
 
     def read(self, hand: Hand) -> Reading:
         """Score, logit, loss and every gradient of the input under the hand."""
@@ -141,18 +140,24 @@ class Bench:
         return x
 
     def _circuit(self, hand: Hand) -> tuple[Engine, Params]:
-        spec = replace(circuit_of(self.config), measurement=hand.measurement)
-        params = self._resting(hand.measurement)
+        spec = self._spec(hand.measurement)
+        params = self._resting(spec)
         if hand.readout is not None:
             readout = np.array(params["readout"])
-            readout[READOUT_UNDER_HAND[hand.measurement]] = hand.readout
+            readout[_under_hand(spec)] = hand.readout
             params = params | {"readout": readout}
         return make_engine(self.config.engine, spec, _BCE, self.config.device), params
 
-    def _resting(self, measurement: str) -> Params:
-        if self.params is not None:
-            return self.params
-        return replace(circuit_of(self.config), measurement=measurement).init(self.config.seed)
+    def _spec(self, measurement: str) -> CircuitSpec:
+        return replace(circuit_of(self.config), measurement=measurement)
+
+    def _resting(self, spec: CircuitSpec) -> Params:
+        return spec.init(self.config.seed) if self.params is None else self.params
+
+
+def _under_hand(spec: CircuitSpec) -> int:
+    """Entry of the readout that moves: the RY angle of wire 0, or w_0 of <Z_0>."""
+    return 1 if spec.measured.rotated else 0
 
 
 _BCE = Objective(0.0, "direct")

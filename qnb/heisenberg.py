@@ -20,7 +20,6 @@ import numpy as np
 
 from qnb.circuit import Array, CircuitSpec
 from qnb.products import grow, inverse, kron, permute
-from qnb.statevector import coefficients_of_z
 
 I, X, Z, Y = range(4)
 
@@ -86,7 +85,7 @@ def tables(spec: CircuitSpec) -> Tables:
 
 def single_paulis(spec: CircuitSpec) -> np.ndarray:
     """The strings measured after the readout rotations are pulled back: X, Z, Y on each wire, or only Z. Shape (3 n,) or (n,)."""
-    wires, paulis = np.arange(spec.wires - 1, -1, -1), [X, Z, Y] if spec.measurement == "mean_z_readout" else [Z]
+    wires, paulis = np.arange(spec.wires - 1, -1, -1), [X, Z, Y] if spec.measured.rotated else [Z]
     return np.array([p << 2 * w for w in wires for p in paulis], dtype=np.int64)
 
 
@@ -208,9 +207,10 @@ def _grow_or_one(factors: Sequence[jax.Array], like: jax.Array) -> jax.Array:
 
 def _string_coefficients(spec: CircuitSpec, readout: jax.Array) -> jax.Array:
     """Coefficient of each of `single_paulis` in the measured observable."""
-    if spec.measurement == "mean_z_readout":
-        return bloch_rotation(readout.reshape(spec.wires, 3))[:, Z, 1:].reshape(-1) / spec.wires
-    return coefficients_of_z(spec, readout)
+    c = jnp.asarray(spec.coefficients(readout))
+    if spec.measured.rotated:
+        return (c[:, None] * bloch_rotation(readout.reshape(spec.wires, 3))[:, Z, 1:]).reshape(-1)
+    return c
 
 
 def _rotate(strings: jax.Array, rotations: jax.Array) -> jax.Array:

@@ -67,7 +67,8 @@ def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     axes.hlines(range(spec.wires), -0.6, width - 0.4, color=MUTED, lw=0.8, zorder=0)
     for column, op in columns:
         _draw_operation(axes, column, op)
-    measured = [0] if spec.measurement == "z0" else range(spec.wires)
+    fixed = spec.measured.coefficients
+    measured = range(spec.wires) if fixed is None else np.flatnonzero(fixed(spec.wires)).tolist()
     for wire in measured:
         axes.text(width - 0.35, wire, "⟨Z⟩", va="center", fontsize=8, color=INK)
     for wire in range(spec.wires):

@@ -1,10 +1,10 @@
 """Parameters of the diagnostic notebooks: those of the model under test, and each probe's own."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import Listed, TrainConfig
+from qnb.config import Listed, MeasurementName, TrainConfig
 
 
 class ProbeConfig(TrainConfig):
@@ -49,7 +49,7 @@ class ZvecConfig(SmallProbeConfig):
 
     rows: Annotated[int, Field(ge=1)] = 4  # inputs at which the gradients are compared; ten times as many with quick=False
     training_epochs: Annotated[int, Field(ge=2)] = 8  # of 10 batches each; five times as many with quick=False
-    measurement: Literal["z0", "mean_z", "z_vec", "mean_z_readout"] = "z_vec"
+    measurement: MeasurementName = "z_vec"
 
     UNUSED = frozenset({"early_stop_patience"})
 

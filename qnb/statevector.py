@@ -129,15 +129,15 @@ def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.
                 step(Encode())
                 rotate(jnp.broadcast_to(jnp.asarray(after, _complex(weights)), (spec.wires, 2, 2)))
         angles = weights[layer]
-        if layer == spec.layers - 1 and spec.measurement != "mean_z_readout":
+        if layer == spec.layers - 1 and not spec.measured.rotated:
             angles = angles.at[:, 2].set(0)  # this RZ commutes with the CNOTs and with Z: its gradient is exactly zero
         rotate(_rotation(angles))
         if spec.wires > 1:
             step(Permute(*tables["cnots"][layer]))
-    if spec.measurement == "mean_z_readout":
+    if spec.measured.rotated:
         rotate(_rotation(readout.reshape(spec.wires, 3).at[:, 2].set(0)))
     apply()
-    diagonal = jnp.matmul(tables["signs"].astype(weights.dtype).T, coefficients_of_z(spec, readout))
+    diagonal = jnp.matmul(tables["signs"].astype(weights.dtype).T, spec.coefficients(readout))
     return _multiply_out(spec, tables, turns), diagonal
 
 
@@ -174,16 +174,7 @@ def row_limit(spec: CircuitSpec, itemsize: int) -> int:
 
 def _rotations(spec: CircuitSpec) -> int:
     encoded = (spec.layers - 1) * spec.reupload * (2 if spec.encoder == "angle_xy" else 1)
-    return spec.layers + encoded + (spec.measurement == "mean_z_readout")
-
-
-def coefficients_of_z(spec: CircuitSpec, readout: jax.Array) -> jax.Array:
-    """c_i of the measured sum_i c_i Z_i: (n,)."""
-    if spec.measurement == "z_vec":
-        return readout
-    if spec.measurement == "z0":
-        return jnp.asarray(np.eye(spec.wires)[0], readout.dtype)
-    return jnp.full(spec.wires, 1 / spec.wires, readout.dtype)
+    return spec.layers + encoded + (spec.measured.rotated)
 
 
 def _complex(array: jax.Array) -> DTypeLike:

@@ -1,11 +1,14 @@
 import itertools
 
+import jax
 import numpy as np
+import pennylane as qml
 import pytest
 from reference import dense_score, random_params, score_function
 
-from qnb.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
+from qnb.circuit import ANSATZE, MEASUREMENTS, CircuitSpec, Measurement
 from qnb.config import ParameterError
+from qnb.engine import make_engine
 from qnb.objective import Objective
 
 ENCODINGS = [
@@ -33,6 +36,38 @@ def test_ranges_of_strongly_entangling_repeat_after_n_minus_one():
     assert reach == [1, 2, 3, 1, 2]
     assert CircuitSpec(wires=1).cnots(0) == []
     assert CircuitSpec(wires=3, ansatz="ring").cnots(2) == [(0, 1), (1, 2), (2, 0)]
+
+
+@pytest.mark.parametrize(("engine", "reupload"), [("exact", False), ("exact", True), ("catalyst", False)])
+def test_a_line_in_each_table_is_all_that_an_engine_needs(engine, reupload, monkeypatch, rng):
+    """An open chain and a signed difference of two turned wires, against gates written out here."""
+    monkeypatch.setitem(ANSATZE, "chain", lambda n, layer: [(i, i + 1) for i in range(n - 1)])
+    monkeypatch.setitem(MEASUREMENTS, "difference", Measurement(lambda n: np.array([0.75, -0.25, *[0] * (n - 2)]), rotated=True))
+
+    @qml.qnode(qml.device("default.qubit", wires=3), diff_method="backprop", interface="jax")
+    def by_hand(weights, readout, x):
+        for layer in range(2):
+            for i in range(3):
+                if layer == 0 or reupload:
+                    qml.RY(x[i], wires=i)
+                qml.Rot(*weights[layer, i], wires=i)
+            qml.CNOT(wires=[0, 1])
+            qml.CNOT(wires=[1, 2])
+        for i in range(3):
+            qml.Rot(*readout[3 * i : 3 * i + 3], wires=i)
+        return qml.expval(0.75 * qml.PauliZ(0) - 0.25 * qml.PauliZ(1))
+
+    spec = CircuitSpec(3, 2, ansatz="chain", measurement="difference", reupload=reupload)
+    params, X = random_params(spec, rng), rng.uniform(0, 3, (4, 3))
+    assert spec.shapes["readout"] == (9,) and spec.has_readout
+    found = make_engine(engine, spec, Objective(alpha_mode="direct"), **{"precision": "float64"} if engine == "exact" else {})
+    expected = [float(by_hand(params["weights"], params["readout"], x)) for x in X]
+    np.testing.assert_allclose(found.scores(params, X), expected, atol=1e-12)
+    loss, grads = found.loss_and_grad(params | {"alpha": np.ones(()), "bias": np.zeros(())}, X[:1], np.zeros(1), np.ones(1))
+    slopes = jax.grad(by_hand, argnums=(0, 1))(params["weights"], params["readout"], X[0])
+    assert loss == pytest.approx(np.log1p(np.exp(expected[0])), abs=1e-12)  # of label 0: softplus(s)
+    for group, slope in zip(("weights", "readout"), slopes, strict=True):
+        np.testing.assert_allclose(grads[group], np.asarray(slope) / (1 + np.exp(-expected[0])), atol=1e-10)
 
 
 def test_shapes_and_start():

@@ -2,12 +2,14 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
 import yaml
 
-from qnb.config import ParameterError, TrainConfig, nearest
+from qnb.circuit import ANSATZE, ENCODERS, MEASUREMENTS, CircuitSpec
+from qnb.config import READOUT_MEASUREMENTS, AnsatzName, MeasurementName, ParameterError, TrainConfig, nearest
 from qnb.study_config import AblationConfig
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +21,12 @@ def test_fields_are_the_parameters_cell_with_the_same_defaults():
     declared = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
     assert declared == {name: value for name, value in TrainConfig()}
     assert list(declared) == list(TrainConfig.model_fields)
+
+
+def test_names_are_those_of_the_circuit():
+    assert get_args(AnsatzName) == tuple(ANSATZE) and get_args(MeasurementName) == tuple(MEASUREMENTS)
+    assert get_args(TrainConfig.model_fields["encoder"].annotation) == tuple(ENCODERS)
+    assert tuple(m for m in MEASUREMENTS if CircuitSpec(measurement=m).has_readout) == READOUT_MEASUREMENTS
 
 
 @pytest.mark.parametrize(

@@ -208,13 +208,11 @@ def tensorcircuit_score(spec: CircuitSpec) -> Score:
                 turn(circuit, i, weights[layer, i])
             for control, target in spec.cnots(layer):
                 circuit.cnot(control, target)
-        if spec.measurement == "mean_z_readout":
+        if spec.measured.rotated:
             for i in range(spec.wires):
                 turn(circuit, i, readout[3 * i : 3 * i + 3])
         z = jnp.stack([jnp.real(circuit.expectation_ps(z=[i])) for i in range(spec.wires)])
-        if spec.measurement == "z0":
-            return z[0]
-        return jnp.sum(readout * z) if spec.measurement == "z_vec" else jnp.mean(z)
+        return jnp.sum(spec.coefficients(readout) * z)
 
     return score
 

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from qnb import metrics
-from qnb.circuit import MEASUREMENTS, Params
+from qnb.circuit import ANSATZE, MEASUREMENTS, Params
 from qnb.config import TrainConfig
 from qnb.engine import Engine, make_engine
 from qnb.fitted import circuit_of
@@ -87,7 +87,7 @@ def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
     coefficients of `z_vec`."""
     columns, names = [], []
     for group in ("weights", "readout"):
-        linear = group == "readout" and engine.spec.measurement == "z_vec"
+        linear = group == "readout" and engine.spec.measured.weighted
         shift, scale = (0.5, 1.0) if linear else (np.pi / 2, 2.0)
         for index in np.ndindex(engine.spec.shapes[group]):
             pair = []
@@ -96,13 +96,13 @@ def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
                 moved[index] += sign * shift
                 pair.append(engine.scores(params | {group: moved}, X))
             columns.append((pair[0] - pair[1]) / scale)
-            place = divmod(index[0], 3) if group == "readout" and engine.spec.measurement == "mean_z_readout" else index
+            place = divmod(index[0], 3) if group == "readout" and engine.spec.measured.rotated else index
             names.append(f"{group}[{', '.join(map(str, place))}]")
     return Jacobian(np.array(columns).T, names, RANK if engine.dtype == np.float64 else RANK_FLOAT32)
 
 
 def identifiability(
-    config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = ("strongly_entangling", "ring")
+    config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = tuple(ANSATZE)
 ) -> dict[tuple[str, str], Jacobian]:
     """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X."""
     found = {}
@@ -111,7 +111,7 @@ def identifiability(
             spec = replace(circuit_of(config), measurement=measurement, ansatz=ansatz)
             engine = make_engine(config.engine, spec, Objective(), config.device)
             angles = (
-                rng.normal(size=spec.readout_size) if measurement == "z_vec" else rng.uniform(-np.pi, np.pi, spec.readout_size)
+                rng.normal(size=spec.readout_size) if spec.measured.weighted else rng.uniform(-np.pi, np.pi, spec.readout_size)
             )
             params = spec.init(0) | {"weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]), "readout": angles}
             found[measurement, ansatz] = jacobian(engine, params, X)
