@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-all lab lint bench docs lock clean
+.PHONY: run test test-all coverage lab lint bench docs lock clean
 
 run: $(VENV)/.ready   ## train on the bundled data, print where the report is
 	$(BIN)/qnb run train
@@ -13,6 +13,9 @@ test: $(VENV)/.ready lint   ## everything that is quick: under ten minutes on tw
 test-all: $(VENV)/.ready lint   ## the slow tests too: under an hour
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks/train.ipynb
+
+coverage: $(VENV)/.ready   ## the quick tests, and the lines that none of them reaches, those of kernels and runs included
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 
 lab: $(VENV)/.ready   ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -37,6 +37,11 @@ def test_conda_environment_has_the_same_pins():
     assert pip == declared()
 
 
+def test_the_optional_simulator_is_pinned_where_it_is_asked_for():
+    (simulator,) = PROJECT["optional-dependencies"]["bench"]
+    assert f"pip install {simulator} " in (ROOT / "qnb" / "probes" / "contenders.py").read_text()
+
+
 def test_lock_holds_names_versions_and_hashes_alone():
     lines = [line.strip().rstrip("\\").strip() for line in LOCK.splitlines() if line.strip() and not line.startswith("#")]
     pin = r"[\w.-]+(\[[\w,-]+\])?==[\w.!+-]+( ; [\w '\"<>=!.()*]+)?"
