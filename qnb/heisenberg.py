@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qnb import trig
 from qnb.circuit import Array, CircuitSpec
 from qnb.products import grow, inverse, kron, permute
 
@@ -167,7 +168,7 @@ def bloch_rotation(angles: jax.Array) -> jax.Array:
 
 def bloch_features(spec: CircuitSpec, x: jax.Array) -> jax.Array:
     """(1, <X>, <Z>) or (1, <X>, <Z>, <Y>) of every encoded wire: x (n, B) -> (n, d, B)."""
-    sin, cos = jnp.sin(x), jnp.cos(x)
+    sin, cos = trig.sin_cos(x)
     vector = [cos, -sin] if spec.hadamard else [sin, cos]
     if spec.encoder == "angle_xy":
         vector = [cos * sin, cos * cos, -sin]

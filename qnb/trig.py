@@ -1,4 +1,4 @@
-"""Sine and cosine together, in float64, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar function for each otherwise.
+"""Sine and cosine together, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar function for each otherwise.
 
 x = k pi/2 + r with |r| <= pi/4, pi/2 in two parts of which k times the first is exact (Cody and Waite, Software Manual for the
 Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then Taylor's series in r, cut where the next term is under
@@ -18,13 +18,18 @@ COS = [(-1) ** i / math.factorial(2 * i) for i in range(9)]  # of r^2i
 
 
 def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(sin x, cos x) for float64 x in radians, |x| <= LARGEST, of any shape; to 3e-16."""
-    k = jnp.round(x * (2 / math.pi))
-    r = (x - k * HALF_PI[0]) - k * HALF_PI[1]
+    """(sin x, cos x) for x in radians, of any shape, in its dtype; computed in float64, which must be on (jax_enable_x64).
+
+    To 3e-16 for |x| <= LARGEST, and beyond to the distance between neighbouring float64 numbers at x.
+    """
+    wide = x.astype(jnp.float64)
+    k = jnp.round(wide * (2 / math.pi))
+    r = (wide - k * HALF_PI[0]) - k * HALF_PI[1]
     sin, cos = r * _polynomial(SIN, r * r), _polynomial(COS, r * r)
-    quadrant = k.astype(jnp.int32)
+    quadrant = (k - 4 * jnp.floor(k / 4)).astype(jnp.int32)
     odd = quadrant & 1 == 1
-    return jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
+    sin, cos = jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
+    return sin.astype(x.dtype), cos.astype(x.dtype)
 
 
 def _polynomial(coefficients: Sequence[float], z: jax.Array) -> jax.Array | float:
