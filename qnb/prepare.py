@@ -45,11 +45,7 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     """
     table = load_table(config) if table is None else table
     split = split_table(table, config)
-    if len(split.train) < config.batch:
-        raise DataError(
-            f"batch={config.batch} rows, but only {len(split.train)} of the table's {len(table)} rows are for training. "
-            "Use a smaller batch or more rows (sample=None takes all)."
-        )
+    _refuse_small(config, len(split.train), len(table))
     angle_range = None if config.encoder == "amplitude" else config.angle_range
     training = table.take(split.train)
     feature_map = FeatureMap.fit(training.frame, training.y, config.features, angle_range)
@@ -78,10 +74,18 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
             if of_table not in tables:
                 tables = {of_table: load_table(config)}  # one at a time: a table can be large
             done[key] = prepare(config, tables[of_table])
-        elif len(done[key].y["train"]) < config.batch:
-            prepare(config, tables.get(_values(config, DECIDES_TABLE)))  # raises
+        _refuse_small(config, len(done[key].y["train"]), done[key].card["rows_kept"])
         found.append(done[key])
     return found
+
+
+def _refuse_small(config: TrainConfig, training: int, rows: int) -> None:
+    """Raise DataError where not one batch can be drawn from the training rows."""
+    if training < config.batch:
+        raise DataError(
+            f"batch={config.batch} rows, but only {training} of the table's {rows} rows are for training. "
+            "Use a smaller batch or more rows (sample=None takes all)."
+        )
 
 
 def _values(config: TrainConfig, names: Iterable[str]) -> tuple[Any, ...]:

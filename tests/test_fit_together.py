@@ -10,6 +10,7 @@ from qnb.fit import TrainingDiverged, fit, fit_together
 from qnb.gate import WrongGradientError
 from qnb.prepare import prepare, prepare_all
 from qnb.train import train, train_all
+from qnb.values import DataError
 
 SMALL = {"wires": 2, "layers": 2, "batch": 32, "epochs": 2, "fixed_num_batches": 5, "lr": 0.1, "engine": "exact"}
 TIMES = ["seconds", "samples_per_s"]
@@ -49,6 +50,8 @@ def test_what_is_shared_is_computed_once():
     first, again, other = prepare_all([config(seed=1), config(seed=2), config(seed=1, angle_range="pm_pi")])
     assert first is again and other is not first
     np.testing.assert_array_equal(first.y["test"], other.y["test"])
+    with pytest.raises(DataError, match=r"batch=500 rows, but only 341 of the table's 569 rows"):
+        prepare_all([config(seed=1), config(batch=500)])
 
 
 def test_shapes_that_differ_and_engines_that_train_one_at_a_time_are_refused_and_train_all_sorts_them():
