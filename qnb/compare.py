@@ -63,7 +63,8 @@ class PairedDifference:
     d_z: float
     g_z: float
     detectable: float  # true difference found with a power of 80 % at alpha / comparisons, were sd the true one
-    decision: str  # equivalent | better | worse | undecided
+    power_estimated: float  # of that on average, as sd is an estimate from these seeds, see `qnb.power.power_of_reported`
+    decision: str  # identical | equivalent | better | worse | undecided
     seeds_needed: int | None  # of a fresh ablation, where undecided; None also where no number would do
 
 
@@ -102,8 +103,8 @@ def compare(
     reference: str,
     min_effect: float,
     *,
-    n_train: int | None = None,
-    n_test: int | None = None,
+    n_train: float | None = None,
+    n_test: float | None = None,
     resampled: bool = False,
     histories: dict[str, list[pd.DataFrame | None]] | None = None,
     metric: str = "test AUC",
@@ -114,9 +115,11 @@ def compare(
         values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that run failed. Larger is better.
         reference: the arm that the others are held against.
         min_effect: the difference that would matter, in units of the metric.
-        n_train, n_test: rows (groups, where the split keeps groups together) on either side; used, and required, if `resampled`.
+        n_train, n_test: rows (groups, where the split keeps groups together) on either side, the mean over seeds; used, and required,
+            if `resampled`.
         resampled: every seed draws its own split. Then the Nadeau-Bengio variance (1/S + n_test/n_train) s^2 decides.
-        histories: per arm the training histories, seed by seed (None: failed), to find arms that are one program.
+        histories: per arm the training histories, seed by seed (None: failed), to find arms that are one program. Such an arm of the
+            reference is `identical`, whatever its values.
         metric: its name, for the words.
 
     Raises:
@@ -129,19 +132,20 @@ def compare(
     design = _Design(min_effect, ratio, ALPHA / len(others), unit)
     raw = {arm: values[arm] - values[reference] for arm in others}
     adjusted, levels = paired.holm(np.array([_p(d, design) for d in raw.values()]), ALPHA)
+    identical = tuple(identical_arms(histories)) if histories else ()
+    twins = {arm for pair in identical if reference in pair for arm in pair}
     found = {
-        arm: _difference(arm, d, design, float(p_holm), float(level))
+        arm: _difference(arm, d, design, float(p_holm), float(level), arm in twins)
         for (arm, d), p_holm, level in zip(raw.items(), adjusted, levels, strict=True)
     }
     arms = {arm: ArmSummary(tuple(v.tolist()), *_mean_and_sd(v)) for arm, v in values.items()}
     seeds = len(values[reference])
-    identical = tuple(identical_arms(histories)) if histories else ()
     words = rule(min_effect, seeds, len(values), resampled, metric)
     warnings = tuple(compare_words.warnings(found, reference, seeds, resampled, identical))
     return Comparison(metric, reference, min_effect, seeds, resampled, design.ratio, words, arms, found, identical, warnings)
 
 
-def _ratio(n_train: int | None, n_test: int | None) -> float:
+def _ratio(n_train: float | None, n_test: float | None) -> float:
     if not (n_train and n_test and min(n_train, n_test) > 0):
         raise CompareError(
             f"Seeds that resample the split need n_train and n_test for the Nadeau-Bengio interval; got {n_train} and {n_test}."
@@ -188,12 +192,12 @@ def _p(values: np.ndarray, design: _Design) -> float:
     return paired.t_test(mean, paired.standard_error(sd, n, design.ratio), n)
 
 
-def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, level: float) -> PairedDifference:
+def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, level: float, identical: bool) -> PairedDifference:
     n, mean, sd = _mean_and_sd(values, design.unit)
     tested = sd > 0
     se = paired.standard_error(sd, n, design.ratio)
     inner, outer = paired.t_interval(mean, se, n, 1 - 2 * ALPHA), paired.t_interval(mean, se, n, 1 - level)
-    decision = _decide(mean, sd, n, inner, outer, design.min_effect)
+    decision = "identical" if identical else _decide(mean, sd, n, inner, outer, design.min_effect)
     steps = np.rint(values[~np.isnan(values)] / design.unit) if design.unit else np.zeros(n)
     up, down, p_sign = paired.sign_test(steps)
     d_z, g_z = paired.effect_size(mean, sd, n)
@@ -204,7 +208,8 @@ def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, le
         interval_90=inner, holm=outer, holm_confidence=1 - level,
         p=paired.t_test(mean, se, n), p_holm=p_holm if tested else math.nan, p_equivalent=paired.tost(mean, se, n, design.min_effect),
         p_wilcoxon=paired.wilcoxon(steps), up=up, down=down, zeros=n - up - down, tied=paired.tied(steps), p_sign=p_sign,
-        d_z=d_z, g_z=g_z, detectable=power.detectable_difference(sd, n, design.alpha, design.ratio), decision=decision,
+        d_z=d_z, g_z=g_z, detectable=power.detectable_difference(sd, n, design.alpha, design.ratio),
+        power_estimated=power.power_of_reported(n, design.alpha) if tested else math.nan, decision=decision,
         seeds_needed=power.seeds_needed(design.min_effect, sd, design.alpha, design.ratio) if tested and decision == "undecided" else None,
     )  # fmt: skip
 

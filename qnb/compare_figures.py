@@ -11,7 +11,7 @@ from qnb.compare import Comparison
 from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 
 ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")  # Okabe and Ito; the reference is first
-DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undecided": MUTED}
+DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undecided": MUTED, "identical": PURPLE}
 
 
 def forest(found: Comparison, note: str | None = None) -> Figure:
@@ -30,8 +30,7 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
         axes.plot(d.holm, [row, row], "-", color=colour, lw=1.4, label=f"{kind} (better, worse)" if first else None)
         axes.plot(d.interval_90, [row, row], "-", color=colour, lw=4.5, label="90 % interval (equivalent)" if first else None)
         axes.plot(d.mean, row, "o", ms=6.5, mfc="white", mec=colour, mew=1.6)
-        twin = {d.arm, found.reference} in map(set, found.identical)
-        words = f"{d.mean:+.4f}  {'IDENTICAL' if twin else d.decision}"
+        words = f"{d.mean:+.4f}  {d.decision}"
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=10)
     axes.set(yticks=range(len(rows)), yticklabels=[d.arm for d in rows], ylim=(len(rows) - 0.45, -0.55))
     axes.set(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qnb.paired import smallest_p
-from qnb.power import MOST_SEEDS
+from qnb.power import MOST_SEEDS, POWER
 
 if TYPE_CHECKING:  # it imports this module
     from qnb.compare import ArmSummary, Comparison, PairedDifference
@@ -43,6 +43,7 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
         f"first, so that a difference too small to matter is not a win. Better or worse: otherwise, {family} excludes 0. "
         "Undecided: otherwise; seeds are not added after looking. Where all seeds give one and the same difference there is no spread to "
         f"test against: equivalent if it is inside ±{min_effect:g}, else undecided. "
+        "Identical, which is no decision: an arm with the reference's own history to the last bit in every seed. "
         f"Beside the rule stands an exact Wilcoxon test (not adjusted over arms), whose least possible p over {seeds} seeds is {smallest_p(seeds):.3g}."
     )
 
@@ -68,7 +69,7 @@ def warnings(
             f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run fails because of its arm, what is "
             "left flatters that arm."
         )
-    found += [_constant(d, reference) for d in differences.values() if d.n > 1 and d.sd == 0]
+    found += [_constant(d, reference) for d in differences.values() if d.n > 1 and d.sd == 0 and d.decision != "identical"]
     if resampled:
         found.append(
             "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one table share rows, so these claim "
@@ -111,6 +112,11 @@ def _interval(pair: tuple[float, float]) -> str:
 
 
 def _sentence(found: "Comparison", d: "PairedDifference") -> str:
+    if d.decision == "identical":
+        return (
+            f"{d.arm} against {found.reference}: identical, the same history to the last bit in every seed. The two are one program; nothing "
+            "can be concluded about what the arm overrides."
+        )
     if d.n < 2:
         return f"{d.arm} against {found.reference}: undecided, {d.n} of {found.seeds} seeds have a finished run of both."
     opening = f"{d.arm} against {found.reference}: {d.decision}. Mean difference in {found.metric} {d.mean:+.3g} over {d.n} seeds"
@@ -122,7 +128,14 @@ def _sentence(found: "Comparison", d: "PairedDifference") -> str:
     return (
         f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. {_reason(found, d)} "
         f"{d.up} seeds above, {d.down} below{zeros} (sign test p = {d.p_sign:.3g}); exact Wilcoxon p = {d.p_wilcoxon:.3g}{ties}; "
-        f"d_z = {d.d_z:.2f}. A true difference of {d.detectable:.3g} would have been found with a power of 80 %, if {d.sd:.3g} is the true sd."
+        f"d_z = {d.d_z:.2f}. {_detectable(d)}"
+    )
+
+
+def _detectable(d: "PairedDifference") -> str:
+    return (
+        f"A true difference of {d.detectable:.3g} would have been found with a power of {100 * POWER:.0f} %, if {d.sd:.3g} is the true sd; as "
+        f"that is an estimate from these {d.n} seeds, with about {100 * d.power_estimated:.0f} %."
     )
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from qnb import compare as module
 from qnb.compare import CompareError, compare, identical_arms, rule
-from qnb.power import detectable_difference
+from qnb.power import detectable_difference, power_of_reported
 
 NOISE = np.array([0.3, -1.1, 0.6, 1.4, -0.2, -0.9, 0.1, 1.0, -1.5, 0.37])
 NOISE = (NOISE - NOISE.mean()) / NOISE.std(ddof=1)  # mean 0, sd 1
@@ -162,6 +162,16 @@ def test_identical_arms_are_said_loudly():
     found = compare({"base": BASE, "arm": BASE}, "base", 0.005, histories=runs)
     assert found.identical == (("base", "arm"),) and found.sentences()[0].startswith("IDENTICAL ARMS: 'base' and 'arm'")
     assert found.to_dict()["identical"] == [["base", "arm"]]
+    assert decisions(found) == {"arm": "identical"} and found.to_dict()["differences"]["arm"]["decision"] == "identical"
+    assert list(found.table()["decision"]) == ["identical"] and "Identical, which is no decision" in found.rule
+    assert found.sentences()[1].startswith("arm against base: identical") and len(found.sentences()) == 2
+    assert "equivalent" not in " ".join(found.sentences())
+
+
+def test_two_arms_that_are_one_program_are_still_held_against_another_reference():
+    values = arms(a=(0.02, 0.005), b=(0.02, 0.005))
+    found = compare(values, "base", 0.005, histories={arm: [history(s + (arm == "base")) for s in range(10)] for arm in values})
+    assert found.identical == (("a", "b"),) and decisions(found) == {"a": "better", "b": "better"}
 
 
 def test_result_is_plain_json_and_a_table():
@@ -174,6 +184,12 @@ def test_result_is_plain_json_and_a_table():
     sentences = found.sentences()
     assert any(s.startswith("up against base: better. Mean difference in test AUC +0.02 over 10 seeds") for s in sentences)
     assert any("on seeds not used here" in s for s in sentences)
+    estimated = found.differences["up"].power_estimated
+    assert estimated == power_of_reported(10, 0.05 / 2)
+    assert (
+        f"with a power of 80 %, if 0.005 is the true sd; as that is an estimate from these 10 seeds, with about {100 * estimated:.0f} %."
+        in sentences[0]
+    )
 
 
 @pytest.mark.parametrize(

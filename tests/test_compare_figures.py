@@ -49,7 +49,7 @@ def test_the_forest_shows_every_seed_interval_and_decision():
 def test_the_forest_marks_arms_that_are_one_program():
     found = compare({"base": BASE, "twin": BASE}, "base", 0.005, histories={arm: [curves(0.6)] * 10 for arm in ("base", "twin")})
     (axes,) = compare_figures.forest(found).axes
-    assert "IDENTICAL" in axes.texts[0].get_text()
+    assert "identical" in axes.texts[0].get_text()
 
 
 def test_one_line_per_seed():

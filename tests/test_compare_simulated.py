@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from qnb.compare import compare
-from qnb.power import detectable_difference, seeds_needed
+from qnb.power import detectable_difference, power_of_reported, seeds_needed
 
 pytestmark = pytest.mark.slow
 SIGMA = 0.01  # sd of one run around what its seed gives to all arms
@@ -70,6 +70,7 @@ def test_power_of_what_ten_seeds_report_when_their_sd_is_only_an_estimate():
     reported = detectable_difference(1.0, 10, 0.05) * seen
     t = (reported + rng.normal(size=40_000) / math.sqrt(10)) / (np.sqrt(rng.chisquare(9, 40_000) / 9) / math.sqrt(10))
     assert np.mean(np.abs(t) > stats.t.isf(0.025, 9)) == pytest.approx(0.74, abs=0.01)
+    assert power_of_reported(10, 0.05) == pytest.approx(0.74, abs=0.005)
 
 
 @pytest.mark.parametrize("seeds", [6, 10, 30])

@@ -68,6 +68,16 @@ def test_seeds_needed_is_the_first_that_is_enough(margin, alpha, ratio):
         assert n >= 34  # TTestPower().solve_power(0.5, None, 0.05, 0.8) is 33.4; equivalence asks for a little more
 
 
+@pytest.mark.parametrize(("n", "alpha"), [(6, 0.05), (10, 0.05), (10, 0.0125), (30, 0.05)])
+def test_power_of_what_is_reported_as_drawn(rng, n, alpha):
+    """Pilots whose sd is their own, each followed by one experiment with a true difference as large as that pilot reports."""
+    draws = 200_000
+    seen, then = np.sqrt(rng.chisquare(n - 1, (2, draws)) / (n - 1))
+    t = (power.detectable_difference(1.0, n, alpha) * seen + rng.normal(size=draws) / math.sqrt(n)) / (then / math.sqrt(n))
+    share = np.mean(np.abs(t) > stats.t.isf(alpha / 2, n - 1))
+    assert power.power_of_reported(n, alpha) == pytest.approx(share, abs=4 * math.sqrt(0.25 / draws))
+
+
 def test_no_number_of_splits_removes_what_they_share():
     assert power.seeds_needed(1.0, 1.0, 0.05, ratio=1 / 3) is None  # (1.96 + 0.84) sqrt(1/3) = 1.6 > 1
     assert power.seeds_needed(2.0, 1.0, 0.05, ratio=1 / 3) is not None
