@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 HISTORY = "history.csv"  # of a run, one row per epoch
+HISTORIES = "histories.csv"  # of an ablation, one row per arm, seed and epoch
+TRIALS = "trials.csv"  # of a search, one row per trial
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -17,8 +17,8 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from qnb.files import HISTORY, atomic_write, plain
-from qnb.project import RunError
+from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
+from qnb.project import RunError, commit_name
 from qnb.runs import list_runs
 
 INDEX = "index.html"
@@ -32,8 +32,12 @@ CURVES = {  # columns of history.csv that are drawn: title, axis label
 POINTS = 200  # of a curve at most; of a longer history every k-th epoch is drawn, and the last
 STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}  # what tells stacks apart
 ROWS_DECIDED_BY = ("split", "split_seed", "val_fraction", "test_fraction", "group_by", "embargo", "attack_test")
+MANY = {  # files of a run that trained more than one model, and what it is
+    HISTORIES: "an ablation: many trainings, whose learning curves are in its report and in {}",
+    TRIALS: "a search: many trainings, which are in its report and in {}",
+}
 LINKS = {"report": "report.html", "notebook": "notebook.ipynb", "parameters": "params.yaml", "metrics": "metrics.json", "history": HISTORY,
-         "verdicts": "verdict.json", "manifest": "manifest.json"}  # fmt: skip
+         "histories": HISTORIES, "trials": TRIALS, "verdicts": "verdict.json", "manifest": "manifest.json"}  # fmt: skip
 
 
 def build(root: Path) -> Path:
@@ -74,6 +78,7 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
         "wall": wall if isinstance(wall, int | float) else None,
         "parameters": {name: value if isinstance(value, str) else repr(value) for name, value in parameters.items()},
         "metrics": flatten(entry["metrics"]),
+        "decisions": decisions(entry["metrics"]),
         "data": data_name(data, parameters),
         "synthetic": data.get("synthetic") is True,
         "fingerprint": _text(data.get("fingerprint")),
@@ -99,11 +104,10 @@ def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
     return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
 
 
-def commit_name(git: dict[str, Any] | None) -> str | None:
-    """The first twelve digits of the commit, and whether the code differed from it."""
-    if not git or not git.get("commit"):
-        return None
-    return str(git["commit"])[:12] + (" with changes" if git.get("dirty") else "")
+def decisions(metrics: dict[str, Any]) -> dict[str, str]:
+    """What an ablation decided, by arm; empty for any other run."""
+    found = metrics.get("decisions")
+    return {arm: str(decision) for arm, decision in found.items()} if isinstance(found, dict) else {}
 
 
 def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -120,7 +124,8 @@ def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | None]:
     """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured; and why there are none."""
     if not path.is_file():
-        return {}, "no history.csv: this notebook trains nothing, or no epoch was finished"
+        many = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
+        return {}, many[0] if many else "no history.csv: this notebook trains nothing, or no epoch was finished"
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

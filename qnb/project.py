@@ -94,3 +94,10 @@ def git_state(root: Path) -> dict[str, Any] | None:
         "dirty": None if changes is None else bool(changes),
         "imported": Path(qnb.__file__).resolve().is_relative_to(root),
     }
+
+
+def commit_name(git: dict[str, Any] | None) -> str | None:
+    """The first twelve digits of the commit, and whether the code differed from it."""
+    if not git or not git.get("commit"):
+        return None
+    return str(git["commit"])[:12] + (" with changes" if git.get("dirty") else "")

@@ -77,6 +77,25 @@ def test_every_run_is_there_with_what_became_of_it(root):
     assert set(run["links"]) == {"report", "parameters", "metrics", "history", "manifest"}
 
 
+def ablated(root, decisions):
+    run = create(root, "ablation", TrainConfig())
+    run.write_text("histories.csv", "epoch,arm\n1,a\n")
+    run.finish({"decisions": decisions})
+    return run
+
+
+def test_an_ablation_is_told_from_what_trains_nothing_and_shows_its_decisions(root):
+    run = ablated(root, {"fast": "better", "same": "identical"})
+    search = create(root, "tune", TrainConfig())
+    search.write_text("trials.csv", "number\n0\n")
+    search.finish({"decisions": "none"})  # of another shape
+    _, data = built(root)
+    runs = {record["id"]: record for record in data["runs"]}
+    assert runs[run.id]["decisions"] == {"fast": "better", "same": "identical"} and runs[search.id]["decisions"] == {}
+    assert runs[run.id]["curves_why"].startswith("an ablation: many trainings") and "histories" in runs[run.id]["links"]
+    assert runs[search.id]["curves_why"].startswith("a search: many trainings") and "trials" in runs[search.id]["links"]
+
+
 def test_hostile_names_stay_text(root):
     run = finished(root, 0.9)
     folder = root / "executed" / "javascript:alert(1)" / "a#b?c=<script>%2e"
@@ -211,6 +230,23 @@ def test_a_reader_filters_and_sorts(page):
     page.click("text=All runs")
     page.fill("[name=q]", "other split_seed=4")
     assert column(page, "notebook") == ["other"]
+
+
+@pytest.mark.slow
+def test_a_reader_filters_by_decision(browser, root):
+    for decision in ("better", "undecided"):
+        ablated(root, {"fast": decision, "same": "identical"})
+    finished(root, 0.9)
+    index.build(root)
+    page = browser.new_page()
+    page.goto((root / "executed" / "index.html").as_uri())
+    page.select_option("[name=decision]", "undecided")
+    assert column(page, "decisions") == ["fast undecided, same identical"]
+    page.reload()  # the address keeps it
+    assert page.inner_text("#count") == "1 of 3 runs"
+    page.select_option("[name=decision]", "identical")
+    assert len(column(page, "decisions")) == 2
+    page.close()
 
 
 @pytest.mark.slow

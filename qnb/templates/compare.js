@@ -45,7 +45,7 @@ function about(runs) {
     ["started (UTC)", (run) => text(run.started && run.started.slice(0, 19).replace("T", " "))], ["wall time (s)", seconds], ["data", (run) => text(run.data)],
     ["fingerprint of the data", (run) => text(run.fingerprint && run.fingerprint.slice(0, 16))],
     ["stack", (run) => text(run.stack)], ["commit", (run) => text(run.commit)], ["gradient's verdict", (run) => text(run.gate)],
-    ["resumed from", (run) => text(run.resumed)], ["files", links],
+    ["decisions", (run) => text(decided(run))], ["resumed from", (run) => text(run.resumed)], ["files", links],
   ];
   return table(["", ...letters(runs)], rows.map(([name, of]) => [name, ...runs.map(of)]), "The runs");
 }

@@ -8,7 +8,7 @@ const isNumber = (value) => typeof value === "number";
 const METRICS = names((run) => Object.keys(run.metrics).filter((name) => isNumber(run.metrics[name])));
 const PARAMETERS = names((run) => Object.keys(run.parameters));
 const BLANK = {
-  q: "", notebook: "", status: "", data: "", stack: "", parameter: "", value: "",
+  q: "", notebook: "", status: "", data: "", stack: "", decision: "", parameter: "", value: "",
   metric: METRICS.includes("test_auc") ? "test_auc" : METRICS[0] || "", min: "", max: "",
   sort: "run", down: "1", a: "", b: "", view: "",
 };
@@ -36,6 +36,9 @@ function number(value) {
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toFixed(4) : value.toPrecision(4);
 }
 
+const DECIDED = DATA.runs.some((run) => Object.keys(run.decisions).length);
+const decided = (run) => Object.entries(run.decisions).map(([arm, decision]) => `${arm} ${decision}`).join(", ");
+
 const seconds = (run) => (isNumber(run.wall) ? run.wall.toFixed(1) : "–");
 
 // ---- what is asked for
@@ -52,7 +55,7 @@ function write() {
 
 function haystack(run) {
   const said = Object.entries(run.parameters).map(([name, value]) => `${name}=${value}`);
-  run.words ||= [run.key, run.status, run.why || "", run.data, run.stack, ...said].join(" ").toLowerCase();
+  run.words ||= [run.key, run.status, run.why || "", run.data, run.stack, decided(run), ...said].join(" ").toLowerCase();
   return run.words;
 }
 
@@ -62,6 +65,7 @@ function shown() {
   return ordered(DATA.runs.filter((run) => {
     const metric = own(run.metrics, state.metric);
     return ["notebook", "status", "data", "stack"].every((name) => !state[name] || run[name] === state[name])
+      && (!state.decision || Object.values(run.decisions).includes(state.decision))
       && (!state.value || own(run.parameters, state.parameter) === state.value)
       && (Number.isNaN(low) || (isNumber(metric) && metric >= low))
       && (Number.isNaN(high) || (isNumber(metric) && metric <= high))
@@ -77,6 +81,7 @@ function columns() {
     ["notebook", "notebook", (run) => run.notebook],
     ["status", "status", (run) => run.status],
   ];
+  if (DECIDED) list.push(["decisions", "decisions", decided]);
   if (state.parameter) list.push(["parameter", state.parameter, (run) => own(run.parameters, state.parameter)]);
   if (state.metric) list.push(["metric", state.metric, (run) => own(run.metrics, state.metric)]);
   list.push(["wall", "wall time (s)", (run) => run.wall], ["data", "data", (run) => run.data], ["stack", "stack", (run) => run.stack]);
@@ -140,6 +145,7 @@ function fillFilters() {
   const values = names((run) => own(run.parameters, state.parameter) ?? []);
   const options = {
     notebook: of("notebook"), status: of("status"), data: of("data"), stack: of("stack"),
+    decision: names((run) => Object.values(run.decisions)),
     parameter: PARAMETERS, value: values, metric: METRICS,
   };
   const none = { parameter: "none", metric: "none" };
