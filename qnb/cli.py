@@ -155,7 +155,15 @@ def _tell(run: Run) -> None:
     if shown := [f"{name} {number(metrics[name])}" for name in KEY_METRICS if name in metrics]:
         baselines = metrics.get("baselines") or {}
         click.echo("  ".join(shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]))
+    for sentence in _conclusions(metrics):
+        click.echo(sentence)
     click.echo(f"report  {run.folder / 'report.html'}")
+
+
+def _conclusions(metrics: dict[str, Any]) -> list[str]:
+    """What a run concludes in words, if its notebook does: the sentence, or sentences, that metrics.json holds as `conclusion`."""
+    found = metrics.get("conclusion") or []
+    return [found] if isinstance(found, str) else found
 
 
 def number(value: Any) -> str:

@@ -118,6 +118,19 @@ def test_exit_code_and_what_is_printed(root, monkeypatch, capsys, status, code):
     assert err == ("" if status == "done" else "qnb: error in cell [4]: no label\n")
 
 
+@pytest.mark.parametrize("conclusion", ["It is above.", ["It is above.", "a against b: better."]])
+def test_what_a_run_concludes_is_printed_before_its_report(root, monkeypatch, capsys, conclusion):
+    def finished(job, timeout):
+        run = create(job.root, "ok", job.config)
+        run.finish({"conclusion": conclusion})
+        return run
+
+    monkeypatch.setattr(headless, "execute", finished)
+    assert cli.main(["run", "ok"]) == 0
+    said = capsys.readouterr().out.splitlines()[1:-1]
+    assert said == ([conclusion] if isinstance(conclusion, str) else conclusion)
+
+
 def test_a_lost_run_is_a_failed_one(root, monkeypatch, capsys):
     def full(job, timeout):
         raise headless.LostRunError("Cannot write in x: No space left on device.")
