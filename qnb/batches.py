@@ -1,4 +1,4 @@
-"""Which rows each step sees. All draws come from the run's one numpy Generator."""
+"""Which rows each step sees. All draws come from one numpy Generator, the child that the run's own has for them."""
 
 from collections.abc import Callable, Iterator
 

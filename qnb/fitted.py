@@ -1,6 +1,7 @@
 """A run of the training loop: what it was asked, where it stands, what it found; and how it starts.
 
-All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters, then batches.
+All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters from itself, batches from its child, so
+that runs of one seed see the same batches whatever the shapes of their parameters.
 """
 
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ def start(config: TrainConfig, prepared: Prepared) -> Fitted:
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     optimiser = make_optimiser(config, config.epochs * count)
     rng = np.random.default_rng(config.seed)
+    (of_batches,) = rng.spawn(1)
     initial = engine.spec.init(rng, config.alpha_mode)
-    state = State(params=initial, optimiser=optimiser.init(initial), rng=rng)
+    state = State(params=initial, optimiser=optimiser.init(initial), rng=of_batches)
     return Fitted(config, prepared, engine, count, optimiser, initial, state)

@@ -199,6 +199,17 @@ def test_divergence_is_an_error_not_a_nan_in_the_table(cancer):
         fit(config(lr=1e308), cancer, progress=False)
 
 
+def test_runs_of_one_seed_see_the_same_batches_whatever_their_shapes(cancer):
+    runs = [
+        start(config(seed=3), cancer),
+        start(config(seed=3, layers=5, measurement="z_vec"), cancer),
+        start(config(seed=4), cancer),
+    ]
+    first, same, other = (np.concatenate(run.draw()) for run in runs)
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
 def test_fewer_rows_than_abatch_of():
     with pytest.raises(DataError, match=r"batch=500 rows, but only 341 of the table's 569 rows"):
         prepare(config(batch=500))

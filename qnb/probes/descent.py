@@ -68,12 +68,13 @@ def descend(
     objective, spec = Objective(head.focal_gamma, head.mode), circuit_of(config)
     engine = make_engine(config.engine, spec, objective, config.device)
     rng = np.random.default_rng(seed)
+    (of_batches,) = rng.spawn(1)  # as in training: the same batches for circuits of any shape
     params = spec.init(rng, head.mode) | head.params() | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
     first, state, step = params, optimiser.init(params), make_step(optimiser)
     (X, y), (X_val, y_val) = prepared.side("train"), prepared.side("val")
     watched = (X_val[:WATCHED_ROWS], y_val[:WATCHED_ROWS])
     ones, rows = np.ones(config.batch), [_watch(engine, params, first, watched)]
-    for k, batch in enumerate(epoch_batches(y, config.batch, steps, rng)):
+    for k, batch in enumerate(epoch_batches(y, config.batch, steps, of_batches)):
         if k == 0 and config.gate == "on":
             check_gradient(engine, params, X[batch], y[batch], ones, seed=seed)
         _, grads = engine.loss_and_grad(params, X[batch], y[batch], ones)
