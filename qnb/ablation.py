@@ -12,8 +12,9 @@ import pandas as pd
 from qnb.compare import Comparison, compare
 from qnb.config import ParameterError, QnbError, TrainConfig
 from qnb.engine import WRONG_ON_PURPOSE
-from qnb.files import HISTORY, atomic_write, plain
+from qnb.files import HISTORIES, HISTORY, atomic_write, plain
 from qnb.folders import MANIFEST, METRICS, Run
+from qnb.grouping import PAIR, SESSION
 from qnb.project import find_root
 from qnb.study_config import AblationConfig, Planned
 from qnb.sweep import load_sweep
@@ -21,7 +22,8 @@ from qnb.tables import data_note
 from qnb.train import train_all
 
 FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
-RESULTS, HISTORIES = "results.csv", "histories.csv"
+RESULTS = "results.csv"
+GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}  # one and several, by the column that makes them
 
 
 @dataclass(frozen=True)
@@ -29,29 +31,38 @@ class Study:
     """What an ablation is decided on.
 
     Attributes:
-        config: arms, seeds, base and margin; a sweep's own where the runs are a sweep's.
+        config: arms, seeds, base and margin.
         results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test AUC.
         histories: per arm one history per seed, see `qnb.fit.fit`; None where the run failed.
-        card: of the data of the first run that finished.
-        rows: rows per side of that run: {"train", "val", "test"}.
+        cards: by seed the data card of a run that finished, see `qnb.data` and `qnb.overlap.split_card`; all arms have the same.
     """
 
     config: AblationConfig
     results: pd.DataFrame
     histories: dict[str, list[pd.DataFrame | None]]
-    card: dict[str, Any]
+    cards: dict[int, dict[str, Any]]
 
     @property
-    def rows(self) -> dict[str, int]:
-        """Rows per side of the split."""
-        return {name: side["rows"] for name, side in self.card["sides"].items()}
+    def card(self) -> dict[str, Any]:
+        """The data card of the first seed with a run that finished."""
+        return next(iter(self.cards.values()))
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of each distinct table, in order of seeds."""
+        return list(dict.fromkeys(card["fingerprint"] for card in self.cards.values()))
+
+    def size(self, side: str) -> float:
+        """What that side of the split holds, the mean over seeds: groups where the split keeps groups together, else rows."""
+        grouped = self.config.split == "group"
+        return float(np.mean([card["groups"][side] if grouped else card["sides"][side]["rows"] for card in self.cards.values()]))
 
     def compare(self) -> Comparison:
         """Every arm against the reference on test AUC; see `qnb.compare.compare`."""
         config, resampled = self.config, self.config.resample == "split"
         return compare(
             self.values(), config.reference or next(iter(config.arms)), config.min_effect,
-            n_train=self.rows["train"], n_test=self.rows["test"], resampled=resampled, histories=self.histories,
+            n_train=self.size("train"), n_test=self.size("test"), resampled=resampled, histories=self.histories,
         )  # fmt: skip
 
     def values(self, figure: str = "test_auc") -> dict[str, np.ndarray]:
@@ -79,7 +90,8 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
     """
     plan = config.plan()
     found = train_all([planned.config for planned in plan], progress)
-    rows, histories, cards = [], _no_histories(), []
+    rows, histories = [], _no_histories()
+    cards: dict[int, dict[str, Any]] = {}
     for planned, result in zip(plan, found, strict=True):
         if isinstance(result, QnbError):
             rows.append(_row(planned, {}, "failed", str(result)))
@@ -87,24 +99,10 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
         else:
             rows.append(_row(planned, result.metrics, "done", None))
             histories[planned.arm].append(result.history)
-            cards.append(result.prepared.card)
+            cards.setdefault(planned.seed, result.prepared.card)
     if not cards:
         raise next(result for result in found if isinstance(result, QnbError))
-    return Study(config, pd.DataFrame(rows), dict(histories), cards[0])
-
-
-def effective(config: AblationConfig, root: Path | None = None) -> AblationConfig:
-    """The ablation to compare: `config`, or that of the sweep it names, with the margin and reference arm of `config`.
-
-    Raises:
-        RunError: no such sweep.
-        ParameterError: the reference is none of its arms.
-    """
-    if config.sweep is None:
-        return config
-    swept = load_sweep(root or find_root(), config.sweep).config
-    own = {"min_effect": config.min_effect, "reference": config.reference or swept.reference}
-    return AblationConfig.make({name: getattr(swept, name) for name in AblationConfig.model_fields} | own)
+    return Study(config, pd.DataFrame(rows), dict(histories), cards)
 
 
 def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) -> Study:
@@ -114,9 +112,9 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         RunError: no such sweep.
         ParameterError: it has no run that finished.
     """
-    root = root or find_root()
-    sweep = load_sweep(root, sweep_id)
-    rows, histories, card = [], _no_histories(), None
+    sweep = load_sweep(root or find_root(), sweep_id)
+    rows, histories = [], _no_histories()
+    cards: dict[int, dict[str, Any]] = {}
     by_place = {(row["arm"], row["seed"]): row for row in sweep.rows}
     for planned in config.plan():
         row = by_place.get((planned.arm, planned.seed), {"status": "not run"})
@@ -124,12 +122,12 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         if row["status"] == "done":
             folder = Path(row["folder"])
             metrics, history = json.loads((folder / METRICS).read_text("utf-8")), pd.read_csv(folder / HISTORY)
-            card = card or json.loads((folder / MANIFEST).read_text("utf-8"))["data"]
+            cards.setdefault(planned.seed, json.loads((folder / MANIFEST).read_text("utf-8"))["data"])
         rows.append(_row(planned, metrics, row["status"], row.get("why")))
         histories[planned.arm].append(history)
-    if card is None:
+    if not cards:
         raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
-    return Study(config, pd.DataFrame(rows), dict(histories), card)
+    return Study(config, pd.DataFrame(rows), dict(histories), cards)
 
 
 def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
@@ -155,18 +153,33 @@ def _overridden(config: AblationConfig) -> list[str]:
     return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
 
 
-def what_seeds_cover(config: AblationConfig) -> str:
+def what_seeds_cover(study: Study) -> str:
     """What the spread over seeds holds, and so what a conclusion is about."""
+    config = study.config
     count = f"{config.seeds} seeds ({config.seed} to {config.seed + config.seeds - 1})"
     if config.resample == "none":
-        return (
+        text = (
             f"{count} cover initial parameters and the order of batches, on one split (split_seed={config.split_seed}): what follows "
-            "is about training on these rows. Set resample='split' to cover the choice of rows too."
+            "is about training on these rows, and no interval covers other rows. Set resample='split' to cover the choice of rows too."
         )
-    kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
+    else:
+        kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
+        text = (
+            f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
+            f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
+        )
+    return f"{text} {shared}" if (shared := _shared_groups(study)) else text
+
+
+def _shared_groups(study: Study) -> str:
+    """That rows of one group stand on two sides of the first seed's split, in words; empty where they do not."""
+    groups = study.card["groups"]
+    if not (groups and groups["on_two_sides"]):
+        return ""
+    one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
     return (
-        f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
-        f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
+        f"With split={study.config.split!r} rows of one {one} stand on both sides: {groups['on_two_sides']} of {groups['count']} {others} "
+        f"(by {', '.join(groups['columns'])}) do. So the interval does not cover other {others}; split='group' keeps each on one side."
     )
 
 
@@ -212,7 +225,13 @@ def metrics(study: Study, found: Comparison) -> dict[str, Any]:
         for name in FIGURES[:5]:
             arms[arm] |= {f"{name}_mean": plain(runs[name].mean()), f"{name}_sd": plain(runs[name].std(ddof=1))}
     decisions = {arm: difference.decision for arm, difference in found.differences.items()}
-    return {"decisions": decisions, "arms": arms, "comparison": found.to_dict(), "synthetic": study.card.get("synthetic")}
+    return {
+        "decisions": decisions,
+        "conclusion": found.sentences(),
+        "arms": arms,
+        "comparison": found.to_dict(),
+        "synthetic": study.card.get("synthetic"),
+    }
 
 
 def written(run: Run) -> str:

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -64,6 +65,18 @@ class StrictConfig(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise ParameterError("\n".join(_explain(cls, e) for e in error.errors())) from None
+
+    def resolved(self, root: Path, given: Collection[str]) -> Self:
+        """The configuration that counts, where this one names a run whose parameters it takes; this one otherwise.
+
+        Args:
+            root: the project.
+            given: names that were set, whether or not to their defaults.
+
+        Raises:
+            QnbError: there is no such run, or something was given that contradicts it.
+        """
+        return self
 
     def hash(self) -> str:
         """The first 10 hex digits of the SHA-256 of the effective configuration as canonical JSON."""

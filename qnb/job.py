@@ -67,6 +67,7 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
         parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
     refuse_unknown(parameters, declared, path.name)
     config = _configuration(nb, path, {**_literals(declared), **parameters})
+    config = config and config.resolved(folder, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(f"The parameters of {known} mean something else to this notebook and this version of qnb.")

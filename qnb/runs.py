@@ -54,11 +54,12 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
         if name not in names:
             raise RunError(f"Parameter {name!r} has no value: run the parameters cell again.")
         values[name] = names[name]
-    config = config_class.make(values)
+    root = find_root() if _attached is None else _attached[0].parents[2]
+    config = config_class.make(values).resolved(root, injected_names(shell.history_manager.input_hist_parsed))
     if _attached is not None:
         _current, _attached = reopen(_attached[0], config, _attached[1]), None
     else:
-        _current = create(find_root(), notebook, config)
+        _current = create(root, notebook, config)
         shell.events.register("post_run_cell", _after_cell)
     return _current
 
@@ -78,14 +79,27 @@ def parameter_names(history: list[str], where: str) -> list[str]:
         ParameterError: an injected name is not declared.
         RunError: no parameters cell was executed.
     """
-    starts = [i for i, source in enumerate(history) if source.startswith(DECLARED)]
+    starts = _declarations(history)
     if not starts:
         raise RunError(f"No parameters cell was executed: run the cell of {where} that begins with {DECLARED!r} first.")
     declared = assigned_names(history[starts[-1]])
-    for source in history[starts[-1] + 1 :]:
-        if source.split("\n", 1)[0].strip() == INJECTED:
-            refuse_unknown(assigned_names(source), declared, where)
+    refuse_unknown(injected_names(history), declared, where)
     return list(declared)
+
+
+def injected_names(history: list[str]) -> list[str]:
+    """Names that the cells injected after the last executed parameters cell assign, in order.
+
+    Raises:
+        RunError: such a cell is not Python.
+    """
+    after = history[max(_declarations(history), default=-1) + 1 :]
+    return [name for source in after if source.split("\n", 1)[0].strip() == INJECTED for name in assigned_names(source)]
+
+
+def _declarations(history: list[str]) -> list[int]:
+    """Where in the history the parameters cells are."""
+    return [i for i, source in enumerate(history) if source.startswith(DECLARED)]
 
 
 def assigned_names(source: str) -> dict[str, ast.expr | None]:

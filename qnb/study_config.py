@@ -1,5 +1,7 @@
 """Parameters of the notebooks that set trainings beside each other, or look into what a training found."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -22,7 +24,7 @@ class AblationConfig(TrainConfig):
     """ablation.ipynb and `qnb sweep`: arms, each a set of overrides of one base configuration, times seeds.
 
     The base is every field of TrainConfig; `seed` is the first seed. In one seed all arms share rows, split and batches, so an arm
-    may not override what decides those.
+    may not override what decides those. With `sweep`, all else is the sweep's own, see `resolved`.
     """
 
     arms: dict[str, dict[str, Any]] = TWO_MEASUREMENTS
@@ -30,15 +32,13 @@ class AblationConfig(TrainConfig):
     seeds: Annotated[int, Field(ge=2, le=1000)] = 10  # seed, seed + 1, ...
     resample: Literal["none", "split"] = "none"  # "split": split_seed follows the seed, so that seeds cover the data too
     min_effect: Annotated[float, Field(gt=0, lt=0.5)] = 0.005  # difference in test AUC that would matter
-    sweep: str | None = None  # id of a finished sweep, whose runs are compared instead of training here
+    sweep: str | None = None  # id of a finished sweep: its runs are compared, by its own parameters and margin
     engine: Literal["catalyst", "exact", "one_sample_demo"] = "exact"
 
     SHARED: ClassVar[frozenset[str]] = frozenset(
         {"data", "label", "positive", "sample", "data_seed", "leaks", "split", "group_by", "embargo", "attack_test"}
         | {"split_seed", "val_fraction", "test_fraction", "seed"}
     )
-
-    OF_DECISION: ClassVar[frozenset[str]] = frozenset({"sweep", "min_effect", "reference"})
 
     def plan(self) -> list[Planned]:
         """Every training, seed by seed.
@@ -53,14 +53,33 @@ class AblationConfig(TrainConfig):
             found += [Planned(arm, seed, _config_of(arm, base | overrides | seeds)) for arm, overrides in self.arms.items()]
         return found
 
+    def resolved(self, root: Path, given: Collection[str]) -> Self:
+        """The configuration of the sweep that this one names, margin and reference included, for they were stated before its runs.
+
+        Raises:
+            RunError: there is no such sweep.
+            ParameterError: something else than the sweep has was given beside it.
+        """
+        if self.sweep is None:
+            return self
+        from qnb.sweep.folder import load_sweep  # it imports this module
+
+        swept = load_sweep(root, self.sweep)
+        fields = type(self).model_fields
+        other = [
+            f"{name}={value!r} (the sweep has {getattr(swept.config, name)!r})"
+            for name, value in self
+            if name != "sweep" and value != getattr(swept.config, name) and (name in given or value != fields[name].default)
+        ]
+        if other:
+            raise ParameterError(
+                f"sweep={self.sweep!r} brings its own arms, margin and parameters, stated before its runs: leave {', '.join(other)} out, "
+                "or sweep=None."
+            )
+        return type(self).make({name: getattr(swept.config, name) for name in fields} | {"sweep": swept.id})
+
     @model_validator(mode="after")
     def _arms_can_be_compared(self) -> Self:
-        fields = type(self).model_fields
-        given = [name for name in fields if getattr(self, name) != fields[name].default and name not in self.OF_DECISION]
-        if self.sweep is not None and given:
-            raise ValueError(
-                f"sweep={self.sweep!r} brings its own arms and parameters: leave {', '.join(given)} out, or sweep=None."
-            )
         if len(self.arms) < 2:
             raise ValueError(f"arms holds {len(self.arms)}: an ablation compares two or more.")
         for arm, overrides in self.arms.items():

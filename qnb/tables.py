@@ -9,6 +9,7 @@ from qnb.config import StrictConfig
 from qnb.folders import Run
 from qnb.gate import GateReport
 from qnb.metrics import Row
+from qnb.project import commit_name
 from qnb.train import TrainResult
 
 
@@ -139,6 +140,33 @@ def verdict_sentence(metrics: Row, note: str) -> str:
     if metrics["degen"]:
         text += f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded metrics."
     return text
+
+
+def provenance(run: Run) -> Styler:
+    """What the numbers of a run rest on: the code, the stack, the data, the parameters, the seeds. As its manifest has it.
+
+    The data are the tables whose fingerprints the manifest lists as `fingerprints`, else that of its data card.
+    """
+    manifest = run.manifest
+    data = manifest.get("fingerprints") or ([manifest["data"]["fingerprint"]] if manifest["data"] else [])
+    data = list(dict.fromkeys(fingerprint[:16] for fingerprint in data)) or ["no table has a part in this run"]
+    seeds = manifest["parameters"] | manifest.get("model_under_test", {})
+    rows = {
+        "commit": _code(manifest["git"]),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+        f"data fingerprint{'s' if len(data) > 1 else ''}": ", ".join(data),
+        "hash of the parameters": manifest["hash"],
+        "seeds": ", ".join(f"{name} {value}" for name, value in seeds.items() if name.endswith(("seed", "seeds"))),
+    }
+    return _left(pd.DataFrame(rows.items(), columns=["made with", "value"])).hide(axis="index")
+
+
+def _code(git: dict[str, Any] | None) -> str:
+    """The commit, whether the code differs from it, and whether it is that code which ran."""
+    if git is None:
+        return "not under git"
+    changes = {True: "", False: ", without changes", None: ", perhaps with changes"}[git["dirty"]]
+    return f"{commit_name(git)}{changes}" + ("" if git["imported"] else "; qnb was imported from elsewhere")
 
 
 def written(run: Run) -> str:

@@ -192,10 +192,11 @@ def sentence(found: Confirmation, note: str) -> str:
     return text + f"{note}."
 
 
-def metrics(found: Search, confirmed: Confirmation) -> dict[str, Any]:
-    """The content of metrics.json: the winner, its validation AUC, and what the confirmation found."""
+def metrics(found: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
+    """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in words (`sentence`)."""
     finished = found.trials[found.trials["state"] == "COMPLETE"]
     return {
+        "conclusion": conclusion,
         "best": found.overrides(),
         "val_auc": float(finished["val_auc"].max()),
         "trials": {state: int(count) for state, count in found.trials["state"].value_counts().items()},

@@ -254,6 +254,23 @@ def test_begin_refuses_an_injected_name_before_it_makes_a_folder(shell, root, ca
     assert statuses(root) == []
 
 
+def test_begin_stores_the_configuration_that_counts_and_tells_what_was_given(shell, root):
+    class Pointing(TrainConfig):
+        def resolved(self, folder, given):
+            assert folder == root and list(given) == ["seed"]
+            return self.make(self.model_dump() | {"epochs": 3})
+
+    for attached in (False, True):
+        if attached:
+            shell(f"runs.attach({str(create(root, 'train', TrainConfig()).folder)!r})")
+        InteractiveShell.instance().user_ns["Pointing"] = Pointing
+        shell(DECLARED), shell("# Parameters\nseed = 0\n")
+        run = shell("run = runs.begin('train', Pointing); run").result
+        stored = yaml.safe_load((run.folder / "params.yaml").read_text())
+        assert (stored["epochs"], run.manifest["parameters"]["epochs"], run.manifest["hash"]) == (3, 3, run.config.hash())
+        shell("run.finish({})")
+
+
 def test_begin_judges_a_second_pass_by_its_own_cells(shell, root):
     for cell in (DECLARED, "# Parameters\nsed = 3\n", BEGIN, DECLARED, "# Parameters\nseed = 4\n", BEGIN):
         result = shell(cell)

@@ -80,7 +80,7 @@ def test_the_confirmation_is_on_other_rows_with_other_seeds(found):
     assert confirmed.over["logistic"].difference == pytest.approx(np.mean(aucs) - logistic)
     words = tune.sentence(confirmed, "note")
     assert "2 fresh seeds" in words and "logistic regression" in words and words.endswith("note.")
-    written = tune.metrics(found, confirmed)
+    written = tune.metrics(found, confirmed, words)
     assert written["test_auc"] == np.mean(aucs) and sum(written["trials"].values()) == 4
     for figure in (tune_figures.progress(found, "n"), tune_figures.confirmation(confirmed, "n")):
         assert figure.axes[0].get_xlabel() and figure.axes[0].get_title()
