@@ -19,29 +19,67 @@ from qnb.values import DataError
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0 and 1).
+
+    `unknown` says why that is not known, and then no label is read.
+    """
+
+    label: str | None
+    positive: str | int | bool | None
+    unknown: str | None = None
+
+
+def reading_of(about: dict[str, Any], card: dict[str, Any]) -> Reading:
+    """The reading that a model keeps in its `about`; else, as in one of an earlier version, its run's data card."""
+    kept = about if "positive" in about else card
+    label, positive = about.get("label"), kept.get("positive")
+    if not isinstance(label, str):
+        return Reading(None, None, "the model does not name the column of its labels")
+    if "positive" not in kept or not isinstance(positive, str | int | bool | None):
+        return Reading(
+            label,
+            None,
+            f"the model does not say which value of {label!r} counted as 1, so that column is not read: score with the run, whose data "
+            "card says it, or train anew",
+        )
+    return Reading(label, positive)
+
+
+@dataclass(frozen=True)
 class Scorable:
     """A table to be scored: its columns, and how to read some of them batch by batch. `place(row)` says where a row stands."""
 
     name: str
     columns: list[str]
     batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
-    label: str | None  # None: it has none
-    positive: str | int | bool | None
+    reading: Reading
     synthetic: bool
     rows: int | None = None  # None: not known before it was read
     place: Callable[[int], str] = lambda row: f"row {row + 1}"
 
-    def __post_init__(self) -> None:
-        if self.label not in self.columns:
-            object.__setattr__(self, "label", None)
+    @property
+    def label(self) -> str | None:
+        """The column of the labels; None: there is none that can be read, see `unlabelled`."""
+        return None if self.unlabelled else self.reading.label
+
+    @property
+    def positive(self) -> str | int | bool | None:
+        """The value that counts as 1."""
+        return self.reading.positive
+
+    @property
+    def unlabelled(self) -> str | None:
+        """Why no label is read."""
+        return self.reading.unknown or (None if self.reading.label in self.columns else "the table has no label column")
 
 
-def open_table(table: str, label: str | None, asked: dict[str, Any]) -> Scorable:
+def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
     """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
 
     Args:
-        label: the label column that the model was trained on; it need not be there.
-        asked: the parameters of the model's run, as far as they are known: `positive`, and what draws the bundled capture.
+        reading: how the model's training read its labels; those of the table are read in the same way, whatever the table.
+        asked: the parameters of the model's run, as far as they are known: what draws the bundled capture.
 
     Raises:
         DataError: there is no such table, or it cannot be opened.
@@ -55,11 +93,11 @@ def open_table(table: str, label: str | None, asked: dict[str, Any]) -> Scorable
         drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
         config = TrainConfig.make({"data": table} | drawn)
         source = open_source(table, None, None, config.data_seed, config.leaks)
-        return Scorable(source.name, source.columns, source.batches, source.label, source.positive, source.synthetic)
-    return _open_file(Path(table).expanduser(), label, asked.get("positive"))
+        return Scorable(source.name, source.columns, source.batches, reading, source.synthetic)
+    return _open_file(Path(table).expanduser(), reading)
 
 
-def _open_file(path: Path, label: str | None, positive: str | int | bool | None) -> Scorable:
+def _open_file(path: Path, reading: Reading) -> Scorable:
     if path.suffix.lower() not in READERS:
         raise DataError(
             f"{path}: a file ending in {', '.join(READERS)} was expected, or {' or '.join(TrainConfig.BUILT_IN_TABLES)}."
@@ -67,7 +105,7 @@ def _open_file(path: Path, label: str | None, positive: str | int | bool | None)
     if not path.is_file():
         siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file. {nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])}")
-    about: dict[str, Any] = {"name": str(path), "label": label, "positive": positive, "synthetic": False}
+    about: dict[str, Any] = {"name": str(path), "reading": reading, "synthetic": False}
     if path.suffix.lower() == ".csv":
         file = CsvFile(path)
         return Scorable(columns=file.columns, batches=file.batches, place=file.place, **about)
@@ -90,7 +128,7 @@ def check_columns(source: Scorable, needed: list[str]) -> None:
     """Raise DataError unless the table has each of the columns that a model takes, once; with the nearest name for each it lacks."""
     missing = [name for name in needed if name not in source.columns]
     if missing:
-        free = [name for name in source.columns if name not in needed]
+        free = [name for name in source.columns if name not in (*needed, source.reading.label)]
         listed = [f"  {name!r}{_hint(name, free)}" for name in missing[:20]]
         more = [f"  and {len(missing) - 20} more"] if len(missing) > 20 else []
         head = f"{source.name} lacks {len(missing)} of the {len(needed)} columns that the model takes:"
@@ -115,7 +153,7 @@ class Truth:
     def __init__(self, source: Scorable):
         self.parts: list[np.ndarray] = []
         self.labels = None if source.label is None else Labels(source)  # None: there is nothing to rank by, see `why`
-        self.why = "the table has no label column"
+        self.why = source.unlabelled or ""
 
     def add(self, values: np.ndarray | None) -> None:
         """Take the labels of a batch, cleaned; None where there is no label column."""

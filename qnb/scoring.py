@@ -26,7 +26,7 @@ from qnb.metrics import auc
 from qnb.model import BLOCK, Model, load_model
 from qnb.project import given_root
 from qnb.runs import find_run
-from qnb.scorable import Scorable, Truth, check_columns, open_table
+from qnb.scorable import Scorable, Truth, check_columns, open_table, reading_of
 from qnb.stack import versions
 from qnb.surrogate import Surrogate
 from qnb.values import DataError, clean_column
@@ -45,7 +45,7 @@ class Scores:
         rows, positive: rows scored, and those whose logit reaches the threshold.
         threshold: the stored one, in logits.
         engine: what computed them.
-        auc: where the table has the label; else `without_auc` says why there is none.
+        auc: where the table has the label, read as in training; else `without_auc` says why there is none.
         note: where the model or the table is synthetic, that it is.
     """
 
@@ -84,8 +84,8 @@ def score(
         ScoringError: `out` exists or cannot be written. Nothing was written.
     """
     out = _new_file(Path(out))
-    model, asked = _find_model(run, root)
-    source = open_table(table, model.about.get("label"), asked)
+    model, manifest = _find_model(run, root)
+    source = open_table(table, reading_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters"))
     check_columns(source, model.feature_map.columns)
     logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
     decision = (logits >= model.threshold).astype(np.int8)
@@ -120,7 +120,7 @@ def _new_file(out: Path) -> Path:
 
 
 def _find_model(run: str | Path, root: str | Path | None) -> tuple[Model, dict[str, Any]]:
-    """The model, and the parameters of its run where its run folder is at hand."""
+    """The model, and the manifest of its run where its run folder is at hand."""
     folder = Path(run)
     if not folder.is_dir():
         project = given_root(root)
@@ -130,18 +130,23 @@ def _find_model(run: str | Path, root: str | Path | None) -> tuple[Model, dict[s
         raise ScoringError(
             f"The model in {folder} was trained by {model.engine!r}, on a wrong gradient on purpose: nothing to score with."
         )
-    return model, _parameters(folder / MANIFEST)
+    return model, _manifest(folder / MANIFEST)
 
 
-def _parameters(manifest: Path) -> dict[str, Any]:
-    """The parameters of a run, as its manifest has them; none where there is no manifest, as in a model folder."""
+def _manifest(manifest: Path) -> dict[str, Any]:
+    """What a run's manifest says; nothing where there is no manifest, as in a model folder."""
     if not manifest.exists():
         return {}
     try:
         found = json.loads(manifest.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ScoringError(f"{manifest} cannot be read: {error}. Give the run's model/ folder instead.") from None
-    found = found.get("parameters") if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a manifest says under a name: `parameters`, or `data`, the data card; nothing where it does not."""
+    found = manifest.get(name)
     return found if isinstance(found, dict) else {}
 
 

@@ -126,7 +126,7 @@ def _result(fitted: Fitted, baselines: dict[str, Baseline]) -> TrainResult:
     model = Model(
         fitted.spec, fitted.objective, fitted.best, prepared.feature_map, 0.0, config.engine, config.device,
         {"data": prepared.card.get("source"), "synthetic": prepared.card.get("synthetic"), "label": prepared.card.get("label"),
-         "config_hash": config.hash(), "fingerprint": prepared.card.get("fingerprint")},
+         "positive": prepared.card.get("positive"), "config_hash": config.hash(), "fingerprint": prepared.card.get("fingerprint")},
     )  # fmt: skip
     logits = {name: model.logits_of_features(prepared.X[name]) for name in ("val", "test")}
     threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], config.min_pred_pos_rate, config.max_pred_pos_rate)

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
 from qnb import cli, metrics, scoring
 from qnb.capture import generate_capture
 from qnb.config import TrainConfig
 from qnb.data import load_table
-from qnb.folders import create
+from qnb.folders import MANIFEST, create
 from qnb.model import ModelError, load_model
 from qnb.project import RunError
 from qnb.scoring import ScoringError, score
@@ -151,7 +152,7 @@ def test_a_value_that_cannot_be_used_is_placed(exact, small, value, message):
 
 
 def test_labels_that_are_no_zeros_and_ones(tmp_path, root):
-    """`positive` is the run's own; without the run folder the rows are scored all the same, and the reason is given."""
+    """`positive` is the model's own; where the labels cannot be read the rows are scored all the same, and the reason is given."""
     rng = np.random.default_rng(3)
     frame = pd.DataFrame(rng.normal(size=(400, 3)), columns=["a", "b", "c"])
     frame["kind"] = np.where(frame["a"] + rng.normal(size=400) > 0, "bad", "good")
@@ -161,13 +162,54 @@ def test_labels_that_are_no_zeros_and_ones(tmp_path, root):
     logits = pd.read_parquet(with_run.path)["logit"]
     assert with_run.auc == roc_auc_score(frame["kind"] == "bad", logits)
     alone = score(run.folder / "model", str(tmp_path / "own.csv"), tmp_path / "2.parquet", progress=False)
-    assert alone.auc is None and "are not 0 and 1" in alone.without_auc
+    assert alone.auc == with_run.auc
     frame[frame["kind"] == "bad"].to_csv(tmp_path / "one.csv", index=False)
     one = score(run.folder, str(tmp_path / "one.csv"), tmp_path / "3.parquet", progress=False)
     assert "one class only" in one.without_auc
     frame.assign(kind=[None, *frame["kind"][1:]]).to_csv(tmp_path / "gap.csv", index=False)
     gap = score(run.folder, str(tmp_path / "gap.csv"), tmp_path / "4.parquet", progress=False)
     assert gap.rows == 400 and "1 rows without a value" in gap.without_auc
+
+
+@pytest.fixture(scope="module")
+def cancer(root):
+    """A model of the built-in table, and scikit-learn's own frame of it, where the target 0 is malignant."""
+    frame = load_breast_cancer(as_frame=True).frame
+    frame.to_csv(root / "bc.csv", index=False)
+    return finished(root, data="breast_cancer", fixed_num_batches=None, epochs=4), frame, root / "bc.csv"
+
+
+@pytest.mark.parametrize("place", ["", "model"])
+def test_the_label_of_a_file_is_read_as_that_of_the_built_in_table_was(cancer, tmp_path, place):
+    run, frame, path = cancer
+    found = score(run.folder / place, str(path), tmp_path / "o.csv", progress=False)
+    assert found.auc == roc_auc_score(frame["target"] == 0, pd.read_csv(found.path)["logit"]) > 0.8
+    built_in = score(run.folder / place, "breast_cancer", tmp_path / "built_in.csv", progress=False)
+    assert built_in.auc == pytest.approx(found.auc, abs=1e-4)
+
+
+def test_a_model_that_does_not_say_how_its_label_was_read(cancer, tmp_path):
+    """As models were before they kept it: with its run the data card says it, alone no label is read, and that is told."""
+    run, _, path = cancer
+    model = load_model(run.folder)
+    old = {name: value for name, value in model.about.items() if name != "positive"}
+    replace(model, about=old).save(tmp_path / "run" / "model")
+    alone = score(tmp_path / "run" / "model", str(path), tmp_path / "alone.csv", progress=False)
+    assert alone.rows == 569 and alone.auc is None
+    assert "no AUC: the model does not say which value of 'target' counted as 1" in scoring.told(alone)
+    (tmp_path / "run" / MANIFEST).write_bytes((run.folder / MANIFEST).read_bytes())
+    assert score(tmp_path / "run", str(path), tmp_path / "run.csv", progress=False).auc > 0.8
+    replace(model, about={}).save(tmp_path / "bare")
+    bare = score(tmp_path / "bare", str(path), tmp_path / "bare.csv", progress=False)
+    assert bare.without_auc == "the model does not name the column of its labels"
+
+
+def test_the_label_is_not_offered_as_the_near_name_of_a_missing_column(cancer, tmp_path):
+    run, frame, _ = cancer
+    frame.drop(columns="worst area").rename(columns={"mean area": "mean areas"}).to_csv(tmp_path / "bc.csv", index=False)
+    with pytest.raises(DataError) as error:
+        score(run.folder, str(tmp_path / "bc.csv"), tmp_path / "o.csv", progress=False)
+    assert str(error.value).splitlines()[1:] == ["  'mean area' (is it 'mean areas'?)", "  'worst area' (is it 'mean areas'?)"]
 
 
 def test_built_in_tables(root, exact, tmp_path):
