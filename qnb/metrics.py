@@ -1,8 +1,9 @@
 """What a set of logits is worth: ranking, margin, loss, and what a threshold makes of it.
 
 AUC, sep and val_loss do not depend on a threshold. The threshold is the validation one of highest balanced accuracy, ties by
-precision. Where scores are (near-)constant or that threshold puts almost all rows on one side, the evaluation is *degenerate*:
-threshold = 0 in logit space, degen = 1 with the reason, and thresholded metrics are diagnostic only.
+precision, halfway between the two logits that it parts, so that rounding moves neither to the other side. Where scores are
+(near-)constant or that threshold puts almost all rows on one side, the evaluation is *degenerate*: threshold = 0
+in logit space, degen = 1 with the reason, and thresholded metrics are diagnostic only.
 """
 
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def choose_threshold(
 ) -> Threshold:
     """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate fallback.
 
+    It stands halfway between the least logit that is called positive and the greatest that is not, if there is one.
+
     Args:
         logits, y: (B,) validation logits and labels in {0, 1}, both classes present.
         min_pred_pos_rate, max_pred_pos_rate: the chosen threshold's share of positives must lie within.
@@ -68,7 +71,15 @@ def choose_threshold(
     if not min_pred_pos_rate <= rate <= max_pred_pos_rate:
         within = f"{min_pred_pos_rate:g} to {max_pred_pos_rate:g}"
         return Threshold(0.0, 1, f"the best threshold calls a share of {rate:.4f} of the rows positive, not within {within}")
-    return Threshold(float(values[best]), 0, "")
+    return Threshold(_halfway(values, int(best)), 0, "")
+
+
+def _halfway(values: np.ndarray, cut: int) -> float:
+    """Between values[cut] and the next lower one, values (V,) falling; values[cut] where there is no number between, or none lower."""
+    least = float(values[cut])
+    below = float(values[cut + 1]) if cut + 1 < len(values) else least
+    middle = below + (least - below) / 2
+    return middle if middle > below else least
 
 
 def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str, float]:

@@ -40,7 +40,25 @@ def test_threshold_is_the_best_of_all_ties_by_precision(pair):
         return round(bacc, 12), (called & (y == 1)).sum() / called.sum()
 
     assert value(chosen.value) == max(value(t) for t in logits)
-    assert chosen.degen == 0 and chosen.value in logits
+    assert chosen.degen == 0
+    lower, upper = logits[logits < chosen.value], logits[logits >= chosen.value]
+    if len(lower):
+        assert chosen.value - lower.max() == pytest.approx(upper.min() - chosen.value)  # no row within rounding of it
+    else:
+        assert chosen.value == upper.min()
+
+
+def test_rounding_moves_no_validation_row_over_the_threshold(rng):
+    y = rng.integers(0, 2, 300)
+    logits = y + rng.normal(size=300)
+    threshold = metrics.choose_threshold(logits, y).value
+    for shift in (-2e-7, 2e-7):
+        np.testing.assert_array_equal(logits + shift >= threshold, logits >= threshold)
+
+
+def test_a_threshold_between_neighbouring_numbers_parts_them():
+    logits, y = np.array([0.0, np.nextafter(1, 0), 1.0]), np.array([0, 0, 1])
+    assert metrics.choose_threshold(logits, y).value == 1.0
 
 
 def test_thresholded_metrics_agree_with_scikit_learn(rng):
