@@ -27,8 +27,9 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
         seeds = np.array(d.values)
         axes.plot(seeds, np.full(len(seeds), row + 0.22), "|", ms=8, color=INK, alpha=0.55, label="one seed" if first else None)
         kind = "Holm interval" if len(rows) > 1 else "95 % interval"
-        axes.plot(d.holm, [row, row], "-", color=colour, lw=1.4, label=f"{kind} (better, worse)" if first else None)
-        axes.plot(d.interval_90, [row, row], "-", color=colour, lw=4.5, label="90 % interval (equivalent)" if first else None)
+        butt: Any = {"color": colour, "solid_capstyle": "butt"}  # a line that ends where its interval ends
+        axes.plot(d.holm, [row, row], "-", lw=1.4, label=f"{kind} (better, worse)" if first else None, **butt)
+        axes.plot(d.interval_90, [row, row], "-", lw=4.5, label="90 % interval (equivalent)" if first else None, **butt)
         axes.plot(d.mean, row, "o", ms=6.5, mfc="white", mec=colour, mew=1.6)
         words = f"{d.mean:+.4f}  {d.decision}"
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=10)

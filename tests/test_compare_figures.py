@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 
 from qnb import compare_figures
 from qnb.compare import compare
@@ -44,6 +46,24 @@ def test_the_forest_shows_every_seed_interval_and_decision():
             assert any(len(x) == len(expected) and np.array_equal(x, expected, equal_nan=True) for x in drawn)
     texts = [text.get_text() for text in axes.texts]
     assert texts == [f"{d.mean:+.4f}  {d.decision}" for d in FOUND.differences.values()]
+
+
+def test_the_bars_of_the_forest_end_where_their_intervals_do():
+    """Counted in pixels, since a line's caps may stand out beyond its data."""
+    figure = FIGURES["forest"]()
+    (axes,) = figure.axes
+    bars = [line for line in axes.lines if line.get_linewidth() == 4.5]
+    assert len(bars) == len(FOUND.differences)
+    for child in axes.get_children():
+        child.set_visible(child in bars)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    for bar in bars:
+        (left, y), (right, _) = axes.transData.transform(bar.get_xydata())
+        row = pixels[round(pixels.shape[0] - y)].astype(int)
+        (drawn,) = np.nonzero(abs(row - 255 * np.array(to_rgb(bar.get_color()))).sum(axis=1) < 30)
+        assert (drawn.min(), drawn.max() + 1) == pytest.approx((left, right), abs=1.5)
 
 
 def test_the_forest_marks_arms_that_are_one_program():
