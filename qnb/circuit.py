@@ -99,7 +99,7 @@ class CircuitSpec:
 
     def __post_init__(self) -> None:
         for field, valid in (("encoder", ENCODERS), ("ansatz", ANSATZE), ("measurement", MEASUREMENTS)):
-            if getattr(self, field) not in valid:
+            if getattr(self, field) not in list(valid):
                 raise ParameterError(f"{field} = {getattr(self, field)!r} is not known. {nearest(getattr(self, field), valid)}")
         for field in ("wires", "layers"):
             value = getattr(self, field)

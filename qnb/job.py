@@ -14,6 +14,7 @@ from papermill.iorw import NoDatesSafeLoader
 from qnb import config as train_config
 from qnb import probe_config, study_config
 from qnb.config import ParameterError, StrictConfig, nearest, refuse_unknown
+from qnb.files import plain
 from qnb.folders import CHECKPOINT
 from qnb.project import RunError, given_root
 from qnb.runs import Entry, assigned_names, find_run
@@ -72,7 +73,8 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(f"The parameters of {known} mean something else to this notebook and this version of qnb.")
     _require_kernel(nb, path)
-    return Job(folder, path, parameters, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None)
+    injected = plain(parameters)  # papermill writes a tuple as text
+    return Job(folder, path, injected, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None)
 
 
 def find_notebook(root: Path, name: str) -> Path:

@@ -205,8 +205,10 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         xticklabels=["all test rows", "without twins"],
         xlim=(-0.5, 1.7),
     )
-    middle, half = float(np.nanmean([found.auc, found.auc_without])), abs(found.auc - found.auc_without)
-    areas.set_ylim(middle - max(half, 0.005), middle + max(half, 0.005))  # a difference under 0.005 is not to look large
+    known = [value for value in (found.auc, found.auc_without) if np.isfinite(value)]  # without twins a class may be missing
+    if known:
+        middle, half = np.mean(known), max(float(np.ptp(known)), 0.005)  # a difference under 0.005 is not to look large
+        areas.set_ylim(middle - half, middle + half)
     if np.isnan(found.worth):
         worth.set_axis_off()
         worth.text(0.5, 0.5, "Too few rows with twins\nto compare.", ha="center", va="center", transform=worth.transAxes)

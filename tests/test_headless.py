@@ -134,6 +134,12 @@ def test_a_full_disk_ends_in_one_message(root, monkeypatch):
     assert [e["status"] for e in list_runs(root) if e.get("seed") == 28] == ["failed"]
 
 
+def test_values_of_python_reach_the_notebook_as_they_are(root):
+    job = prepare(str(Path("notebooks/train.ipynb").resolve()), {"leaks": ("drift",), "class_weights": (1.0, 2.0)}, root)
+    assert job.parameters == {"leaks": ["drift"], "class_weights": [1.0, 2.0]}  # papermill would write a tuple as text
+    assert job.config.leaks == ("drift",) and job.config.class_weights == (1.0, 2.0)
+
+
 # --- refused before the start
 
 

@@ -421,4 +421,7 @@ def test_figures_stand_without_anything_to_show(captures):
     forms, singles = formatting.examine(raw.columns, raw.y), single_columns.examine(raw)
     assert leakage_figures.formatting(forms, "note").axes
     assert leakage_figures.columns(singles, single_columns.best_pair(raw, singles), "note").axes
-    assert leakage_figures.duplicates(duplicates.examine(raw), "note").axes
+    twins = duplicates.examine(raw)
+    for auc, without in ((0.9, 0.8), (0.9, np.nan), (np.nan, np.nan)):  # without twins a class may be missing
+        figure = leakage_figures.duplicates(dataclasses.replace(twins, auc=auc, auc_without=without), "note")
+        assert np.isfinite(figure.axes[1].get_ylim()).all()
