@@ -9,9 +9,8 @@ import pandas as pd
 from qnb.clock import read_clock
 from qnb.config import TrainConfig
 from qnb.data import Table
-from qnb.grouping import PAIR, group_codes, group_columns, stands_in
+from qnb.grouping import PAIR, group_columns, groups_of, stands_in
 from qnb.splits import SIDES, Split, attack_types, fractions
-from qnb.values import DataError
 
 SIGNIFICANT_BITS = 8  # of a number, for near duplicates: those of bfloat16
 NEAR_RULE = (
@@ -84,19 +83,18 @@ def _left_out(table: Table, split: Split, config: TrainConfig) -> dict[str, int]
 
 def _groups(table: Table, sides: dict[str, np.ndarray], config: TrainConfig) -> dict[str, Any] | None:
     """Groups by the columns asked for, or by the source's own where the split is another."""
-    try:
-        columns = group_columns(table, config.group_by)
-    except DataError:
-        if config.group_by is not None:
-            raise
-        return None  # a table without sessions or hosts
-    codes, names = group_codes(table, columns)
-    if stands_in(columns):
-        codes = np.where(table.y == 1, codes, -1)  # rows of class 0 belong to no group
+    found = groups_of(table, config.group_by)
+    if found is None:
+        return None
+    columns, codes = found
     held = {name: set(np.unique(codes[rows]).tolist()) - {-1} for name, rows in sides.items()}
-    two = sum(sum(k in side for side in held.values()) > 1 for k in range(len(names)))
-    count = len(set(np.unique(codes).tolist()) - {-1})
-    return {"columns": list(columns), "count": count} | {name: len(side) for name, side in held.items()} | {"on_two_sides": two}
+    groups = set(np.unique(codes).tolist()) - {-1}
+    two = sum(sum(k in side for side in held.values()) > 1 for k in groups)
+    return (
+        {"columns": list(columns), "count": len(groups)}
+        | {name: len(side) for name, side in held.items()}
+        | {"on_two_sides": two}
+    )
 
 
 def across_sides(table: Table, split: Split) -> dict[str, Any]:

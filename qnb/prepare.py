@@ -9,6 +9,7 @@ import numpy as np
 from qnb.config import TrainConfig
 from qnb.data import Table, load_table
 from qnb.features import FeatureMap
+from qnb.grouping import groups_of
 from qnb.overlap import split_card
 from qnb.splits import split_table
 from qnb.values import DataError
@@ -20,12 +21,17 @@ DECIDES_ROWS = (*DECIDES_TABLE, "split", "embargo", "attack_test", "val_fraction
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the table."""
+    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the table.
+
+    `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns that the card names;
+    None where the table has no groups.
+    """
 
     X: dict[str, np.ndarray]
     y: dict[str, np.ndarray]
     feature_map: FeatureMap
     card: dict[str, Any]
+    test_groups: np.ndarray | None = None
 
     @property
     def prior(self) -> float:
@@ -54,7 +60,8 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     for name, rows in zip(SIDES, split, strict=True):
         side = table.take(rows)
         X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
-    return Prepared(X, y, feature_map, table.card | split_card(table, split, config))
+    groups = groups_of(side, config.group_by)  # the last side is the test
+    return Prepared(X, y, feature_map, table.card | split_card(table, split, config), None if groups is None else groups[1])
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:

@@ -200,11 +200,15 @@ class TuneConfig(StrictConfig):
     sample: Annotated[int, Field(ge=100)] | None = 20_000
     data_seed: Annotated[int, Field(ge=0)] = 0
     leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
+    split: Literal["random", "group", "time", "attack"] = "random"
+    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # as in TrainConfig, like the next two
+    embargo: Annotated[float, Field(ge=0)] = 0.0
+    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
     wires: Annotated[int, Field(ge=1, le=12)] = 8
     epochs: Annotated[int, Field(ge=2)] = 12  # of a trial that is not pruned, and of the confirmation
     trials: Annotated[int, Field(ge=2)] = 40
     seed: Annotated[int, Field(ge=0)] = 0  # of the search, and of every trial's training
-    confirm_seed: Annotated[int, Field(ge=1)] = 1000  # first seed of the confirmation, and its split_seed and data_seed
+    confirm_seed: Annotated[int, Field(ge=1)] = 1000  # first seed of the confirmation; seed of its fresh capture
     confirm_runs: Annotated[int, Field(ge=2)] = 10
 
     def training(self) -> TrainConfig:
@@ -219,6 +223,15 @@ class TuneConfig(StrictConfig):
     @model_validator(mode="after")
     def _fresh(self) -> Self:
         self.training()
-        if self.confirm_seed in (self.seed, self.data_seed, 0):
-            raise ValueError(f"confirm_seed={self.confirm_seed} is used by the search already: take one that is fresh.")
+        last = self.confirm_seed + self.confirm_runs - 1
+        if self.confirm_seed <= self.seed <= last or self.confirm_seed == self.data_seed:
+            raise ValueError(
+                f"confirm_seed={self.confirm_seed} begins the seeds {self.confirm_seed} to {last}, and the search uses one of them "
+                f"already (seed={self.seed}, data_seed={self.data_seed}): take one that is fresh."
+            )
+        if self.data == "bundled" and self.split == "attack" and self.attack_test is None:
+            raise ValueError(
+                "split='attack' draws the types of the test anew in the confirmation's capture, so that the search would have seen "
+                "some: name them in attack_test."
+            )
         return self

@@ -1,12 +1,12 @@
 """The search for the best model: trials on the exact engine, pruned, chosen on validation rows, confirmed where nothing was chosen.
 
-The search (Optuna: Akiba et al., KDD 2019) never sees a test row of the table it searches on; the confirmation draws another split and,
-for the bundled capture, another capture.
+The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the split sets aside before it
+are the confirmation's. The bundled capture can be drawn anew: there the confirmation trains and tests on a fresh one.
 """
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from qnb.bootstrap import AUCDifference, seeds_and_rows_interval
 from qnb.config import QnbError, TrainConfig
 from qnb.fit import TrainingDiverged, fit
+from qnb.grouping import stands_in
 from qnb.metrics import Row
 from qnb.prepare import Prepared, prepare_all
 from qnb.study_config import TuneConfig
@@ -79,7 +80,8 @@ def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.Dat
     pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed), pruner=pruner)
     base = config.training()
-    by_range = dict(zip(RANGES, prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES]), strict=True))
+    prepared = prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES])
+    by_range = {r: _without_test(p) for r, p in zip(RANGES, prepared, strict=True)}
     rows = len(by_range[base.angle_range].y["train"])
     study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
     with tqdm(total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100) as bar:
@@ -97,6 +99,13 @@ def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.Dat
 
 
 RANGES = ("0_pi", "pm_pi_2", "pm_pi")
+
+
+def _without_test(prepared: Prepared) -> Prepared:
+    """Training and validation rows alone: what is not there cannot be chosen by."""
+    kept = ("train", "val")
+    X, y = ({name: side[name] for name in kept} for side in (prepared.X, prepared.y))
+    return replace(prepared, X=X, y=y, test_groups=None)
 
 
 def _config_of(base: TrainConfig, values: dict[str, Any]) -> TrainConfig:
@@ -136,12 +145,12 @@ def _table(study: optuna.Study) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The chosen configuration on rows that no choice has seen.
+    """The chosen configuration on rows that the search was not given.
 
     Attributes:
-        results: one per seed, the first seed first.
+        results: one per seed, the first seed first; all have the same rows.
         over: by baseline ("logistic", "boosting") the circuit's test AUC minus the baseline's: mean over seeds, and an interval that
-            counts both seeds and rows.
+            counts both seeds and `units`.
     """
 
     results: list[TrainResult]
@@ -152,44 +161,91 @@ class Confirmation:
         """Test AUC of each seed, (S,)."""
         return np.array([r.metrics["test_auc"] for r in self.results])
 
+    @property
+    def units(self) -> str:
+        """What the interval resamples beside seeds, in words."""
+        groups = self.results[0].prepared.card["groups"]
+        if groups is None:
+            return "rows"
+        single = "; rows of class 0 one by one" if stands_in(tuple(groups["columns"])) else ""
+        return f"groups of rows ({', '.join(groups['columns'])}{single})"
+
+    @property
+    def rows(self) -> str:
+        """Where the test rows come from, in words."""
+        config, prepared = self.results[0].config, self.results[0].prepared
+        count = f"{len(prepared.y['test']):,}"
+        if config.data == "bundled":
+            return f"{count} rows of a capture that the generator drew anew, for training too (data_seed {config.data_seed})"
+        aside = (
+            f"{count} rows that split='{config.split}' set aside before the search; training and validation rows are the search's"
+        )
+        copies = prepared.card["duplicates_across"]["exact"]
+        if not copies["train-test"] + copies["val-test"]:
+            return aside
+        return f"{aside} ({copies['train-test']} of the {count} have the features of a training row, {copies['val-test']} of a validation row)"
+
 
 def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Confirmation:
-    """Train `best` from fresh seeds on a fresh split, and a fresh capture where the data is the bundled one.
+    """Train `best` from fresh seeds and test it: on a fresh capture where the data is the bundled one, else on the rows set aside.
 
     Raises:
-        QnbError: a seed's training failed.
+        QnbError: a seed's training failed, or there are too few groups of one class for an interval.
     """
-    own = {"split_seed": config.confirm_seed} | ({"data_seed": config.confirm_seed} if best.data == "bundled" else {})
+    own = {name: config.confirm_seed for name in ("data_seed", "split_seed") if best.data == "bundled"}
     seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
     results = []
     for result in train_all([TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress):
         if isinstance(result, QnbError):
             raise result
         results.append(result)
-    y, circuit = results[0].prepared.y["test"], np.stack([r.logits["test"] for r in results])
-    over = {
-        name: seeds_and_rows_interval(y, circuit, [logits] * len(results), seed=config.confirm_seed)
+    return Confirmation(results, differences(results, config.confirm_seed))
+
+
+def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifference]:
+    """By baseline, the test AUC of the circuits minus its own, with an interval over seeds and groups, or rows where there are none.
+
+    Args:
+        results: of one configuration under several seeds, on the same rows.
+        seed: of the resampling.
+    """
+    prepared, circuit = results[0].prepared, [r.logits["test"] for r in results]
+    groups = None if prepared.test_groups is None else _units(prepared.test_groups)
+    return {
+        name: seeds_and_rows_interval(prepared.y["test"], circuit, [logits] * len(results), groups, seed=seed)
         for name, logits in results[0].baseline_logits.items()
     }
-    return Confirmation(results, over)
 
 
-def parameters_file(found: Search, data: str, auc: float) -> str:
-    """The winner as a file for `-f`, with a header that says where it comes from."""
+def _units(groups: np.ndarray) -> np.ndarray:
+    """The groups (N,), with a number of its own for each row that belongs to none (-1)."""
+    return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+
+
+def parameters_file(found: Search, data: str, auc: float, path: str) -> str:
+    """The winner as a file for `-f`, with a header that says where it comes from; `path` is its own, from the root."""
     head = f"# The best of {len(found.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
-    return head + "#   qnb run train -f params/best.yaml\n" + yaml.safe_dump(found.overrides(), sort_keys=False)
+    return head + f"#   qnb run train -f {path}\n" + yaml.safe_dump(found.overrides(), sort_keys=False)
 
 
 def sentence(found: Confirmation, note: str) -> str:
     """What the confirmation says, in words."""
     auc = found.test_auc
-    text = f"Over {len(auc)} fresh seeds on rows that no choice has seen, test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}). "
+    text = f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on {found.rows}. "
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, difference in found.over.items():
         low, high = difference.low, difference.high
         verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
-        text += f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f} over seeds and rows. "
+        text += (
+            f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to {_end(high)} over seeds and "
+            f"{difference.units} {found.units}. "
+        )
     return text + f"{note}."
+
+
+def _end(value: float) -> str:
+    """An end of an interval to four decimals, or to two digits where those would make it 0."""
+    return f"{value:+.4f}" if abs(value) >= 0.00005 or value == 0 else f"{value:+.1e}"
 
 
 def metrics(found: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
@@ -202,7 +258,12 @@ def metrics(found: Search, confirmed: Confirmation, conclusion: str) -> dict[str
         "trials": {state: int(count) for state, count in found.trials["state"].value_counts().items()},
         "test_auc": float(confirmed.test_auc.mean()),
         "test_auc_sd": float(confirmed.test_auc.std(ddof=1)),
-        "over": {name: {"difference": d.difference, "low": d.low, "high": d.high} for name, d in confirmed.over.items()},
+        "test_rows": confirmed.rows,
+        "over": {
+            name: {"difference": d.difference, "low": d.low, "high": d.high, "units": d.units}
+            for name, d in confirmed.over.items()
+        },
+        "resampled": f"seeds and {confirmed.units}",
         "baselines": confirmed.results[0].metrics["baselines"],
         "synthetic": confirmed.results[0].prepared.card.get("synthetic"),
     }

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, MUTED, ORANGE, caption, new_figure
+from qnb.plots import BLUE, GREEN, MUTED, ORANGE, caption, new_figure, whole_ticks
 from qnb.tune import SEARCHED, Confirmation, Search
 
 STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
@@ -44,11 +44,13 @@ def by_parameter(found: Search, note: str | None = None) -> Figure:
 def confirmation(found: Confirmation, note: str | None = None) -> Figure:
     """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with their intervals."""
     figure, (seeds, differences) = new_figure(2, height=3.8, width=10.5)
-    seeds.plot(np.arange(len(found.test_auc)), found.test_auc, "o", color=BLUE, label="circuit, one seed")
+    seeds.plot([r.config.seed for r in found.results], found.test_auc, "o", color=BLUE, label="circuit, one seed")
     baselines = found.results[0].metrics["baselines"]
     for (name, values), colour in zip(baselines.items(), (ORANGE, GREEN), strict=True):
         seeds.axhline(values["test_auc"], color=colour, lw=1.4, label=name)
-    seeds.set(title="Fresh seeds, fresh rows", xlabel="seed of the confirmation", ylabel="test AUC")
+    seeds.set(title="Fresh seeds, rows not given to the search", xlabel="seed of the confirmation", ylabel="test AUC")
+    seeds.ticklabel_format(axis="x", useOffset=False)
+    whole_ticks(seeds)
     seeds.legend(fontsize=8, loc="center right")
     for row, (_, d) in enumerate(found.over.items()):
         differences.errorbar(
@@ -56,5 +58,7 @@ def confirmation(found: Confirmation, note: str | None = None) -> Figure:
         )
     differences.axvline(0, color=MUTED, lw=0.9)
     differences.set(yticks=range(len(found.over)), yticklabels=list(found.over), ylim=(-0.6, len(found.over) - 0.4))
-    differences.set(title="Circuit minus classical model", xlabel="difference in test AUC, 95 % over seeds and rows")
+    unit = "rows" if found.units == "rows" else "groups of rows"
+    differences.set(title="Circuit minus classical model", xlabel=f"difference in test AUC, 95 % over seeds and {unit}")
+    differences.locator_params(axis="x", nbins=5)
     return caption(figure, note)
