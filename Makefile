@@ -28,8 +28,10 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables with ratios
 	$(BIN)/python -m benchmarks
 
+PAGES = $(patsubst %.py,%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py))) $(patsubst %/__init__.py,%,$(wildcard qnb/*/__init__.py))
 docs: $(VENV)/.ready   ## the public interface, from the docstrings, into site/
-	$(BIN)/pdoc --docformat google --output-directory site $(patsubst qnb/%.py,qnb.%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py)))
+	$(BIN)/python -c 'import qnb, pdoc.__main__; vars(qnb).update((name, getattr(qnb, name)) for name in qnb.__all__); pdoc.__main__.cli()' \
+	  --docformat google --output-directory site qnb $(subst /,.,$(PAGES))
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "qnb needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
