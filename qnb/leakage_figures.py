@@ -207,7 +207,7 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
     )
     known = [value for value in (found.auc, found.auc_without) if np.isfinite(value)]  # without twins a class may be missing
     if known:
-        middle, half = np.mean(known), max(float(np.ptp(known)), 0.005)  # a difference under 0.005 is not to look large
+        middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)  # a difference under 0.005 is not to look large
         areas.set_ylim(middle - half, middle + half)
     if np.isnan(found.worth):
         worth.set_axis_off()
