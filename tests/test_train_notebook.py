@@ -114,7 +114,7 @@ def test_killed_run_shows_as_killed_and_resumes_bit_for_bit(project, tmp_path):
     known = {r["run_id"] for r in list_runs(project)}
     deadline = time.monotonic() + 120
     while True:
-        folders = [f for f in (project / "executed" / "train").iterdir() if f.name not in known]
+        folders = [f for f in (project / "executed" / "train").glob("*") if f.name not in known]
         if folders and (folders[0] / "history.csv").exists() and len(pd.read_csv(folders[0] / "history.csv")) >= 3:
             break
         assert time.monotonic() < deadline and process.poll() is None
