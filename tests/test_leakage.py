@@ -401,9 +401,9 @@ def run_notebook(folder: Path, parameters: dict):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("leaks", [("drift",), ("sessions",), ()])
-def test_the_notebook_finds_what_only_splits_show(tmp_path, leaks):
-    verdicts = run_notebook(tmp_path, {"leaks": leaks, "sample": 40_000})
+@pytest.mark.parametrize("leaks, seed", [(("drift",), 0), (("sessions",), 0), ((), 0), ((), 2), ((), 4)])
+def test_the_notebook_finds_what_only_splits_show(tmp_path, leaks, seed):
+    verdicts = run_notebook(tmp_path, {"leaks": leaks, "sample": 100_000, "data_seed": seed, "split_seed": seed})
     found = {question for question, verdict in verdicts.items() if verdict == "leak"}
     time, group = splitting.QUESTIONS["time"], splitting.QUESTIONS["group"]
     assert (time in found) == bool(leaks) and (group in found) == (leaks == ("sessions",))
