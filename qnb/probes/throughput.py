@@ -33,7 +33,7 @@ TARGETS: list[tuple[str, str, int, str, float]] = [  # issue 4: name, kind, rows
     ("training step against tensorcircuit-ng", "gradient", 4096, TC, 80),
     ("forward against tensorcircuit-ng", "forward", FORWARD_ROWS, TC, 40),
 ]
-COMPILE_LIMIT, SEEDS, SEEDS_SHARE = 5.0, 10, 0.5
+SEEDS = 10
 
 
 @dataclass(frozen=True)
