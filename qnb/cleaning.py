@@ -16,7 +16,7 @@ from qnb.labels import Labels, refuse_cut
 from qnb.sources import Source
 from qnb.values import Column, DataError, clean_column, clean_text_as_it_stands, take
 
-VERSION = 1  # of what cleaning does to a file: tables cached under another are not used
+VERSION = 2  # of what cleaning does to a file: tables cached under another are not used
 
 
 class Part(NamedTuple):

@@ -23,6 +23,7 @@ from qnb.values import DataError
 
 CHUNK = 1 << 22  # bytes looked at at a time
 LONGEST = 1 << 30  # bytes of a row
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 BESIDE_QUOTE = np.zeros(256, bool)
 BESIDE_QUOTE[list(b',"\r\n')] = True
@@ -54,6 +55,8 @@ class CsvFile:
         """Raises DataError where the first line is no header in UTF-8 separated by commas."""
         with self.path.open("rb") as file:
             start = file.read(4)
+        if packed := next((word for magic, word in PACKED.items() if start.startswith(magic)), None):
+            raise DataError(f"{self.path} is compressed ({packed}, by its first bytes). Unpack it and give the file inside.")
         if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
             raise DataError(f"{self.path} is not in UTF-8 (UTF-16, by its first bytes). Write it anew in UTF-8.")
         with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:

@@ -1,5 +1,6 @@
 """What the values of a label column mean: 0 or 1, or an error that names the line. No label is guessed."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
@@ -36,7 +37,7 @@ class Labels:
     """Turns label values into 0 and 1, batch by batch, and remembers every value seen.
 
     Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text that differs from
-    `source.positive` in upper and lower case alone is refused: it may mean the same or not.
+    `source.positive` only in case, characters that do not show or Unicode form is refused: it may mean the same or not.
 
     Attributes:
         seen: rows of each value.
@@ -80,7 +81,7 @@ class Labels:
         return text.lower() if isinstance(self.source.positive, bool) else text
 
     def _refuse_strange(self) -> None:
-        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive` in another case."""
+        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive` (see `_seen_as`)."""
         names = [text for text in self.seen if text in self.source.columns and text not in (self.wanted or ())]
         self._refuse(names, "are names of columns, so a header line may stand among the rows")
         several = [text for text in self.seen if "\n" in text or "\r" in text]
@@ -88,11 +89,15 @@ class Labels:
         if self.wanted is None:
             strange = [text for text in self.seen if text not in ("0", "1")]
             self._refuse(strange, "are not 0 and 1, so positive='...' must say which value counts as 1")
-        elif not isinstance(self.source.positive, bool):
+        else:
+            looks = {_seen_as(text) for text in self.wanted}
+            twins = [text for text in self.seen if self._fold(text) not in self.wanted and _seen_as(text) in looks]
             folded = {text.casefold() for text in self.wanted}
-            twins = [text for text in self.seen if text not in self.wanted and text.casefold() in folded]
+            in_case = [text for text in twins if text.casefold() in folded]
+            about = f"differ from positive={self.source.positive!r} in"
+            self._refuse(in_case, f"{about} upper and lower case alone; write them one way")
             self._refuse(
-                twins, f"differ from positive={self.source.positive!r} in upper and lower case alone; write them one way"
+                twins, f"{about} characters that do not show or in Unicode form alone{_codes(twins)}; write them one way"
             )
 
     def _refuse(self, wrong: list[str], why: str) -> None:
@@ -120,6 +125,20 @@ def _wanted(positive: str | int | bool | None) -> set[str] | None:
     if isinstance(positive, bool):
         return {"1", "true"} if positive else {"0", "false"}
     return {text for text in parse_values([positive])[1] if text is not None}
+
+
+def _seen_as(text: str) -> str:
+    """What a reader sees of a text, upper and lower case apart: without format characters (Unicode's Cf: zero-width spaces, byte
+    order marks) and in the form NFKC, where a no-break space is a space and an accent is part of its letter."""
+    if text.isascii():  # as most are, and then nothing of this applies
+        return text.casefold().strip()
+    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", shown.casefold()).casefold().strip()
+
+
+def _codes(twins: list[str]) -> str:
+    """The first of them with what does not show written as escapes, in brackets."""
+    return f" ({twins[0][:40]!a})" if twins else ""
 
 
 def _firsts(codes: np.ndarray) -> list[int]:

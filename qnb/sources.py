@@ -116,6 +116,12 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
         columns = file.columns
     except pa.ArrowInvalid as error:
         raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+    if "" in columns:
+        more = f", nor to {columns.count('') - 1} more" if columns.count("") > 1 else ""
+        raise DataError(
+            f"{path} gives no name to column {columns.index('') + 1} of {len(columns)}{more}. Name it; or, if it is pandas' index, "
+            "write the file anew without: to_csv(path, index=False)."
+        )
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise DataError(f"{path} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
