@@ -229,10 +229,11 @@ def along_every_wire(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
-    """Largest |difference| in the logits of rows X (B, n) from the circuit itself, run on PennyLane's default.qubit in float64."""
+    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run on PennyLane's
+    default.qubit in float64."""
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
     score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
-    logit = surrogate.alpha * (np.asarray(score) + surrogate.bias)
+    logit = model.objective.alpha(model.params["alpha"]) * (np.asarray(score) + model.params["bias"])
     return float(np.max(np.abs(logit - surrogate.logits_of_features(X))))
 
 

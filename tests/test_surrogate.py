@@ -96,8 +96,9 @@ def test_logits_are_those_of_default_qubit(spec, objective, rng):
     X = rng.uniform(0, np.pi, (4, spec.wires))
     np.testing.assert_allclose(model.surrogate().logits_of_features(X), circuit_logits(model, X), rtol=0, atol=1e-11)
     assert surrogate.difference_from_circuit(model.surrogate(), model, X) < 1e-11
-    wrong = replace(model.surrogate(), coefficients=model.surrogate().coefficients + 1e-3)
-    assert surrogate.difference_from_circuit(wrong, model, X) > 1e-3
+    right = model.surrogate()
+    for wrong in ({"coefficients": right.coefficients + 1e-3}, {"alpha": -right.alpha}, {"bias": right.bias + 5}):
+        assert surrogate.difference_from_circuit(replace(right, **wrong), model, X) > 1e-3
 
 
 @pytest.mark.parametrize("rows", [1, 256, 272, 273, 4128, 5000])
