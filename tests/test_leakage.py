@@ -66,8 +66,13 @@ def test_a_column_alone_is_scored_on_rows_that_its_rates_have_not_seen(rng):
     score, label = rng.integers(0, 9, 300) / 3, rng.integers(0, 2, 300)
     counts = [np.bincount(np.rint(3 * score).astype(int)[label == c], minlength=9) for c in (1, 0)]
     assert _area_of_counts(np.arange(9) / 3, *counts) == pytest.approx(roc_auc_score(label, score), abs=1e-12)
-    p = [rate_auc(rng.integers(0, 50, 600), rng.integers(0, 2, 600), rng)[1] for _ in range(100)]
-    assert stats.kstest(p, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("values", [20, 200])
+def test_a_column_of_noise_gives_no_more_false_alarms_than_promised(rng, values):
+    alone = [rate_auc(rng.integers(0, values, 200), np.repeat([0, 1], [120, 80]), rng) for _ in range(600)]
+    assert np.std([(one.auc - 0.5) / one.sd for one in alone]) <= 1.1  # folds taken for independent: 1.4
+    assert sum(one.p <= 0.01 for one in alone) <= stats.binom.isf(1e-3, 600, 0.01)
 
 
 def test_bins_keep_few_values_and_cut_many():
@@ -357,6 +362,22 @@ def test_sides_that_differ_are_told_apart(rng):
     assert adversarial.judge(adversarial.examine(table, {"random": alike})).verdict == "none found"
     found = adversarial.examine(moved, {"random": alike})
     assert adversarial.judge(found).verdict == "leak" and next(iter(found[0].columns)) == "a"
+
+
+def test_sides_that_are_alike_are_told_apart_no_more_often_than_promised(rng, monkeypatch):
+    def means(X, y, X_test, text, seed):  # a quick model: along the line between the sides' means
+        return X_test @ (X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0))
+
+    monkeypatch.setattr(adversarial, "boost", means)
+    told = []
+    for _ in range(300):
+        table = dataclasses.replace(grouped_table(rng, 0.0, rows=300), y=np.zeros(300, np.int8))
+        rows = rng.permutation(300)
+        told += adversarial.examine(
+            table, {"random": splitting.Rule("random", (Arm("apart", rows[:200], rows[:0], rows[200:]),))}
+        )
+    assert len(told) == 300 and np.std([(t.auc - 0.5) / t.sd for t in told]) <= 1.1
+    assert sum(t.p <= 0.01 for t in told) <= stats.binom.isf(1e-3, 300, 0.01)
 
 
 # the notebook

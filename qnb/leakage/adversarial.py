@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from qnb.data import Table
 from qnb.leakage.single_columns import coded
 from qnb.leakage.splitting import Rule
-from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd, rate_auc
+from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd_of_mean, rate_auc
 from qnb.leakage.tabular import boost, matrix
 from qnb.probes.verdict import Verdict
 
@@ -32,7 +32,7 @@ class Told:
     """How well negative rows of the two sides can be told apart.
 
     Attributes:
-        auc, sd: of the boosting, mean over two folds; sd is that of a useless one.
+        auc, sd: of the boosting, mean over two folds; sd is at most that of a useless one, see `qnb.leakage.statistics.null_sd_of_mean`.
         columns: the columns that tell best by themselves, with their AUC.
     """
 
@@ -68,14 +68,13 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> T
     rows, side = rows[kept], side[kept]
     frame = table.frame.iloc[rows]
     X, text = matrix(frame)
-    fold, areas, variance = folds(side, rng), [], 0.0
+    fold, areas = folds(side, rng), []
     for k in range(FOLDS):
         inside = fold == k
         areas.append(roc_auc_score(side[inside], boost(X[~inside], side[~inside], X[inside], text, seed)))
-        variance += null_sd(side[inside]) ** 2 / FOLDS**2
-    alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng)[0] for name in frame.columns}).nlargest(3)
+    alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng).auc for name in frame.columns}).nlargest(3)
     best = {str(name): area for name, area in alone.items()}
-    return Told(rule.name, len(rows), float(np.mean(areas)), float(np.sqrt(variance)), best)
+    return Told(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best)
 
 
 def judge(found: list[Told]) -> Verdict:

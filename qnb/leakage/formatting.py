@@ -89,7 +89,7 @@ def _examine(name: str, column: RawColumn, y: np.ndarray, feature: bool, permuta
         return Form(name, np.nan)
     shapes: dict[tuple[str, int], int] = {}
     shape = np.array([shapes.setdefault((kind_of_text(t), len(t)), len(shapes)) for t in column.written])
-    alone = rate_auc(shape[column.codes], y, rng)[0] if len(shapes) > 1 else 0.5
+    alone = rate_auc(shape[column.codes], y, rng).auc if len(shapes) > 1 else 0.5
     counts = np.stack([np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1)  # (K, 2)
     strata = _strata(column.meanings, counts)
     if not strata:

@@ -21,7 +21,7 @@ from scipy import stats
 
 from qnb.config import nearest
 from qnb.leakage.raw import Raw, RawColumn
-from qnb.leakage.statistics import ALPHA, bins, null_sd, rate_auc
+from qnb.leakage.statistics import ALPHA, bins, rate_auc
 from qnb.leakage.tabular import common
 from qnb.probes.verdict import Verdict
 from qnb.sources import Source
@@ -43,7 +43,8 @@ class Single:
 
     Attributes:
         kind: one of KINDS.
-        auc, p: of the column alone against "it knows nothing", one-sided; NaN where the rows do not hold both classes.
+        auc, p, sd: of the column alone against "it knows nothing", see `qnb.leakage.statistics.Alone`; NaN where the rows do not hold
+            both classes.
         rows: share of rows that were compared.
         reaches_model: whether it is a feature as the table is read.
     """
@@ -52,9 +53,9 @@ class Single:
     kind: str
     auc: float
     p: float
+    sd: float
     rows: float
     reaches_model: bool
-    sd: float  # of the AUC of a column that knows nothing
 
 
 def kind_of(name: str, source: Source, identifiers: tuple[str, ...] = ()) -> str:
@@ -94,8 +95,8 @@ def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[
     for name, column in raw.columns.items():
         kind = kind_of(name, raw.source, identifiers)
         rows = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
-        auc, p = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
-        found.append(Single(name, kind, auc, p, float(rows.mean()), name in raw.source.features, null_sd(raw.y[rows])))
+        alone = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
+        found.append(Single(name, kind, *alone, float(rows.mean()), name in raw.source.features))
     return sorted(found, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
 
 
@@ -126,7 +127,7 @@ def best_pair(raw: Raw, singles: list[Single], seed: int = 0, candidates: int = 
     for i, a in enumerate(best):
         for b in best[i + 1 :]:
             cell = codes[a.column] * (codes[b.column].max() + 1) + codes[b.column]
-            found.append(Pair((a.column, b.column), rate_auc(cell, raw.y, rng)[0]))
+            found.append(Pair((a.column, b.column), rate_auc(cell, raw.y, rng).auc))
     return max(found, key=lambda pair: pair.auc)
 
 
@@ -163,11 +164,10 @@ def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdi
     }
     if not asked:
         return Verdict(question, "not testable", figures, tolerance, missing)
-    least = 0.5 + stats.norm.isf(ALPHA / tests) * min(one.sd for one in asked)
-    few = f" So few rows can tell an AUC from chance from {min(least, 1):.2f} on." if least > 0.6 else ""
     if not caught:
         best = max(asked, key=lambda one: one.auc)
-        text = f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is present.{few}"
+        text = f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is present, p {best.p:.2g}."
+        text += f" A leak needs both AUC {0.5 + EFFECT:g} or more and p {ALPHA / tests:.2g} or less{_reach(best, ALPHA / tests)}."
         return Verdict(question, "none found", figures, tolerance, text)
     listed = ", ".join(f"{one.column} ({one.auc:.3f})" for one in caught)
     inside = figures["reaches the model"]
@@ -175,12 +175,19 @@ def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdi
     return Verdict(question, "leak", figures, tolerance, f"AUC alone, where present: {listed}. {reaches}.")
 
 
+def _reach(one: Single, level: float) -> str:
+    """Where the rows of a column are few, which AUC it takes to bring p down to `level`."""
+    least = 0.5 + float(stats.norm.isf(level)) * one.sd
+    if least <= 0.6:
+        return ""
+    return f", which so few rows reach from AUC {least:.2f} on" if least < 1 else ", which so few rows cannot reach"
+
+
 def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdict:
     """Is one feature the label in other words?"""
     features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
     tests = max(len(features), 1)
-    sd = null_sd(raw.y)  # wider than the standard deviation of an AUC near 1, so the test is careful
-    caught = [one for one in features if one.auc >= GIVEAWAY and stats.norm.sf((one.auc - 0.5) / sd) <= ALPHA / tests]
+    caught = [one for one in features if one.auc >= GIVEAWAY and one.p <= ALPHA / tests]
     tolerance = {"AUC at least": GIVEAWAY, "p at most": ALPHA / tests}
     figures = {
         "columns": [one.column for one in caught],

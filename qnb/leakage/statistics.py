@@ -4,6 +4,7 @@ Every suspicion keeps the chance of any false alarm among its own k tests at or 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -45,32 +46,52 @@ def folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return fold
 
 
-def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """AUC of a column by itself, whatever the shape of its relation to the label, and the one-sided p of "it knows nothing".
+def null_sd_of_mean(y: np.ndarray, fold: np.ndarray) -> float:
+    """An upper bound of the standard deviation of the mean of the folds' AUCs under the null: the mean of their `null_sd`.
+
+    The folds are not independent, for each is tested on what the other says: two folds of pure noise agree or disagree together, and
+    their mean scatters nearly as much as either. Of dependent variables the mean's standard deviation is at most the mean of theirs.
+
+    Args:
+        y: `(N,)`, 0 or 1.
+        fold: `(N,)`, from `folds`.
+    """
+    return float(np.mean([null_sd(y[fold == k]) for k in range(FOLDS)]))
+
+
+class Alone(NamedTuple):
+    """AUC of a column by itself, the one-sided p of "it knows nothing", and the standard deviation that p assumes (an upper bound)."""
+
+    auc: float
+    p: float
+    sd: float
+
+
+def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alone:
+    """AUC of a column by itself, whatever the shape of its relation to the label, against "it knows nothing".
 
     The score of a row is the share of positives among the rows of the same code in the other of two folds, pulled towards the
     overall share with the weight of two rows. Given the other fold these scores are fixed, so each fold's AUC has the null of
-    `null_sd`; the mean of both is returned.
+    `null_sd`; the mean of both is returned, and held against `null_sd_of_mean`.
 
     Args:
         codes: what the rows have in common, int `(N,)`.
         y: `(N,)`, 0 or 1.
 
     Returns:
-        AUC and p; (NaN, NaN) where a fold lacks a class.
+        All NaN where a fold lacks a class.
     """
     fold, size = folds(y, rng), int(codes.max(initial=-1)) + 1
-    areas, variance = [], 0.0
+    areas = []
     for k in range(FOLDS):
         inside, outside = fold == k, fold != k
         if len(np.unique(y[inside])) < 2 or len(np.unique(y[outside])) < 2:
-            return np.nan, np.nan
+            return Alone(np.nan, np.nan, np.nan)
         rate = (_positives(codes[outside], y[outside], size) + 2 * y[outside].mean()) / (_rows(codes[outside], size) + 2)
         ones = _positives(codes[inside], y[inside], size)
         areas.append(_area_of_counts(rate, ones, _rows(codes[inside], size) - ones))
-        variance += null_sd(y[inside]) ** 2 / FOLDS**2
-    area = float(np.mean(areas))
-    return area, float(stats.norm.sf((area - 0.5) / np.sqrt(variance)))
+    area, sd = float(np.mean(areas)), null_sd_of_mean(y, fold)
+    return Alone(area, float(stats.norm.sf((area - 0.5) / sd)), sd)
 
 
 def _rows(codes: np.ndarray, size: int) -> np.ndarray:
