@@ -19,16 +19,23 @@ from qnb.config import QnbError
 DECIDES_A_RUN = ("qnb", "notebooks", "pyproject.toml")  # what `dirty` looks at
 
 
+attached: Path | None = None  # the project of this kernel's run, where `qnb run` made it (see qnb.runs.attach)
+
+
 class RunError(QnbError):
     """A run cannot be started, found, resumed or stored; the message says why."""
 
 
 def find_root(start: str | Path | None = None) -> Path:
-    """The project of the working directory `start` (default: the current one), else the checkout that pip installed qnb from.
+    """The project of the working directory `start`, else the checkout that pip installed qnb from.
+
+    Without `start` it is the project of this kernel's run under `qnb run`, elsewhere that of the current directory.
 
     Raises:
         RunError: neither is a project.
     """
+    if start is None and attached is not None:
+        return attached
     here = Path(start or Path.cwd()).resolve()
     for folder in (here, *here.parents, *_checkouts_installed_from()):
         if is_project(folder):

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from qnb import alt_text
+from qnb import alt_text, project
 from qnb.config import QnbError, StrictConfig, refuse_unknown
 from qnb.files import atomic_write
 from qnb.folders import CHECKPOINT, MANIFEST, METRICS, Failure, Run, create, is_live, reopen
@@ -54,7 +54,7 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
         if name not in names:
             raise RunError(f"Parameter {name!r} has no value: run the parameters cell again.")
         values[name] = names[name]
-    root = find_root() if _attached is None else _attached[0].parents[2]
+    root = find_root()
     config = config_class.make(values).resolved(root, injected_names(shell.history_manager.input_hist_parsed))
     if _attached is not None:
         _current, _attached = reopen(_attached[0], config, _attached[1]), None
@@ -65,9 +65,13 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
 
 
 def attach(folder: str, resume_from: str | None = None) -> None:
-    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from. For the cell that `qnb run` inserts."""
+    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from. For the cell that `qnb run` inserts.
+
+    From then on the folder's project is the one that `find_root` finds, wherever the kernel works.
+    """
     global _attached
     _attached = (Path(folder), Path(resume_from) if resume_from else None)
+    project.attached = _attached[0].parents[2]
 
 
 def parameter_names(history: list[str], where: str) -> list[str]:

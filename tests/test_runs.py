@@ -220,6 +220,7 @@ def test_find_run_by_prefix_with_the_nearest_when_wrong(root):
 def shell(root, monkeypatch):
     monkeypatch.setattr(runs, "_current", None)
     monkeypatch.setattr(runs, "_attached", None)
+    monkeypatch.setattr(project, "attached", None)
     instance = InteractiveShell.instance(config=Config(HistoryManager={"hist_file": ":memory:"}))
     instance.run_cell("from qnb import config, runs", store_history=True)
     yield lambda source: instance.run_cell(source, store_history=True)
@@ -326,6 +327,16 @@ def test_an_attached_run_leaves_the_status_to_its_maker(shell, root):
     entry = list_runs(root)[0]
     assert (entry["status"], entry["gate"], entry["seed"]) == ("running", "pass", 0)
     assert "begin() was called twice" in str(shell(BEGIN).error_in_exec)
+
+
+def test_the_project_of_an_attached_run_is_the_one_that_counts(shell, root, tmp_path_factory, monkeypatch):
+    made = create(root, "train", TrainConfig())
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert find_root() != root
+    shell(f"runs.attach({str(made.folder)!r})"), shell(DECLARED)
+    assert shell(BEGIN + "; run").result.folder == made.folder
+    assert find_root() == root  # for what the notebook looks up later, too
+    assert find_run(find_root(), made.id)["run_id"] == made.id
 
 
 def test_begin_outside_of_ipython_says_so():
