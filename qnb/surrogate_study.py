@@ -198,8 +198,8 @@ def _ranking(found: Found, min_effect: float) -> str:
     order = found["order_needed"]
     parts = "its main effects alone" if order == 1 else f"the parts up to order {order}"
     text = (
-        f"On the test rows the AUC of {parts}, or of the {found['terms_needed']:,} largest of its {found['terms_total']:,} terms, is within "
-        f"{min_effect:g} of the whole model's."
+        f"On the test rows the AUC of {parts}, or of the {found['terms_needed']:,} largest of its {found['terms_total']:,} terms (the "
+        f"smallest of the counts tried), is within {min_effect:g} of the whole model's."
     )
     r2, auc = found["fit_main"]
     return (
@@ -223,15 +223,16 @@ def _against(against: dict[str, Comparison], main: str, pairs: str, min_effect: 
 
     text = "The model's AUC is " + compared("main", main, "a logistic regression on the sines and cosines of single angles")
     text += ", and " + compared("pairs", pairs, "one that also has their products for two wires") + ": "
+    return (
+        f"{text}{_verdict(main, pairs)}. This rests on one split and one training run: another order of the batches can turn it."
+    )
+
+
+def _verdict(main: str, pairs: str) -> str:
     if main == "better" and pairs == "better":
-        return (
-            text
-            + "what the circuit found is more than a linear model of its own encoding finds up to pairs, on this one split and seed."
-        )
+        return "what the circuit found is more than a linear model of its own encoding finds up to pairs"
     if main == "better":
-        return text + "it finds interactions that matter, and a linear classical model that is given them does not do worse."
+        return "it finds interactions that matter, and a linear classical model that is given them does not do worse"
     if main == "worse":
-        return (
-            text + "the circuit does worse with its encoding than a linear model does; nothing here speaks for the quantum part."
-        )
-    return text + "beyond the encoding, which any classical model can use, nothing here speaks for the quantum part."
+        return "the circuit does worse with its encoding than a linear model does; nothing here speaks for the quantum part"
+    return "beyond the encoding, which any classical model can use, nothing here speaks for the quantum part"
