@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -17,11 +18,13 @@ from qnb import tables
 from qnb.config import TrainConfig, nearest
 from qnb.data import Table, read_table
 from qnb.folders import Run
+from qnb.grouping import group_columns
 from qnb.leakage.models import score_arms
 from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
 from qnb.leakage.statistics import ALPHA
 from qnb.probes.verdict import Verdict
+from qnb.splits import _known_types, attack_types
 from qnb.study_config import LeakageConfig
 from qnb.values import DataError
 
@@ -33,7 +36,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     """The rows as their source writes them, and as `qnb.data` reads them; both with `config.columns` alone, if given.
 
     Raises:
-        DataError: the source cannot be used, or `columns` names one that it does not have.
+        DataError: the source cannot be used, or `columns`, `group_by` or `attack_test` names what it does not have.
     """
     source: dict[str, Any] = {
         "label": config.label,
@@ -46,7 +49,12 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         raw = only(raw, config.columns)
     table = read_table(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source)
     kept = [name for name in table.frame.columns if name in raw.columns]
-    return raw, dataclasses.replace(table, frame=table.frame[kept])
+    table = dataclasses.replace(table, frame=table.frame[kept])
+    if config.group_by is not None:
+        group_columns(table, config.group_by)
+    if config.attack_test is not None:
+        _known_types(config.attack_test, attack_types(table, np.flatnonzero(table.y == 1))[0])
+    return raw, table
 
 
 def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
