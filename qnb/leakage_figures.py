@@ -28,7 +28,7 @@ SHOWN = 30
 
 
 def formatting(forms: list[Form], note: str | None = None) -> Figure:
-    """Left: AUC of the way each text column is written; right: for the columns that write a value in several ways, who writes which.
+    """Left: AUC of the way each text column is written, filled where it is judged a leak; right: for the columns that write a value in several ways, who writes which.
 
     Args:
         forms: from `qnb.leakage.formatting.examine`.
@@ -38,7 +38,10 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     figure, (areas, shares) = new_figure(2, height=max(2.6, 0.27 * len(text) + 1.2), gridspec_kw={"width_ratios": [1.4, 1]})
     place = np.arange(len(text))
     areas.plot([f.auc_alone for f in text], place, "o", ms=6, mfc="none", color=MUTED, label="form alone, all rows (not judged)")
-    areas.plot([f.auc for f in text], place, "o", ms=5, color=ORANGE, label="among rows of equal meaning (judged)")
+    tests = sum(not np.isnan(f.auc_alone) for f in forms)
+    for leak, fill, label in ((False, "none", "among rows of equal meaning, no leak"), (True, ORANGE, "the same, judged a leak")):
+        at = [i for i, f in enumerate(text) if f.leaks(tests) == leak]
+        areas.plot([text[i].auc for i in at], at, "o", ms=5, color=ORANGE, mfc=fill, label=label)
     areas.plot([f.chance for f in text], place, "|", ms=10, color=INK, label="its mean by chance")
     areas.axvline(0.5, color=INK, lw=0.8)
     areas.set(
@@ -87,9 +90,9 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
     rows = max(len(nothing), len(features) + 1, 4)
     figure, (left, right) = new_figure(2, height=0.27 * rows + 1.3)
     _dots(left, nothing, "Who, when and in which session: should know nothing")
-    left.axvline(0.5 + single.EFFECT, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + single.EFFECT:g} on")
+    left.axvline(0.5 + single.EFFECT, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + single.EFFECT:g} on, if p is small")
     _dots(right, features, "What the packet did: may know")
-    right.axvline(single.GIVEAWAY, color=INK, lw=0.8, ls="--", label=f"leak from {single.GIVEAWAY:g} on")
+    right.axvline(single.GIVEAWAY, color=INK, lw=0.8, ls="--", label=f"leak from {single.GIVEAWAY:g} on, if p is small")
     if pair is not None:
         right.plot(pair.auc, -1, "D", ms=6, color=INK)
         ticks = [-1, *range(len(features))]
@@ -152,7 +155,9 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
                 color=INK,
                 label=f"leak from here on ({SEEN:.0%} of what is lacking)",
             )
+    low, high = areas.get_ylim()
     areas.set(title="AUC on the rule's test rows", ylabel="AUC", xticks=range(len(rules)), xticklabels=rules)
+    areas.set_ylim(max(low, 0), min(high, 1))  # a normal interval may end beyond
     drops.set(title="Drop from the random split", ylabel="AUC(random) − AUC(rule)")
     drops.set(xticks=range(1, len(rules)), xticklabels=rules[1:], xlim=(0.5, len(rules) - 0.5))
     gains.set(title="Gain from related rows", ylabel="AUC(seen) − AUC(apart)")
@@ -275,11 +280,15 @@ def permutation(found: Permuted, note: str | None = None) -> Figure:
              yticks=range(len(found.auc)), yticklabels=[MODEL_NAMES[m] for m in found.auc], ylim=(-0.6, len(found.auc) - 0.4))  # fmt: skip
     axes.legend(fontsize=8)
     axes.invert_yaxis()
-    return caption(figure, note)
+    return caption(figure, _with_rows(note, f"{found.rows:,} of these rows used"))
+
+
+def _with_rows(note: str | None, used: str) -> str:
+    return f"{note}\n{used}" if note else used
 
 
 def adversarial(found: list[Told], note: str | None = None) -> Figure:
-    """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by themselves."""
+    """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by themselves; the rows used at the foot."""
     figure, (axes,) = new_figure(height=0.55 * max(len(found), 2) + 1.5, width=9.0)
     for row, told in enumerate(found):
         axes.errorbar(
@@ -296,9 +305,9 @@ def adversarial(found: list[Told], note: str | None = None) -> Figure:
         axes.annotate(f"alone: {best}", (told.auc, row), xytext=(-4 if left else 4, -14), textcoords="offset points", fontsize=8,
                       color=INK, ha="left" if left else "right")  # fmt: skip
     axes.axvline(0.5, color=INK, lw=0.8)
-    axes.axvline(0.5 + TOLD, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + TOLD:g} on")
+    axes.axvline(0.5 + TOLD, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + TOLD:g} on, if p is small")
     axes.set(title="Normal traffic: training side told from test side", xlabel="AUC", yticks=range(len(found)), yticklabels=[t.rule for t in found],
-             ylim=(-0.6, len(found) - 0.3), xlim=(0.42, 1.1))  # fmt: skip
+             ylim=(-0.6, len(found) - 0.3), xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in found)]), 0), 1))  # fmt: skip
     axes.legend(fontsize=8, loc="upper right")
     axes.invert_yaxis()
-    return caption(figure, note)
+    return caption(figure, _with_rows(note, "negative rows used: " + ", ".join(f"{t.rule} {t.rows:,}" for t in found)))

@@ -210,6 +210,14 @@ def test_identifiers_can_be_named_and_a_feature_may_predict(captures):
         single_columns.examine(raw, ("tcp.sec",))
 
 
+def test_a_high_auc_of_few_rows_is_no_leak_and_the_sentence_says_that_p_decides():
+    few = single_columns.Single("tcp.srcport", "port", 0.953, 0.02, 0.22, 1.0, False)
+    verdict = single_columns.judge_identifiers([few, dataclasses.replace(few, column="udp.port", auc=0.5, p=0.5, sd=0.01)])
+    assert verdict.verdict == "none found" and "AUC 0.953 where it is present, p 0.02." in verdict.sentence
+    assert verdict.sentence.endswith("both AUC 0.55 or more and p 0.005 or less, which so few rows cannot reach.")
+    assert "few rows" not in single_columns.judge_identifiers([dataclasses.replace(few, sd=0.01)]).sentence
+
+
 def test_a_feature_that_is_the_label_is_called_a_leak(captures):
     raw = captures()
     twin = column(np.where(raw.y, "yes", "no").tolist())
@@ -409,6 +417,18 @@ def test_columns_are_those_asked_for():
         study.only(raw, ("tcp.lenn",))
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"group_by": ("capture.sesion",)}, r"group_by names 'capture.sesion'.* Did you mean 'capture.session'"),
+        ({"attack_test": ("XS",)}, r"attack_test names 'XS'.* Did you mean 'XSS'"),
+    ],
+)
+def test_a_name_that_the_table_does_not_hold_is_refused_before_anything_is_tested(given, message):
+    with pytest.raises(DataError, match=message):
+        study.read(LeakageConfig(sample=2000, **given))
+
+
 def run_notebook(folder: Path, parameters: dict):
     (folder / "notebooks").mkdir()
     (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
@@ -446,3 +466,24 @@ def test_figures_stand_without_anything_to_show(captures):
     for auc, without in ((0.9, 0.8), (0.9, np.nan), (np.nan, np.nan)):  # without twins a class may be missing
         figure = leakage_figures.duplicates(dataclasses.replace(twins, auc=auc, auc_without=without), "note")
         assert np.isfinite(figure.axes[1].get_ylim()).all()
+
+
+def test_the_figure_of_spellings_fills_what_is_judged_a_leak(tmp_path):
+    raw = read_raw(str(edge_rows(tmp_path / "edge.csv")))
+    forms = formatting.examine(raw.columns, raw.y, raw.source.features)
+    axes = leakage_figures.formatting(forms).axes[0]
+    drawn = {line.get_label(): line for line in axes.lines}
+    leaks, others = drawn["the same, judged a leak"], drawn["among rows of equal meaning, no leak"]
+    names = [axes.get_yticklabels()[i].get_text() for i in leaks.get_ydata()]
+    assert sorted(names) == sorted(TWO_ZEROS) and max(others.get_xdata()) == 1  # tcp.options, by chance
+    assert leaks.get_markerfacecolor() == leakage_figures.ORANGE and others.get_markerfacecolor() == "none"
+
+
+def test_captions_give_the_rows_used_and_no_auc_goes_beyond_1(by_group):
+    permuted = permutation.Permuted(20_000, {m: [0.5, 0.51] for m in permutation.MODELS}, 0.01)
+    assert leakage_figures.permutation(permuted, "100,000 rows").get_supxlabel() == "100,000 rows\n20,000 of these rows used"
+    figure = leakage_figures.adversarial([adversarial.Told("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
+    assert figure.get_supxlabel() == "100,000 rows\nnegative rows used: group 300" and figure.axes[0].get_xlim()[1] == 1
+    _, compared = by_group[2.0]
+    wide = [dataclasses.replace(c, auc_interval=(-0.2, 1.3)) for c in compared]
+    assert leakage_figures.splits(wide, []).axes[0].get_ylim() == (0, 1)
