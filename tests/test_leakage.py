@@ -108,6 +108,7 @@ def edge_rows(path: Path) -> Path:
     rows["http.request.method"] = np.where(attack & (np.arange(23) % 2 == 0), "0", "0.0")  # some attacks, no Normal row
     rows["http.file_data"][3] = '<html>\n"404", Not Found</html>'
     rows["tcp.seq"] = np.where(attack, "1000.0", "3.0")  # honest: another number
+    rows["tcp.checksum"] = np.array([f"{1000 + 37 * k}.0" for k in range(23)], dtype=object)  # so that no row repeats another
     rows["Attack_label"], rows["Attack_type"] = np.where(attack, "1", "0"), np.where(attack, "XSS", "Normal")
     pd.DataFrame(rows).to_csv(path, index=False)
     return path

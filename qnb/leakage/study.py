@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -24,7 +23,7 @@ from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
 from qnb.leakage.statistics import ALPHA
 from qnb.probes.verdict import Verdict
-from qnb.splits import _known_types, attack_types
+from qnb.splits import split_table
 from qnb.study_config import LeakageConfig
 from qnb.values import DataError
 
@@ -36,7 +35,8 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     """The rows as their source writes them, and as `qnb.data` reads them; both with `config.columns` alone, if given.
 
     Raises:
-        DataError: the source cannot be used, or `columns`, `group_by` or `attack_test` names what it does not have.
+        DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the types that
+            `attack_test` names cannot be left out.
     """
     source: dict[str, Any] = {
         "label": config.label,
@@ -53,7 +53,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     if config.group_by is not None:
         group_columns(table, config.group_by)
     if config.attack_test is not None:
-        _known_types(config.attack_test, attack_types(table, np.flatnonzero(table.y == 1))[0])
+        split_table(table, config.training("attack"))
     return raw, table
 
 
