@@ -64,9 +64,8 @@ def test_one_epoch_by_hand(cancer):
     """Loss, gradient norms and parameters of one step, recomputed with the engine and Adam's first step."""
     c = config(epochs=1, fixed_num_batches=1)
     fitted = fit(c, cancer, progress=False)
-    rng = np.random.default_rng(c.seed)
-    start = circuit_of(c).init(rng)
-    rows = rng.permutation(len(cancer.y["train"]))[:32]
+    start = circuit_of(c).init(c.seed)
+    rows = np.random.default_rng(c.seed).spawn(1)[0].permutation(len(cancer.y["train"]))[:32]
     engine = make_engine("catalyst", fitted.spec, fitted.objective)
     loss, grads = engine.loss_and_grad(start, cancer.X["train"][rows], cancer.y["train"][rows], np.ones(32))
     (row,) = fitted.state.history

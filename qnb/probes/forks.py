@@ -72,6 +72,8 @@ def main(file: str, folder: Path, workers: int, limit: float) -> None:
     finally:
         for pid in running:
             os.killpg(pid, signal.SIGKILL)
+        for pid in running:  # gone before this program is
+            os.waitpid(pid, 0)
 
 
 def report(name: str, started: float, code: int, limit: float) -> None:
