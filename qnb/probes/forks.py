@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+STOP = {signal.SIGTERM}
 Job = dict[str, Any]  # what jobs.json holds of one: its `name`, and what its work asks for
 
 
@@ -39,6 +40,7 @@ def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         os.setsid()  # so that the compiler, a child of its own, is killed with it
         log = os.open(folder / f"{job['name']}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
@@ -61,7 +63,9 @@ def main(file: str, folder: Path, workers: int, limit: float) -> None:
         while todo or running:
             while todo and len(running) < workers:
                 job = todo.pop()
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # a process that is forked is one that is known
                 running[fork(work, folder, job)] = (job["name"], time.monotonic())
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid in running:
                 report(*running.pop(pid), os.waitstatus_to_exitcode(status), limit)
