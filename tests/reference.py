@@ -29,7 +29,7 @@ def loss_and_grad(spec, objective, params, X, y, w):
 
 
 def dense_score(spec, params, x):
-    """The score from 2^n x 2^n matrices, written from DESIGN's formulas without PennyLane. Wire 0 is the leftmost factor."""
+    """The score from 2^n x 2^n matrices, written from docs/formulas.md without PennyLane. Wire 0 is the leftmost factor."""
     X, Y, Z, one = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1]), np.eye(2)
     n = spec.wires
 

@@ -293,7 +293,7 @@ def real():
 
 
 def test_current_stack_really(real):
-    """What DESIGN 4 says of Catalyst 0.15.0, in child processes of the real stack."""
+    """What is known of Catalyst 0.15.0, in child processes of the real stack."""
     assert real["row_by_row"].verdict == real["engine_catalyst"].verdict == "right"
     assert real["fortran_order"].verdict == "wrong" and all(law.name == STRIDES for law in real["fortran_order"].laws.values())
     note = real[NOTES]

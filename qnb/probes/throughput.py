@@ -25,7 +25,7 @@ from qnb.probes.verdict import Verdict
 KINDS = ("forward", "gradient")
 FAILURES = (QnbError, CompileError, NotImplementedError)  # of a contender that cannot do what it is asked
 FORWARD_ROWS, SCALED_FROM = 100_000, 10_000
-TARGETS: list[tuple[str, str, int, str, float]] = [  # issue 4: name, kind, rows, against, times as fast
+TARGETS: list[tuple[str, str, int, str, float]] = [  # name, kind, rows, against, times as fast
     ("training step against the catalyst engine", "gradient", 256, CATALYST, 25),
     ("training step against the catalyst engine", "gradient", 4096, CATALYST, 200),
     ("forward against the catalyst engine", "forward", FORWARD_ROWS, CATALYST, 150),
@@ -287,7 +287,7 @@ def _in_turn(
 def targets(
     spec: CircuitSpec, objective: Objective, device: str, rounds: int, seconds: float, with_tensorcircuit: bool
 ) -> pd.DataFrame:
-    """Issue 4's targets, each with the ratio measured in this process. Forward of others: on SCALED_FROM rows, in proportion."""
+    """The targets, each with the ratio measured in this process. Forward of others: on SCALED_FROM rows, in proportion."""
     names = [CATALYST] + [TC] * with_tensorcircuit
     built: dict[str, Way] = {EXACT: make_engine("exact", spec, objective)}
     missing: dict[str, str] = {}
