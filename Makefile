@@ -2,25 +2,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-all coverage lab lint bench docs lock clean
+.PHONY: run test test-all coverage lab lint bench docs peers lock clean
 
 run: $(VENV)/.ready   ## train on the bundled data, print where the report is
 	$(BIN)/qnb run train
 
-test: $(VENV)/.ready lint   ## everything that is quick: under ten minutes on two cores
+test: $(VENV)/.ready-test lint   ## everything that is quick: under ten minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.ready lint   ## the slow tests too: under an hour
+test-all: $(VENV)/.ready-test lint   ## the slow tests too: under an hour
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks/train.ipynb
 
-coverage: $(VENV)/.ready   ## the quick tests, and the lines that none of them reaches, those of kernels and runs included
+coverage: $(VENV)/.ready-test   ## the quick tests, and the lines that none of them reaches, those of kernels and runs included
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 
 lab: $(VENV)/.ready   ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -29,20 +29,38 @@ bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables 
 	$(BIN)/python -m benchmarks
 
 PAGES = $(patsubst %.py,%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py))) $(patsubst %/__init__.py,%,$(wildcard qnb/*/__init__.py))
-docs: $(VENV)/.ready   ## the public interface, from the docstrings, into site/
+docs: $(VENV)/.ready-test   ## the public interface, from the docstrings, into site/
 	$(BIN)/python -c 'import qnb, pdoc.__main__; vars(qnb).update((name, getattr(qnb, name)) for name in qnb.__all__); pdoc.__main__.cli()' \
 	  --docformat google --output-directory site qnb $(subst /,.,$(PAGES))
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+# What a lock lists is what is installed, and nothing is resolved: no dependency is followed, each file is known by its hash.
+# This is the one place that says how; every other text names a target of this file.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes
+
+$(VENV)/.ready: requirements.lock pyproject.toml   ## the environment that running needs
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "qnb needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(INSTALL) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
 	touch $@
 
-lock:   ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra test --extra build --extra docs --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+$(VENV)/.ready-test: $(VENV)/.ready requirements-test.lock   ## and what testing, linting and documenting need beside it
+	$(INSTALL) -r requirements-test.lock
+	$(BIN)/python -m pip check
+	touch $@
+
+peers: $(VENV)/.ready   ## other simulators, for throughput.ipynb and make bench to stand beside
+	$(INSTALL) -r requirements-peers.lock
+
+UV_COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header --quiet
+# the second and the third lock hold what the first one does not
+BESIDE = --constraint requirements.lock $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
+lock:   ## resolve the locks anew (needs uv)
+	$(UV_COMPILE) --extra build -o requirements.lock
+	$(UV_COMPILE) --extra build --extra test --extra docs $(BESIDE) -o requirements-test.lock
+	$(UV_COMPILE) --extra build --extra bench $(BESIDE) -o requirements-peers.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -265,7 +265,18 @@ def test_stack_is_installed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(stacks, "_install", lambda python, asked, stack: made.append(asked))
     for _ in range(2):
         assert stacks.python_of("0.14.0", say=said.append, cache=tmp_path) == tmp_path / "0.14.0" / "bin" / "python"
-    assert len(made) == len(said) == 1 and "pennylane==0.44.0" in made[0]
+    assert len(made) == len(said) == 1 and made[0][-1] == str(stacks.LOCKS / "0.14.0.lock")
+
+
+def test_stack_with_a_lock_is_made_anew_when_its_lock_has_changed(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(stacks.venv, "create", lambda folder, **kwargs: (folder / "bin").mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(stacks, "_install", lambda python, asked, stack: made.append(asked))
+    monkeypatch.setattr(stacks, "LOCKS", tmp_path)
+    for text in ("a==1", "a==1", "a==2"):
+        (tmp_path / "0.14.0.lock").write_text(text)
+        stacks.python_of("0.14.0", say=lambda text: None, cache=tmp_path / "cache")
+    assert len(made) == 2
 
 
 def test_pip_message_is_stripped_of_addresses():

@@ -180,9 +180,7 @@ def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
         NotMeasured: it is not installed, or the circuit is another.
     """
     if importlib.util.find_spec(TENSORCIRCUIT) is None:
-        raise NotMeasured(
-            "tensorcircuit-ng is not installed: pip install tensorcircuit-ng==1.10.0 in this environment to include it."
-        )
+        raise NotMeasured("tensorcircuit-ng is not installed; `make peers` installs it into .venv.")
     if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
         raise NotMeasured("only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng.")
     return MappedWithoutX64(objective, tensorcircuit_score(spec))

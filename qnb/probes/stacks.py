@@ -1,6 +1,7 @@
 """Other versions of the quantum stack, each in a virtual environment of its own outside the project."""
 
 import fcntl
+import hashlib
 import json
 import re
 import subprocess
@@ -13,14 +14,9 @@ from qnb.config import QnbError
 
 CURRENT = "current"
 CACHE = Path.home() / ".cache" / "qnb" / "stacks"
-READY = "qnb-stack.json"  # written into an environment when it is whole: the requirements that made it
+READY = "qnb-stack.json"  # written into an environment when it is whole: what it was made from
 
-_COMMON = ("numpy==2.4.6", "scipy==1.17.1", "autograd==1.9.1", "gast==0.7.0")
-REQUIREMENTS = {  # by version of Catalyst; the combinations that were released together, and installed and imported here
-    "0.13.0": ("pennylane==0.43.2", "pennylane-lightning==0.43.0", "jax==0.6.2", "jaxlib==0.6.2", "autoray==0.8.0", *_COMMON),
-    "0.14.0": ("pennylane==0.44.0", "pennylane-lightning==0.44.0", "jax==0.7.1", "jaxlib==0.7.1", "autoray==0.8.2", *_COMMON),
-    "0.14.1": ("pennylane==0.44.1", "pennylane-lightning==0.44.0", "jax==0.7.1", "jaxlib==0.7.1", "autoray==0.8.2", *_COMMON),
-}
+LOCKS = Path(__file__).parent / "stack_locks"  # VERSION.lock: names, versions and hashes of all that such an environment holds
 NAMES = ("pennylane", "pennylane-lightning", "pennylane-catalyst", "jax", "jaxlib", "numpy")
 INSTALL_LIMIT = 900  # seconds
 
@@ -30,8 +26,20 @@ class StackError(QnbError):
 
 
 def requirements(version: str) -> tuple[str, ...]:
-    """What pip is asked for; for a version that is not in REQUIREMENTS, Catalyst and what it asks for itself."""
-    return (f"pennylane-catalyst=={version}", *REQUIREMENTS.get(version, ("gast",)))
+    """pip's arguments for that version of Catalyst: its lock, and nothing is resolved.
+
+    A version that has no lock (a release to come, say) is resolved by pip on the day, for nobody has said what belongs with it.
+    """
+    lock = LOCKS / f"{version}.lock"
+    if lock.exists():
+        return "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(lock)
+    return f"pennylane-catalyst=={version}", "gast"
+
+
+def _recipe(version: str) -> list[str]:
+    """What an environment is made from, so that one made from something else is made anew."""
+    lock = LOCKS / f"{version}.lock"
+    return [hashlib.sha256(lock.read_bytes()).hexdigest()] if lock.exists() else list(requirements(version))
 
 
 def python_of(stack: str, say: Callable[[str], None] = print, cache: Path = CACHE) -> Path:
@@ -47,19 +55,19 @@ def python_of(stack: str, say: Callable[[str], None] = print, cache: Path = CACH
     if stack == CURRENT:
         return Path(sys.executable)
     cache.mkdir(parents=True, exist_ok=True)
-    folder, asked = cache / stack, list(requirements(stack))
+    folder, recipe = cache / stack, _recipe(stack)
     with open(cache / f"{stack}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two audits at once build it once
         marker, python = folder / READY, folder / "bin" / "python"
-        if not (marker.exists() and json.loads(marker.read_text()) == asked):
+        if not (marker.exists() and json.loads(marker.read_text()) == recipe):
             say(f"Installing Catalyst {stack} into an environment of its own, in the user's cache folder.")
             venv.create(folder, clear=True, with_pip=True)
-            _install(python, asked, stack)
-            marker.write_text(json.dumps(asked))
+            _install(python, requirements(stack), stack)
+            marker.write_text(json.dumps(recipe))
     return python
 
 
-def _install(python: Path, asked: list[str], stack: str) -> None:
+def _install(python: Path, asked: tuple[str, ...], stack: str) -> None:
     command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT, stdin=subprocess.DEVNULL)
