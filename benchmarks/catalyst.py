@@ -9,9 +9,9 @@ import catalyst
 import jax.numpy as jnp
 import numpy as np
 
-from qnb.circuit import CircuitSpec
-from qnb.engine import make_engine
-from qnb.objective import Objective
+from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
 
 BATCH, ROUNDS, FORWARD_ROWS = 256, 15, 4096
 

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from qnb import table_cache
-from qnb.capture import generate_capture
 from qnb.config import TrainConfig
-from qnb.data import Table, read_table
-from qnb.features import FeatureMap
-from qnb.overlap import split_card
-from qnb.splits import split_table
+from qnb.data import cache as table_cache
+from qnb.data.capture import generate_capture
+from qnb.data.features import FeatureMap
+from qnb.data.overlap import split_card
+from qnb.data.splits import split_table
+from qnb.data.table import Table, read_table
 
 REPEATS = 3
 

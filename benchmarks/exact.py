@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qnb import heisenberg
-from qnb.circuit import CircuitSpec
-from qnb.engine import make_engine
-from qnb.exact_core import PATHS, ExactEngine
-from qnb.objective import Objective
+from qnb.core import heisenberg
+from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import make_engine
+from qnb.core.exact import PATHS, ExactEngine
+from qnb.core.objective import Objective
 from qnb.probes.contenders import default_qubit, tensorcircuit
 
 BATCHES = (256, 1024, 4096)
@@ -141,8 +141,8 @@ import sys, time, jax
 call, seeds, cache = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 jax.config.update("jax_compilation_cache_dir", cache)
 from qnb.config import TrainConfig
-from qnb.fit import fit, fit_together
-from qnb.prepare import prepare_all
+from qnb.training.loop import fit, fit_together
+from qnb.data.prepare import prepare_all
 shape = dict(engine="exact", batch=256, fixed_num_batches=50, epochs=2, sample=5000)
 configs = [TrainConfig(seed=s, **shape) for s in range(seeds)]
 data = prepare_all(configs)

@@ -12,12 +12,12 @@ import time
 import numpy as np
 import pandas as pd
 
-from qnb.circuit import CircuitSpec
-from qnb.engine import make_engine
-from qnb.features import FeatureMap
-from qnb.model import Model
-from qnb.objective import Objective
-from qnb.surrogate import difference_from_circuit
+from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
+from qnb.data.features import FeatureMap
+from qnb.training.model import Model
+from qnb.training.surrogate import difference_from_circuit
 
 ROWS = 200_000
 TURNS = 7

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from qnb.config import QnbError
-from qnb.folders import Run
-from qnb.runs import Entry, list_runs
+from qnb.errors import QnbError
+from qnb.runs.folder import Run
+from qnb.runs.listing import Entry, list_runs
 from qnb.stack import versions
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -64,7 +64,7 @@ def run(
 
     Exit codes: 0 done, 1 failed, 2 refused before it started, 130 interrupted.
     """
-    from qnb import headless, job
+    from qnb.runs import headless, job
 
     values = collect(parameters_file, parameters_yaml, parameters, parameters_raw)
     if notebook == "probes":
@@ -113,7 +113,7 @@ def sweep(
 
     Exit codes: 0 every run is done, 1 some are not, 2 refused before it started, 130 interrupted.
     """
-    from qnb.sweep import command
+    from qnb.studies.sweep import command
 
     return command.sweep(collect((file,), pairs=parameters), root, workers, scheduler, resume, dry_run)
 
@@ -124,7 +124,7 @@ def collect(files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs =
     Raises:
         ParameterError: a file or a text is not YAML with names and values.
     """
-    from qnb.job import parse_parameters, read_parameters
+    from qnb.runs.job import parse_parameters, read_parameters
 
     values: dict[str, Any] = {}
     for path in files:
@@ -193,7 +193,7 @@ def table(entries: list[Entry]) -> str:
 @ROOT
 def runs(as_json: bool, root: str | None) -> int:
     """List every run: what it was, how it ended, its key figures."""
-    from qnb.project import given_root
+    from qnb.runs.project import given_root
 
     entries = list_runs(given_root(root))
     if as_json:
@@ -210,8 +210,8 @@ def report(root: str | None) -> int:
 
     The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no other file is touched.
     """
-    from qnb import index
-    from qnb.project import given_root
+    from qnb.runs import index
+    from qnb.runs.project import given_root
 
     click.echo(index.build(given_root(root)))
     return DONE

@@ -5,44 +5,22 @@ same defaults. A name that is not a field, a value of the wrong type, and a valu
 override is obeyed or refused, never dropped.
 """
 
-import difflib
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from qnb.errors import ParameterError, nearest, refuse_unknown
+
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
-AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.circuit.ANSATZE
-MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.circuit.MEASUREMENTS
+AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.core.circuit.ANSATZE
+MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
-
-
-class QnbError(Exception):
-    """An error whose message is meant for the user: what was given, what was expected, what to do."""
-
-
-class ParameterError(QnbError):
-    """A parameter is unknown, of the wrong type, out of range, or contradicts another."""
-
-
-def nearest(name: object, valid: Iterable[str]) -> str:
-    """The sentence that ends an error about a name: the closest valid one if there is one, and all of them."""
-    valid = list(valid)
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Valid: {', '.join(map(str, valid))}."
-
-
-def refuse_unknown(names: Iterable[str], declared: Collection[str], where: str) -> None:
-    """Raise ParameterError for the first of `names` that is not in `declared`, with the nearest valid name."""
-    for name in names:
-        if name not in declared:
-            raise ParameterError(f"Unknown parameter {name!r} for {where}. {nearest(name, declared)}")
 
 
 Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple

@@ -13,10 +13,10 @@ import nbformat
 from PIL import Image
 
 from qnb.files import atomic_write
-from qnb.headless import NOTEBOOK, REPORT
-from qnb.project import find_root
-from qnb.report import as_html
-from qnb.runs import find_run
+from qnb.runs.headless import NOTEBOOK, REPORT
+from qnb.runs.html import as_html
+from qnb.runs.listing import find_run
+from qnb.runs.project import find_root
 
 LIMIT = 1_000_000  # bytes of a reference notebook
 TAG = "thumbnail"  # of the cell whose figure stands for the notebook

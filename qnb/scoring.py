@@ -18,18 +18,18 @@ import pyarrow.parquet
 from scipy.special import expit
 from tqdm import tqdm
 
-from qnb.config import QnbError
-from qnb.engine import WRONG_ON_PURPOSE
+from qnb.core.engine import WRONG_ON_PURPOSE
+from qnb.data.scorable import Scorable, Truth, check_columns, open_table, reading_of
+from qnb.data.values import DataError, clean_column
+from qnb.errors import QnbError
 from qnb.files import plain
-from qnb.folders import MANIFEST
-from qnb.metrics import auc
-from qnb.model import BLOCK, Model, load_model
-from qnb.project import given_root
-from qnb.runs import find_run
-from qnb.scorable import Scorable, Truth, check_columns, open_table, reading_of
+from qnb.runs.folder import MANIFEST
+from qnb.runs.listing import find_run
+from qnb.runs.project import given_root
 from qnb.stack import versions
-from qnb.surrogate import Surrogate
-from qnb.values import DataError, clean_column
+from qnb.training.metrics import auc
+from qnb.training.model import BLOCK, Model, load_model
+from qnb.training.surrogate import Surrogate
 
 
 class ScoringError(QnbError):
@@ -71,7 +71,7 @@ def score(
     """Score every row of a table and write the scores.
 
     Args:
-        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.find_run`.
+        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.kernel.find_run`.
         table: a CSV or Parquet file with the columns that the model takes, others are left alone; or "breast_cancer" or
             "bundled", the capture drawn again with the run's own seed and leaks.
         out: a new file, .parquet or .csv.

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from papermill.cli import papermill as papermill_command
 
-from qnb import cli, headless
+from qnb import cli
 from qnb.config import TrainConfig
-from qnb.folders import create
+from qnb.runs import headless
+from qnb.runs.folder import create
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -93,7 +94,7 @@ def test_an_executed_that_cannot_be_written_is_refused(root, capsys):
 )
 def test_values_are_read_as_papermill_reads_them(root, monkeypatch, arguments, values):
     seen = {}
-    monkeypatch.setattr("qnb.job.prepare", lambda notebook, parameters, *_: seen.update(qnb=parameters) or exit(9))
+    monkeypatch.setattr("qnb.runs.job.prepare", lambda notebook, parameters, *_: seen.update(qnb=parameters) or exit(9))
     monkeypatch.setattr("papermill.cli.execute_notebook", lambda **options: seen.update(papermill=options["parameters"]))
     with pytest.raises(SystemExit):
         cli.main(["run", "ok", *arguments])

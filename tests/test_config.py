@@ -8,9 +8,10 @@ import nbformat
 import pytest
 import yaml
 
-from qnb.circuit import ANSATZE, ENCODERS, MEASUREMENTS, CircuitSpec
-from qnb.config import READOUT_MEASUREMENTS, AnsatzName, MeasurementName, ParameterError, TrainConfig, nearest
-from qnb.study_config import AblationConfig
+from qnb.config import READOUT_MEASUREMENTS, AnsatzName, MeasurementName, TrainConfig
+from qnb.core.circuit import ANSATZE, ENCODERS, MEASUREMENTS, CircuitSpec
+from qnb.errors import ParameterError, nearest
+from qnb.studies.config import AblationConfig
 
 ROOT = Path(__file__).parent.parent
 

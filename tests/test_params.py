@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from qnb.config import TrainConfig
-from qnb.job import read_parameters
-from qnb.study_config import AblationConfig
+from qnb.runs.job import read_parameters
+from qnb.studies.config import AblationConfig
 
 FILES = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
 ABLATIONS = [path for path in FILES if "arms:" in path.read_text()]

@@ -14,17 +14,18 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
-from qnb import cli, metrics, scoring
-from qnb.capture import generate_capture
+from qnb import cli, scoring
 from qnb.config import TrainConfig
-from qnb.data import load_table
-from qnb.folders import MANIFEST, create
-from qnb.model import ModelError, load_model
-from qnb.project import RunError
+from qnb.data.capture import generate_capture
+from qnb.data.splits import split_table
+from qnb.data.table import load_table
+from qnb.data.values import DataError
+from qnb.runs.folder import MANIFEST, create
+from qnb.runs.project import RunError
 from qnb.scoring import ScoringError, score
-from qnb.splits import split_table
-from qnb.train import prepare, train
-from qnb.values import DataError
+from qnb.training import metrics
+from qnb.training.model import ModelError, load_model
+from qnb.training.train import prepare, train
 
 SMALL = {"sample": None, "wires": 2, "layers": 1, "epochs": 1, "fixed_num_batches": 8}
 SIDES = ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")

@@ -15,12 +15,12 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from qnb.data import Table
+from qnb.data.table import Table
 from qnb.leakage.single_columns import coded
 from qnb.leakage.splitting import Rule
 from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd_of_mean, rate_auc
 from qnb.leakage.tabular import boost, matrix
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
 
 EFFECT = 0.05
 ROWS = 20_000

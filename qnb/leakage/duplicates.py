@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from qnb.data.splits import random_split
+from qnb.data.values import DataError
 from qnb.leakage.raw import Raw
 from qnb.leakage.statistics import MIN_ROWS, bootstrap_auc, interval
 from qnb.leakage.tabular import boost, matrix
-from qnb.probes.verdict import Verdict
-from qnb.splits import random_split
-from qnb.values import DataError
+from qnb.reporting.verdict import Verdict
 
 SHARE = 0.001
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from qnb.leakage.raw import RawColumn
 from qnb.leakage.statistics import ALPHA, rate_auc
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
 
 EFFECT = 0.1  # in AUC, above chance
 PERMUTATIONS = 20_000

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnb.baselines import fit_baselines
 from qnb.config import TrainConfig
-from qnb.data import Table
-from qnb.features import FeatureMap
-from qnb.fit import fit_together
-from qnb.prepare import SIDES, Prepared
-from qnb.values import DataError
+from qnb.data.features import FeatureMap
+from qnb.data.prepare import SIDES, Prepared
+from qnb.data.table import Table
+from qnb.data.values import DataError
+from qnb.training.baselines import fit_baselines
+from qnb.training.loop import fit_together
 
 MODELS = ("logistic", "boosting", "circuit")
 

@@ -17,12 +17,12 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import TrainConfig
-from qnb.data import Table
+from qnb.data.splits import random_split
+from qnb.data.table import Table
+from qnb.data.values import DataError
 from qnb.leakage.models import MODELS, Arm, score_arms
 from qnb.leakage.statistics import ALPHA, null_sd, require_rows
-from qnb.probes.verdict import Verdict
-from qnb.splits import random_split
-from qnb.values import DataError
+from qnb.reporting.verdict import Verdict
 
 PERMUTATIONS = 5
 ROWS = 20_000

@@ -18,14 +18,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import QuantileTransformer
 
-from qnb.baselines import fit_baselines
 from qnb.config import TrainConfig
-from qnb.data import Table
-from qnb.features import QUANTILES, FeatureMap
+from qnb.data.features import QUANTILES, FeatureMap
+from qnb.data.splits import random_split
+from qnb.data.table import Table
+from qnb.data.values import DataError
 from qnb.leakage.statistics import ALPHA, bootstrap_auc, interval, require_rows
-from qnb.probes.verdict import Verdict
-from qnb.splits import random_split
-from qnb.values import DataError
+from qnb.reporting.verdict import Verdict
+from qnb.training.baselines import fit_baselines
 
 EFFECT = 0.005
 STEPS = {"pls": "PLS", "quantile": "the quantile map"}

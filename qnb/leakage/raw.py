@@ -1,4 +1,4 @@
-"""The rows of a table as its source writes them, before any cleaning: what `qnb.data` makes equal is still different here."""
+"""The rows of a table as its source writes them, before any cleaning: what `qnb.data.table` makes equal is still different here."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from qnb.clock import read_times
-from qnb.labels import Labels
-from qnb.sources import Source, open_source
-from qnb.values import MISSING, clean_column, parse_values
+from qnb.data.labels import Labels
+from qnb.data.sources import Source, open_source
+from qnb.data.times import read_times
+from qnb.data.values import MISSING, clean_column, parse_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class RawColumn:
         typed: whether the source stores numbers rather than text, so that there is no way of writing to look at.
         numbers: `(K,)`, NaN where a text is no number.
         meanings: `(K,)` texts, equal where two texts mean the same: numbers in one way, other text stripped and in lower case.
-        cleaned: `(K,)` texts, equal where `qnb.data` reads two texts as the same value.
+        cleaned: `(K,)` texts, equal where `qnb.data.table` reads two texts as the same value.
     """
 
     codes: np.ndarray
@@ -80,7 +80,7 @@ class Raw:
     source: Source
 
     def frame(self) -> pd.DataFrame:
-        """The features after cleaning, duplicates included: N rows of float64 and text columns, as in `qnb.data.Table`."""
+        """The features after cleaning, duplicates included: N rows of float64 and text columns, as in `qnb.data.table.Table`."""
         found = {}
         for name in self.source.features:
             column = self.columns[name]
@@ -100,7 +100,7 @@ def read_raw(
     seed: int = 0,
     group_by: tuple[str, ...] = (),
 ) -> Raw:
-    """Draw rows from the source that the arguments name, stratified by label; they mean what they mean to `qnb.data.read_table`.
+    """Draw rows from the source that the arguments name, stratified by label; they mean what they mean to `qnb.data.table.read_table`.
 
     The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not with the file.
 

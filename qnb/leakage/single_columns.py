@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qnb.config import nearest
+from qnb.data.sources import Source
+from qnb.data.values import DataError, to_numbers
+from qnb.errors import nearest
 from qnb.leakage.raw import Raw, RawColumn
 from qnb.leakage.statistics import ALPHA, bins, rate_auc
 from qnb.leakage.tabular import common
-from qnb.probes.verdict import Verdict
-from qnb.sources import Source
-from qnb.values import DataError, to_numbers
+from qnb.reporting.verdict import Verdict
 
 EFFECT = 0.05
 GIVEAWAY = 0.99

@@ -24,13 +24,13 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import TrainConfig
-from qnb.data import Table
-from qnb.grouping import group_codes, group_columns, stands_in
+from qnb.data.grouping import group_codes, group_columns, stands_in
+from qnb.data.splits import split_table
+from qnb.data.table import Table
+from qnb.data.values import DataError
 from qnb.leakage.models import MODELS, Arm
 from qnb.leakage.statistics import ALPHA, bootstrap_auc, folds, interval, require_rows
-from qnb.probes.verdict import Verdict
-from qnb.splits import split_table
-from qnb.values import DataError
+from qnb.reporting.verdict import Verdict
 
 # Of 1 - AUC(apart). Set on the bundled capture, at its 100,000 rows: with nothing planted six captures are clean at 0.1, while 0.05 gives
 # two false alarms among them; drift planted alone is worth 0.138 to 0.210 to boosting.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from qnb.bootstrap import Ranked
-from qnb.values import DataError
+from qnb.data.values import DataError
+from qnb.statistics.bootstrap import Ranked
 
 ALPHA = 0.01  # chance of a false alarm per suspicion
 FOLDS = 2

@@ -13,26 +13,27 @@ from pandas.io.formats.style import Styler
 from pandas.io.formats.style_render import CSSDict
 from tqdm import tqdm
 
-from qnb import tables
-from qnb.config import TrainConfig, nearest
-from qnb.data import Table, read_table
-from qnb.folders import Run
-from qnb.grouping import group_columns
+from qnb.config import TrainConfig
+from qnb.data.grouping import group_columns
+from qnb.data.splits import split_table
+from qnb.data.table import Table, read_table
+from qnb.data.values import DataError
+from qnb.errors import nearest
 from qnb.leakage.models import score_arms
 from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
 from qnb.leakage.statistics import ALPHA
-from qnb.probes.verdict import Verdict
-from qnb.splits import split_table
-from qnb.study_config import LeakageConfig
-from qnb.values import DataError
+from qnb.reporting import tables
+from qnb.reporting.verdict import Verdict
+from qnb.runs.folder import Run
+from qnb.studies.config import LeakageConfig
 
 RULES: tuple[Literal["random", "group", "time", "attack"], ...] = ("random", "group", "time", "attack")
 T = TypeVar("T")
 
 
 def read(config: LeakageConfig) -> tuple[Raw, Table]:
-    """The rows as their source writes them, and as `qnb.data` reads them; both with `config.columns` alone, if given.
+    """The rows as their source writes them, and as `qnb.data.table` reads them; both with `config.columns` alone, if given.
 
     Raises:
         DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the types that
@@ -79,7 +80,7 @@ def about(raw: Raw, table: Table) -> str:
 
 
 def raw_note(raw: Raw, table: Table) -> str:
-    """As `qnb.tables.data_note`, of the rows as the source writes them, which are more where the reader drops duplicates."""
+    """As `qnb.reporting.tables.data_note`, of the rows as the source writes them, which are more where the reader drops duplicates."""
     return tables.data_note(table.card | {"rows_kept": len(raw.y), "prior": float(raw.y.mean())}) + ", as written"
 
 

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb import metrics
-from qnb.circuit import Params
 from qnb.config import TrainConfig
-from qnb.engine import make_engine
-from qnb.fitted import circuit_of
-from qnb.objective import Objective
-from qnb.optimiser import make_optimiser
-from qnb.prepare import Prepared
+from qnb.core.circuit import Params
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
+from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
+from qnb.training import metrics
+from qnb.training.optimiser import make_optimiser
+from qnb.training.state import circuit_of
 
 TOLERANCE = 1e-12  # of AUC(-alpha) = 1 - AUC(alpha)
 MARGIN = 0.02  # an AUC under 0.5 - MARGIN is an inverted ranking

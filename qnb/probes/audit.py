@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import pennylane as qml
 
-from qnb.circuit import Array, CircuitSpec
-from qnb.objective import Objective
+from qnb.core.circuit import Array, CircuitSpec
+from qnb.core.objective import Objective
 from qnb.probes import forks, formulations
 
 FORMULATIONS = formulations.FORMULATIONS

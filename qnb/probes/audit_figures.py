@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from qnb.metrics import Row
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Outcome, Reference
 from qnb.probes.formulations import FORMULATIONS
+from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
+from qnb.training.metrics import Row
 
 VERDICTS = {  # verdict -> colour of its cells
     "right": "#a6dcc4", "wrong": "#f0a986", "does not compile": "#dddddd", "crashed": "#c9b3da", "timed out": "#c9b3da",

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from qnb.config import TrainConfig
-from qnb.fit import fit
-from qnb.gate import WrongGradientError, check_gradient_of
-from qnb.metrics import Row
-from qnb.prepare import Prepared
+from qnb.core.gate import WrongGradientError, check_gradient_of
+from qnb.data.prepare import Prepared
 from qnb.probes.audit import NOTES, STRIDES, SUM, TOLERANCE, Outcome
 from qnb.probes.formulations import LAYOUTS
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
+from qnb.training.loop import fit
+from qnb.training.metrics import Row
 
 ENGINES = ("engine_catalyst", "engine_exact")
 SIMULATED = "one-sample (simulated)"
@@ -113,7 +113,7 @@ def _in_words(o: Outcome) -> str:
 
 
 def consequence(config: TrainConfig, prepared: Prepared) -> dict[str, list[Row]]:
-    """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.fit.fit` for each."""
+    """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.training.loop.fit` for each."""
     simulated = config.model_copy(update={"engine": "one_sample_demo", "gate": "off"})
     return {name: fit(c, prepared, progress=False).state.history for name, c in ((RIGHT, config), (SIMULATED, simulated))}
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from qnb.circuit import CircuitSpec
-from qnb.probes.verdict import Verdict
+from qnb.core.circuit import CircuitSpec
+from qnb.reporting.verdict import Verdict
 
 BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) with b above, below
 

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from dataclasses import asdict
 
-from qnb.circuit import CircuitSpec
-from qnb.probes.verdict import Verdict
+from qnb.core.circuit import CircuitSpec
+from qnb.reporting.verdict import Verdict
 
 FIRST, SECOND = 5.0, 1.0  # seconds asked of the first process, and of the second
 ROWS = 256
@@ -15,9 +15,9 @@ MEASURE = """
 import json, sys, jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-from qnb.circuit import CircuitSpec
-from qnb.engine import make_engine
-from qnb.objective import Objective
+from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
 print(make_engine("exact", CircuitSpec(**json.loads(sys.argv[2])), Objective()).compile(int(sys.argv[3])))
 """
 

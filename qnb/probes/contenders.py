@@ -16,10 +16,10 @@ import numpy as np
 import pennylane as qml
 from jax.experimental import enable_x64
 
-from qnb.circuit import Array, CircuitSpec, Params
-from qnb.config import QnbError
-from qnb.engine import Engine, make_engine
-from qnb.objective import Objective
+from qnb.core.circuit import Array, CircuitSpec, Params
+from qnb.core.engine import Engine, make_engine
+from qnb.core.objective import Objective
+from qnb.errors import QnbError
 
 TENSORCIRCUIT = "tensorcircuit"  # the module of tensorcircuit-ng, an optional dependency
 
@@ -32,10 +32,10 @@ class Way(Protocol):
     """The two calls of an engine that are timed."""
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """See `qnb.engine.Engine`."""
+        """See `qnb.core.engine.Engine`."""
 
     def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        """See `qnb.engine.Engine`."""
+        """See `qnb.core.engine.Engine`."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,12 @@ class Mapped:
         self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
 
     def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        """See `qnb.engine.Engine`."""
+        """See `qnb.core.engine.Engine`."""
         loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, (params, X, y, w))))
         return float(loss), grads
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """See `qnb.engine.Engine`."""
+        """See `qnb.core.engine.Engine`."""
         return np.asarray(self._scores(jax.tree.map(_single, params), _single(X)))
 
 

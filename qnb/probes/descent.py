@@ -7,16 +7,17 @@ import numpy as np
 import optax
 import pandas as pd
 
-from qnb import metrics
-from qnb.batches import epoch_batches
-from qnb.circuit import ALPHA_FLOOR, Params
-from qnb.config import ParameterError, TrainConfig
-from qnb.engine import Engine, make_engine
-from qnb.fitted import circuit_of
-from qnb.gate import check_gradient
-from qnb.objective import Objective
-from qnb.optimiser import make_step
-from qnb.prepare import Prepared
+from qnb.config import TrainConfig
+from qnb.core.circuit import ALPHA_FLOOR, Params
+from qnb.core.engine import Engine, make_engine
+from qnb.core.gate import check_gradient
+from qnb.core.objective import Objective
+from qnb.data.prepare import Prepared
+from qnb.errors import ParameterError
+from qnb.training import metrics
+from qnb.training.batches import epoch_batches
+from qnb.training.optimiser import make_step
+from qnb.training.state import circuit_of
 
 WATCHED_ROWS = 256  # validation rows scored after each step
 CIRCUIT = ("weights", "readout")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, caption, new_figure, whole_ticks
 
 if TYPE_CHECKING:  # drawing needs no compiler
     from qnb.probes.geometry import Jacobian, Sides
@@ -44,7 +44,7 @@ def identity(found: "Identity", note: str | None = None) -> Figure:
 
 
 def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
-    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.fit.fit`."""
+    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.training.loop.fit`."""
     figure, (norm, delta, auc) = new_figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
     norm.set(title="Gradient norm of the readout", ylabel="‖dL/dw‖ (nats), mean over batches")

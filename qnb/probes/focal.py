@@ -9,12 +9,13 @@ import optax
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from qnb.circuit import Array
-from qnb.config import ParameterError, TrainConfig
-from qnb.objective import Objective
-from qnb.prepare import Prepared
+from qnb.config import TrainConfig
+from qnb.core.circuit import Array
+from qnb.core.objective import Objective
+from qnb.data.prepare import Prepared
+from qnb.errors import ParameterError
 from qnb.probes.descent import Descent, Head, descend
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
 
 Loss = Callable[[Array | float, Array | float], jax.Array]  # (l, y) -> nats
 

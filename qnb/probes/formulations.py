@@ -54,7 +54,7 @@ class NotApplicable(Exception):
 
 
 class Circuit:
-    """That of `qnb.circuit.CircuitSpec`, restated because qnb may be absent here.
+    """That of `qnb.core.circuit.CircuitSpec`, restated because qnb may be absent here.
 
     Args:
         spec: the fields of a CircuitSpec, and `device`.
@@ -528,9 +528,9 @@ def strided_view(q: Problem) -> Arrays:
 def by_engine(q: Problem, name: str) -> Arrays:
     """The gradient by one of the package's engines, where the stack has it."""
     try:
-        from qnb.circuit import CircuitSpec
-        from qnb.engine import make_engine
-        from qnb.objective import Objective
+        from qnb.core.circuit import CircuitSpec
+        from qnb.core.engine import make_engine
+        from qnb.core.objective import Objective
     except ImportError:
         raise NotApplicable("qnb is not installed in this stack") from None
     fields = {k: v for k, v in q.spec.items() if k not in ("has_readout", "device")}

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from qnb import metrics
-from qnb.circuit import ANSATZE, MEASUREMENTS, Params
 from qnb.config import TrainConfig
-from qnb.engine import Engine, make_engine
-from qnb.fitted import circuit_of
-from qnb.objective import Objective
-from qnb.optimiser import make_optimiser
-from qnb.prepare import Prepared
+from qnb.core.circuit import ANSATZE, MEASUREMENTS, Params
+from qnb.core.engine import Engine, make_engine
+from qnb.core.objective import Objective
+from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
+from qnb.training import metrics
+from qnb.training.optimiser import make_optimiser
+from qnb.training.state import circuit_of
 
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
 RANK_FLOAT32 = 1e-4

@@ -10,7 +10,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
-from qnb.config import QnbError
+from qnb.errors import QnbError
 
 CURRENT = "current"
 CACHE = Path.home() / ".cache" / "qnb" / "stacks"

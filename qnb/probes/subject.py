@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.circuit import CircuitSpec
-from qnb.config import ParameterError, TrainConfig
+from qnb.config import TrainConfig
+from qnb.core.circuit import CircuitSpec
+from qnb.data.prepare import Prepared, prepare
+from qnb.errors import ParameterError
 from qnb.files import HISTORY
-from qnb.fitted import circuit_of
-from qnb.folders import METRICS
-from qnb.model import load_model
-from qnb.prepare import Prepared, prepare
-from qnb.probe_config import ProbeConfig
-from qnb.project import RunError, find_root
-from qnb.runs import find_run
-from qnb.tables import data_note
+from qnb.probes.config import ProbeConfig
+from qnb.reporting.tables import data_note
+from qnb.runs.folder import METRICS
+from qnb.runs.listing import find_run
+from qnb.runs.project import RunError, find_root
+from qnb.training.model import load_model
+from qnb.training.state import circuit_of
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from qnb import headless, job
-from qnb.config import ParameterError
-from qnb.folders import Run
+from qnb.errors import ParameterError
+from qnb.runs import headless, job
+from qnb.runs.folder import Run
 
 NAME = "probes"
 NOTEBOOKS = (
@@ -21,7 +21,7 @@ def prepare(parameters: dict[str, Any], root: str | Path | None = None, resume: 
     """Check the parameters against every probe before the first one starts; with `run`, the notebook of suspects comes last.
 
     Raises:
-        RunError, ParameterError: as `qnb.job.prepare`, of the first probe that refuses.
+        RunError, ParameterError: as `qnb.runs.job.prepare`, of the first probe that refuses.
     """
     if resume is not None:
         raise ParameterError("--resume goes on with one notebook; probes are short: run them again.")

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.baselines import fit_baselines
-from qnb.engine import WRONG_ON_PURPOSE, make_engine
-from qnb.gate import WrongGradientError, check_gradient
-from qnb.objective import Objective, class_weight_pair
+from qnb.core.engine import WRONG_ON_PURPOSE, make_engine
+from qnb.core.gate import WrongGradientError, check_gradient
+from qnb.core.objective import Objective, class_weight_pair
 from qnb.probes.focal import slope_at_zero, value_at_zero
 from qnb.probes.subject import Subject
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
 from qnb.stack import STACK, versions
+from qnb.training.baselines import fit_baselines
 
 SUSPECTS = ("data", "objective", "readout", "optimiser", "compiler")
 CHANCE_SDS = 3.0  # a baseline within this many standard deviations of AUC 0.5 has found nothing

@@ -13,14 +13,14 @@ import pandas as pd
 from catalyst.utils.exceptions import CompileError
 from threadpoolctl import ThreadpoolController
 
-from qnb import exact_core
-from qnb.circuit import CircuitSpec
-from qnb.config import QnbError
-from qnb.engine import make_engine
-from qnb.objective import Objective
+from qnb.core import exact as exact_core
+from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
+from qnb.errors import QnbError
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, TC, Way
 from qnb.probes.formulations import telling
-from qnb.probes.verdict import Verdict
+from qnb.reporting.verdict import Verdict
 
 KINDS = ("forward", "gradient")
 FAILURES = (QnbError, CompileError, NotImplementedError)  # of a contender that cannot do what it is asked
@@ -241,9 +241,9 @@ def gemm_rate(size: int = 2048, repeats: int = 9) -> float:
 def gemm_fraction(spec: CircuitSpec, objective: Objective, batches: Iterable[int], repeats: int, seconds: float) -> pd.DataFrame:
     """Per batch: operations of the exact engine's products over the time of its step, and what part of `gemm_rate` that is.
 
-    Only where the engine takes its Heisenberg path, the one whose products `qnb.heisenberg.products` counts.
+    Only where the engine takes its Heisenberg path, the one whose products `qnb.core.heisenberg.products` counts.
     """
-    from qnb import heisenberg
+    from qnb.core import heisenberg
 
     engine, rate, table = exact_engine(spec, objective), gemm_rate(), []
     for rows in batches:

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qnb.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT
 from qnb.probes.throughput import Timing
+from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 
 COLOURS = (MUTED, PURPLE, "#56b4e9", "#c9a227", "#8c564b", ORANGE, GREEN, BLUE, INK)
 MARKERS = "ovs<>DPX*"

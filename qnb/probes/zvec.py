@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pennylane as qml
 
-from qnb.circuit import CircuitSpec, Params
-from qnb.config import ParameterError
-from qnb.engine import Engine, make_engine
-from qnb.objective import Objective
-from qnb.probes.verdict import Verdict
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import Engine, make_engine
+from qnb.core.objective import Objective
+from qnb.errors import ParameterError
+from qnb.reporting.verdict import Verdict
 
 DEAD = 1e-12  # a gradient below this is zero
 AGREE = 1e-5  # of gradients that should be the same: float64, or float32 against itself
@@ -118,7 +118,7 @@ def judge(found: Identity, history: pd.DataFrame) -> list[Verdict]:
     """Three claims: the dead gradient of the note, the identity for everything else, and a readout that cannot learn.
 
     Args:
-        history: of a short training of `z_vec` by `qnb.fit.fit`; its grad_norm_readout and delta_readout are read.
+        history: of a short training of `z_vec` by `qnb.training.loop.fit`; its grad_norm_readout and delta_readout are read.
     """
     return [judge_coefficients(found), judge_identity(found), judge_training(history)]
 

@@ -1,0 +1,101 @@
+"""What an engine is, and how to get one.
+
+An engine computes the same model in its own way: scores of a batch, and the loss of a batch with its gradient. Everything that
+knows a compiler or a simulator stays in the engine's own file, which is imported only when it is asked for.
+"""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol, TypeGuard
+
+import jax
+import numpy as np
+
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.objective import Objective
+from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
+
+ENGINES = {
+    "catalyst": "qnb.core.catalyst:CatalystEngine",
+    "exact": "qnb.core.exact:ExactEngine",
+    "one_sample_demo": "qnb.core.one_sample:OneSampleDemo",  # wrong on purpose: refused without gate="off"
+}
+WRONG_ON_PURPOSE = frozenset({"one_sample_demo"})
+DEFAULT_DEVICE = "lightning.qubit"
+
+
+class EngineError(QnbError):
+    """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not compile."""
+
+
+class Engine(Protocol):
+    """The interface that training, evaluation, the gate and the probes lean on."""
+
+    name: str
+    spec: CircuitSpec
+    objective: Objective
+    dtype: np.dtype  # of the arithmetic; the gate's tolerance follows it
+
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """s(x) for each row: X (B, features) -> (B,)."""
+
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+        """mean(w_i loss_i) and its gradient, with the keys and shapes of params. X (B, features), y and w (B,)."""
+
+    def compile(self, batch: int) -> float:
+        """Compile what a run with this batch size needs; the seconds that it took."""
+
+
+class EngineOfMany(Engine, Protocol):
+    """An engine that computes the gradients of several runs as one program."""
+
+    def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
+        """`loss_and_grad` of S runs: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
+
+
+def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
+    """Whether the engine computes the gradients of several runs as one program."""
+    return hasattr(engine, "loss_and_grad_many")
+
+
+@functools.lru_cache(maxsize=64)
+def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any) -> Engine:
+    """The engine of that name, from a cache keyed on all that shapes its programs.
+
+    Args:
+        name: a key of ENGINES.
+        device: a Catalyst-capable PennyLane device, for the engines that run on one.
+        **options: what that engine takes besides: precision="float64" for "exact".
+
+    Raises:
+        ParameterError: the engine, the device or the option is not known.
+    """
+    if name not in ENGINES:
+        raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
+    jax.config.update("jax_enable_x64", True)  # head and optimiser compute in float64 with every engine, not just with Catalyst
+    module, cls = ENGINES[name].split(":")
+    build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
+    refuse_unknown(options, list(inspect.signature(build).parameters)[2:], f"engine={name!r}")
+    return build(spec, objective, device=device, **options)
+
+
+def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """X as a float64 array (B, features) and each column as float64 (B,).
+
+    Raises:
+        ParameterError: wrong shapes, no rows, or NaN or inf in X.
+    """
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] != spec.features or len(X) == 0:
+        raise ParameterError(f"X has shape {X.shape}; (rows, {spec.features}) was expected by {spec}.")
+    if not np.isfinite(X).all():
+        raise ParameterError(f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows.")
+    if spec.encoder == "amplitude" and not X.any(axis=1).all():
+        raise ParameterError("A row of X is all zeros: it has no direction, so encoder='amplitude' cannot prepare it.")
+    columns = tuple(np.asarray(c, dtype=np.float64) for c in columns)
+    for c in columns:
+        if c.shape != (len(X),):
+            raise ParameterError(f"Labels and weights need shape ({len(X)},) like X's rows; {c.shape} was given.")
+    return X, *columns

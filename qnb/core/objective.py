@@ -1,0 +1,98 @@
+"""The head and the loss: from a circuit's score to a logit, a loss and its derivative. Pure functions of arrays.
+
+Convention, the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p = sigmoid(l). The bias is
+inside alpha. All functions take jax or numpy arrays of any shape, elementwise, and are traceable.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qnb.core.circuit import ALPHA_FLOOR, Array
+from qnb.errors import ParameterError, nearest
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Loss per row and its derivative in the logit.
+
+    BCE with logits (gamma = 0): softplus(l) - y l. Focal (Lin et al., ICCV 2017, eq. 4): (1 - p_t)^gamma * BCE with
+    p_t = sigmoid((2 y - 1) l). The loss of a batch is mean(w_i loss_i).
+    """
+
+    focal_gamma: float = 0.0
+    alpha_mode: str = "softplus"
+
+    def __post_init__(self) -> None:
+        if self.alpha_mode not in ("softplus", "direct"):
+            raise ParameterError(
+                f"alpha_mode = {self.alpha_mode!r} is not known. {nearest(self.alpha_mode, ('softplus', 'direct'))}"
+            )
+        if not self.focal_gamma >= 0:
+            raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
+
+    def alpha(self, raw: Array) -> Array:
+        """alpha = softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
+        return jax.nn.softplus(raw) + ALPHA_FLOOR if self.alpha_mode == "softplus" else raw
+
+    def alpha_slope(self, raw: Array) -> jax.Array:
+        """d alpha / d raw."""
+        return jax.nn.sigmoid(raw) if self.alpha_mode == "softplus" else jnp.ones_like(raw)
+
+    def logit(self, score: Array, bias: Array, alpha_raw: Array) -> Array:
+        """l = alpha (s + bias)."""
+        return self.alpha(alpha_raw) * (score + bias)
+
+    def loss(self, logit: Array | float, y: Array | float) -> jax.Array:
+        """Loss per row, in nats."""
+        bce = jax.nn.softplus(logit) - y * logit
+        if self.focal_gamma == 0:
+            return bce
+        return jnp.exp(-self.focal_gamma * jax.nn.softplus((2 * y - 1) * logit)) * bce  # 1 - p_t = sigmoid(-(2y-1) l)
+
+    def slope(self, logit: Array | float, y: Array | float) -> jax.Array:
+        """d loss / d logit per row, in closed form.
+
+        With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m):
+        d/dm [q^gamma bce] = -q^gamma (gamma p_t bce + q).
+        """
+        if self.focal_gamma == 0:
+            return jax.nn.sigmoid(logit) - y
+        sign = 2 * y - 1
+        margin = sign * logit
+        q_gamma = jnp.exp(-self.focal_gamma * jax.nn.softplus(margin))
+        bce = jax.nn.softplus(-margin)
+        return jnp.negative(sign) * q_gamma * (self.focal_gamma * jax.nn.sigmoid(margin) * bce + jax.nn.sigmoid(-margin))
+
+    def batch_loss(self, params: Mapping[str, Array], scores: Array, y: Array, w: Array) -> jax.Array:
+        """mean(w_i loss_i) for scores (B,), labels y (B,) in {0, 1}, weights w (B,)."""
+        return jnp.mean(w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y))
+
+
+def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float) -> tuple[float, float]:
+    """(w_neg, w_pos) from None, "balanced" (n / (2 n_class), scikit-learn's) or an explicit pair."""
+    if class_weights is None:
+        return 1.0, 1.0
+    if class_weights == "balanced":
+        return 0.5 / (1 - prior), 0.5 / prior
+    return float(class_weights[0]), float(class_weights[1])
+
+
+def importance_weights(y: np.ndarray, prior: float) -> np.ndarray:
+    """Weights that bring a batch drawn at another class ratio back to the true prior (mean 1 by construction).
+
+    w_pos = pi_t / pi_b, w_neg = (1 - pi_t) / (1 - pi_b), with pi_b = n_pos / B as realised in the batch.
+
+    Args:
+        y: (B,) labels in {0, 1}, both present.
+        prior: pi_t, the fraction of positives among the training rows.
+    """
+    y = np.asarray(y)
+    realised = y.mean()
+    if not 0 < realised < 1:
+        raise ParameterError(f"Importance weights need both classes in the batch; it holds {int(y.sum())} positives of {y.size}.")
+    weights: np.ndarray = np.where(y == 1, prior / realised, (1 - prior) / (1 - realised))
+    return weights

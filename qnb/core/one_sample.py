@@ -1,0 +1,48 @@
+"""The one-sample gradient, on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a batch."""
+
+import numpy as np
+
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import DEFAULT_DEVICE, check_batch, make_engine
+from qnb.core.objective import Objective
+
+
+class OneSampleDemo:
+    """An engine that is wrong on purpose: it returns the one-sample gradient that Catalyst 0.13.0 to 0.14.1 gave for a loss over
+    a loop, dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with k the last row of the batch. Loss, bias and alpha gradients are right,
+    so nothing looks broken. It is simulated on the exact engine, in float64. For tests and demonstrations; training refuses it
+    without gate="off".
+    """
+
+    name = "one_sample_demo"
+
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE):
+        self.spec, self.objective = spec, objective
+        self._engine = make_engine("exact", spec, objective, device, precision="float64")
+        self._row = make_engine("exact", spec, Objective(alpha_mode="direct"), device, precision="float64")
+        self.dtype = self._engine.dtype
+
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """See `qnb.core.engine.Engine`; these are right."""
+        return self._engine.scores(params, X)
+
+    def compile(self, batch: int) -> float:
+        """See `qnb.core.engine.Engine`."""
+        return self._engine.compile(batch) + self._row.compile(1)
+
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+        """The right loss with the one-sample gradient of weights and readout."""
+        X, y, w = check_batch(self.spec, X, y, w)
+        loss, grads = self._engine.loss_and_grad(params, X, y, w)
+        alpha = float(self.objective.alpha(params["alpha"]))
+        logits = np.asarray(self.objective.logit(self.scores(params, X), params["bias"], params["alpha"]))
+        d_scores = np.mean(w * np.asarray(self.objective.slope(logits, y))) * alpha  # sum_b dL/ds_b
+        last = self._score_gradient(params, X[-1:])
+        return loss, grads | {name: d_scores * last[name] for name in ("weights", "readout")}
+
+    def _score_gradient(self, params: Params, x: np.ndarray) -> Params:
+        """ds/dtheta of one row, from the loss softplus(s) of a head with alpha = 1, bias = 0 and label 0: slope sigmoid(s)."""
+        plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
+        _, grads = self._row.loss_and_grad(plain, x, np.zeros(1), np.ones(1))
+        slope = 1 / (1 + np.exp(-float(self.scores(params, x)[0])))
+        return {name: grads[name] / slope for name in ("weights", "readout")}

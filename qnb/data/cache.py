@@ -1,0 +1,174 @@
+"""Cleaned tables of files that were read before, as Parquet in the user's cache folder.
+
+A table is found by what the file holds, never by its name or date: the key is the SHA-256 of its bytes, with all that decides what
+cleaning makes of them. A folder is published whole, by a rename. It is only ever read; deleting it costs one reading of the file.
+"""
+
+import hashlib
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qnb.data import cleaning
+from qnb.data.cleaning import Part
+from qnb.data.csv_file import CsvFile
+from qnb.data.sources import ParquetFile, Source
+from qnb.data.values import DataError, join_chunks
+from qnb.files import atomic_write
+
+CACHE = Path.home() / ".cache" / "qnb" / "tables"
+WORTH = 1 << 24  # bytes of a file; smaller ones are read in a second
+ROWS = 1 << 18  # of one Parquet file
+LABEL = "\0label"  # no column of a file is called so
+STALE = 86400  # seconds after which a folder that was never finished is removed
+
+
+def cached_parts(
+    source: Source, clean: Callable[[Source, dict[str, Any]], Iterator[Part]], tally: dict[str, Any]
+) -> Iterator[Part]:
+    """The parts of a cleaned source, from the cache or from `clean(source, tally)`, which then is written to the cache.
+
+    Args:
+        tally: filled as `clean` fills it, and `cache`: `used`, `written`, `not written: (why)`, or None for a source too small.
+
+    Raises:
+        DataError: as `clean`; or the cached table is damaged.
+    """
+    before = _state(source)
+    if source.file is None or before[0] < WORTH:
+        yield from _unless_changed(source, before, clean(source, tally))
+        tally["cache"] = None
+        return
+    folder = CACHE / _key(source, source.file)
+    if folder.is_dir():
+        yield from _read(folder, tally)
+        tally["cache"] = "used"
+        return
+    with closing(_Writer(folder)) as writer:
+        for part in _unless_changed(source, before, clean(source, tally)):
+            writer.add(part)
+            yield part
+        writer.publish(tally)
+    tally["cache"] = writer.outcome
+
+
+def _state(source: Source) -> tuple[int, int]:
+    """Size in bytes and time of the last change of the file; zeros without one."""
+    if source.file is None:
+        return 0, 0
+    stat = source.file.path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _unless_changed(source: Source, before: tuple[int, int], parts: Iterator[Part]) -> Iterator[Part]:
+    yield from parts
+    if _state(source) != before:
+        raise DataError(f"{source.name} changed while it was read. Read it again once it is complete.")
+
+
+def _key(source: Source, file: CsvFile | ParquetFile) -> str:
+    roles = [source.label, source.positive, source.attack, source.features, source.groups, source.drop_duplicates, source.columns]
+    said = [cleaning.VERSION, file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+
+
+def _read(folder: Path, tally: dict[str, Any]) -> Iterator[Part]:
+    try:
+        meta = json.loads((folder / "table.json").read_text())
+        for k, rows in enumerate(meta["rows"]):
+            table = pq.read_table(folder / f"{k:05d}.parquet", page_checksum_verification=True)
+            if table.num_rows != rows:
+                raise OSError(f"part {k} has {table.num_rows} rows instead of {rows}")
+            y = table.column(LABEL).to_numpy()
+            yield Part({name: _from_arrow(table.column(name)) for name in table.schema.names if name != LABEL}, y)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"The cached table in {folder} is damaged ({' '.join(str(error).split())}). Delete that folder: the file is then read anew."
+        ) from None
+    tally |= meta["tally"]
+
+
+def _to_arrow(values: np.ndarray | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Numbers as they are, objects as a dictionary, Arrow's text as it is: the type says what to make of it again."""
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        return pa.array(values, pa.large_string()).dictionary_encode()
+    return pa.array(values) if isinstance(values, np.ndarray) else values
+
+
+def _from_arrow(column: pa.ChunkedArray) -> np.ndarray | pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return column.to_numpy() if pa.types.is_floating(column.type) else column
+    whole = column.combine_chunks()
+    texts = np.array([*whole.dictionary.to_pylist(), None], dtype=object)  # code -1, a missing value, takes the last
+    return texts[whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+class _Writer:
+    """Writes parts to a temporary folder. What keeps it from that (a full disk, say) ends the writing, not the reading.
+
+    Attributes:
+        outcome: `written`, or `not written: (why)`.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.temporary = folder, folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+        self.outcome = "written"
+        self.rows: list[int] = []  # of each Parquet file
+        self.held: list[Part] = []
+        self._try(self._start)
+
+    def add(self, part: Part) -> None:
+        self.held.append(part)
+        if sum(len(p.y) for p in self.held) >= ROWS:
+            self._try(self._write)
+
+    def publish(self, tally: dict[str, Any]) -> None:
+        """Write what is left and give the folder its name, unless another process was first."""
+        self._try(self._write)
+        self._try(lambda: self._finish(tally))
+
+    def close(self) -> None:
+        """Remove what was not published."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        if self.outcome == "written":
+            try:
+                step()
+            except OSError as error:
+                self.outcome = f"not written: {error}"
+        if self.outcome != "written":
+            self.held = []
+
+    def _start(self) -> None:
+        self.temporary.mkdir(parents=True)
+        for left in self.folder.parent.glob(".*.tmp"):
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left)
+
+    def _write(self) -> None:
+        if not self.held:
+            return
+        parts, self.held = self.held, []
+        columns = {name: _to_arrow(join_chunks([part.columns[name] for part in parts])) for name in parts[0].columns}
+        table = pa.table(columns | {LABEL: np.concatenate([part.y for part in parts])})
+        pq.write_table(table, self.temporary / f"{len(self.rows):05d}.parquet", write_page_checksum=True)
+        self.rows.append(table.num_rows)
+
+    def _finish(self, tally: dict[str, Any]) -> None:
+        atomic_write(self.temporary / "table.json", json.dumps({"rows": self.rows, "tally": tally}).encode())
+        if not self.folder.exists():
+            try:
+                self.temporary.rename(self.folder)
+            except OSError:
+                if not self.folder.is_dir():  # else another process has just written the same table
+                    raise

@@ -1,0 +1,163 @@
+"""A source cleaned batch by batch: the two ways of writing a number become one, labels 0 and 1, exact duplicates are found.
+
+Nothing is filled in and no label is guessed: what cannot be read for certain is an error that says where it stands.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from qnb.data.labels import Labels, refuse_cut
+from qnb.data.sampling import FirstSeen
+from qnb.data.sources import Source
+from qnb.data.values import Column, DataError, clean_column, clean_text_as_it_stands, take
+
+VERSION = 2  # of what cleaning does to a file: tables cached under another are not used
+
+
+class Part(NamedTuple):
+    """Some rows of a cleaned source: columns by name (float64, objects, or Arrow text), and labels, bool `(n,)`."""
+
+    columns: dict[str, Column]
+    y: np.ndarray
+
+
+def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
+    """Read a source once and yield it cleaned, exact duplicates dropped where the source says so.
+
+    Args:
+        tally: filled when the last part has been taken, JSON-serialisable: `rows_read` and of these `headers` (lines that repeat the
+            header) and `duplicates`; `label_values`, the 20 commonest values of the label and their rows; `notes`.
+
+    Raises:
+        DataError: a label, an attack type or a feature that cannot be read for certain; the message says where.
+    """
+    wanted = list(dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c))
+    labels, first_seen, bad = Labels(source), FirstSeen(), _Unusable(source)
+    attacks, rows_read, duplicates, disagree = _Attacks(source), 0, 0, 0
+    for batch in source.batches(wanted):
+        columns, row_hash = _clean_batch(batch, source)
+        y = labels(columns[source.label])
+        bad.add(columns)
+        disagree += attacks.add(columns, y)
+        fresh = first_seen(row_hash)
+        rows_read, duplicates = rows_read + len(y), duplicates + len(y) - len(fresh)
+        columns = {name: values for name, values in columns.items() if name != source.label or name == source.attack}
+        if source.drop_duplicates and len(fresh) < len(y):
+            columns, y = {name: take(values, fresh) for name, values in columns.items()}, y[fresh]
+        if len(y):
+            yield Part(columns, y)
+    if not rows_read:
+        raise DataError(f"{source.name} has a header and no rows.")
+    labels.check()
+    bad.refuse()
+    headers = source.file.headers if source.file else 0
+    values = {text: count for text, count in labels.seen.most_common(20)}
+    notes = [*_cut_short(source, labels, attacks), *_contradictions(source, disagree)]
+    tally |= {
+        "rows_read": rows_read + headers,
+        "headers": headers,
+        "duplicates": duplicates,
+        "label_values": values,
+        "notes": notes,
+    }
+
+
+def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, Column], np.ndarray]:
+    """Cleaned columns, and one uint64 hash per row over features, label and attack type."""
+    columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in source.groups:
+            text = clean_text_as_it_stands(column)
+            columns[name] = clean_column(column, name)[0] if text is None else text
+            continue
+        columns[name], hashes = clean_column(column, name)
+        row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
+    return columns, row_hash
+
+
+class _Unusable:
+    """Counts values of features that are missing or infinite."""
+
+    def __init__(self, source: Source):
+        self.source, self.rows = source, 0
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.first: dict[tuple[str, str], int] = {}
+
+    def add(self, columns: dict[str, Column]) -> None:
+        for name in self.source.features:
+            values = columns[name]
+            if values.dtype == object:
+                self._count(name, "missing (NaN or empty)", pd.isna(values))
+            elif not np.isfinite(values).all():
+                self._count(name, "missing (NaN or empty)", np.isnan(values))
+                self._count(name, "infinite", np.isinf(values))
+        self.rows += len(values)
+
+    def _count(self, name: str, what: str, wrong: np.ndarray) -> None:
+        if wrong.any():
+            self.counts[name, what] += int(wrong.sum())
+            self.first.setdefault((name, what), self.rows + int(wrong.argmax()))
+
+    def refuse(self) -> None:
+        if not self.counts:
+            return
+        listed = "; ".join(f"column {name!r}: {count} rows {what}" for (name, what), count in list(self.counts.items())[:10])
+        more = f" and {len(self.counts) - 10} more" if len(self.counts) > 10 else ""
+        raise DataError(
+            f"{self.source.name} has values that are no finite numbers: {listed}{more}; the first on "
+            f"{self.source.place(min(self.first.values()))}. Fill or remove them; qnb fills nothing in."
+        )
+
+
+class _Attacks:
+    """Follows the attack types: none may be missing, and the note says where they contradict the label."""
+
+    def __init__(self, source: Source):
+        self.source, self.rows = source, 0
+        self.seen: Counter[str] = Counter()
+        self.last: str | None = None
+
+    def add(self, columns: dict[str, Column], y: np.ndarray) -> int:
+        """Take the next rows; how many of them are `Normal` and labelled 1, or something else and labelled 0."""
+        if self.source.attack is None:
+            return 0
+        codes, distinct = pd.factorize(columns[self.source.attack])
+        if (codes < 0).any():
+            place = self.source.place(self.rows + int((codes < 0).argmax()))
+            raise DataError(f"Column {self.source.attack!r} of attack types has no value on {place}. Fill it, or remove the row.")
+        names = [str(name) for name in distinct]
+        broken = [k for k, name in enumerate(names) if "\n" in name or "\r" in name]
+        if broken:
+            place = self.source.place(self.rows + int((codes == broken[0]).argmax()))
+            raise DataError(
+                f"The attack type on {place} goes over several lines: {names[broken[0]][:40]!r}. Mend its quotation marks."
+            )
+        self.seen.update(dict(zip(names, np.bincount(codes).tolist(), strict=True)))
+        self.last, self.rows = names[codes[-1]] if len(codes) else self.last, self.rows + len(codes)
+        normal = np.array([name.lower() == "normal" for name in names], bool)[codes]
+        return int((normal == y).sum())
+
+
+def _cut_short(source: Source, labels: Labels, attacks: _Attacks) -> list[str]:
+    """A note if the last line of a CSV file has no end; an error if a label or an attack type may have been cut with it."""
+    if source.file is None or source.file.ends_whole:
+        return []
+    last = source.columns[-1]
+    if last == source.label and source.positive is not None:  # 0 and 1 are not cut from anything longer
+        refuse_cut(source, last, labels.seen, labels.last)
+    elif last == source.attack:
+        refuse_cut(source, last, attacks.seen, attacks.last)
+    elif last != source.label:
+        return ["The last line of the file has no line end: had the file been cut short there, its last value would be wrong."]
+    return []
+
+
+def _contradictions(source: Source, count: int) -> list[str]:
+    if source.label != "Attack_label" or not count:
+        return []
+    return [f"In {count} rows Attack_label and Attack_type contradict each other (Normal is 0, all else 1); the label counts."]

@@ -1,0 +1,263 @@
+"""A CSV file, read fast by Arrow, and found out where it is not what it says.
+
+Arrow takes an unclosed quotation mark for a long field, text after a closing one for more of it, and names no line. So the bytes are
+looked through once: every quotation mark must stand where RFC 4180 lets it stand. Only where one does not, or where Arrow stops, is
+the file read again by Python's reader, which is slow and strict, to name the line.
+"""
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from qnb.data.values import DataError
+
+CHUNK = 1 << 22  # bytes looked at at a time
+LONGEST = 1 << 30  # bytes of a row
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
+DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+BESIDE_QUOTE = np.zeros(256, bool)
+BESIDE_QUOTE[list(b',"\r\n')] = True
+
+
+class Scan(NamedTuple):
+    """What the bytes of a file say: a block that holds its longest row, header lines met again, whether the last line has an end."""
+
+    block: int
+    headers: int
+    ends_whole: bool
+
+
+class CsvFile:
+    """A CSV file in UTF-8 with a header line, separated by commas.
+
+    Attributes:
+        path: of the file.
+        columns: names in the header.
+        sha256: of its bytes, in hex.
+        scan: see `Scan`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Raises DataError where the first line is no header in UTF-8 separated by commas."""
+        with self.path.open("rb") as file:
+            start = file.read(4)
+        if packed := next((word for magic, word in PACKED.items() if start.startswith(magic)), None):
+            raise DataError(f"{self.path} is compressed ({packed}, by its first bytes). Unpack it and give the file inside.")
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+            raise DataError(f"{self.path} is not in UTF-8 (UTF-16, by its first bytes). Write it anew in UTF-8.")
+        with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            try:
+                names = next((row for row in csv.reader(file) if row), [])
+            except csv.Error as error:
+                raise DataError(f"{self.path} has no header: line 1 cannot be read ({error}).") from None
+        if not _is_utf8(names):
+            raise DataError(f"{self.path}: line 1, the header, is not in UTF-8. Write the file anew in UTF-8.")
+        for mark, word in DELIMITERS.items():
+            if sum(name.count(mark) for name in names) > len(names) - 1:
+                raise DataError(
+                    f"{self.path}: line 1 looks separated by {word}, not commas: {mark.join(names)[:60]!r}. Write the file anew with "
+                    f"commas: pandas.read_csv(path, sep={mark!r}).to_csv(new, index=False)."
+                )
+        return names
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Raises DataError where a quotation mark is out of place, naming the line."""
+        quotes, header, headers, previous = _Quotes(), self._header_line(), 0, b""
+        longest = since = 0  # chunks in a row without the end of a row
+        with self.path.open("rb") as file:
+            chunk = file.read(CHUNK)
+            while chunk:
+                following = file.read(CHUNK)
+                ended = quotes.add(chunk, following[:1])
+                since = 0 if ended else since + 1
+                longest = max(longest, since)
+                headers += _lines_like(header, previous, chunk, following[: len(header) + 3])
+                previous, chunk = chunk, following
+        if quotes.misplaced or quotes.count % 2:
+            self._check_quotes()
+        block = (longest + 2) * CHUNK
+        if block > LONGEST:
+            raise DataError(f"{self.path} has a row of more than {LONGEST >> 20} MB: {self._longest_row()}.")
+        return Scan(block, headers, previous[-1:] in (b"\n", b"\r"))
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Rows as text, header lines met again left out.
+
+        Raises:
+            DataError: a row has too many or too few fields, or a value is not in UTF-8; with the line.
+        """
+        dropped = 0
+        options = pa.csv.ReadOptions(block_size=self.scan.block)
+        convert = pa.csv.ConvertOptions(
+            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
+        )
+        parse = pa.csv.ParseOptions(newlines_in_values=True)
+        try:
+            with pa.csv.open_csv(self.path, read_options=options, parse_options=parse, convert_options=convert) as reader:
+                for batch in reader:
+                    rows = batch if not self.scan.headers else batch.filter(pc.invert(_is_header(batch)))
+                    dropped += batch.num_rows - rows.num_rows
+                    yield rows
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{self.path} cannot be read to its end: {self._fault(columns) or error}") from None
+        if dropped != self.scan.headers:
+            raise DataError(
+                f"{self.path}: {self.scan.headers} lines repeat the header, but {dropped} rows look like it. Remove them."
+            )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file's bytes, in hex."""
+        return sha256(self.path)
+
+    @property
+    def headers(self) -> int:
+        """Lines below the first that repeat the header; `batches` leaves them out."""
+        return self.scan.headers
+
+    @property
+    def ends_whole(self) -> bool:
+        """Whether the last line has a line end."""
+        return self.scan.ends_whole
+
+    def place(self, row: int) -> str:
+        """Where data row number `row` (from 0) starts, as `line 17`."""
+        rows = (line for line, fields in self._rows() if fields != self.columns)
+        return f"line {next(line for k, line in enumerate(rows) if k == row)}"
+
+    def _header_line(self) -> bytes:
+        with self.path.open("rb") as file:
+            line = file.readline(CHUNK).removeprefix(b"\xef\xbb\xbf")
+        return re.split(rb"[\r\n]", line)[0]
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line on which each row starts (from 1) and its fields, the header and empty lines left out; raises csv.Error."""
+        with _long_fields(), self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader, start, header = csv.reader(file, strict=True), 1, True
+            try:
+                for fields in reader:
+                    if fields and not header:
+                        yield start, fields
+                    header = header and not fields
+                    start = reader.line_num + 1
+            except csv.Error as error:
+                raise DataError(f"{self.path}: line {start}: {self._words(str(error), reader.line_num)}") from None
+
+    def _words(self, error: str, end: int) -> str:
+        if "unexpected end" in error:
+            return (
+                "a quotation mark opens a field there and nothing closes it. Close it, or double it; or the file was cut short."
+            )
+        if "expected after" in error:
+            return (
+                f"a field that a quotation mark opens goes on after the one that closes it, on line {end}. Double those inside."
+            )
+        return error
+
+    def _check_quotes(self) -> None:
+        for _ in self._rows():
+            pass
+
+    def _longest_row(self) -> str:
+        line = max((sum(map(len, fields)), -line) for line, fields in self._rows())
+        return f"line {-line[1]}"
+
+    def _fault(self, columns: list[str]) -> str | None:
+        """What is wrong with the first row that is wrong, in words."""
+        wanted = [self.columns.index(name) for name in columns]
+        wrong = None
+        for line, fields in self._rows():
+            if wrong:
+                return wrong
+            if len(fields) != len(self.columns):
+                wrong = f"line {line}: expected {len(self.columns)} columns, got {len(fields)}."
+            elif not _is_utf8([fields[k] for k in wanted]):
+                name = next(self.columns[k] for k in wanted if not _is_utf8([fields[k]]))
+                wrong = f"line {line}: column {name!r} is not in UTF-8. Write the file anew in one encoding, UTF-8."
+        return wrong and f"{wrong} It is the last line: the file may have been cut short."
+
+
+class _Quotes:
+    """Follows the quotation marks of a file from chunk to chunk."""
+
+    def __init__(self) -> None:
+        self.count, self.misplaced, self.last = 0, False, b"\n"
+
+    def add(self, chunk: bytes, after: bytes) -> bool:
+        """Take the next chunk, `after` being the byte that follows it; True if a row ends in it."""
+        data = np.frombuffer(self.last + chunk + (after or b"\n"), np.uint8)
+        at = np.flatnonzero(data[1:-1] == ord('"')) + 1
+        opens = (self.count + np.arange(len(at))) % 2 == 0
+        beside = data[np.where(opens, at - 1, at + 1)]  # before one that opens, after one that closes
+        self.misplaced |= not BESIDE_QUOTE[beside].all()
+        ended = False
+        for end in (b"\n", b"\r"):
+            last = chunk.rfind(end)
+            if last >= 0 and not ended:
+                ended = (self.count + np.searchsorted(at, last + 1)) % 2 == 0
+                if not ended:  # the last one is inside quotation marks; another may not be
+                    ends = np.flatnonzero(data[1:-1] == end[0]) + 1
+                    ended = bool(((self.count + np.searchsorted(at, ends)) % 2 == 0).any())
+        self.count += len(at)
+        self.last = chunk[-1:]
+        return bool(ended)
+
+
+def sha256(path: Path) -> str:
+    """Of the bytes of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lines_like(header: bytes, previous: bytes, chunk: bytes, following: bytes) -> int:
+    """How many lines that equal the header, with or without a byte order mark, start in `chunk`; not counting the file's first."""
+    if not header:
+        return 0
+    text = previous[-4:] + chunk + following
+    start, end, found = len(previous[-4:]), len(previous[-4:]) + len(chunk), 0
+    at = text.find(header, start)
+    while 0 <= at < end:
+        before = text[max(0, at - 4) : at].removesuffix(b"\xef\xbb\xbf")
+        after = text[at + len(header) : at + len(header) + 1]
+        found += before[-1:] in (b"\n", b"\r") and after in (b"", b"\n", b"\r")
+        at = text.find(header, at + len(header))
+    return found
+
+
+def _is_header(batch: pa.RecordBatch) -> pa.Array:
+    """Which rows repeat the names of the columns."""
+    same = None
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        equal = pc.equal(pc.utf8_ltrim(column, "\ufeff"), name.removeprefix("\ufeff"))
+        same = equal if same is None else pc.and_(same, equal)
+    return same
+
+
+def _is_utf8(texts: list[str]) -> bool:
+    """Whether texts read with surrogateescape were in UTF-8."""
+    return not any("\udc80" <= character <= "\udcff" for text in texts if not text.isascii() for character in text)
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let Python's csv module read fields of any length."""
+    before = csv.field_size_limit(LONGEST)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

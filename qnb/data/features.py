@@ -1,0 +1,290 @@
+"""From table to angles: one transform, fitted on training rows alone, kept as plain arrays.
+
+    raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
+
+Text columns become numbers without looking at the label. Each category takes the middle of its place in the cumulative shares
+of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958, with frequency as the order and names
+breaking ties):
+
+    value(c) = sum of shares of commoner categories + share(c) / 2,   in (0, 1]
+
+so that no two categories fall together. Categories met once in training, and any met for the first time later, share the last
+place.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.preprocessing import QuantileTransformer
+from threadpoolctl import threadpool_limits
+
+from qnb.data.values import DataError, parse_values, to_numbers
+from qnb.errors import nearest
+
+# u in [0, 1] -> angle in radians; None leaves u as it is
+ANGLE_RANGES: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
+    "pm_pi": lambda u: 2 * np.pi * (u - 0.5),
+    "pm_pi_2": lambda u: np.pi * (u - 0.5),
+    "0_pi": lambda u: np.pi * u,
+    None: lambda u: u,
+}
+QUANTILES = 1000
+BLOCK = 8192  # rows
+RARE = "\0rare"  # no cleaned text starts with this
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """A fitted transform of p columns into n components.
+
+    Attributes:
+        columns: the p columns that carry the map, in the frame's order; each numeric or text.
+        categories: for each text column among them, the number of each category.
+        constant: columns of the training frame left out because they were constant there.
+        mean, scale: of the training rows, float64 `(p,)`.
+        rotation: standardised columns -> PLS scores, float64 `(p, n)`.
+        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`.
+        angle_range: a key of `ANGLE_RANGES`.
+    """
+
+    columns: list[str]
+    categories: dict[str, dict[str, float]]
+    constant: list[str]
+    mean: np.ndarray
+    scale: np.ndarray
+    rotation: np.ndarray
+    quantiles: np.ndarray
+    levels: np.ndarray
+    angle_range: str | None
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, y: np.ndarray, components: int, angle_range: str | None) -> "FeatureMap":
+        """Fit on training rows.
+
+        Args:
+            frame: N training rows, numeric and text columns mixed.
+            y: labels 0 or 1, shape `(N,)`; only the PLS step uses them.
+            components: n, the number of angles.
+            angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
+
+        Raises:
+            DataError: missing or infinite values, no column that varies, one class only, or more components than the columns
+                carry.
+        """
+        if angle_range not in ANGLE_RANGES:
+            raise DataError(f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}")
+        categories = {c: _categories(frame[c]) for c in frame.columns if to_numbers(frame[c]) is None}
+        x = _matrix(frame, list(frame.columns), categories)
+        varies = np.array([column.max() > column.min() for column in x.T])
+        columns = [c for c, v in zip(frame.columns, varies, strict=True) if v]
+        if not columns:
+            raise DataError(
+                f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to learn from."
+            )
+        x = _keep(x, varies)
+        mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
+        scale[scale == 0] = 1.0  # spread below rounding
+        rotation = _pls_rotation(x, mean, scale, np.asarray(y, float), components)
+        scores = _project(x, mean, scale, rotation)
+        quantile = QuantileTransformer(n_quantiles=min(QUANTILES, len(x)), subsample=None).fit(scores)
+        return cls(
+            columns=columns,
+            categories={c: categories[c] for c in columns if c in categories},
+            constant=[c for c, v in zip(frame.columns, varies, strict=True) if not v],
+            mean=mean,
+            scale=scale,
+            rotation=rotation,
+            quantiles=quantile.quantiles_,
+            levels=quantile.references_,
+            angle_range=angle_range,
+        )
+
+    def scores(self, frame: pd.DataFrame) -> np.ndarray:
+        """PLS scores of rows of the same columns, float64 `(M, n)`; raises as `transform` does."""
+        x = _matrix(frame, self.columns, self.categories)
+        return _project(x, self.mean, self.scale, self.rotation)
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns not in the map are ignored.
+
+        Raises:
+            DataError: a column is absent, holds missing or infinite values, or holds text where it held numbers in training.
+        """
+        scores = self.scores(frame)
+        u = np.column_stack([_to_quantile(s, q, self.levels) for s, q in zip(scores.T, self.quantiles.T, strict=True)])
+        return ANGLE_RANGES[self.angle_range](u)
+
+    def explain(self) -> pd.DataFrame:
+        """What one standard deviation of each column (row) adds to each PLS score (column)."""
+        names = [f"component {i}" for i in range(self.rotation.shape[1])]
+        return pd.DataFrame(self.rotation, index=pd.Index(self.columns, name="column"), columns=names)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The float64 arrays of the map, for an npz file; `meta` holds the rest."""
+        return {name: getattr(self, name) for name in ("mean", "scale", "rotation", "quantiles", "levels")}
+
+    def meta(self) -> dict[str, Any]:
+        """All but the arrays, JSON-serialisable; floats survive JSON exactly."""
+        names = ("columns", "categories", "constant", "angle_range")
+        return {"version": 1} | {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "FeatureMap":
+        """The map whose `arrays` and `meta` these are, equal to the last bit.
+
+        Raises:
+            DataError: a part is missing or of another version.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        parts = {name: arrays[name] for name in arrays} | dict(meta)
+        absent = [name for name in names if name not in parts]
+        if absent or parts.get("version") != 1:
+            version = parts.get("version")
+            raise DataError(f"These are not the parts of a feature map, version 1: version {version}, missing {absent}.")
+        return cls(**{name: parts[name] for name in names})
+
+
+def _key(text: str) -> str:
+    """Long text (payloads, HTML) is kept as its digest."""
+    return text if len(text) <= 64 else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _texts(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Codes and keys of the categories of a text column; a missing value has code -1."""
+    codes, distinct = pd.factorize(values)
+    texts = parse_values(list(distinct))[1]
+    keys = np.array([-1 if text is None else i for i, text in enumerate(texts)] + [-1])
+    return keys[codes], ["" if text is None else _key(text) for text in texts]
+
+
+def _categories(values: pd.Series) -> dict[str, float]:
+    """The number of each category of a text column; see the head of this file."""
+    codes, keys = _texts(values)
+    counts: Counter[str] = Counter()
+    for key, count in zip(keys, np.bincount(codes[codes >= 0], minlength=len(keys)).tolist(), strict=True):
+        counts[key] += count  # "0" and "0.0" are one category
+    common = sorted((-count, key) for key, count in counts.items() if count > 1)
+    total, passed, numbers = sum(counts.values()), 0, {}
+    for minus_count, key in common:
+        numbers[key] = (passed - minus_count / 2) / total
+        passed -= minus_count
+    return numbers | {RARE: (passed + total) / (2 * total)}
+
+
+def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None) -> np.ndarray:
+    if categories is None:
+        numbers = to_numbers(frame[name])
+        if numbers is None:
+            distinct = list(pd.unique(frame[name]))
+            text = next(t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None)
+            raise DataError(f"Column {name!r} held only numbers in the training rows and holds text here, such as {text[:40]!r}.")
+        return numbers
+    codes, keys = _texts(frame[name])
+    found: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
+    return found
+
+
+def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]]) -> np.ndarray:
+    """The columns as finite numbers, float64 `(N, p)`."""
+    absent = [c for c in columns if c not in frame.columns]
+    if absent:
+        raise DataError(f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. {nearest(absent[0], frame.columns)}")
+    if not len(frame):
+        raise DataError("The table has no rows; at least one is needed.")
+    x = np.empty((len(frame), len(columns)), order="F")  # what follows goes column by column
+    for j, name in enumerate(columns):
+        x[:, j] = _column(frame, name, categories.get(name))
+        wrong = int((~np.isfinite(x[:, j])).sum())
+        if wrong:
+            nan = int(np.isnan(x[:, j]).sum())
+            raise DataError(
+                f"Feature column {name!r} has {wrong} of {len(frame)} rows without a finite number "
+                f"({nan} missing or NaN, {wrong - nan} infinite). Fill or remove them."
+            )
+    return x
+
+
+def _keep(x: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """The columns of x that are marked, moved to its front: the rows of a large table are not held twice."""
+    for to, j in enumerate(np.flatnonzero(which)):
+        x[:, to] = x[:, j]
+    return x[:, : which.sum()]
+
+
+def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
+    """Rotation `(p, n)` of partial least squares regression of y on the standardised columns z of x (Wegelin 2000, section 4.1).
+
+    It depends on z'z and z'y alone, so it is fitted to the few rows of a triangle that has the same products; each row also with the
+    other sign, which keeps their mean at zero.
+    """
+    rows, width = x.shape
+    if len(np.unique(y)) < 2:
+        raise DataError(f"The {rows} training rows are of one class only; two are needed.")
+    if components > width:
+        raise DataError(
+            f"{components} components were asked of {width} feature columns that vary. "
+            f"Ask for {width} or fewer (one per wire; 2^wires with encoder='amplitude')."
+        )
+    z, target = _triangle(x, mean, scale, y - y.mean())
+    delivered = int(np.linalg.matrix_rank(z, rtol=max(rows, width) * np.finfo(float).eps))
+    if components <= delivered:
+        with warnings.catch_warnings(record=True) as caught:  # scikit-learn warns where the label is used up, and goes on
+            warnings.simplefilter("always")
+            folded = np.vstack([z, -z]) / np.sqrt(2), np.concatenate([target, -target]) / np.sqrt(2)
+            pls = PLSRegression(n_components=components, scale=False).fit(*folded)
+        rotation: np.ndarray = pls.x_rotations_
+        spread = np.linalg.norm(z @ rotation, axis=0)
+        delivered = int((spread > 1e-8 * spread.max()).sum())
+        if delivered == components and not caught:
+            return rotation
+    raise DataError(
+        f"{components} components were asked of {rows} training rows whose {width} varying columns carry fewer independent "
+        f"directions that bear on the label ({min(delivered, components - 1)} at most). "
+        "Ask for fewer components, or give more rows or columns."
+    )
+
+
+def _triangle(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r, t), of as many rows as there are columns and one, with r'r = z'z and r't = z'target: QR, a block of rows at a time.
+
+    On one thread: on blocks this narrow, two spend five times as long waiting for each other.
+    """
+    stacked = np.empty((0, x.shape[1] + 1))
+    with threadpool_limits(1, user_api="blas"):
+        for rows in _blocks(len(x)):
+            z = (x[rows] - mean) / scale
+            taller = np.vstack([stacked, np.column_stack([z, target[rows]])])
+            stacked = np.linalg.qr(taller, mode="r")  # type: ignore[assignment]  # numpy's types know no mode that returns r alone
+    return stacked[:, :-1], stacked[:, -1]
+
+
+def _blocks(rows: int) -> list[slice]:
+    """Slices of so many rows that one works in the processor's cache."""
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
+
+
+def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Standardised columns times the rotation, (N, n). Added column by column, because a matrix product rounds a row by how many
+    rows stand beside it, and a score that ties with a quantile would then jump."""
+    scores = np.empty((len(x), rotation.shape[1]))
+    for rows in _blocks(len(x)):
+        added = np.zeros(scores[rows].T.shape)
+        for j, row in enumerate(rotation):
+            added += row[:, None] * ((x[rows, j] - mean[j]) / scale[j])
+        scores[rows] = added.T
+    return scores
+
+
+def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values out of range clip."""
+    u: np.ndarray = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
+    u[values <= quantiles[0]] = 0.0
+    u[values >= quantiles[-1]] = 1.0
+    return u

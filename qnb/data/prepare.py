@@ -1,0 +1,99 @@
+"""From a configuration to data ready for a circuit: read, split, transform; everything is fitted on the training rows alone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qnb.config import TrainConfig
+from qnb.data.features import FeatureMap
+from qnb.data.grouping import groups_of
+from qnb.data.overlap import split_card
+from qnb.data.splits import split_table
+from qnb.data.table import Table, load_table
+from qnb.data.values import DataError
+
+SIDES = ("train", "val", "test")
+DECIDES_TABLE = ("data", "label", "positive", "sample", "data_seed", "leaks", "group_by", "split_seed")
+DECIDES_ROWS = (*DECIDES_TABLE, "split", "embargo", "attack_test", "val_fraction", "test_fraction")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the table.
+
+    `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns that the card names;
+    None where the table has no groups.
+    """
+
+    X: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    feature_map: FeatureMap
+    card: dict[str, Any]
+    test_groups: np.ndarray | None = None
+
+    @property
+    def prior(self) -> float:
+        """Fraction of positives among the training rows."""
+        return float(self.y["train"].mean())
+
+    def side(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """X (B, features) and y (B,) of "train", "val" or "test"."""
+        return self.X[name], self.y[name]
+
+
+def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
+    """Read, split and transform; everything is fitted on the training rows alone.
+
+    Raises:
+        DataError: the table cannot be read or used as asked, or has fewer training rows than one batch.
+    """
+    table = load_table(config) if table is None else table
+    split = split_table(table, config)
+    _refuse_small(config, len(split.train), len(table))
+    angle_range = None if config.encoder == "amplitude" else config.angle_range
+    training = table.take(split.train)
+    feature_map = FeatureMap.fit(training.frame, training.y, config.features, angle_range)
+    del training  # a large table's sides are held one at a time
+    X, y = {}, {}
+    for name, rows in zip(SIDES, split, strict=True):
+        side = table.take(rows)
+        X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
+    groups = groups_of(side, config.group_by)  # the last side is the test
+    return Prepared(X, y, feature_map, table.card | split_card(table, split, config), None if groups is None else groups[1])
+
+
+def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
+    """`prepare` for each, in order; what two of them share (a table, or all of it) is computed once and is one object.
+
+    Raises:
+        DataError: as `prepare`.
+    """
+    tables: dict[tuple[Any, ...], Table] = {}
+    done: dict[tuple[Any, ...], Prepared] = {}
+    found = []
+    for config in configs:
+        encoding = None if config.encoder == "amplitude" else config.angle_range
+        key = (_values(config, DECIDES_ROWS), config.features, encoding)
+        if key not in done:
+            of_table = _values(config, DECIDES_TABLE)
+            if of_table not in tables:
+                tables = {of_table: load_table(config)}  # one at a time: a table can be large
+            done[key] = prepare(config, tables[of_table])
+        _refuse_small(config, len(done[key].y["train"]), done[key].card["rows_kept"])
+        found.append(done[key])
+    return found
+
+
+def _refuse_small(config: TrainConfig, training: int, rows: int) -> None:
+    """Raise DataError where not one batch can be drawn from the training rows."""
+    if training < config.batch:
+        raise DataError(
+            f"batch={config.batch} rows, but only {training} of the table's {rows} rows are for training. "
+            "Use a smaller batch or more rows (sample=None takes all)."
+        )
+
+
+def _values(config: TrainConfig, names: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(getattr(config, name) for name in names)

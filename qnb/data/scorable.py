@@ -1,0 +1,175 @@
+"""A table to be scored: opened as in training, but its label may be absent, and no column's role is guessed."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from qnb.config import TrainConfig
+from qnb.data.csv_file import CsvFile
+from qnb.data.labels import Labels
+from qnb.data.sources import READERS, open_source
+from qnb.data.values import DataError
+from qnb.errors import nearest
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0 and 1).
+
+    `unknown` says why that is not known, and then no label is read.
+    """
+
+    label: str | None
+    positive: str | int | bool | None
+    unknown: str | None = None
+
+
+def reading_of(about: dict[str, Any], card: dict[str, Any]) -> Reading:
+    """The reading that a model keeps in its `about`; else, as in one of an earlier version, its run's data card."""
+    kept = about if "positive" in about else card
+    label, positive = about.get("label"), kept.get("positive")
+    if not isinstance(label, str):
+        return Reading(None, None, "the model does not name the column of its labels")
+    if "positive" not in kept or not isinstance(positive, str | int | bool | None):
+        return Reading(
+            label,
+            None,
+            f"the model does not say which value of {label!r} counted as 1, so that column is not read: score with the run, whose data "
+            "card says it, or train anew",
+        )
+    return Reading(label, positive)
+
+
+@dataclass(frozen=True)
+class Scorable:
+    """A table to be scored: its columns, and how to read some of them batch by batch. `place(row)` says where a row stands."""
+
+    name: str
+    columns: list[str]
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
+    reading: Reading
+    synthetic: bool
+    rows: int | None = None  # None: not known before it was read
+    place: Callable[[int], str] = lambda row: f"row {row + 1}"
+
+    @property
+    def label(self) -> str | None:
+        """The column of the labels; None: there is none that can be read, see `unlabelled`."""
+        return None if self.unlabelled else self.reading.label
+
+    @property
+    def positive(self) -> str | int | bool | None:
+        """The value that counts as 1."""
+        return self.reading.positive
+
+    @property
+    def unlabelled(self) -> str | None:
+        """Why no label is read."""
+        return self.reading.unknown or (None if self.reading.label in self.columns else "the table has no label column")
+
+
+def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
+    """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
+
+    Args:
+        reading: how the model's training read its labels; those of the table are read in the same way, whatever the table.
+        asked: the parameters of the model's run, as far as they are known: what draws the bundled capture.
+
+    Raises:
+        DataError: there is no such table, or it cannot be opened.
+    """
+    if table in TrainConfig.BUILT_IN_TABLES:
+        if table == "bundled" and asked.get("data") != "bundled":
+            raise DataError(
+                "The bundled capture is drawn with the seed and the leaks of a run that was trained on it: give such a run's id or "
+                "folder (a model folder alone does not know them), or the path of a table."
+            )
+        drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
+        config = TrainConfig.make({"data": table} | drawn)
+        source = open_source(table, None, None, config.data_seed, config.leaks)
+        return Scorable(source.name, source.columns, source.batches, reading, source.synthetic)
+    return _open_file(Path(table).expanduser(), reading)
+
+
+def _open_file(path: Path, reading: Reading) -> Scorable:
+    if path.suffix.lower() not in READERS:
+        raise DataError(
+            f"{path}: a file ending in {', '.join(READERS)} was expected, or {' or '.join(TrainConfig.BUILT_IN_TABLES)}."
+        )
+    if not path.is_file():
+        siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
+        raise DataError(f"{path}: no such file. {nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])}")
+    about: dict[str, Any] = {"name": str(path), "reading": reading, "synthetic": False}
+    if path.suffix.lower() == ".csv":
+        file = CsvFile(path)
+        return Scorable(columns=file.columns, batches=file.batches, place=file.place, **about)
+    try:
+        columns, rows = pa.parquet.read_schema(path).names, pa.parquet.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+    return Scorable(columns=columns, batches=partial(_parquet_batches, path), rows=rows, **about)
+
+
+def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(columns=columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read to its end: {error}") from None
+
+
+def check_columns(source: Scorable, needed: list[str]) -> None:
+    """Raise DataError unless the table has each of the columns that a model takes, once; with the nearest name for each it lacks."""
+    missing = [name for name in needed if name not in source.columns]
+    if missing:
+        free = [name for name in source.columns if name not in (*needed, source.reading.label)]
+        listed = [f"  {name!r}{_hint(name, free)}" for name in missing[:20]]
+        more = [f"  and {len(missing) - 20} more"] if len(missing) > 20 else []
+        head = f"{source.name} lacks {len(missing)} of the {len(needed)} columns that the model takes:"
+        raise DataError("\n".join([head, *listed, *more]))
+    twice = [
+        name
+        for name in dict.fromkeys([*needed, *([] if source.label is None else [source.label])])
+        if source.columns.count(name) > 1
+    ]
+    if twice:
+        raise DataError(f"{source.name} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
+
+
+def _hint(name: str, columns: list[str]) -> str:
+    close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+    return f" (is it {close[0]!r}?)" if close else ""
+
+
+class Truth:
+    """The labels of a table, if it has them, as 0 and 1, read as in training; a label that cannot be read is no reason not to score."""
+
+    def __init__(self, source: Scorable):
+        self.parts: list[np.ndarray] = []
+        self.labels = None if source.label is None else Labels(source)  # None: there is nothing to rank by, see `why`
+        self.why = source.unlabelled or ""
+
+    def add(self, values: np.ndarray | None) -> None:
+        """Take the labels of a batch, cleaned; None where there is no label column."""
+        if self.labels is not None and values is not None:
+            try:
+                self.parts.append(self.labels(values))
+            except DataError as error:
+                self.labels, self.why = None, str(error)
+
+    def result(self) -> np.ndarray | str:
+        """0 and 1 for every row, bool (N,); or why there is nothing to rank by."""
+        if self.labels is None:
+            return self.why
+        try:
+            self.labels.check()
+        except DataError as error:
+            return str(error)
+        return np.concatenate(self.parts)

@@ -1,0 +1,193 @@
+"""Where tables come from, and which of their columns are features: the bundled capture, scikit-learn's table, CSV and Parquet files."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from qnb.config import TrainConfig
+from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, generate_capture
+from qnb.data.csv_file import CsvFile, sha256
+from qnb.data.values import DataError
+from qnb.errors import nearest
+
+HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns.
+
+    `file` is what it is read from, None for a built-in table.
+    """
+
+    name: str
+    columns: list[str]  # every column there is
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
+    label: str
+    positive: str | int | bool | None = None
+    attack: str | None = None
+    groups: tuple[str, ...] = ()  # no features, kept for splits
+    dropped: tuple[str, ...] = ()  # no features; a column may be both dropped and kept for splits
+    synthetic: bool = False
+    drop_duplicates: bool = False
+    notes: tuple[str, ...] = ()
+    file: "CsvFile | ParquetFile | None" = None
+
+    @property
+    def features(self) -> list[str]:
+        """Columns that a model may use."""
+        aside = {self.label, self.attack, *self.groups, *self.dropped}
+        return [c for c in self.columns if c not in aside]
+
+    def place(self, row: int) -> str:
+        """Where row number `row` (from 0) stands, in words."""
+        return f"row {row + 1}" if self.file is None else self.file.place(row)
+
+
+def _frame_source(frame: pd.DataFrame, **rest: Any) -> Source:
+    def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        yield from pa.Table.from_pandas(frame[columns], preserve_index=False).combine_chunks().to_batches()
+
+    return Source(columns=list(frame.columns), batches=batches, **rest)
+
+
+def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
+    frame, sessions = generate_capture(seed=data_seed, leaks=leaks)
+    return _frame_source(
+        pd.concat([frame, sessions], axis=1),
+        name="bundled",
+        label="Attack_label",
+        attack="Attack_type",
+        groups=(*sessions.columns, *HOST_AND_TIME),
+        dropped=AUTHORS_DROP,
+        synthetic=True,
+        drop_duplicates=True,
+        notes=("Synthetic: drawn by qnb.data.capture, not measured on any network.",),
+    )
+
+
+def _breast_cancer() -> Source:
+    from sklearn.datasets import load_breast_cancer
+
+    frame = load_breast_cancer(as_frame=True).frame
+    notes = ("Breast Cancer Wisconsin (Diagnostic), scikit-learn's copy; positive = malignant (scikit-learn's target 0).",)
+    return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
+
+
+class ParquetFile:
+    """A Parquet file, with the attributes of a `CsvFile`."""
+
+    headers, ends_whole = 0, True
+
+    def __init__(self, path: Path):
+        self.path, self.columns = path, pa.parquet.read_schema(path).names
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file's bytes, in hex."""
+        return sha256(self.path)
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Rows with those columns. Raises DataError where the file is damaged."""
+        try:
+            with pa.parquet.ParquetFile(self.path) as file:
+                yield from file.iter_batches(columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{self.path} cannot be read to its end: {error}") from None
+
+    def place(self, row: int) -> str:
+        """Where row number `row` (from 0) stands, in words."""
+        return f"row {row + 1}"
+
+
+READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
+
+
+def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
+    path = _existing_file(data)
+    try:
+        file = READERS[path.suffix.lower()](path)
+        columns = file.columns
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+    if "" in columns:
+        more = f", nor to {columns.count('') - 1} more" if columns.count("") > 1 else ""
+        raise DataError(
+            f"{path} gives no name to column {columns.index('') + 1} of {len(columns)}{more}. Name it; or, if it is pandas' index, "
+            "write the file anew without: to_csv(path, index=False)."
+        )
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
+    is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
+    if label is None and not is_edge:
+        raise DataError(
+            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. {nearest('label', columns)}"
+        )
+    label = label or "Attack_label"
+    if label not in columns:
+        raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
+    common: dict[str, Any] = {
+        "name": str(path), "columns": columns, "batches": file.batches, "label": label, "positive": positive, "file": file
+    }  # fmt: skip
+    return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
+
+
+def _edge_roles(columns: list[str]) -> dict[str, Any]:
+    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data set does not have."""
+    extra = tuple(c for c in columns if c not in EDGE_COLUMNS)
+    present = set(columns)
+    notes = ["Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a capture session."]
+    if extra:
+        notes.append(f"Columns that Edge-IIoTset does not have were kept for splits, not as features: {', '.join(extra)}.")
+    return {
+        "attack": "Attack_type" if "Attack_type" in present else None,
+        "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,
+        "dropped": tuple(c for c in (*AUTHORS_DROP, "Attack_label", "Attack_type") if c in present),
+        "drop_duplicates": True,
+        "notes": tuple(notes),
+    }
+
+
+def _existing_file(data: str) -> Path:
+    path = Path(data).expanduser()
+    if path.is_dir():
+        raise DataError(f"data={data!r} is a folder; expected a file ending in {', '.join(READERS)}.")
+    if not path.exists():
+        folder = path.parent
+        siblings = [p.name for p in folder.iterdir() if p.suffix.lower() in READERS] if folder.is_dir() else []
+        near = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
+        raise DataError(f"data={data!r} is neither a built-in table nor a file that exists. {near}")
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"data={data!r} ends in {path.suffix!r}, which has no reader. {nearest(path.suffix, READERS)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"data={data!r} is an empty file; expected a header line and rows.")
+    return path
+
+
+def open_source(
+    data: str,
+    label: str | None,
+    positive: str | int | bool | None,
+    data_seed: int,
+    leaks: tuple[str, ...],
+    group_by: tuple[str, ...] = (),
+) -> Source:
+    """The source that the parameter `data` names; columns in `group_by` are kept for splits, not as features.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    if data == "bundled":
+        source = _bundled(data_seed, tuple(leaks))
+    else:
+        source = _breast_cancer() if data == "breast_cancer" else _file(data, label, positive)
+    more = tuple(name for name in group_by if name in source.features)
+    return dataclasses.replace(source, groups=source.groups + more)

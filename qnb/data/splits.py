@@ -1,0 +1,214 @@
+"""Training, validation and test rows: at random, by group, by time, by attack type. One function per rule, found by name in `SPLITS`.
+
+Each rule keeps both classes on each of the three sides, or says why it cannot; validation is carved by the same rule as the test.
+What a split came to, and what stands on both sides of it all the same, is said by `qnb.data.overlap.split_card`.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from qnb.config import TrainConfig
+from qnb.data.grouping import assign_groups, group_codes, group_columns, stands_in
+from qnb.data.table import Table
+from qnb.data.times import read_clock
+from qnb.data.values import DataError
+from qnb.errors import nearest
+
+SIDES = ("train", "val", "test")
+
+
+class Split(NamedTuple):
+    """Row numbers of the three sides, each a sorted int64 array.
+
+    They are disjoint. Together they are all rows, each once, but for the rule by time, which leaves out rows whose time cannot be
+    read and rows that fall into the embargo.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed: int) -> Split:
+    """Stratified random split: each side has the class proportions of the whole, up to rounding.
+
+    Args:
+        y: labels 0 or 1, shape `(N,)`.
+        val_fraction, test_fraction: shares of the N rows; the rest trains.
+        seed: of the shuffle; the same seed gives the same split.
+
+    Raises:
+        DataError: a side would be empty or miss a class; the message gives the counts.
+    """
+    y = np.asarray(y)
+    sizes = {"validation": round(len(y) * val_fraction), "test": round(len(y) * test_fraction)}
+    sizes["training"] = len(y) - sum(sizes.values())
+    counts = np.bincount(y, minlength=2)
+    if min(sizes.values()) < 2 or min(counts) < 3:
+        raise DataError(
+            f"{len(y)} rows ({counts[0]} of class 0, {counts[1]} of class 1) cannot be split into "
+            f"{sizes['training']} training, {sizes['validation']} validation and {sizes['test']} test rows with both classes on "
+            "each side. Give more rows (sample=None takes all), or change val_fraction and test_fraction."
+        )
+    rows = np.arange(len(y))
+    rest, test = train_test_split(rows, test_size=sizes["test"], stratify=y, random_state=seed)
+    train, val = train_test_split(rest, test_size=sizes["validation"], stratify=y[rest], random_state=seed)
+    return check_split(Split(*(np.sort(side) for side in (train, val, test))), y)
+
+
+def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
+    """The same split, once every side is known to hold both classes; `why` ends the message where one does not.
+
+    Raises:
+        DataError: naming the side and the class that it lacks.
+    """
+    why = why or "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another split_seed."
+    for name, side in zip(("training", "validation", "test"), split, strict=True):
+        counts = np.bincount(y[side], minlength=2)
+        if not counts.all():
+            lacking = f"none of class {int(counts.argmin())}" if len(side) else "so none of either class"
+            raise DataError(f"The {name} side of the split has {len(side)} rows and {lacking}. {why}")
+    return split
+
+
+def _random(table: Table, config: TrainConfig) -> Split:
+    return random_split(table.y, config.val_fraction, config.test_fraction, config.split_seed)
+
+
+def _group(table: Table, config: TrainConfig) -> Split:
+    """No group on two sides. See `qnb.data.grouping.assign_groups` for how near to the fractions asked the sides come."""
+    columns = group_columns(table, config.group_by)
+    if stands_in(columns):
+        return _attack(table, config)
+    codes, names = group_codes(table, columns)
+    counts = np.stack([np.bincount(codes[table.y == c], minlength=len(names)) for c in (0, 1)], axis=1)
+    holding = (counts > 0).sum(axis=0)
+    if holding.min() < 3:
+        c = int(holding.argmin())
+        raise DataError(
+            f"split='group' by {', '.join(columns)}: class {c} occurs in {holding[c]} of {len(names)} groups, and each of the three "
+            "sides needs one. Name finer columns in group_by, give more rows, or use another split."
+        )
+    side = assign_groups(counts, fractions(config), np.random.default_rng(config.split_seed))[codes]
+    return check_split(_sides(side), table.y)
+
+
+def _time(table: Table, config: TrainConfig) -> Split:
+    """Inside each capture (or over all rows, where one clock serves them) training comes before validation, and that before the test.
+
+    Rows of one time stand on one side. Left out: rows whose time cannot be read, and those less than `embargo` seconds before the
+    first row of a later side.
+    """
+    clock = read_clock(table)
+    side = np.full(len(table), -1)
+    shares = np.cumsum(fractions(config))[:2]
+    order = np.lexsort((clock.seconds, clock.capture))
+    order = order[np.isfinite(clock.seconds[order])]
+    edges = np.flatnonzero(np.diff(clock.capture[order], prepend=-1, append=-1))
+    for rows in (order[a:b] for a, b in pairwise(edges)):
+        times = clock.seconds[rows]
+        starts = np.append(times, np.inf)[np.round(shares * len(rows)).astype(int)]  # of validation and of the test
+        early = [(times < start) & (times > start - config.embargo) for start in starts]
+        side[rows] = np.where(early[0] | early[1], -1, (times >= starts[0]).astype(int) + (times >= starts[1]))
+    why = (
+        f"split='time' by {clock.column} ({clock.words}) cuts where the rows' times say. "
+        "Use a smaller embargo, other val_fraction and test_fraction, more rows, or another split."
+    )
+    return check_split(_sides(side), table.y, why)
+
+
+def _attack(table: Table, config: TrainConfig) -> Split:
+    """Whole attack types in the test, others in validation (where there are three or more), the rest in training.
+
+    Rows of class 0 are split at random. With two types, validation has rows of the type that trains.
+    """
+    positive, rng = np.flatnonzero(table.y == 1), np.random.default_rng(config.split_seed)
+    types, kind = attack_types(table, positive)
+    share = np.array(fractions(config))
+    counts = np.bincount(kind)[:, None]
+    of_type = np.full(len(types), -1)
+    if config.attack_test is not None:
+        _known_types(config.attack_test, types)
+        of_type[np.isin(types, config.attack_test)] = 2
+    elif len(types) == 2:
+        of_type[assign_groups(counts, share[[0, 2]], rng) == 1] = 2
+    rest = np.flatnonzero(of_type < 0)
+    if config.attack_test is None and len(rest) == len(types):
+        of_type = assign_groups(counts, share, rng)
+    elif len(rest) > 1:
+        of_type[rest] = assign_groups(counts[rest], share[:2], rng)
+    else:
+        of_type[rest] = 0
+    side = np.empty(len(table), int)
+    side[positive] = of_type[kind]
+    negative = np.flatnonzero(table.y == 0)
+    side[negative] = _at_random(len(negative), share, rng)
+    if len(rest) == 1 and (of_type == 1).sum() == 0:
+        training = positive[of_type[kind] == 0]
+        side[training] = _at_random(len(training), share[:2], rng)
+    why = "split='attack' needs three rows of class 0 and of each type that is shared: give more rows (sample=None takes all)."
+    return check_split(_sides(side), table.y, why)
+
+
+def attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the types among the rows of class 1, and which of them each such row is."""
+    if table.attack is None:
+        raise DataError(
+            "This split leaves attack types out of training, and the table has no column of attack types. Use another split; for a "
+            "table of your own, split='group' with group_by naming the column."
+        )
+    kind, types = pd.factorize(table.attack[positive].astype(str).astype(object), sort=True)
+    if len(types) < 2:
+        raise DataError(
+            f"Two types or more are needed among the rows of class 1 to leave one out; there is {' '.join(types) or 'none'}."
+        )
+    return types, kind
+
+
+def _known_types(wanted: tuple[str, ...], types: np.ndarray) -> None:
+    for name in wanted:
+        if name not in types:
+            raise DataError(f"attack_test names {name!r}, which is no type among the rows of class 1. {nearest(name, types)}")
+    if len(set(wanted)) == len(types):
+        raise DataError(f"attack_test names all {len(types)} types: none is left to train on. Leave some out.")
+
+
+def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sides of `count` rows in the proportions of `share`, in random order; each side gets a row where there are enough."""
+    ends = np.round(np.cumsum(share) / np.sum(share) * count).astype(int)
+    ends = np.maximum(ends, np.minimum(np.arange(1, len(share) + 1), count))
+    ends[-1] = count
+    return rng.permutation(np.searchsorted(ends, np.arange(count), side="right"))
+
+
+def fractions(config: TrainConfig) -> tuple[float, float, float]:
+    """Shares of the rows asked for training, validation and test."""
+    return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
+
+
+def _sides(side: np.ndarray) -> Split:
+    return Split(*(np.flatnonzero(side == k) for k in range(3)))
+
+
+SPLITS: dict[str, Callable[[Table, TrainConfig], Split]] = {
+    "random": _random,
+    "group": _group,
+    "time": _time,
+    "attack": _attack,
+}
+
+
+def split_table(table: Table, config: TrainConfig) -> Split:
+    """Split `table` by the rule named in `config.split`.
+
+    Raises:
+        DataError: no such rule, or the rule cannot keep both classes on every side.
+    """
+    if config.split not in SPLITS:
+        raise DataError(f"split={config.split!r} is not a rule for splitting. {nearest(config.split, SPLITS)}")
+    return SPLITS[config.split](table, config)

@@ -1,0 +1,196 @@
+"""Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or Parquet file.
+
+Every source is read in batches, once. Each batch is cleaned (see `qnb.data.cleaning`), and the rows to keep are drawn as it goes by, so
+that a file larger than memory can be sampled. Files of some size are cleaned once and then taken from the cache (see
+`qnb.data.cache`). What was done is written into the data card.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.config import LEAKS, TrainConfig
+from qnb.data.cache import cached_parts
+from qnb.data.cleaning import clean_parts
+from qnb.data.sampling import Draw
+from qnb.data.sources import Source, open_source
+from qnb.data.values import Column, DataError, join_chunks, take, to_numbers
+
+TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """N labelled rows and where they come from.
+
+    Attributes:
+        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not a number.
+        y: int8 `(N,)`, 1 = positive (an attack).
+        attack: names of the attack types, object `(N,)`, or None where the source has none.
+        groups: N rows of columns that are no features and that splits need (hosts, capture session, time); may have no columns.
+        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after `take`.
+    """
+
+    frame: pd.DataFrame
+    y: np.ndarray
+    attack: np.ndarray | None
+    groups: pd.DataFrame
+    card: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: np.ndarray) -> "Table":
+        """The rows at `indices` (integers, shape `(M,)`), in that order."""
+        return Table(
+            frame=self.frame.iloc[indices].reset_index(drop=True),
+            y=self.y[indices],
+            attack=None if self.attack is None else self.attack[indices],
+            groups=self.groups.iloc[indices].reset_index(drop=True),
+            card=self.card,
+        )
+
+
+def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, Column], np.ndarray, dict[str, Any]]:
+    """Read a source once: cleaned columns of the rows drawn, their labels, and what happened to the rest."""
+    draw = Draw(sample, seed)
+    tally: dict[str, Any] = {}
+    chunks: dict[str, list[Column]] = {}
+    labels = []
+    for part in cached_parts(source, clean_parts, tally):
+        rows = draw.add(part.y)
+        whole = len(rows) == len(part.y)
+        for name, values in part.columns.items():
+            chunks.setdefault(name, []).append(values if whole else take(values, rows))
+        labels.append(part.y[rows])
+    chosen = draw.chosen()
+    y = np.concatenate(labels).astype(np.int8)
+    everything, table = len(chosen) == len(y), {}
+    for name in list(chunks):
+        joined = join_chunks(chunks.pop(name))  # popped, so that a large table is not held twice
+        table[name] = joined if everything else take(joined, chosen)
+    return table, y if everything else y[chosen], tally
+
+
+def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
+    """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order. The same in every process."""
+    digest = hashlib.sha256(json.dumps([list(frame.columns), len(frame)]).encode())
+    texts: list[np.ndarray | pd.Series] = [] if attack is None else [attack]
+    for name in frame.columns:
+        values = frame[name]
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            digest.update(np.ascontiguousarray(values.to_numpy(np.float64)).tobytes())
+        else:
+            texts.append(values)
+    for text in texts:
+        codes, distinct = pd.factorize(text)  # distinct values in the order of their first rows
+        digest.update(json.dumps(list(distinct)).encode())
+        digest.update(codes.astype("<i8").tobytes())
+    digest.update(np.asarray(y, np.int8).tobytes())
+    return digest.hexdigest()
+
+
+def read_table(
+    data: str,
+    *,
+    label: str | None = None,
+    positive: str | int | bool | None = None,
+    sample: int | None = None,
+    data_seed: int = 0,
+    leaks: tuple[str, ...] = LEAKS,
+    seed: int = 0,
+    group_by: tuple[str, ...] | None = None,
+    keep_duplicates: bool = False,
+) -> Table:
+    """Read, clean and sample a table.
+
+    Args:
+        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A file in the format
+            of Edge-IIoTset is known by its columns: the authors' 15 fields are dropped, then exact duplicate rows.
+        label: label column of a file; None: `Attack_label` of Edge-IIoTset.
+        positive: the label's value that counts as 1, all others 0; None: the label is 0 and 1 already.
+        sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there are: all of them.
+        data_seed, leaks: of the bundled capture, see `qnb.data.capture.generate_capture`.
+        seed: of the draw.
+        group_by: columns that are kept for splits, not as features, beside those that the source itself keeps.
+        keep_duplicates: keep the exact duplicates that are dropped from the bundled capture and from Edge-IIoTset otherwise.
+
+    Returns:
+        The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
+
+    Raises:
+        DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but constants.
+    """
+    source = open_source(data, label, positive, data_seed, leaks, group_by or ())
+    if not source.features:
+        raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
+    source = dataclasses.replace(source, drop_duplicates=source.drop_duplicates and not keep_duplicates)
+    columns, y, tally = _collect(source, sample, seed)
+    frame = pd.DataFrame({name: _feature(columns.pop(name)) for name in source.features}, copy=False)
+    constant = [name for name in frame if (frame[name] == frame[name].iloc[0]).all()]
+    if len(constant) == len(frame.columns):
+        raise DataError(f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn from.")
+    attack = None if source.attack is None else np.asarray(columns[source.attack], dtype=object)
+    groups = pd.DataFrame({name: _group(columns.pop(name)) for name in source.groups}, index=range(len(y)), copy=False)
+    card = _card(source, tally, y, attack) | {
+        "columns": len(frame.columns),
+        "constant_columns": constant,
+        "sample": {"requested": sample, "used": len(y)},
+        "seeds": {"data_seed": data_seed if data == "bundled" else None, "sample_seed": seed},
+        "leaks": list(leaks) if data == "bundled" else None,
+        "fingerprint": fingerprint(frame, y, attack),
+    }
+    return Table(frame, y, attack, groups, card)
+
+
+def _feature(values: np.ndarray) -> np.ndarray:
+    """Numbers where the rows drawn hold no text, wherever else the file does."""
+    numbers = to_numbers(values) if values.dtype == object else values
+    return values if numbers is None else numbers
+
+
+def _group(values: Column) -> pd.Series | np.ndarray:
+    """A column of groups; text stays in Arrow's memory."""
+    return values if isinstance(values, np.ndarray) else pd.Series(values, dtype=TEXT)
+
+
+def _card(source: Source, tally: dict[str, Any], y: np.ndarray, attack: np.ndarray | None) -> dict[str, Any]:
+    dropped = {"repeated header lines": tally["headers"]} if tally["headers"] else {}
+    if source.drop_duplicates:
+        dropped["exact duplicates"] = tally["duplicates"]
+    dropped["not sampled"] = tally["rows_read"] - len(y) - sum(dropped.values())
+    return {
+        "source": source.name,
+        "synthetic": source.synthetic,
+        "cache": tally["cache"],
+        "rows_read": tally["rows_read"],
+        "rows_kept": len(y),
+        "dropped": dropped,
+        "duplicates": tally["duplicates"],
+        "columns_dropped": [c for c in source.columns if c in {*source.dropped, *source.groups} - {source.label}],
+        "label": source.label,
+        "positive": source.positive,
+        "label_values": tally["label_values"],
+        "prior": float(y.mean()),
+        "attack_types": {} if attack is None else dict(Counter(attack.tolist()).most_common()),
+        "notes": [*source.notes, *tally["notes"]],
+    }
+
+
+def load_table(config: TrainConfig) -> Table:
+    """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`."""
+    return read_table(
+        config.data,
+        label=config.label,
+        positive=config.positive,
+        sample=config.sample,
+        data_seed=config.data_seed,
+        leaks=config.leaks,
+        seed=config.split_seed,
+        group_by=config.group_by,
+    )

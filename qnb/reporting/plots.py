@@ -1,0 +1,177 @@
+"""Every figure. Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is."""
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.typing import RcKeyType
+from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:  # what draws a run folder needs no compiler
+    from pennylane.operation import Operator
+
+    from qnb.core.circuit import CircuitSpec
+
+INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"  # Okabe and Ito
+GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
+STYLE: dict[RcKeyType, Any] = {
+    "figure.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "axes.axisbelow": True,
+    "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+def new_figure(
+    columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs: Any
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure in the style of all of them, and its panels row by row.
+
+    Args:
+        columns, rows: of panels.
+        height, width: of the whole, in inches.
+        **kwargs: passed on to `matplotlib.pyplot.subplots`.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
+    plt.close(figure)  # a notebook shows it once, as the value of its cell
+    return figure, list(axes.ravel())
+
+
+def caption(figure: Figure, note: str | None) -> Figure:
+    """The figure with `note` at its foot; None leaves it as it is."""
+    if note:
+        figure.supxlabel(note, fontsize=9, color=MUTED)
+    return figure
+
+
+def whole_ticks(axes: Axes) -> None:
+    """Put the ticks of the x axis, epochs say, at whole numbers only."""
+    locator: Any = axes.xaxis.get_major_locator()  # its base class, which is what matplotlib promises, has no `integer`
+    locator.set_params(integer=True)
+
+
+def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
+    """The circuit of a `CircuitSpec` as its PennyLane operations stand, packed to the left, wire 0 on top."""
+    columns, depth = [], [0] * spec.wires
+    for op in spec.operations():
+        low, high = min(op.wires), max(op.wires)
+        column = max(depth[low : high + 1])
+        columns.append((column, op))
+        depth[low : high + 1] = [column + 1] * (high + 1 - low)
+    width = max(depth) + 1
+    figure, (axes,) = new_figure(height=0.42 * spec.wires + 0.7, width=min(24.0, max(5.0, 0.29 * width + 1.2)))
+    axes.hlines(range(spec.wires), -0.6, width - 0.4, color=MUTED, lw=0.8, zorder=0)
+    for column, op in columns:
+        _draw_operation(axes, column, op)
+    fixed = spec.measured.coefficients
+    measured = range(spec.wires) if fixed is None else np.flatnonzero(fixed(spec.wires)).tolist()
+    for wire in measured:
+        axes.text(width - 0.35, wire, "⟨Z⟩", va="center", fontsize=8, color=INK)
+    for wire in range(spec.wires):
+        axes.text(-0.75, wire, f"wire {wire}", va="center", ha="right", fontsize=8, color=INK)
+    axes.set(xlim=(-2.6, width + 1), ylim=(spec.wires - 0.4, -0.7))
+    axes.set_axis_off()
+    axes.set_title(
+        f"{spec.wires} wires, {spec.layers} layers: {spec.encoder}{' with Hadamard' * spec.hadamard}"
+        f"{', re-uploaded' * spec.reupload}; {spec.ansatz}; {spec.measurement}",
+        fontsize=10,
+    )
+    return caption(figure, "blue: data, orange: trainable" + (f" · {note}" if note else ""))
+
+
+def _draw_operation(axes: Axes, column: int, op: "Operator") -> None:
+    if op.name == "CNOT":
+        control, target = op.wires
+        axes.plot([column, column], [control, target], color=INK, lw=0.9)
+        axes.plot(column, control, "o", ms=3.5, color=INK)
+        axes.plot(column, target, "o", ms=8, mfc="white", mec=INK, mew=0.9)
+        axes.plot(column, target, "+", ms=8, color=INK, mew=0.9)
+        return
+    encodes = any(np.isnan(p).any() for p in op.parameters)
+    label = {"Hadamard": "H", "StatePrep": "x"}.get(op.name, f"{op.name}\nx" if encodes else op.name)
+    colour = "#cfe3f2" if encodes else "#f6dccb" if op.parameters else "#eeeeee"  # data, trainable, fixed
+    low, high = min(op.wires), max(op.wires)
+    axes.add_patch(Rectangle((column - 0.42, low - 0.34), 0.84, high - low + 0.68, fc=colour, ec=INK, lw=0.5))
+    axes.text(column, (low + high) / 2, label, ha="center", va="center", fontsize=6.5, color=INK)
+
+
+def learning_curves(
+    history: pd.DataFrame, best_epoch: int, reference: dict[str, float] | None = None, note: str | None = None
+) -> Figure:
+    """Loss, validation AUC and separation against epoch.
+
+    Args:
+        history: the table of `qnb.training.loop.fit`, one row per epoch.
+        best_epoch: marked in each panel.
+        reference: validation AUCs to draw as lines, by name (the baselines).
+    """
+    figure, (loss, auc, sep) = new_figure(3)
+    epoch = history["epoch"]
+    loss.plot(epoch, history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
+    spread = history["train_loss_std"]
+    loss.fill_between(epoch, history["train_loss"] - spread, history["train_loss"] + spread, color=BLUE, alpha=0.15, lw=0)
+    seen = history.dropna(subset=["val_auc"])
+    loss.plot(seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior")
+    loss.set(title="Loss", xlabel="epoch", ylabel="loss (nats per row)")
+    auc.plot(seen["epoch"], seen["val_auc"], "s-", ms=3, color=ORANGE, label="circuit")
+    for (name, value), style in zip((reference or {}).items(), ("--", ":"), strict=False):
+        auc.axhline(value, color=INK, lw=1, ls=style, label=name)
+    auc.set(title="Validation AUC", xlabel="epoch", ylabel="AUC")
+    sep.plot(seen["epoch"], seen["val_sep"], "s-", ms=3, color=ORANGE, label="validation")
+    sep.set(title="Separation of the classes", xlabel="epoch", ylabel="mean logit, positive − negative")
+    for axes in (loss, auc, sep):
+        axes.axvline(best_epoch, color=GREEN, lw=1, alpha=0.7, label="best epoch")
+        axes.legend(fontsize=8)
+        whole_ticks(axes)
+    return caption(figure, note)
+
+
+def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
+    """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
+    figure, (gradient, distance, head) = new_figure(3)
+    for group, colour in GROUP_COLOURS.items():
+        if (history[f"grad_norm_{group}"] > 0).any():
+            gradient.plot(history["epoch"], history[f"grad_norm_{group}"], "o-", ms=3, color=colour, label=group)
+        distance.plot(history["epoch"], history[f"delta_{group}"], "o-", ms=3, color=colour, label=group)
+    gradient.set(title="Gradient norm (mean over batches)", xlabel="epoch", ylabel="‖gradient‖ (nats per unit)", yscale="log")
+    distance.set(title="Distance from the start", xlabel="epoch", ylabel="‖change‖ (rad; alpha and bias: units of their own)")
+    distance.yaxis.label.set_fontsize(8)
+    head.plot(history["epoch"], history["alpha"], "o-", ms=3, color=GREEN, label="alpha")
+    head.plot(history["epoch"], history["bias"], "o-", ms=3, color=PURPLE, label="bias")
+    head.set(title="Head: logit = alpha (s + bias)", xlabel="epoch", ylabel="value")
+    for axes in (gradient, distance, head):
+        axes.legend(fontsize=8)
+        whole_ticks(axes)
+    return caption(figure, note)
+
+
+def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
+    """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
+    figure, (axes,) = new_figure(width=4.8, height=4.4)
+    for (name, values), colour in zip(logits.items(), (ORANGE, INK, MUTED), strict=False):
+        fpr, tpr, _ = roc_curve(y, values)
+        area = np.trapezoid(tpr, fpr)
+        axes.plot(fpr, tpr, color=colour, lw=1.6, label=f"{name}, AUC {area:.3f}")
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
+    axes.set(title="ROC on the test rows", xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.legend(fontsize=8, loc="lower right")
+    return caption(figure, note)
+
+
+def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: str | None = None) -> Figure:
+    """Logits by class, each class normalised to 1, with the threshold. y, logits: (B,)."""
+    figure, (axes,) = new_figure(width=6.4, height=4.4)
+    y, logits = np.asarray(y), np.asarray(logits)
+    bins: list[float] = np.linspace(logits.min(), logits.max(), 60).tolist()
+    for label, name, colour in ((0, "negative", BLUE), (1, "positive", ORANGE)):
+        rows = logits[y == label]
+        weights = np.full(len(rows), 1 / len(rows))
+        axes.hist(rows, bins, weights=weights, alpha=0.55, color=colour, label=f"{name} ({len(rows):,} rows)")
+    axes.axvline(threshold, color=INK, lw=1, label=f"threshold {threshold:.3g}")
+    axes.set(title="Logits on the test rows, by class", xlabel="logit", ylabel="share of the class per bin")
+    axes.legend(fontsize=8)
+    return caption(figure, note)

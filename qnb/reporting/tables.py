@@ -1,0 +1,183 @@
+"""The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its baselines."""
+
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from qnb.config import StrictConfig
+from qnb.core.gate import GateReport
+from qnb.runs.folder import Run
+from qnb.runs.project import commit_name
+from qnb.training.metrics import Row
+from qnb.training.train import TrainResult
+
+
+def asked(config: StrictConfig, blocks: int = 3) -> Styler:
+    """Every effective parameter, in `blocks` side by side; the default stands behind those that differ from it."""
+    rows = [
+        (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else str(value))
+        for name, value in config
+    ]
+    height = -(-len(rows) // blocks)
+    rows += [("", "")] * (height * blocks - len(rows))
+    columns: dict[str, tuple[str, ...]] = {}
+    for k in range(blocks):
+        names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
+        columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
+    return _left(pd.DataFrame(columns)).hide(axis="index")
+
+
+def changed(config: StrictConfig) -> dict[str, Any]:
+    """The parameters that differ from their defaults."""
+    return {name: value for name, value in config if value != _default(config, name)}
+
+
+def _default(config: StrictConfig, name: str) -> Any:
+    return type(config).model_fields[name].get_default(call_default_factory=True)
+
+
+def _left(table: pd.DataFrame) -> Styler:
+    """The table as pandas' Styler, text to the left."""
+    return Styler(table, cell_ids=False).set_table_styles([{"selector": "th, td", "props": [("text-align", "left")]}])
+
+
+def data_card(card: dict[str, Any]) -> Styler:
+    """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on two of its sides."""
+    kind = "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
+    rows = {"source": f"{card['source']} — {kind}", "rows read": f"{card['rows_read']:,}", "rows kept": f"{card['rows_kept']:,}"}
+    if card.get("cache"):
+        rows["cleaned table in the cache"] = card["cache"]
+    rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
+    if "exact duplicates" not in card["dropped"]:
+        rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
+    rows |= {"feature columns": card["columns"], "columns left out": ", ".join(card["columns_dropped"]) or "none"}
+    rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
+    if card["attack_types"]:
+        rows["attack types"] = _counted(card["attack_types"])
+    rows |= _split_rows(card) if "rule" in card else {}
+    rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {"fingerprint": card["fingerprint"][:16]}
+    return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
+
+
+def _split_rows(card: dict[str, Any]) -> dict[str, str]:
+    """The rows of the data card that `qnb.data.overlap.split_card` speaks of."""
+    rows = {f"split: {card['split']}": card["rule"]}
+    for name, side in card["sides"].items():
+        share = side["rows"] / card["rows_kept"]
+        rows[f"{name} rows"] = f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
+    rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
+    if card["split"] == "attack":
+        rows |= {f"attack types, {name}": _counted(types) for name, types in card["types_of_sides"].items()}
+    groups = card["groups"]
+    if groups:
+        sides = ", ".join(f"{groups[name]} in {name}" for name in card["sides"])
+        rows["groups on two sides or more"] = (
+            f"{groups['on_two_sides']} of {groups['count']} ({', '.join(groups['columns'])}; {sides})"
+        )
+    across = card["duplicates_across"]
+    for pair, exact in across["exact"].items():
+        early, late = pair.split("-")
+        other = across["other_label"][pair]
+        rows[f"{late} rows that also stand in {early}"] = (
+            f"{exact:,} exact ({other:,} with the other label), {across['near'][pair]:,} near"
+        )
+    return rows | {"near means": across["near_rule"]}
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def gate_verdict(report: GateReport | None) -> Styler:
+    """One row per parameter group: status, derivative expected (differences) and found (gradient), relative error."""
+    if report is None:
+        return _left(pd.DataFrame({"status": ["NOT CHECKED"]}, index=["every group"]))
+    table = pd.DataFrame([{"group": name} | vars(check) for name, check in report.groups.items()])
+    columns = {"expected": "expected (differences)", "found": "found (gradient)", "relative_error": "relative error"}
+    table = table.rename(columns=columns | {"where": "measured at"})
+    return (
+        _left(table)
+        .hide(axis="index")
+        .format({"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"}, na_rep="")
+    )
+
+
+def results(metrics: Row) -> Styler:
+    """AUC and loss of the circuit and of the baselines on the same features; thresholded metrics of the circuit."""
+    columns = {"val AUC": "val_auc", "test AUC": "test_auc", "test loss (nats)": "test_loss"}
+    thresholded = {"test balanced accuracy": "test_bacc", "test F1": "test_f1", "test precision": "test_precision"}
+    rows = {"circuit": {title: metrics[key] for title, key in (columns | thresholded).items()}}
+    names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
+    for key, b in metrics["baselines"].items():
+        rows[names[key]] = {title: b[column] for title, column in columns.items()}
+    return _left(pd.DataFrame(rows).T).format("{:.4f}", na_rep="")
+
+
+def data_note(card: dict[str, Any]) -> str:
+    """What the data is, in one line, for the foot of every figure."""
+    rows = f"{card['rows_kept']:,} rows, {card['prior']:.1%} positive"
+    return f"SYNTHETIC data: {card['source']} capture, {rows}" if card["synthetic"] else f"Data: {card['source']}, {rows}"
+
+
+def training_sentence(result: TrainResult) -> str:
+    """How the training went, in words."""
+    m = result.metrics
+    early = ", stopped early" if m["stopped_early"] else ""
+    return (
+        f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch {m['best_epoch']}. "
+        f"{m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in {m['compile_seconds']:.1f} s."
+    )
+
+
+def verdict_sentence(metrics: Row, note: str) -> str:
+    """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
+    b = metrics["baselines"]
+    text = (
+        f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic regression and "
+        f"{b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
+    )
+    if metrics["degen"]:
+        text += f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded metrics."
+    return text
+
+
+def provenance(run: Run) -> Styler:
+    """What the numbers of a run rest on: the code, the stack, the data, the parameters, the seeds. As its manifest has it.
+
+    The data are the tables whose fingerprints the manifest lists as `fingerprints`, else that of its data card.
+    """
+    manifest = run.manifest
+    data = manifest.get("fingerprints") or ([manifest["data"]["fingerprint"]] if manifest["data"] else [])
+    data = list(dict.fromkeys(fingerprint[:16] for fingerprint in data)) or ["no table has a part in this run"]
+    seeds = manifest["parameters"] | manifest.get("model_under_test", {})
+    rows = {
+        "commit": _code(manifest["git"]),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+        f"data fingerprint{'s' if len(data) > 1 else ''}": ", ".join(data),
+        "hash of the parameters": manifest["hash"],
+        "seeds": ", ".join(f"{name} {value}" for name, value in seeds.items() if name.endswith(("seed", "seeds"))),
+    }
+    return _left(pd.DataFrame(rows.items(), columns=["made with", "value"])).hide(axis="index")
+
+
+def _code(git: dict[str, Any] | None) -> str:
+    """The commit, whether the code differs from it, and whether it is that code which ran."""
+    if git is None:
+        return "not under git"
+    changes = {True: "", False: ", without changes", None: ", perhaps with changes"}[git["dirty"]]
+    return f"{commit_name(git)}{changes}" + ("" if git["imported"] else "; qnb was imported from elsewhere")
+
+
+def written(run: Run) -> str:
+    """A list of what the run folder holds."""
+    names = {
+        "params.yaml": "the effective parameters, for `-f`",
+        "metrics.json": "the figures above",
+        "history.csv": "one row per epoch",
+        "model/": "the trained model, for `qnb.load_model`",
+        "manifest.json": "parameters, data, stack, gate verdict, status",
+        "checkpoint.npz": "the state after the last epoch",
+    }
+    lines = [f"- `{name}`: {what}" for name, what in names.items() if (run.folder / name).exists()]
+    return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

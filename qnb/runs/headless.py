@@ -1,0 +1,231 @@
+"""A notebook executed without a browser, in a run folder of its own: papermill run, progress shown, outcome recorded.
+
+papermill injects the parameters and executes. The status, the kinds of failure and the notebook that is kept are decided here,
+because papermill writes its output in place and, after a dead kernel, marks every cell completed.
+"""
+
+import contextlib
+import copy
+import hashlib
+import json
+import logging
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self, TextIO
+
+import nbformat
+import papermill
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError, strip_color
+from traitlets import Unicode
+from traitlets.config import Config
+
+from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
+from qnb.runs.html import as_html
+from qnb.runs.job import Job, read_notebook
+from qnb.runs.project import RunError
+
+NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
+PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
+KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
+OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
+# A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print its traceback.
+logging.getLogger("asyncio").addFilter(lambda record: "DeadKernelError" not in record.getMessage())
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it would warn of is refused or recorded here
+OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")  # cgroup v2, v1
+
+
+class LostRunError(RunError):
+    """A run was started, and its outcome could not be written."""
+
+    started = True
+
+
+def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **items: Any) -> Run:
+    """Run a prepared notebook in a folder of its own and record how it ended.
+
+    SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main thread).
+
+    Args:
+        job: what `qnb.runs.job.prepare` returned.
+        timeout: seconds that one cell may take; None: for ever.
+        log: where the notebook's stdout and stderr go as they come.
+        **items: what else the manifest is to say.
+
+    Returns:
+        The closed run; `manifest["status"]` and `manifest["failure"]` say how it ended.
+
+    Raises:
+        RunError: the run folder could not be made.
+        LostRunError: the run was made, and then its files could not be written (disk full).
+    """
+    nb = read_notebook(job.path)
+    source = {"notebook": job.path.name, "sha256": hashlib.sha256(job.path.read_bytes()).hexdigest()}
+    run = create(job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items)
+    run.resume_from = job.resume_from
+    print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
+    if job.resumed is not None:
+        what = f"the checkpoint of {job.resume_from.name}" if job.resume_from else "the beginning: there is no checkpoint"
+        print(f"resuming {job.resumed} from {what}", file=log, flush=True)
+    try:
+        with StopSignals() as signals:
+            failure = _run(nb, job, run, timeout, log, signals)
+            run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))  # with what the kernel noted
+            if failure is None and job.config is not None and not (run.folder / METRICS).exists():
+                failure = _failure("error", "the notebook ended before run.finish(...)")
+            _publish(nb, run, failure)
+            run.close("done" if failure is None else "interrupted" if failure["kind"] == "interrupted" else "failed", failure)
+    except OSError as error:
+        message = f"Cannot write in {run.folder}: {error.strerror or error}."
+        with contextlib.suppress(OSError):  # on a full disk this may fail as well: then the run shows as killed
+            run.close("failed", _failure("error", message))
+        raise LostRunError(message) from None
+    return run
+
+
+class StopSignals:
+    """While `armed` is set, the first signal that means `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
+
+    STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __enter__(self) -> Self:
+        self.armed, self.before = False, {}
+        if threading.current_thread() is threading.main_thread():
+            before = {s: signal.getsignal(s) for s in self.STOP}
+            self.before = {s: h for s, h in before.items() if h is not signal.SIG_IGN}  # nohup stays in force
+            for number in self.before:
+                signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+class LoggedKernel(AsyncKernelManager):
+    """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for the run."""
+
+    output = Unicode(help="path of that file").tag(config=True)
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async in its class too, by assignment
+        with open(self.output, "wb") as file:
+            await super().start_kernel(stdout=file, stderr=file, **options)
+
+
+def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: StopSignals) -> Failure | None:
+    """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
+    name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
+    run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))
+    options = {
+        "kernel_manager_class": LoggedKernel,
+        "config": Config(LoggedKernel={"output": str(run.folder / KERNEL_LOG)}),
+        "execution_timeout": timeout,
+        "coalesce_streams": True,  # a progress bar is stored as its last state
+    }
+    kills = _oom_kills()
+    try:
+        signals.armed = True
+        papermill.execute_notebook(name, name, job.parameters, progress_bar=False, stdout_file=log, stderr_file=log, **options)
+        signals.armed = False
+    except KeyboardInterrupt as stop:
+        return _failure("interrupted", f"stopped by {stop}")
+    except PapermillExecutionError as error:
+        signals.armed = False
+        return _cell_error(error, log)
+    except TimeoutError:  # nbclient's CellTimeoutError
+        return _failure("timeout", f"a cell ran longer than {timeout} s")
+    except RuntimeError as error:  # nbclient's DeadKernelError, or a kernel that did not start
+        if kills is not None and (_oom_kills() or 0) > kills:
+            return _failure("out_of_memory", "the kernel was killed by the system: out of memory")
+        return _failure("dead_kernel", f"the kernel died without a Python error ({error}); {KERNEL_LOG} has its last words")
+    finally:
+        signals.armed = False
+    return None
+
+
+def _failure(kind: str, message: str, cell: int | None = None) -> Failure:
+    return {"kind": kind, "message": message, "cell": cell}
+
+
+def _cell_error(error: PapermillExecutionError, log: TextIO) -> Failure:
+    """The failure of a cell that raised. An error of ours comes without a traceback (see qnb.runs.kernel); others are shown in full."""
+    ours = len(error.traceback) == 1
+    if not ours:
+        print(strip_color("\n".join(error.traceback)), file=log, flush=True)
+    kinds = {"MemoryError": "out_of_memory", "KeyboardInterrupt": "interrupted"}
+    message = error.evalue if ours else f"{error.ename}: {error.evalue}".removesuffix(": ")
+    return _failure(kinds.get(error.ename, "error"), message, error.exec_count)
+
+
+def _with_folder(nb: nbformat.NotebookNode, run: Run) -> nbformat.NotebookNode:
+    """A copy of the notebook that begins with a cell handing `qnb.runs.kernel.begin` its folder."""
+    resume = str(run.resume_from) if run.resume_from else None
+    cell = nbformat.v4.new_code_cell(
+        f"import qnb.runs.kernel\nqnb.runs.kernel.attach({str(run.folder)!r}, {resume!r})", metadata={"tags": [OURS]}
+    )
+    prepared = copy.deepcopy(nb)
+    prepared.cells.insert(0, cell)
+    return prepared
+
+
+def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> None:
+    """Store the executed notebook and its HTML. The failure is in the notebook whatever kind it was."""
+    partial = run.folder / PARTIAL
+    try:
+        nb = nbformat.read(partial, as_version=4)
+    except (ValueError, nbformat.reader.NotJSONError):  # half-written: keep at least the source and the failure
+        nb = copy.deepcopy(nb)
+    nb.cells = [cell for cell in nb.cells if OURS not in cell.metadata.get("tags", [])]
+    _correct_metadata(nb, run)
+    if failure is not None and failure["cell"] is None:
+        _mark_failure(nb, failure)
+    run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")
+    run.write_text(REPORT, as_html(nb, f"{run.folder.parent.name} {run.id}"))
+    partial.unlink(missing_ok=True)
+    if failure is None:
+        (run.folder / KERNEL_LOG).unlink(missing_ok=True)
+
+
+def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:
+    """papermill's notes, without paths of this machine, and without `completed` on cells that never ran."""
+    notes = nb.metadata.get("papermill", {})
+    notes["input_path"] = notes["output_path"] = f"{run.folder.parent.name}/{run.id}/{NOTEBOOK}"
+    for cell in nb.cells:
+        status = cell.metadata.get("papermill", {})
+        if status.get("start_time", True) is None:
+            status["status"] = "pending"
+
+
+def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
+    """Write a failure that left no error output into the cell that was running, and at the top."""
+    text = f"{failure['kind']}: {failure['message']}"
+    started = [c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")]
+    if started:
+        output = nbformat.v4.new_output("error", ename=failure["kind"], evalue=failure["message"], traceback=[text])
+        started[-1].outputs.append(output)
+        started[-1].metadata["papermill"] |= {"exception": True, "status": "failed"}
+        failure["cell"] = started[-1].execution_count or 1 + max((c.execution_count or 0 for c in started), default=0)
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {text}"))
+
+
+def _oom_kills() -> int | None:
+    """Processes of this control group that the kernel has killed for want of memory so far; None where that is not told."""
+    try:
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return None
+    for pattern, group in [(p, g[2]) for p in OOM_COUNTERS for g in groups if g[1] in ("", "memory")]:
+        for path in (Path(pattern.format(group)), Path(pattern.format(""))):
+            with contextlib.suppress(OSError):
+                if found := re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE):
+                    return int(found[1])
+    return None

@@ -1,0 +1,178 @@
+"""executed/index.html: every run of a project on one page, to filter, sort and compare.
+
+The page is one file without a server: styles, script and data are in it, it runs no other script, loads nothing, and its links lead
+into the run folders beside it. It is derived from those folders alone, so building it anew replaces it; nothing else is touched.
+"""
+
+import base64
+import csv
+import hashlib
+import json
+import math
+import os
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
+from qnb.runs.listing import list_runs
+from qnb.runs.project import RunError, commit_name
+
+INDEX = "index.html"
+CURVES = {  # columns of history.csv that are drawn: title, axis label
+    "train_loss": ("Training objective", "nats per row"),
+    "val_loss": ("Validation BCE at the true prior", "nats per row"),
+    "val_auc": ("Validation AUC", "AUC"),
+    "val_sep": ("Separation of the classes, validation", "mean logit, positive − negative"),
+    "alpha": ("Alpha, in logit = alpha (s + bias)", "alpha"),
+}
+POINTS = 200  # of a curve at most; of a longer history every k-th epoch is drawn, and the last
+STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}  # what tells stacks apart
+ROWS_DECIDED_BY = ("split", "split_seed", "val_fraction", "test_fraction", "group_by", "embargo", "attack_test")
+MANY = {  # files of a run that trained more than one model, and what it is
+    HISTORIES: "an ablation: many trainings, whose learning curves are in its report and in {}",
+    TRIALS: "a search: many trainings, which are in its report and in {}",
+}
+LINKS = {"report": "report.html", "notebook": "notebook.ipynb", "parameters": "params.yaml", "metrics": "metrics.json", "history": HISTORY,
+         "histories": HISTORIES, "trials": TRIALS, "verdicts": "verdict.json", "manifest": "manifest.json"}  # fmt: skip
+
+
+def build(root: Path) -> Path:
+    """Write executed/index.html, whole or not at all, over the one that was there; returns its path.
+
+    Raises:
+        RunError: executed/ cannot be read or written.
+    """
+    path = root / "executed" / INDEX
+    text = page([record(entry, root) for entry in list_runs(root)])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, text.encode("utf-8"))
+    except OSError as error:
+        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from None
+    return path
+
+
+def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
+    """What the page knows of a run: an entry of `qnb.runs.listing.list_runs`, its metrics in one level, its learning curves and its files.
+
+    Parameters are text, as Python writes them, so that no browser rounds a seed. A manifest whose parts are not what they should
+    be makes the run a broken one, which says so.
+    """
+    folder = root / entry["folder"]
+    wrong = [name for name in ("parameters", "versions", "data", "git") if not isinstance(entry.get(name), dict | None)]
+    if wrong:
+        entry = entry | dict.fromkeys(wrong) | {"status": "broken", "why": f"manifest.json: {', '.join(wrong)}: no object"}
+    parameters, data, versions = (entry.get(name) or {} for name in ("parameters", "data", "versions"))
+    wall, gate = entry.get("wall_seconds"), entry.get("gate")
+    curves, curves_why = learning_curves(folder / HISTORY)
+    return {
+        "id": entry["run_id"],
+        "notebook": entry["notebook"],
+        "status": str(entry["status"]),
+        "why": entry["why"],
+        "started": _text(entry.get("started")),
+        "wall": wall if isinstance(wall, int | float) else None,
+        "parameters": {name: value if isinstance(value, str) else repr(value) for name, value in parameters.items()},
+        "metrics": flatten(entry["metrics"]),
+        "decisions": decisions(entry["metrics"]),
+        "data": data_name(data, parameters),
+        "synthetic": data.get("synthetic") is True,
+        "fingerprint": _text(data.get("fingerprint")),
+        "stack": ", ".join(f"{title} {versions[name]}" for name, title in STACK.items() if name in versions),
+        "versions": {name: str(version) for name, version in versions.items()},
+        "commit": commit_name(entry.get("git")),
+        "gate": _text(gate.get("verdict") if isinstance(gate, dict) else gate),
+        "resumed": _text(entry.get("resumed_from")),
+        "curves": curves,
+        "curves_why": curves_why,
+        "links": {name: link(folder, file) for name, file in LINKS.items() if (folder / file).is_file()},
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
+    """The data of a run as the page names it: the source of the table that was read, else the one that was asked for."""
+    if not card:
+        return f"{parameters['data']} (not read)" if "data" in parameters else ""
+    return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
+
+
+def decisions(metrics: dict[str, Any]) -> dict[str, str]:
+    """What an ablation decided, by arm; empty for any other run."""
+    found = metrics.get("decisions")
+    return {arm: str(decision) for arm, decision in found.items()} if isinstance(found, dict) else {}
+
+
+def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested metrics in one level, `baselines.logistic.test_auc` say; a list becomes its JSON."""
+    flat: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(plain(value)) if isinstance(value, list) else value
+    return flat
+
+
+def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | None]:
+    """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured; and why there are none."""
+    if not path.is_file():
+        many = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
+        return {}, many[0] if many else "no history.csv: this notebook trains nothing, or no epoch was finished"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        step = max(1, math.ceil(len(rows) / POINTS))
+        rows = rows[:-1][::step] + rows[-1:]
+        columns = [name for name in ("epoch", *CURVES) if rows and name in rows[0]]
+        curves = {name: [_number(row[name]) for row in rows] for name in columns}
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        return {}, f"history.csv cannot be read: {error}"
+    if not rows or "epoch" not in curves:
+        return {}, "history.csv has no epochs"
+    return curves, None
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    value = float(f"{float(text):.6g}")
+    return value if math.isfinite(value) else None
+
+
+def link(folder: Path, file: str) -> str:
+    """Relative address of a file of a run, as seen from executed/: every part percent-encoded, so that no name is a scheme."""
+    parts = (folder.parent.name, folder.name, file)
+    return "./" + "/".join(quote(os.fsencode(part), safe="") for part in parts)
+
+
+def page(records: list[dict[str, Any]]) -> str:
+    """The page for these records. What they hold cannot leave the element that it is in, nor be executed (a policy names the script)."""
+    files = resources.files("qnb.runs") / "templates"
+    styles = (files / "index.css").read_text("utf-8")
+    script = "\n".join((files / name).read_text("utf-8") for name in ("index.js", "compare.js"))
+    built = datetime.now(UTC).isoformat(timespec="seconds")
+    data = {"built": built, "runs": records, "curves": CURVES, "rows_decided_by": ROWS_DECIDED_BY}
+    policy = (
+        f"default-src 'none'; style-src '{_digest(styles)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    template = Template((files / "index.html").read_text("utf-8"))
+    return template.substitute(policy=policy, styles=styles, script=script, data=embedded(data))
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+
+
+def embedded(value: Any) -> str:
+    """JSON that can stand in a <script> element: ASCII, and without `<`, `>` and `&`, so that no text in it ends the element."""
+    text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

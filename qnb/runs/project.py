@@ -1,0 +1,110 @@
+"""The project a run belongs to: where it is, and which code it is made of.
+
+A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb. Notebooks and run
+folders live there, never in the installed package.
+"""
+
+import importlib.metadata
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import qnb
+from qnb.errors import QnbError
+
+DECIDES_A_RUN = ("qnb", "notebooks", "pyproject.toml")  # what `dirty` looks at
+
+
+attached: Path | None = None  # the project of this kernel's run, where `qnb run` made it (see qnb.runs.kernel.attach)
+
+
+class RunError(QnbError):
+    """A run cannot be started, found, resumed or stored; the message says why."""
+
+
+def find_root(start: str | Path | None = None) -> Path:
+    """The project of the working directory `start`, else the checkout that pip installed qnb from.
+
+    Without `start` it is the project of this kernel's run under `qnb run`, elsewhere that of the current directory.
+
+    Raises:
+        RunError: neither is a project.
+    """
+    if start is None and attached is not None:
+        return attached
+    here = Path(start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, *_checkouts_installed_from()):
+        if is_project(folder):
+            return folder
+    raise RunError(
+        f"No qnb project at or above {here}, and qnb was not installed from a checkout that still exists. "
+        "Give it with --root DIR (qnb) or --cwd DIR (papermill)."
+    )
+
+
+def given_root(root: str | Path | None) -> Path:
+    """`root` as the user gave it with --root, or the one that find_root finds.
+
+    Raises:
+        RunError: the folder given has no notebooks/, or there is no project to be found.
+    """
+    if root is None:
+        return find_root()
+    if not (Path(root) / "notebooks").is_dir():
+        raise RunError(f"--root {root}: expected a folder with notebooks/ in it.")
+    return Path(root).resolve()
+
+
+def is_project(folder: Path) -> bool:
+    """Whether `folder` has notebooks/ and a pyproject.toml whose project name is qnb."""
+    if not (folder / "notebooks").is_dir():
+        return False
+    try:
+        about = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        return bool(about.get("project", {}).get("name") == "qnb")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+
+
+def _checkouts_installed_from() -> list[Path]:
+    """The folder in pip's record of where qnb came from (PEP 610), if it was a folder."""
+    try:
+        record = importlib.metadata.distribution("qnb").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    url = urlsplit(json.loads(record)["url"]) if record else None
+    return [Path(url2pathname(url.path))] if url and url.scheme == "file" else []
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """Commit of the project, whether what decides a run differs from it, and whether the qnb that is imported is that checkout's.
+
+    None when the project is not under git, or has no commit yet.
+    """
+
+    def git(*args: str) -> str | None:
+        try:
+            return subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    commit = git("rev-parse", "HEAD") if git("ls-files", "--error-unmatch", "pyproject.toml") else None
+    if commit is None:
+        return None
+    changes = git("status", "--porcelain", "--", *DECIDES_A_RUN)
+    return {
+        "commit": commit,
+        "dirty": None if changes is None else bool(changes),
+        "imported": Path(qnb.__file__).resolve().is_relative_to(root),
+    }
+
+
+def commit_name(git: dict[str, Any] | None) -> str | None:
+    """The first twelve digits of the commit, and whether the code differed from it."""
+    if not git or not git.get("commit"):
+        return None
+    return str(git["commit"])[:12] + (" with changes" if git.get("dirty") else "")

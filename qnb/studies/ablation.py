@@ -1,0 +1,246 @@
+"""An ablation: every arm trained from every seed, here or by a sweep, and gathered for comparison."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.config import TrainConfig
+from qnb.core.engine import WRONG_ON_PURPOSE
+from qnb.data.grouping import PAIR, SESSION
+from qnb.errors import ParameterError, QnbError
+from qnb.files import HISTORIES, HISTORY, atomic_write, plain
+from qnb.reporting.tables import data_note
+from qnb.runs.folder import MANIFEST, METRICS, Run
+from qnb.runs.project import find_root
+from qnb.statistics.compare import Comparison, compare
+from qnb.studies.config import AblationConfig, Planned
+from qnb.studies.sweep import load_sweep
+from qnb.training.train import train_all
+
+FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
+RESULTS = "results.csv"
+GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}  # one and several, by the column that makes them
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an ablation is decided on.
+
+    Attributes:
+        config: arms, seeds, base and margin.
+        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test AUC.
+        histories: per arm one history per seed, see `qnb.training.loop.fit`; None where the run failed.
+        cards: by seed the data card of a run that finished, see `qnb.data.table` and `qnb.data.overlap.split_card`; all arms have the same.
+    """
+
+    config: AblationConfig
+    results: pd.DataFrame
+    histories: dict[str, list[pd.DataFrame | None]]
+    cards: dict[int, dict[str, Any]]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The data card of the first seed with a run that finished."""
+        return next(iter(self.cards.values()))
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of each distinct table, in order of seeds."""
+        return list(dict.fromkeys(card["fingerprint"] for card in self.cards.values()))
+
+    def size(self, side: str) -> float:
+        """What that side of the split holds, the mean over seeds: groups where the split keeps groups together, else rows."""
+        grouped = self.config.split == "group"
+        return float(np.mean([card["groups"][side] if grouped else card["sides"][side]["rows"] for card in self.cards.values()]))
+
+    def compare(self) -> Comparison:
+        """Every arm against the reference on test AUC; see `qnb.statistics.compare.compare`."""
+        config, resampled = self.config, self.config.resample == "split"
+        return compare(
+            self.values(), config.reference or next(iter(config.arms)), config.min_effect,
+            n_train=self.size("train"), n_test=self.size("test"), resampled=resampled, histories=self.histories,
+        )  # fmt: skip
+
+    def values(self, figure: str = "test_auc") -> dict[str, np.ndarray]:
+        """Per arm the figure of each seed, (seeds,); NaN where a run failed."""
+        return {arm: self.results.loc[self.results["arm"] == arm, figure].to_numpy(float) for arm in self.config.arms}
+
+    def save(self, folder: Path) -> None:
+        """Write results.csv and histories.csv into a folder."""
+        atomic_write(folder / RESULTS, self.results.to_csv(index=False).encode())
+        parts = [
+            history.assign(arm=arm, seed=self.config.seed + k)
+            for arm, histories in self.histories.items()
+            for k, history in enumerate(histories)
+            if history is not None
+        ]
+        atomic_write(folder / HISTORIES, pd.concat(parts).to_csv(index=False).encode())
+
+
+def train_here(config: AblationConfig, progress: bool = True) -> Study:
+    """Train every arm from every seed in this process; what has one shape trains together where the engine can.
+
+    Raises:
+        ParameterError, DataError, WrongGradientError: an arm cannot be trained, or not be trusted.
+        QnbError: every run failed; the message is the first one's.
+    """
+    plan = config.plan()
+    found = train_all([planned.config for planned in plan], progress)
+    rows, histories = [], _no_histories()
+    cards: dict[int, dict[str, Any]] = {}
+    for planned, result in zip(plan, found, strict=True):
+        if isinstance(result, QnbError):
+            rows.append(_row(planned, {}, "failed", str(result)))
+            histories[planned.arm].append(None)
+        else:
+            rows.append(_row(planned, result.metrics, "done", None))
+            histories[planned.arm].append(result.history)
+            cards.setdefault(planned.seed, result.prepared.card)
+    if not cards:
+        raise next(result for result in found if isinstance(result, QnbError))
+    return Study(config, pd.DataFrame(rows), dict(histories), cards)
+
+
+def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) -> Study:
+    """The study of `config`'s arms and seeds from the runs of a sweep.
+
+    Raises:
+        RunError: no such sweep.
+        ParameterError: it has no run that finished.
+    """
+    sweep = load_sweep(root or find_root(), sweep_id)
+    rows, histories = [], _no_histories()
+    cards: dict[int, dict[str, Any]] = {}
+    by_place = {(row["arm"], row["seed"]): row for row in sweep.rows}
+    for planned in config.plan():
+        row = by_place.get((planned.arm, planned.seed), {"status": "not run"})
+        metrics, history = {}, None
+        if row["status"] == "done":
+            folder = Path(row["folder"])
+            metrics, history = json.loads((folder / METRICS).read_text("utf-8")), pd.read_csv(folder / HISTORY)
+            cards.setdefault(planned.seed, json.loads((folder / MANIFEST).read_text("utf-8"))["data"])
+        rows.append(_row(planned, metrics, row["status"], row.get("why")))
+        histories[planned.arm].append(history)
+    if not cards:
+        raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
+    return Study(config, pd.DataFrame(rows), dict(histories), cards)
+
+
+def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
+    return defaultdict(list)
+
+
+def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None) -> dict[str, Any]:
+    row = {"arm": planned.arm, "seed": planned.seed, "hash": planned.config.hash(), "status": status, "why": why}
+    row |= {name: metrics.get(name, np.nan) for name in FIGURES}
+    baselines = metrics.get("baselines", {})
+    return row | {f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan) for name in ("logistic", "boosting")}
+
+
+def arms_table(config: AblationConfig) -> pd.DataFrame:
+    """One row per arm: what it overrides, and what those parameters are in the base."""
+    rows = []
+    for arm, overrides in config.arms.items():
+        rows.append({"arm": arm} | {name: overrides.get(name, getattr(config, name)) for name in _overridden(config)})
+    return pd.DataFrame(rows)
+
+
+def _overridden(config: AblationConfig) -> list[str]:
+    return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
+
+
+def what_seeds_cover(study: Study) -> str:
+    """What the spread over seeds holds, and so what a conclusion is about."""
+    config = study.config
+    count = f"{config.seeds} seeds ({config.seed} to {config.seed + config.seeds - 1})"
+    if config.resample == "none":
+        text = (
+            f"{count} cover initial parameters and the order of batches, on one split (split_seed={config.split_seed}): what follows "
+            "is about training on these rows, and no interval covers other rows. Set resample='split' to cover the choice of rows too."
+        )
+    else:
+        kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
+        text = (
+            f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
+            f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
+        )
+    return f"{text} {shared}" if (shared := _shared_groups(study)) else text
+
+
+def _shared_groups(study: Study) -> str:
+    """That rows of one group stand on two sides of the first seed's split, in words; empty where they do not."""
+    groups = study.card["groups"]
+    if not (groups and groups["on_two_sides"]):
+        return ""
+    one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
+    return (
+        f"With split={study.config.split!r} rows of one {one} stand on both sides: {groups['on_two_sides']} of {groups['count']} {others} "
+        f"(by {', '.join(groups['columns'])}) do. So the interval does not cover other {others}; split='group' keeps each on one side."
+    )
+
+
+def note(study: Study) -> str:
+    """The data, and which arms have a wrong gradient on purpose, for the foot of every figure."""
+    wrong = [p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE]
+    said = f" · {', '.join(wrong)}: WRONG GRADIENT ON PURPOSE (one sample's, simulated)" if wrong else ""
+    return data_note(study.card) + said
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished or were degenerate."""
+    rows = []
+    for arm in study.config.arms:
+        runs = study.results[study.results["arm"] == arm]
+        row: dict[str, Any] = {"arm": arm, "runs": int((runs["status"] == "done").sum())}
+        for name in ("val_auc", "test_auc", "test_sep", "val_loss"):
+            mean, sd = runs[name].mean(), runs[name].std(ddof=1)
+            row[f"{name} mean"], row[f"{name} sd"] = mean, sd
+        best = runs["best_epoch"].dropna().astype(int)
+        row["best epoch (range)"] = f"{best.median():.0f} ({best.min()}-{best.max()})" if len(best) else ""
+        row["degenerate"] = int(runs["degen"].fillna(0).sum())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def baselines_sentence(study: Study) -> str:
+    """Test AUC of the classical models on the same rows and features, in words."""
+    parts = []
+    for name, words in (("logistic", "logistic regression"), ("boosting", "gradient boosting")):
+        aucs = study.results[f"{name}_test_auc"].dropna()
+        spread = f" (sd {aucs.std(ddof=1):.4f} over splits)" if aucs.nunique() > 1 else ""
+        parts.append(f"{words} has test AUC {aucs.mean():.4f}{spread}")
+    return ", ".join(parts) + "."
+
+
+def metrics(study: Study, found: Comparison) -> dict[str, Any]:
+    """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its decisions."""
+    arms = {}
+    for arm in study.config.arms:
+        runs = study.results[study.results["arm"] == arm]
+        arms[arm] = {"done": int((runs["status"] == "done").sum()), "failed": int((runs["status"] != "done").sum())}
+        for name in FIGURES[:5]:
+            arms[arm] |= {f"{name}_mean": plain(runs[name].mean()), f"{name}_sd": plain(runs[name].std(ddof=1))}
+    decisions = {arm: difference.decision for arm, difference in found.differences.items()}
+    return {
+        "decisions": decisions,
+        "conclusion": found.sentences(),
+        "arms": arms,
+        "comparison": found.to_dict(),
+        "synthetic": study.card.get("synthetic"),
+    }
+
+
+def written(run: Run) -> str:
+    """A list of what the run folder holds."""
+    names = {
+        RESULTS: "one row per arm and seed",
+        HISTORIES: "one row per arm, seed and epoch",
+        METRICS: "means, differences, intervals, decisions",
+    }
+    lines = [f"- `{name}`: {what}" for name, what in names.items()]
+    return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

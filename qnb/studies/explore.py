@@ -1,0 +1,205 @@
+"""The arithmetic of explore.ipynb: one input under the hand, and where a training that was stopped goes on from.
+
+The circuit is asked once for the score and its gradient; loss, logit and all gradients follow from them by the chain rule, so that
+gamma and alpha move without the circuit.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import MEASUREMENTS, CircuitSpec, Params
+from qnb.core.engine import Engine, make_engine
+from qnb.core.objective import Objective
+from qnb.data.prepare import Prepared
+from qnb.errors import ParameterError
+from qnb.runs.folder import Run
+from qnb.runs.listing import find_run
+from qnb.runs.project import RunError, find_root
+from qnb.studies.config import ExploreConfig
+from qnb.training.checkpoint import NAME as CHECKPOINT
+from qnb.training.state import circuit_of
+
+SCANNED = 61  # values of the moved feature at which the score is drawn
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What the controls hold.
+
+    Attributes:
+        measurement: one of `qnb.core.circuit.MEASUREMENTS`.
+        row: the input, a row of the validation side.
+        feature: its first feature: an angle in radians, or, with `amplitude`, the first entry of the vector.
+        readout: the readout parameter under the hand, w_0 of <Z_0> or the RY angle of wire 0; None where the measurement has none.
+        gamma: of the focal loss.
+        alpha: the scale of the head itself, not its raw value.
+    """
+
+    measurement: str
+    row: int
+    feature: float
+    readout: float | None
+    gamma: float
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one input gives.
+
+    Attributes:
+        y: its label, 0 or 1.
+        score, logit, probability: s, l = alpha (s + bias), sigmoid(l).
+        loss: in nats. slope: d loss / d logit.
+        gradient: of the loss, per group: weights (layers, wires, 3), readout (r,), bias (), alpha () with respect to alpha itself.
+    """
+
+    y: float
+    score: float
+    logit: float
+    probability: float
+    loss: float
+    slope: float
+    gradient: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A circuit with its data, ready to be read.
+
+    Attributes:
+        config: the configuration; the hand may ask for another measurement than its own.
+        prepared: its data.
+        params: trained parameters of config.measurement, which then is the only one; None: the initial ones of any.
+    """
+
+    config: TrainConfig
+    prepared: Prepared
+    params: Params | None = None
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """The measurements that the hand can choose from."""
+        return tuple(MEASUREMENTS) if self.params is None else (self.config.measurement,)
+
+    @cached_property
+    def feature_range(self) -> tuple[float, float]:
+        """Least and largest value of the first feature over the validation rows."""
+        values = self.prepared.X["val"][:, 0]
+        return float(values.min()), float(values.max())
+
+    def start(self, row: int) -> Hand:
+        """The hand on `row` of the validation side, where nothing has been moved yet.
+
+        Raises:
+            ParameterError: there is no such row.
+        """
+        rows = len(self.prepared.y["val"])
+        if row >= rows:
+            raise ParameterError(f"row={row}: the validation side has {rows} rows, 0 to {rows - 1}.")
+        objective = Objective(self.config.focal_gamma, self.config.alpha_mode)
+        alpha = 1.0 if self.params is None else float(objective.alpha(self.params["alpha"]))
+        hand = Hand(self.config.measurement, row, float(self.prepared.X["val"][row, 0]), None, self.config.focal_gamma, alpha)
+        return replace(hand, readout=self.readout_at_rest(hand.measurement))
+
+    def readout_at_rest(self, measurement: str) -> float | None:
+        """The value of the readout parameter under the hand before it is moved; None where there is none."""
+        spec = self._spec(measurement)
+        return float(self._resting(spec)["readout"][_under_hand(spec)]) if spec.has_readout else None
+
+    def read(self, hand: Hand) -> Reading:
+        """Score, logit, loss and every gradient of the input under the hand."""
+        engine, params = self._circuit(hand)
+        x, y = self._input(hand), float(self.prepared.y["val"][hand.row])
+        # alpha 1, bias 0 and label 0 make the loss softplus(s), whose gradient is sigmoid(s) ds/dtheta: divided out, ds/dtheta is left
+        _, raised = engine.loss_and_grad(params | _PLAIN_HEAD, x[None], np.zeros(1), np.ones(1))
+        score = float(engine.scores(params | _PLAIN_HEAD, x[None])[0])
+        slopes = {group: np.asarray(raised[group]) * (1 + np.exp(-score)) for group in ("weights", "readout")}
+        bias = float(params["bias"])
+        objective, logit = Objective(hand.gamma, "direct"), hand.alpha * (score + bias)
+        slope = float(objective.slope(logit, y))
+        gradient = {group: slope * hand.alpha * value for group, value in slopes.items()}
+        gradient |= {"bias": np.asarray(slope * hand.alpha), "alpha": np.asarray(slope * (score + bias))}
+        return Reading(y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient)
+
+    def scan(self, hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first feature over its range, with the score and the logit that each value gives; all (SCANNED,)."""
+        engine, params = self._circuit(hand)
+        values = np.linspace(*self.feature_range, SCANNED)
+        X = np.tile(self._input(hand), (SCANNED, 1))
+        X[:, 0] = values
+        scores = engine.scores(params | _PLAIN_HEAD, X)
+        return values, scores, hand.alpha * (scores + float(params["bias"]))
+
+    def _input(self, hand: Hand) -> np.ndarray:
+        x = np.array(self.prepared.X["val"][hand.row])
+        x[0] = hand.feature
+        return x
+
+    def _circuit(self, hand: Hand) -> tuple[Engine, Params]:
+        spec = self._spec(hand.measurement)
+        params = self._resting(spec)
+        if hand.readout is not None:
+            readout = np.array(params["readout"])
+            readout[_under_hand(spec)] = hand.readout
+            params = params | {"readout": readout}
+        return make_engine(self.config.engine, spec, _BCE, self.config.device), params
+
+    def _spec(self, measurement: str) -> CircuitSpec:
+        return replace(circuit_of(self.config), measurement=measurement)
+
+    def _resting(self, spec: CircuitSpec) -> Params:
+        return spec.init(self.config.seed) if self.params is None else self.params
+
+
+def _under_hand(spec: CircuitSpec) -> int:
+    """Entry of the readout that moves: the RY angle of wire 0, or w_0 of <Z_0>."""
+    return 1 if spec.measured.rotated else 0
+
+
+_BCE = Objective(0.0, "direct")
+_PLAIN_HEAD = {"bias": np.zeros(()), "alpha": np.ones(())}
+
+
+def training_of(config: ExploreConfig) -> TrainConfig:
+    """The training that explore.ipynb watches: the notebook's parameters without those of the notebook's own."""
+    return TrainConfig.make({name: getattr(config, name) for name in TrainConfig.model_fields})
+
+
+def going_on_from(run: Run) -> Path | None:
+    """The folder whose checkpoint the training of `run` goes on from; None: it begins.
+
+    In this order: `run` itself, where its training cell was stopped and is run again; the run that `qnb run --resume` named; the run
+    that the parameter `resume` names, after the kernel was stopped.
+
+    Raises:
+        RunError: `resume` names no run of explore.ipynb, or one without a finished epoch, or whose training was asked otherwise.
+    """
+    if (run.folder / CHECKPOINT).exists():
+        return run.folder
+    if run.resume_from is not None:
+        return run.resume_from
+    config = run.config
+    if not isinstance(config, ExploreConfig):
+        raise RunError(f"{run.id} is a run of {run.folder.parent.name}, whose parameters are not those of explore.ipynb.")
+    if config.resume is None:
+        return None
+    root = find_root()
+    entry = find_run(root, config.resume)
+    folder: Path = root / entry["folder"]
+    if entry["notebook"] != run.folder.parent.name:
+        raise RunError(f"resume={config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was expected.")
+    if not (folder / CHECKPOINT).exists():
+        raise RunError(f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to begin.")
+    asked = json.loads(json.dumps(training_of(config).model_dump(mode="json")))
+    other = [name for name, value in asked.items() if entry["parameters"].get(name) != value]
+    if other:
+        raise RunError(
+            f"Run {entry['run_id']} was asked otherwise: {', '.join(other)}. Its training goes on with its own parameters only."
+        )
+    return folder

@@ -1,0 +1,238 @@
+"""What surrogate.ipynb asks of a trained model's polynomial: what of it carries the ranking, and what that says about the circuit.
+
+The ANOVA of `qnb.studies.surrogate_anova` is over independent, uniform angles. The features of data are near uniform one by one, for they
+are quantiles, but they depend on each other: so what matters on data is asked of data, by least squares and by AUC on test rows.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kstest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from qnb.probes.subject import Subject
+from qnb.runs.project import RunError, find_root
+from qnb.statistics.bootstrap import auc_difference_interval
+from qnb.studies.surrogate_anova import Expansion, encoded_range
+from qnb.training import metrics
+from qnb.training.baselines import Side
+from qnb.training.model import Model, load_model
+from qnb.training.surrogate import Surrogate
+from qnb.training.train import train
+
+ROWS_PER_COLUMN = 10  # least squares is fitted where there are that many rows for each column
+REPEATS = 5  # of a timing
+STEPS = 30  # numbers of terms at which the AUC is taken, about evenly on a logarithmic scale
+
+Comparison = dict[str, float]  # with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
+
+
+class Found(TypedDict):
+    """The figures that `reading` puts into words."""
+
+    share_by_order: Sequence[float]
+    order_needed: int
+    terms_needed: int
+    terms_total: int
+    fit_main: Sequence[float]  # `fit R2` and `fit auc` of order 1 from `by_order`, NaN if it was not fitted
+    against: dict[str, Comparison]  # `main` and `pairs`, from `compare`
+
+
+def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None]:
+    """The model under test, its metrics and its gate's verdict: those of its run, or of a training now.
+
+    Raises:
+        RunError: the run left no model.
+    """
+    if subject.run_id is None:
+        result = train(subject.config, subject.prepared)
+        return result.model, result.metrics, result.gate.to_dict() if result.gate else None
+    if subject.params is None:
+        raise RunError(f"Run {subject.run_id} left no model. Give one that is done; `qnb runs` lists them.")
+    return load_model(find_root() / subject.manifest["folder"]), subject.metrics, subject.manifest.get("gate")
+
+
+def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """AUC on rows X (B, n), y (B,) of the surrogate cut to its largest terms, and their share of the variance, against their number."""
+    total = expansion.coefficients.size - 1
+    counts = np.unique(np.round(np.geomspace(1, total, STEPS)).astype(int))
+    added = np.cumsum(expansion.coefficients.ravel()[expansion.terms()] ** 2) / expansion.variance
+    aucs = [metrics.auc(expansion.largest(count).logits_of_features(X), y) for count in counts]
+    return pd.DataFrame({"terms": counts, "share": added[counts - 1], "auc": aucs})
+
+
+def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
+    """One row per order of interaction k = 1 ... n.
+
+    Columns: `terms` of that order; `share` of the variance over independent, uniform angles, `added up`; `auc`, on the test rows, of
+    the parts up to k. Of the least-squares fit of the logit on the training rows by all terms up to k: `fit R2` and `fit auc` on the
+    test rows; NaN where there are fewer than ROWS_PER_COLUMN rows for each term, 1 and the model's own where k = n.
+
+    Args:
+        train, test: pairs (X (B, n) in radians, y (B,)).
+    """
+    (X, _), (X_test, y_test) = train, test
+    logit, logit_test = (expansion.surrogate.logits_of_features(rows) for rows in (X, X_test))
+    shares, counts = expansion.share_by_order(), np.bincount(expansion.orders.ravel())
+    rows = []
+    for k in range(1, len(shares) + 1):
+        row: metrics.Row = {"order": k, "terms": counts[k], "share": shares[k - 1], "added up": shares[:k].sum()}
+        row |= {
+            "auc": metrics.auc(expansion.up_to_order(k).logits_of_features(X_test), y_test),
+            "fit R2": np.nan,
+            "fit auc": np.nan,
+        }
+        if k == len(shares):
+            row |= {"fit R2": 1.0, "fit auc": row["auc"]}
+        elif counts[: k + 1].sum() * ROWS_PER_COLUMN <= len(X):
+            fit = _least_squares(expansion.columns(X, k), logit, expansion.columns(X_test, k))
+            row |= {"fit R2": 1 - np.mean((logit_test - fit) ** 2) / np.var(logit_test), "fit auc": metrics.auc(fit, y_test)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _least_squares(columns: np.ndarray, target: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
+    """The least-squares fit of `target` by a constant and `columns`, evaluated at the rows of `elsewhere`."""
+    mean, means = target.mean(), columns.mean(axis=0)
+    weights, *_ = np.linalg.lstsq(columns - means, target - mean, rcond=None)
+    fit: np.ndarray = (elsewhere - means) @ weights + mean
+    return fit
+
+
+def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: int) -> np.ndarray:
+    """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to that order of interaction."""
+    (X, y), (X_test, _) = train, test
+    with threadpool_limits(1):
+        model = LogisticRegression(max_iter=1000, random_state=seed).fit(expansion.columns(X, order), y)
+    logits: np.ndarray = model.decision_function(expansion.columns(X_test, order))
+    return logits
+
+
+def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
+    """How far rows X (B, n) are from what the ANOVA supposes, independent angles uniform on the encoded range.
+
+    Returns:
+        from_uniform: largest distance of a feature's distribution function from the uniform one (Kolmogorov-Smirnov).
+        correlation: largest |Spearman's rho| of two features.
+        variance_data, variance_uniform: of the score, on these rows and over that measure.
+    """
+    low, high = encoded_range(expansion.surrogate)
+    distances = [kstest(column, "uniform", (low, high - low)).statistic for column in np.asarray(X).T]
+    rho = np.abs(pd.DataFrame(X).corr("spearman").to_numpy())
+    return {
+        "from_uniform": float(max(distances)),
+        "correlation": float(np.max(rho[~np.eye(len(rho), dtype=bool)], initial=0.0)),
+        "variance_data": float(np.var(expansion.surrogate.scores_of_features(X))),
+        "variance_uniform": expansion.variance,
+    }
+
+
+def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
+    """Rows per second from angles to logits: median of REPEATS calls on X (B, n), repeated to that many rows."""
+    X = np.resize(X, (rows, X.shape[1]))
+    seconds = []
+    for _ in range(1 + REPEATS):  # the first call compiles
+        started = time.perf_counter()
+        surrogate.logits_of_features(X)
+        seconds.append(time.perf_counter() - started)
+    return rows / statistics.median(seconds[1:])
+
+
+def compare(logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, resamples: int, seed: int) -> dict[str, Comparison]:
+    """By name of the other: its `auc`, and `difference`, `low`, `high` of AUC(model) - AUC(other) on the same rows.
+
+    The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another training.
+    """
+    found = {}
+    for name, other in others.items():
+        interval = asdict(auc_difference_interval(y, logits, other, seed=seed, resamples=resamples))
+        found[name] = {"auc": metrics.auc(other, y)} | {key: float(interval[key]) for key in ("difference", "low", "high")}
+    return found
+
+
+def needed(table: pd.DataFrame, column: str, auc: float, min_effect: float) -> int:
+    """The first value of `column` from which on the table's `auc` stays within `min_effect` of `auc`."""
+    outside = np.flatnonzero((table["auc"] - auc).abs() > min_effect)
+    return int(table[column].iloc[outside[-1] + 1 if len(outside) else 0])
+
+
+def outcome(interval: Comparison, min_effect: float) -> str:
+    """`better`, `worse`, `equal` or `undecided`: where the interval of a difference in AUC lies, and if it would matter."""
+    low, high, difference = interval["low"], interval["high"], interval["difference"]
+    if -min_effect < low and high < min_effect:
+        return "equal"
+    if low > 0 and difference >= min_effect:
+        return "better"
+    if high < 0 and difference <= -min_effect:
+        return "worse"
+    return "undecided"
+
+
+def reading(found: Found, min_effect: float) -> str:
+    """What the figures say, in words."""
+    main, pairs = (outcome(found["against"][name], min_effect) for name in ("main", "pairs"))
+    return " ".join(
+        [_composition(found["share_by_order"]), _ranking(found, min_effect), _against(found["against"], main, pairs, min_effect)]
+    )
+
+
+def _composition(shares: Sequence[float]) -> str:
+    kind = "nearly additive" if shares[0] >= 0.9 else "mostly main effects" if shares[0] >= 0.5 else "mostly interactions"
+    text = (
+        f"Over independent, uniform angles the score is {kind}: {shares[0]:.0%} of its variance are main effects of single wires"
+    )
+    if len(shares) > 1:
+        text += f", {shares[1]:.0%} interactions of two"
+    if len(shares) > 2:
+        text += f", {sum(shares[2:]):.0%} of more"
+    return text + "."
+
+
+def _ranking(found: Found, min_effect: float) -> str:
+    order = found["order_needed"]
+    parts = "its main effects alone" if order == 1 else f"the parts up to order {order}"
+    text = (
+        f"On the test rows the AUC of {parts}, or of the {found['terms_needed']:,} largest of its {found['terms_total']:,} terms (the "
+        f"smallest of the counts tried), is within {min_effect:g} of the whole model's."
+    )
+    r2, auc = found["fit_main"]
+    return (
+        text
+        if np.isnan(r2)
+        else text
+        + (
+            f" Fitted to the data instead, main effects alone have {r2:.0%} of the logit's variance there, and an AUC of {auc:.4f}."
+        )
+    )
+
+
+WORDS = {"better": "above", "worse": "below", "equal": "within {0:g} of", "undecided": "not shown to differ by {0:g} from"}
+
+
+def _against(against: dict[str, Comparison], main: str, pairs: str, min_effect: float) -> str:
+    def compared(name: str, word: str, other: str) -> str:
+        d = against[name]
+        interval = f"({d['difference']:+.4f}, 95 % interval {d['low']:+.4f} to {d['high']:+.4f})"
+        return f"{WORDS[word].format(min_effect)} that of {other} {interval}"
+
+    text = "The model's AUC is " + compared("main", main, "a logistic regression on the sines and cosines of single angles")
+    text += ", and " + compared("pairs", pairs, "one that also has their products for two wires") + ": "
+    return (
+        f"{text}{_verdict(main, pairs)}. This rests on one split and one training run: another order of the batches can turn it."
+    )
+
+
+def _verdict(main: str, pairs: str) -> str:
+    if main == "better" and pairs == "better":
+        return "what the circuit found is more than a linear model of its own encoding finds up to pairs"
+    if main == "better":
+        return "it finds interactions that matter, and a linear classical model that is given them does not do worse"
+    if main == "worse":
+        return "the circuit does worse with its encoding than a linear model does; nothing here speaks for the quantum part"
+    return "beyond the encoding, which any classical model can use, nothing here speaks for the quantum part"

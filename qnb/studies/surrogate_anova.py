@@ -1,0 +1,160 @@
+"""What a surrogate is made of: the functional ANOVA of a trigonometric polynomial, and the same polynomial cut short.
+
+Over independent angles, each uniform on the encoded range, a function of n angles is a unique sum of parts s_A, one for each set
+A of wires, orthogonal to each other, so that Var s = sum_A Var s_A (Hoeffding, Ann. Math. Stat. 19, 293, 1948; Sobol', Math. Model.
+Comput. Exp. 1, 407, 1993). The order of interaction of s_A is the number of wires in A; parts of order 1 are main effects.
+
+1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] = L L^T (Cholesky), f = L phi:
+    s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L ... x_n L,    Var s_A = sum of D_k^2 over k with k_i > 0 just for i in A,
+phi = (1, ...) orthonormal.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from qnb.data.features import ANGLE_RANGES
+from qnb.training.model_file import ModelError
+from qnb.training.surrogate import BASES, Surrogate, along_every_wire, basis
+
+NODES = 64  # of Gauss-Legendre quadrature: exact to rounding for products of two of the functions
+CONSTANT = 1e-20  # variance under which a score is constant
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """A surrogate in a basis that is orthonormal over its encoded range.
+
+    Attributes:
+        coefficients: D, `(d,) * n`; their squares are parts of the score's variance.
+        triangle: L, `(d, d)`, with f = L phi.
+    """
+
+    surrogate: Surrogate
+    coefficients: np.ndarray
+    triangle: np.ndarray
+
+    @property
+    def orders(self) -> np.ndarray:
+        """The order of interaction of each term, `(d,) * n`."""
+        varies = np.minimum(np.arange(len(self.triangle)), 1)
+        first, *others = np.meshgrid(*[varies] * self.coefficients.ndim, indexing="ij", sparse=True)
+        return sum(others, start=first)
+
+    @property
+    def variance(self) -> float:
+        """Var s over independent, uniform angles."""
+        return float(np.sum(self.coefficients.ravel()[1:] ** 2))
+
+    def share_by_order(self) -> np.ndarray:
+        """Share of the variance in all parts of order 1 ... n, `(n,)`."""
+        sums = np.bincount(self.orders.ravel(), self.coefficients.ravel() ** 2)
+        return sums[1:] / self.variance
+
+    def share_by_wires(self) -> np.ndarray:
+        """Share of the variance in each s_A, `(2,) * n`: index 1 at the wires of A; 0 for the mean."""
+        parts = self.coefficients**2
+        for axis in range(parts.ndim):
+            parts = np.add.reduceat(parts, [0, 1], axis=axis)
+        parts.flat[0] = 0.0
+        return parts / self.variance
+
+    def terms(self) -> np.ndarray:
+        """Flat indices of the terms that vary, those of most variance first; ties by index."""
+        return 1 + np.argsort(-np.abs(self.coefficients.ravel()[1:]), kind="stable")
+
+    def largest(self, count: int) -> Surrogate:
+        """The mean and the `count` terms of most variance: of that many terms the best in mean square."""
+        keep = np.zeros(self.coefficients.size, bool)
+        keep[[0, *self.terms()[:count]]] = True
+        return self._kept(keep.reshape(self.coefficients.shape))
+
+    def up_to_order(self, order: int) -> Surrogate:
+        """The mean and all parts up to that order of interaction."""
+        return self._kept(self.orders <= order)
+
+    def _kept(self, keep: np.ndarray) -> Surrogate:
+        cut = np.where(keep, self.coefficients, 0.0)
+        return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangle)))
+
+    def columns(self, X: ArrayLike, order: int) -> np.ndarray:
+        """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of angles in radians."""
+        f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
+        phi = np.linalg.solve(self.triangle, f.swapaxes(0, 1))
+        products = []
+        for k in range(1, order + 1):
+            for wires in itertools.combinations(phi[:, 1:], k):
+                product = wires[0]
+                for factor in wires[1:]:
+                    product = (product[:, None] * factor).reshape(-1, product.shape[-1])
+                products.append(product)
+        return np.concatenate(products).T
+
+
+def expand(surrogate: Surrogate) -> Expansion:
+    """The surrogate over independent angles, each uniform on the range that its feature map encodes into.
+
+    Raises:
+        ModelError: the score is constant over that range.
+    """
+    triangle = np.linalg.cholesky(gram(surrogate.encoder, *encoded_range(surrogate)))
+    expansion = Expansion(surrogate, along_every_wire(surrogate.coefficients, triangle), triangle)
+    if expansion.variance < CONSTANT:
+        raise ModelError("The score is constant over the encoded range: there is nothing to take apart. Train the model further.")
+    return expansion
+
+
+def encoded_range(surrogate: Surrogate) -> tuple[float, float]:
+    """Lowest and highest angle that the feature map gives, in radians."""
+    to_angle = ANGLE_RANGES[surrogate.feature_map.angle_range]
+    low, high = to_angle(np.array([0.0, 1.0]))
+    return float(low), float(high)
+
+
+def gram(encoder: str, low: float, high: float) -> np.ndarray:
+    """E[f f^T], `(d, d)`, for one angle uniform on [low, high] in radians."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    f = basis(encoder, low + (high - low) * (nodes + 1) / 2)
+    expected: np.ndarray = (f * weights / 2) @ f.T
+    return expected
+
+
+def formula(expansion: Expansion, count: int) -> pd.DataFrame:
+    """The terms of most variance: what they are, their order, D_k, their share of the variance, and the shares added up.
+
+    A factor such as `cos x3` stands for phi: cos of the angle of wire 3, less its mean, over its standard deviation (for `angle_xy`
+    also less its projection on the functions before it in BASES).
+    """
+    chosen = expansion.terms()[:count]
+    values = expansion.coefficients.ravel()[chosen]
+    shares = values**2 / expansion.variance
+    table = {
+        "term": [term_name(expansion, k) for k in chosen],
+        "order": expansion.orders.ravel()[chosen],
+        "coefficient": values,
+        "share of variance": shares,
+        "added up": np.cumsum(shares),
+    }
+    return pd.DataFrame(table, index=pd.RangeIndex(1, len(chosen) + 1, name="rank"))
+
+
+def term_name(expansion: Expansion, flat: int) -> str:
+    """A term as a product of its factors: `sin x0 · cos x3`."""
+    names, indices = BASES[expansion.surrogate.encoder], np.unravel_index(flat, expansion.coefficients.shape)
+    return " · ".join(f"{names[k]}{wire}" for wire, k in enumerate(indices) if k) or "1"
+
+
+def written(expansion: Expansion, count: int) -> str:
+    """The model in one line, with the terms of most variance: `s(x) = 0.015 − 0.035 cos x0 … ; logit = 15.16 (s + 0.146)`."""
+    chosen = expansion.terms()[:count]
+    terms = [f"{_signed(expansion.coefficients.flat[k])} {term_name(expansion, k)}" for k in chosen]
+    rest = " + …" if count < expansion.coefficients.size - 1 else ""
+    mean, head = expansion.coefficients.flat[0], expansion.surrogate
+    return f"s(x) = {mean:.3f} {' '.join(terms)}{rest}; logit = {head.alpha:.2f} (s {_signed(head.bias)})"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'} {abs(value):.3f}"

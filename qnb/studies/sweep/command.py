@@ -1,0 +1,40 @@
+"""What `qnb sweep` calls."""
+
+from typing import Any
+
+import click
+
+from qnb.errors import ParameterError
+from qnb.studies.sweep import dispatch
+from qnb.studies.sweep.folder import summary
+from qnb.studies.sweep.plan import changes, prepare
+from qnb.studies.sweep.worker import cores
+
+CODES = {"done": 0, "failed": 1, "interrupted": 130}
+
+
+def sweep(
+    values: dict[str, Any], root: str | None, workers: int | None, scheduler: str | None, resume: str | None, dry_run: bool
+) -> int:
+    """Plan, then run or estimate; print the result. Returns the exit code."""
+    if workers is not None and scheduler is not None:
+        raise ParameterError("--workers starts workers here, --scheduler uses those of a running cluster: give one of the two.")
+    plan = prepare(values, root, resume)
+    workers = workers or len(cores())
+    for sentence in changes(plan):
+        click.echo(f"qnb: {sentence}", err=True)
+    if dry_run:
+        from qnb.studies.sweep import estimate
+
+        if scheduler is not None:
+            workers = dispatch.count_workers(scheduler)
+        click.echo(estimate.describe(plan, workers))
+        return 0
+    finished = dispatch.execute(plan, workers, scheduler)
+    click.echo(summary(finished))
+    click.echo(f"\n{finished.status}  sweep {finished.id}\nruns    {finished.folder / 'runs.csv'}")
+    if finished.status == "done":
+        click.echo(f"report  qnb run ablation -p sweep {finished.id}")
+    else:
+        click.echo(f"resume  the same command with --resume {finished.id}")
+    return CODES[finished.status]

@@ -1,0 +1,157 @@
+"""A sweep as its files tell it: executed/sweep/<sweep_id>/ and the run folders that name it.
+
+A sweep that was resumed is a folder of its own, whose manifest says `resumed_from`; the runs of all sweeps of that chain count.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from qnb.errors import nearest
+from qnb.runs.folder import Run
+from qnb.runs.listing import Entry, list_runs
+from qnb.runs.project import RunError
+from qnb.studies.config import AblationConfig
+
+NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
+TRAIN = "train"
+RUNS = "runs.csv"
+FIGURES = ("test_auc", "val_auc", "val_loss", "test_sep", "val_sep", "best_epoch", "degen", "synthetic")  # of metrics.json
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep and what became of its runs.
+
+    Attributes:
+        id: name of its folder.
+        folder: absolute.
+        status: running, done, failed, interrupted or killed.
+        config: what was asked.
+        rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, run_id, folder (absolute Path), status, why,
+            wall_seconds and the names of FIGURES. Without a run, run_id and folder are None and the status is "not run"; figures
+            that a run has not are None.
+    """
+
+    id: str
+    folder: Path
+    status: str
+    config: AblationConfig
+    rows: list[dict[str, Any]]
+
+    @property
+    def missing(self) -> list[dict[str, Any]]:
+        """The rows that are not done."""
+        return [row for row in self.rows if row["status"] != "done"]
+
+
+def load_sweep(root: Path, sweep_id: str) -> Sweep:
+    """The sweep of that id (or its unambiguous beginning), with the runs of those that it was resumed from.
+
+    Of several attempts at one run the finished one counts, else the last.
+
+    Raises:
+        RunError: there is no such sweep, or its manifest cannot be read.
+        ParameterError: its parameters mean nothing to this version of qnb.
+    """
+    entry = find_sweep(root, sweep_id)
+    if not isinstance(entry.get("parameters"), dict):
+        raise RunError(f"The manifest of sweep {entry['run_id']} does not say its parameters ({entry['why']}).")
+    config = AblationConfig.make(entry["parameters"])
+    tried = attempts(root, chain(root, entry["run_id"]))
+    rows, refused = [], entry.get("refused") or {}
+    for arm, seed, one in config.plan():
+        same = [run for run in tried if run["hash"] == one.hash()]
+        best = next((run for run in same if run["status"] == "done"), same[-1] if same else None)
+        rows.append({"arm": arm, "seed": seed, "hash": one.hash()} | _row(root, best, refused.get(one.hash())))
+    return Sweep(entry["run_id"], root / entry["folder"], entry["status"], config, rows)
+
+
+def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
+    if run is None:
+        none = dict.fromkeys(("run_id", "folder", "wall_seconds", *FIGURES))
+        return none | {"status": "failed" if refused else NOT_RUN, "why": refused}
+    found = {name: run["metrics"].get(name) for name in FIGURES}
+    return {
+        "folder": root / run["folder"],
+        **{name: run.get(name) for name in ("run_id", "status", "why", "wall_seconds")},
+    } | found
+
+
+def find_sweep(root: Path, sweep_id: str) -> Entry:
+    """Its entry in `qnb.runs.kernel.list_runs`; the beginning of an id will do if no other begins so.
+
+    Raises:
+        RunError: there is none, or more than one.
+    """
+    known = {run["run_id"]: run for run in list_runs(root) if run["notebook"] == NAME}
+    wanted = sweep_id.removeprefix(f"{NAME}/")
+    found = [known[wanted]] if wanted in known else [run for name, run in known.items() if wanted and name.startswith(wanted)]
+    if len(found) > 1:
+        raise RunError(f"Sweep {sweep_id!r} is ambiguous: {', '.join(run['run_id'] for run in found[:5])}.")
+    if not found:
+        raise RunError(
+            f"No sweep {sweep_id!r} in {root / 'executed' / NAME}. " + (nearest(wanted, known) if known else "There is none yet.")
+        )
+    return found[0]
+
+
+def chain(root: Path, sweep_id: str) -> list[str]:
+    """Ids of the sweep and of those that it was resumed from, the latest first."""
+    found: list[str] = []
+    link: str | None = sweep_id
+    while link is not None and link not in found:
+        found.append(link)
+        link = find_sweep(root, link).get("resumed_from")
+    return found
+
+
+def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:
+    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.kernel.list_runs`, oldest first."""
+    runs = [run for run in list_runs(root) if run.get("sweep") in sweeps]
+    return [run for run in runs if digest in (None, run.get("hash"))]
+
+
+def write_results(run: Run, sweep: Sweep) -> None:
+    """runs.csv, one line per arm and seed, and metrics.json with the counts."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [name for name in sweep.rows[0] if name != "folder"], extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(sweep.rows)
+    run.write_text(RUNS, text.getvalue())
+    run.write_json("metrics.json", {"runs": len(sweep.rows), "done": len(sweep.rows) - len(sweep.missing)})
+
+
+def summary(sweep: Sweep) -> str:
+    """A line per arm: how many runs are done, mean and standard deviation of the AUC over their seeds; then what is missing."""
+    lines: list[tuple[str, ...]] = [("arm", "done", "test AUC", "val AUC", "degenerate")]
+    for arm in sweep.config.arms:
+        of_arm = [row for row in sweep.rows if row["arm"] == arm]
+        done = [row for row in of_arm if row["status"] == "done"]
+        degenerate = sum(bool(row["degen"]) for row in done)
+        auc = [_mean_sd([row[name] for row in done if row[name] is not None]) for name in ("test_auc", "val_auc")]
+        lines.append((arm, f"{len(done)} of {len(of_arm)}", *auc, str(degenerate) if degenerate else ""))
+    notes = [f"{row['arm']}, seed {row['seed']}: {_state(row)}" for row in sweep.missing]
+    data = ["SYNTHETIC data: this says nothing about any network."] if any(row["synthetic"] for row in sweep.rows) else []
+    return "\n".join([columns(lines), *data, *([""] if notes else []), *notes])
+
+
+def _mean_sd(values: list[float]) -> str:
+    if not values:
+        return "-"
+    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _state(row: dict[str, Any]) -> str:
+    where = f" {row['run_id']}" if row["run_id"] else ""
+    return f"{row['status']}{where}" + (f" ({' '.join(row['why'].split())})" if row["why"] else "")
+
+
+def columns(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text, padded to columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,118 @@
+"""What a sweep is to do, checked before anything starts: the ablation, each of its trainings, and the sweep to go on with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qnb.config import TrainConfig
+from qnb.errors import nearest
+from qnb.files import plain
+from qnb.runs import job
+from qnb.runs.listing import list_runs
+from qnb.runs.project import RunError, git_state, given_root
+from qnb.stack import versions
+from qnb.studies.config import AblationConfig, Planned
+from qnb.studies.sweep.folder import NAME, TRAIN, load_sweep
+
+LAST = "last"  # resume: the latest sweep of the same configuration
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that can be run.
+
+    Attributes:
+        root: the project.
+        config: what was asked.
+        planned: every training.
+        done: of those, the hashes that the resumed sweep has done, each with its run id.
+        resumed: id of the sweep to go on with; None: a sweep of its own.
+    """
+
+    root: Path
+    config: AblationConfig
+    planned: list[Planned]
+    done: dict[str, str]
+    resumed: str | None = None
+
+    @property
+    def todo(self) -> list[Planned]:
+        """The trainings that are not done."""
+        return [one for one in self.planned if one.config.hash() not in self.done]
+
+
+def prepare(values: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Plan:
+    """Check a sweep.
+
+    Args:
+        values: parameters of AblationConfig.
+        root: the project; None looks for it.
+        resume: id of the sweep to go on with, or LAST for the latest one of the same configuration.
+
+    Raises:
+        ParameterError: a parameter is refused.
+        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another configuration, still running.
+    """
+    folder = given_root(root)
+    config = AblationConfig.make(values)
+    if config.sweep is not None:
+        raise RunError(
+            f"sweep={config.sweep!r} is for the ablation notebook, which compares a finished sweep: leave it out here."
+        )
+    planned = config.plan()
+    for one in planned:
+        checked = job.prepare(TRAIN, overrides(one.config), folder)
+        if checked.config is None or checked.config.hash() != one.config.hash():
+            raise RunError(f"{checked.path} does not take the parameters of TrainConfig: its defaults differ.")
+    if resume is None:
+        return Plan(folder, config, planned, {})
+    earlier = load_sweep(folder, _latest(folder, config) if resume == LAST else resume)
+    _require_resumable(folder, earlier.id, earlier.status)
+    if earlier.config.hash() != config.hash():
+        raise RunError(_another(earlier.config, config, earlier.id))
+    return Plan(folder, config, planned, {r["hash"]: r["run_id"] for r in earlier.rows if r["status"] == "done"}, earlier.id)
+
+
+def changes(plan: Plan) -> list[str]:
+    """One sentence for each thing about the code that is not as it was when the runs that are done were run."""
+    here = {"git": git_state(plan.root), "versions": versions()}
+    then = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
+    return [
+        f"{sum(run.get(name) != now for run in then)} of the {len(then)} runs that are done were made with another {what}."
+        for (name, now), what in zip(here.items(), ("state of the code", "stack"), strict=True)
+        if any(run.get(name) != now for run in then)
+    ]
+
+
+def overrides(config: TrainConfig) -> dict[str, Any]:
+    """The parameters to inject: those that differ from the notebook's defaults."""
+    default = TrainConfig()
+    return {name: plain(value) for name, value in config if value != getattr(default, name)}
+
+
+def _latest(root: Path, config: AblationConfig) -> str:
+    same = [e for e in list_runs(root) if e["notebook"] == NAME and e.get("hash") == config.hash()]
+    ended = [e for e in same if e["status"] != "running"]
+    if not same:
+        known = [e["run_id"] for e in list_runs(root) if e["notebook"] == NAME]
+        raise RunError(f"No sweep of this configuration to resume. {nearest(config.hash(), known)}" if known else "No sweep yet.")
+    latest: str = (ended or same)[-1]["run_id"]
+    return latest
+
+
+def _require_resumable(root: Path, sweep_id: str, status: str) -> None:
+    if status == "running":
+        raise RunError(f"Sweep {sweep_id} is still running.")
+    later = [e for e in list_runs(root) if e["notebook"] == NAME and e.get("resumed_from") == sweep_id]
+    if later:
+        raise RunError(f"Sweep {sweep_id} was resumed already: go on with --resume {later[-1]['run_id']}.")
+
+
+def _another(earlier: AblationConfig, config: AblationConfig, sweep_id: str) -> str:
+    differ = [
+        f"{name} (there {getattr(earlier, name)}, here {value})" for name, value in config if value != getattr(earlier, name)
+    ]
+    return (
+        f"Sweep {sweep_id} is of another configuration: {'; '.join(differ)}. A sweep is resumed as it was planned; seeds or arms are "
+        "not added after its results could be seen. Start a fresh one without --resume."
+    )

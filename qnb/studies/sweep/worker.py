@@ -1,0 +1,134 @@
+"""What a Dask worker does in a sweep: one run at a time, in a process of its own that cannot outlive the worker."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+
+from qnb.runs.folder import is_live
+from qnb.runs.listing import Entry
+from qnb.stack import versions
+from qnb.studies.sweep.folder import attempts
+
+PROCESS = "qnb.studies.sweep.process"  # python -m
+STOPPED = "stopped"
+# XLA's pool of threads, OpenMP (Lightning, scikit-learn), and what numpy may be built with; all read them when they are loaded.
+THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+LAST_WORDS = 2000  # characters of a process's stderr that are kept
+
+_one_at_a_time = threading.Lock()  # a worker may have threads for more
+_processes: dict[str, subprocess.Popen[bytes]] = {}  # by sweep
+_stopped: set[str] = set()
+
+
+def describe(folder: str, cwd: str) -> dict[str, Any]:
+    """Who this worker is and what it sees: host, the cores that it may use, versions, the kernel's interpreter and this one,
+    and whether `folder`, which the sweep has locked, and `cwd` are there, and the lock is seen."""
+    return {
+        "host": socket.gethostname(),
+        "cores": cores(),
+        "versions": versions(),
+        "interpreter": sys.executable,
+        "kernel": _kernel(),
+        "missing": [path for path in (folder, cwd) if not Path(path).is_dir()],
+        "locked": is_live(Path(folder)),
+    }
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _kernel() -> str:
+    """The interpreter that the kernel `python3` starts; jupyter_client takes its own for a bare `python`."""
+    command = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    return sys.executable if command in ("python", "python3", f"python3.{sys.version_info.minor}") else command
+
+
+def deaf() -> None:
+    """Leave SIGINT and SIGHUP, which a terminal sends to everyone, to the sweep; in the worker's main thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def run_one(order: dict[str, Any]) -> dict[str, Any]:
+    """Run one training to its end, unless it is done already.
+
+    Before it starts, earlier attempts of the same sweep (and of those that it resumes) at the same parameters are looked at: a
+    finished one is the answer; one that is alive, in the hands of a worker that the scheduler has lost, is waited for; of one
+    that was cut short the checkpoint is gone on from.
+
+    Args:
+        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, threads, cwd (that of `qnb sweep`).
+
+    Returns:
+        status (of the run, `stopped` if it was not started, `failed` if it never had a folder), run_id, why, metrics.
+    """
+    root = Path(order["root"])
+    with _one_at_a_time:
+        while _in_hand(tried := _attempts(root, order)) and order["sweep"] not in _stopped:
+            time.sleep(0.5)
+        if order["sweep"] in _stopped:
+            return {"status": STOPPED, "run_id": None, "why": None, "metrics": {}}
+        if tried and tried[-1]["status"] == "done":
+            return _outcome(tried[-1])
+        resume = tried[-1]["run_id"] if tried and tried[-1]["status"] != "broken" else None
+        said = run_process(order | {"resume": resume})
+    now = _attempts(root, order)
+    if len(now) == len(tried):
+        return {"status": "failed", "run_id": None, "why": said or "its process ended without a word", "metrics": {}}
+    return _outcome(now[-1])
+
+
+def _attempts(root: Path, order: dict[str, Any]) -> list[Entry]:
+    """Oldest first; one that is done last of all."""
+    return sorted(attempts(root, order["sweeps"], order["hash"]), key=lambda run: run["status"] == "done")
+
+
+def _in_hand(tried: list[Entry]) -> bool:
+    return bool(tried) and tried[-1]["status"] != "done" and any(run["status"] == "running" for run in tried)
+
+
+def _outcome(run: Entry) -> dict[str, Any]:
+    return {name: run.get(name) for name in ("status", "run_id", "why", "metrics")}
+
+
+def run_process(order: dict[str, Any]) -> str:
+    """Start the process of a run, wait for it, and return the last that it wrote on stderr. Its stdin is its life line.
+
+    Args:
+        order: as of `run_one`, with `resume`: the id of a run to go on from, or None.
+    """
+    threads = dict.fromkeys(THREADS, str(order["threads"]))
+    command = [sys.executable, "-P", "-m", PROCESS, json.dumps(order)]
+    with tempfile.TemporaryFile() as words:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words, start_new_session=True,
+            env=os.environ | threads, cwd=order["cwd"],
+        ) as process:  # fmt: skip
+            _processes[order["sweep"]] = process
+            if order["sweep"] in _stopped:  # in between
+                process.terminate()
+            process.wait()
+        del _processes[order["sweep"]]
+        words.seek(0)
+        return words.read().decode(errors="replace").strip()[-LAST_WORDS:]
+
+
+def stop(sweep: str) -> None:
+    """Start no more runs of that sweep, and have the one that is running end as interrupted."""
+    _stopped.add(sweep)
+    if (process := _processes.get(sweep)) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()

@@ -1,0 +1,270 @@
+"""The search for the best model: trials on the exact engine, pruned, chosen on validation rows, confirmed where nothing was chosen.
+
+The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the split sets aside before it
+are the confirmation's. The bundled capture can be drawn anew: there the confirmation trains and tests on a fresh one.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import yaml
+from tqdm import tqdm
+
+from qnb.config import TrainConfig
+from qnb.data.grouping import stands_in
+from qnb.data.prepare import Prepared, prepare_all
+from qnb.errors import QnbError
+from qnb.statistics.bootstrap import AUCDifference, seeds_and_rows_interval
+from qnb.studies.config import TuneConfig
+from qnb.training.loop import TrainingDiverged, fit
+from qnb.training.metrics import Row
+from qnb.training.train import TrainResult, train_all
+
+SEARCHED = ("angle_range", "lr", "lr_schedule", "layers", "ansatz", "reupload", "measurement", "batch")
+WARM_UP = 5  # trials, and epochs of a trial, before any is pruned
+
+
+class SearchError(QnbError):
+    """The search found nothing to confirm."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the trials found.
+
+    Attributes:
+        trials: one row per trial, in order: number, state (COMPLETE, PRUNED, FAIL), val_auc (the best epoch's), epochs, and SEARCHED.
+        best: the configuration with the highest validation AUC.
+    """
+
+    trials: pd.DataFrame
+    best: TrainConfig
+
+    def overrides(self) -> dict[str, Any]:
+        """What of the best configuration differs from the defaults of train.ipynb."""
+        default = TrainConfig()
+        return {name: value for name, value in self.best if value != getattr(default, name)}
+
+
+def suggest(trial: optuna.Trial, rows: int) -> dict[str, Any]:
+    """One point of the space that is searched; `rows` to train on bound the batch."""
+    return {
+        "angle_range": trial.suggest_categorical("angle_range", ["0_pi", "pm_pi_2", "pm_pi"]),
+        "lr": trial.suggest_float("lr", 0.005, 0.3, log=True),
+        "lr_schedule": trial.suggest_categorical("lr_schedule", ["constant", "cosine", "onecycle"]),
+        "layers": trial.suggest_int("layers", 1, 6),
+        "ansatz": trial.suggest_categorical("ansatz", ["strongly_entangling", "ring"]),
+        "reupload": trial.suggest_categorical("reupload", [False, True]),
+        "measurement": trial.suggest_categorical("measurement", ["mean_z", "z_vec", "mean_z_readout"]),
+        "batch": trial.suggest_categorical("batch", [b for b in (32, 64, 128, 256) if b <= rows // 4]),
+    }
+
+
+def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.DataFrame], None] | None = None) -> Search:
+    """Run `config.trials` trials, the defaults of train.ipynb first.
+
+    A trial is stopped after an epoch in which its validation AUC is below the median of the earlier trials at that epoch.
+
+    Args:
+        on_trial: called with the trials so far after each.
+
+    Raises:
+        SearchError: no trial finished.
+        DataError, WrongGradientError: as training does.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed), pruner=pruner)
+    base = config.training()
+    prepared = prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES])
+    by_range = {r: _without_test(p) for r, p in zip(RANGES, prepared, strict=True)}
+    rows = len(by_range[base.angle_range].y["train"])
+    study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
+    with tqdm(total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100) as bar:
+        for _ in range(config.trials):
+            trial = study.ask()
+            _run(study, trial, base, by_range, rows)
+            bar.update()
+            if any(t.state.name == "COMPLETE" for t in study.trials):
+                bar.set_description(f"best val AUC {study.best_value:.4f}")
+            if on_trial is not None:
+                on_trial(_table(study))
+    if not any(t.state.name == "COMPLETE" for t in study.trials):
+        raise SearchError(f"None of {config.trials} trials finished. Train longer (epochs), or lower the rates searched.")
+    return Search(_table(study), _config_of(base, study.best_params))
+
+
+RANGES = ("0_pi", "pm_pi_2", "pm_pi")
+
+
+def _without_test(prepared: Prepared) -> Prepared:
+    """Training and validation rows alone: what is not there cannot be chosen by."""
+    kept = ("train", "val")
+    X, y = ({name: side[name] for name in kept} for side in (prepared.X, prepared.y))
+    return replace(prepared, X=X, y=y, test_groups=None)
+
+
+def _config_of(base: TrainConfig, values: dict[str, Any]) -> TrainConfig:
+    return TrainConfig.make(base.model_dump() | values)
+
+
+def _run(study: optuna.Study, trial: optuna.Trial, base: TrainConfig, by_range: dict[str, Prepared], rows: int) -> None:
+    config = _config_of(base, suggest(trial, rows))
+    best = -np.inf
+
+    def report(history: list[Row]) -> None:
+        nonlocal best
+        best = max(best, history[-1]["val_auc"])
+        trial.report(best, history[-1]["epoch"])
+        trial.set_user_attr("epochs", history[-1]["epoch"])
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        fit(config, by_range[config.angle_range], progress=False, on_epoch=report)
+    except optuna.TrialPruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    except TrainingDiverged:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    else:
+        study.tell(trial, best)
+
+
+def _table(study: optuna.Study) -> pd.DataFrame:
+    rows = []
+    for trial in study.trials:
+        reached = max(trial.intermediate_values.values(), default=np.nan)
+        row = {"number": trial.number, "state": trial.state.name, "val_auc": reached}
+        rows.append(row | {"epochs": trial.user_attrs.get("epochs", 0)} | {name: trial.params.get(name) for name in SEARCHED})
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The chosen configuration on rows that the search was not given.
+
+    Attributes:
+        results: one per seed, the first seed first; all have the same rows.
+        over: by baseline ("logistic", "boosting") the circuit's test AUC minus the baseline's: mean over seeds, and an interval that
+            counts both seeds and `units`.
+    """
+
+    results: list[TrainResult]
+    over: dict[str, AUCDifference]
+
+    @property
+    def test_auc(self) -> np.ndarray:
+        """Test AUC of each seed, (S,)."""
+        return np.array([r.metrics["test_auc"] for r in self.results])
+
+    @property
+    def units(self) -> str:
+        """What the interval resamples beside seeds, in words."""
+        groups = self.results[0].prepared.card["groups"]
+        if groups is None:
+            return "rows"
+        single = "; rows of class 0 one by one" if stands_in(tuple(groups["columns"])) else ""
+        return f"groups of rows ({', '.join(groups['columns'])}{single})"
+
+    @property
+    def rows(self) -> str:
+        """Where the test rows come from, in words."""
+        config, prepared = self.results[0].config, self.results[0].prepared
+        count = f"{len(prepared.y['test']):,}"
+        if config.data == "bundled":
+            return f"{count} rows of a capture that the generator drew anew, for training too (data_seed {config.data_seed})"
+        aside = (
+            f"{count} rows that split='{config.split}' set aside before the search; training and validation rows are the search's"
+        )
+        copies = prepared.card["duplicates_across"]["exact"]
+        if not copies["train-test"] + copies["val-test"]:
+            return aside
+        return f"{aside} ({copies['train-test']} of the {count} have the features of a training row, {copies['val-test']} of a validation row)"
+
+
+def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Confirmation:
+    """Train `best` from fresh seeds and test it: on a fresh capture where the data is the bundled one, else on the rows set aside.
+
+    Raises:
+        QnbError: a seed's training failed, or there are too few groups of one class for an interval.
+    """
+    own = {name: config.confirm_seed for name in ("data_seed", "split_seed") if best.data == "bundled"}
+    seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
+    results = []
+    for result in train_all([TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress):
+        if isinstance(result, QnbError):
+            raise result
+        results.append(result)
+    return Confirmation(results, differences(results, config.confirm_seed))
+
+
+def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifference]:
+    """By baseline, the test AUC of the circuits minus its own, with an interval over seeds and groups, or rows where there are none.
+
+    Args:
+        results: of one configuration under several seeds, on the same rows.
+        seed: of the resampling.
+    """
+    prepared, circuit = results[0].prepared, [r.logits["test"] for r in results]
+    groups = None if prepared.test_groups is None else _units(prepared.test_groups)
+    return {
+        name: seeds_and_rows_interval(prepared.y["test"], circuit, [logits] * len(results), groups, seed=seed)
+        for name, logits in results[0].baseline_logits.items()
+    }
+
+
+def _units(groups: np.ndarray) -> np.ndarray:
+    """The groups (N,), with a number of its own for each row that belongs to none (-1)."""
+    return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+
+
+def parameters_file(found: Search, data: str, auc: float, path: str) -> str:
+    """The winner as a file for `-f`, with a header that says where it comes from; `path` is its own, from the root."""
+    head = f"# The best of {len(found.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
+    return head + f"#   qnb run train -f {path}\n" + yaml.safe_dump(found.overrides(), sort_keys=False)
+
+
+def sentence(found: Confirmation, note: str) -> str:
+    """What the confirmation says, in words."""
+    auc = found.test_auc
+    text = f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on {found.rows}. "
+    names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
+    for key, difference in found.over.items():
+        low, high = difference.low, difference.high
+        verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
+        text += (
+            f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to {_end(high)} over seeds and "
+            f"{difference.units} {found.units}. "
+        )
+    return text + f"{note}."
+
+
+def _end(value: float) -> str:
+    """An end of an interval to four decimals, or to two digits where those would make it 0."""
+    return f"{value:+.4f}" if abs(value) >= 0.00005 or value == 0 else f"{value:+.1e}"
+
+
+def metrics(found: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
+    """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in words (`sentence`)."""
+    finished = found.trials[found.trials["state"] == "COMPLETE"]
+    return {
+        "conclusion": conclusion,
+        "best": found.overrides(),
+        "val_auc": float(finished["val_auc"].max()),
+        "trials": {state: int(count) for state, count in found.trials["state"].value_counts().items()},
+        "test_auc": float(confirmed.test_auc.mean()),
+        "test_auc_sd": float(confirmed.test_auc.std(ddof=1)),
+        "test_rows": confirmed.rows,
+        "over": {
+            name: {"difference": d.difference, "low": d.low, "high": d.high, "units": d.units}
+            for name, d in confirmed.over.items()
+        },
+        "resampled": f"seeds and {confirmed.units}",
+        "baselines": confirmed.results[0].metrics["baselines"],
+        "synthetic": confirmed.results[0].prepared.card.get("synthetic"),
+    }

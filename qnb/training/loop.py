@@ -1,0 +1,271 @@
+"""The training loop: gate the gradient, take the steps, evaluate, keep what an epoch left behind.
+
+One run trains by itself; runs of one shape can train together, as one batched program.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import GROUPS, Params
+from qnb.core.engine import EngineOfMany, can_train_together
+from qnb.core.gate import Batch, check_gradient, check_together
+from qnb.data.prepare import Prepared
+from qnb.errors import ParameterError, QnbError
+from qnb.files import HISTORY, atomic_write
+from qnb.training import checkpoint, metrics
+from qnb.training.batches import batches_per_epoch
+from qnb.training.metrics import Row
+from qnb.training.optimiser import OptimiserState, make_step, schedule
+from qnb.training.state import Fitted, circuit_of, objective_of, start
+
+OnEpoch = Callable[[list[Row]], None]
+Epoch = tuple[
+    Params, OptimiserState, np.ndarray, np.ndarray
+]  # where it ended; per step the loss (T,) and gradient norms (T, groups)
+
+
+class TrainingDiverged(QnbError):
+    """A loss or a parameter became NaN or infinite."""
+
+
+def fit(
+    config: TrainConfig,
+    prepared: Prepared,
+    folder: str | Path | None = None,
+    resume_from: str | Path | None = None,
+    progress: bool = True,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought nothing.
+
+    Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is trained); alpha, bias;
+    per group g of weights, readout, alpha, bias grad_norm_g (mean over batches of the norm of the raw gradient), param_norm_g and
+    delta_g (distance from the initial value); lr of its last step; seconds and samples_per_s of its training steps (of all runs
+    that train together); and, every `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1,
+    val_precision, val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
+
+    Args:
+        folder, resume_from: see `qnb.training.train.train`.
+        on_epoch: called with the history so far after every epoch; what it raises ends the training.
+    """
+    run = start(config, prepared)
+    if resume_from is not None:
+        run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
+    _fit([run], folder, progress, on_epoch)
+    if run.failure is not None:
+        raise run.failure
+    return run
+
+
+def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True) -> list[Fitted]:
+    """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
+
+    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
+
+    Raises:
+        ParameterError: the shapes differ, or the engine trains one run at a time.
+    """
+    shapes = {shape(c, p) for c, p in zip(configs, prepared, strict=True)}
+    if len(shapes) != 1:
+        raise ParameterError(
+            f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must agree."
+        )
+    runs = [start(c, p) for c, p in zip(configs, prepared, strict=True)]
+    if len(runs) > 1:
+        _engine_of(runs)
+    _fit(runs, None, progress, None)
+    return runs
+
+
+def _engine_of(runs: Sequence[Fitted]) -> EngineOfMany:
+    """The engine of runs that train together. Raises ParameterError where it trains one at a time."""
+    engine = runs[0].engine
+    if not can_train_together(engine):
+        raise ParameterError(f"engine={engine.name!r} trains one run at a time; engine='exact' trains many together.")
+    return engine
+
+
+def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
+    """What runs must have in common to train together; rates, decays, weights of the loss, seeds and rows may differ."""
+    count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
+    return (config.engine, config.device, circuit_of(config), objective_of(config), config.batch, count, config.epochs)
+
+
+def _fit(runs: Sequence[Fitted], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None) -> None:
+    first = runs[0]
+    config, total = first.config, first.config.epochs * first.batches
+    with tqdm(
+        total=total, initial=first.state.epoch * first.batches, unit="batch", disable=not progress, file=sys.stdout, **BAR
+    ) as bar:
+        if config.preflight_compile:
+            first.compile_seconds = first.engine.compile(config.batch) if len(runs) == 1 else _compile_together(runs)
+            for run in runs:
+                run.compile_seconds = first.compile_seconds
+        gated = False
+        while not all(run.over for run in runs):
+            drawn = [run.draw() for run in runs]
+            if not gated:
+                bar.set_description("checking the gradient")
+                _gate(runs, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)])
+                gated = True
+            bar.set_description(f"epoch {first.state.epoch + 1}" if not first.state.history else _line(runs))
+            _train_epoch(runs, drawn, bar)
+            if first.failure is None and folder is not None:
+                _keep(Path(folder), first)
+            if first.failure is None and on_epoch is not None:
+                on_epoch(first.state.history)
+            bar.set_description(_line(runs))
+
+
+BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
+
+
+def _gate(runs: Sequence[Fitted], batches: Sequence[Batch]) -> None:
+    """Check every run's gradient, on the program that trains it."""
+    if not any(run.config.gate == "on" for run in runs):
+        return
+    params, seed = [run.state.params for run in runs], runs[0].config.seed
+    if len(runs) == 1:
+        reports = [check_gradient(runs[0].engine, params[0], *batches[0], seed=seed)]
+    else:
+        reports = check_together(_engine_of(runs), params, batches, seed=seed)
+    for run, report in zip(runs, reports, strict=True):
+        run.gate = report if run.config.gate == "on" else None
+
+
+def _compile_together(runs: Sequence[Fitted]) -> float:
+    """Compile what the runs need; the seconds that it took."""
+    started = time.perf_counter()
+    params = {name: np.stack([run.state.params[name] for run in runs]) for name in runs[0].state.params}
+    rows = np.arange(runs[0].config.batch) % min(len(run.prepared.y["train"]) for run in runs)
+    columns = zip(*(run.batch(rows) for run in runs), strict=True)
+    engine = _engine_of(runs)
+    engine.loss_and_grad_many(params, *(np.stack(column) for column in columns))
+    engine.scores(runs[0].state.params, runs[0].prepared.X["val"])
+    return time.perf_counter() - started
+
+
+def _train_epoch(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> None:
+    """One epoch of every run, and its evaluation. A run that is over computes along, for the program has its shape, and is left as it is."""
+    started = time.perf_counter()
+    ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
+    seconds = time.perf_counter() - started
+    for run, end in zip(runs, ends, strict=True):
+        if run.over:
+            continue
+        try:
+            _record(run, *end, seconds, len(runs))
+            if run.state.epoch % run.config.eval_every_epochs == 0 or run.state.epoch == run.config.epochs:
+                _evaluate_epoch(run)
+        except (TrainingDiverged, metrics.DegenerateError) as error:
+            run.failure = error
+
+
+def _alone(run: Fitted, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
+    step = make_step(run.optimiser)
+    params, optimiser, losses, norms = run.state.params, run.state.optimiser, [], []
+    for rows in batches:
+        loss, grads = run.engine.loss_and_grad(params, *run.batch(rows))
+        stepped, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in stepped.items()}
+        losses.append(loss)
+        norms.append([np.linalg.norm(grads[g]) for g in GROUPS])
+        bar.update()
+    return params, optimiser, np.array(losses), np.array(norms)
+
+
+def _together(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
+    step, gradient = make_step(runs[0].optimiser, together=True), _engine_of(runs).loss_and_grad_many
+    params: Params
+    optimiser: OptimiserState
+    params, optimiser = (jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True))
+    loss_steps, norm_steps = [], []
+    for rows in zip(*drawn, strict=True):
+        columns = zip(*(run.batch(r) for run, r in zip(runs, rows, strict=True)), strict=True)
+        loss, grads = gradient(params, *(np.stack(column) for column in columns))
+        stepped, optimiser = step(params, optimiser, grads)
+        params = {k: np.asarray(v) for k, v in stepped.items()}
+        loss_steps.append(loss)
+        norm_steps.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
+        bar.update()
+    losses, norms = np.stack(loss_steps), np.stack(norm_steps)  # (steps, runs), (steps, groups, runs)
+    take = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))]
+    return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
+
+
+def _parts(runs: Sequence[Fitted]) -> list[tuple[Params, OptimiserState]]:
+    return [(run.state.params, run.state.optimiser) for run in runs]
+
+
+def _record(
+    run: Fitted,
+    params: Params,
+    optimiser: OptimiserState,
+    losses: np.ndarray,
+    norms: np.ndarray,
+    seconds: float,
+    together: int,
+) -> None:
+    state, config = run.state, run.config
+    if not np.isfinite(losses).all() or not all(np.isfinite(v).all() for v in params.values()):
+        raise TrainingDiverged(
+            f"seed {config.seed}, epoch {state.epoch + 1}: the loss or a parameter is not finite. Lower lr={config.lr}."
+        )
+    state.params, state.optimiser, state.epoch = params, optimiser, state.epoch + 1
+    row: Row = {"epoch": state.epoch, "train_loss": float(np.mean(losses)), "train_loss_std": float(np.std(losses))}
+    row |= {"alpha": float(run.objective.alpha(params["alpha"])), "bias": float(params["bias"])}
+    for group, norm in zip(GROUPS, np.mean(norms, axis=0), strict=True):
+        row[f"grad_norm_{group}"] = float(norm)
+        row[f"param_norm_{group}"] = float(np.linalg.norm(params[group]))
+        row[f"delta_{group}"] = float(np.linalg.norm(params[group] - run.initial[group]))
+    last_step = state.epoch * len(losses) - 1
+    row |= {"lr": float(schedule(config.lr_schedule, config.lr, config.epochs * len(losses))(last_step))}
+    row |= {"seconds": seconds, "samples_per_s": together * len(losses) * config.batch / seconds}
+    state.history.append(row)
+
+
+def _evaluate_epoch(run: Fitted) -> None:
+    state, config = run.state, run.config
+    X, y = run.prepared.side("val")
+    logits = np.asarray(run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"]))
+    threshold = metrics.choose_threshold(logits, y, config.min_pred_pos_rate, config.max_pred_pos_rate)
+    found = metrics.evaluate(logits, y, threshold)
+    state.history[-1] |= {k if k.startswith("degen") else f"val_{k}": v for k, v in found.items()}
+    if threshold.degen and config.abort_on_degen:
+        raise metrics.DegenerateError(f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}.")
+    value = _objective_value(config.val_objective, found)
+    if state.best_params is None or value > state.best_value:
+        state.best_params, state.best_epoch, state.best_value, state.stale = state.params, state.epoch, value, 0
+    else:
+        state.stale += 1
+
+
+def _objective_value(name: str, found: Row) -> float:
+    """Larger is better. A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing."""
+    if name in ("bacc", "f1") and found["degen"]:
+        return -np.inf
+    return float(-found["loss"] if name == "val_loss" else found[name])
+
+
+def _keep(folder: Path, run: Fitted) -> None:
+    checkpoint.save(folder, run.state, run.config.hash())
+    atomic_write(folder / HISTORY, pd.DataFrame(run.state.history).to_csv(index=False).encode())
+
+
+def _line(runs: Sequence[Fitted]) -> str:
+    rows = [run.state.history[-1] for run in runs if run.state.history]
+    if not rows:
+        return "failed"
+    mean = "mean " if len(runs) > 1 else ""
+    shown = f"epoch {max(row['epoch'] for row in rows)}, {mean}loss {np.mean([row['train_loss'] for row in rows]):.4f}"
+    seen = [row["val_auc"] for row in rows if "val_auc" in row]
+    return shown + (f", {mean}val AUC {np.mean(seen):.4f}" if seen else "")

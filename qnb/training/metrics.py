@@ -1,0 +1,114 @@
+"""What a set of logits is worth: ranking, margin, loss, and what a threshold makes of it.
+
+AUC, sep and val_loss do not depend on a threshold. The threshold is the validation one of highest balanced accuracy, ties by
+precision, halfway between the two logits that it parts, so that rounding moves neither to the other side. Where scores are
+(near-)constant or that threshold puts almost all rows on one side, the evaluation is *degenerate*: threshold = 0
+in logit space, degen = 1 with the reason, and thresholded metrics are diagnostic only.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from qnb.errors import QnbError
+
+CONSTANT_SPREAD = 1e-9  # standard deviation of the logits under which they carry no ranking
+
+Row = dict[str, Any]  # of a table of results: numbers, and reasons in words
+
+
+class DegenerateError(QnbError):
+    """The evaluation is degenerate and `abort_on_degen` is set."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A decision threshold in logit space: positive where logit >= value."""
+
+    value: float
+    degen: int  # 1 if degenerate
+    reason: str  # empty if not
+
+
+def auc(logits: np.ndarray, y: np.ndarray) -> float:
+    """Area under the ROC curve: P(l_pos > l_neg) + P(equal) / 2. logits, y: (B,)."""
+    return float(roc_auc_score(y, logits))
+
+
+def separation(logits: np.ndarray, y: np.ndarray) -> float:
+    """sep = mean(l | y = 1) - mean(l | y = 0), in logits."""
+    y = np.asarray(y)
+    return float(np.mean(logits[y == 1]) - np.mean(logits[y == 0]))
+
+
+def bce(logits: np.ndarray, y: np.ndarray) -> float:
+    """Unweighted binary cross-entropy at the prior of the rows, in nats."""
+    return float(np.mean(np.logaddexp(0, logits) - np.asarray(y) * logits))
+
+
+def choose_threshold(
+    logits: np.ndarray, y: np.ndarray, min_pred_pos_rate: float = 0.01, max_pred_pos_rate: float = 0.99
+) -> Threshold:
+    """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate fallback.
+
+    It stands halfway between the least logit that is called positive and the greatest that is not, if there is one.
+
+    Args:
+        logits, y: (B,) validation logits and labels in {0, 1}, both classes present.
+        min_pred_pos_rate, max_pred_pos_rate: the chosen threshold's share of positives must lie within.
+    """
+    logits, y = np.asarray(logits, dtype=float), np.asarray(y)
+    if np.std(logits) < CONSTANT_SPREAD:
+        return Threshold(0.0, 1, f"the logits are constant (standard deviation {np.std(logits):.1e})")
+    fpr, tpr, values = (a[1:] for a in roc_curve(y, logits, drop_intermediate=False))  # the first predicts no positive at all
+    positives = y.sum()
+    true_pos, false_pos = tpr * positives, fpr * (len(y) - positives)
+    precision = true_pos / (true_pos + false_pos)
+    best = np.lexsort((precision, np.round((tpr + 1 - fpr) / 2, 12)))[-1]
+    rate = (true_pos + false_pos)[best] / len(y)
+    if not min_pred_pos_rate <= rate <= max_pred_pos_rate:
+        within = f"{min_pred_pos_rate:g} to {max_pred_pos_rate:g}"
+        return Threshold(0.0, 1, f"the best threshold calls a share of {rate:.4f} of the rows positive, not within {within}")
+    return Threshold(_halfway(values, int(best)), 0, "")
+
+
+def _halfway(values: np.ndarray, cut: int) -> float:
+    """Between values[cut] and the next lower one, values (V,) falling; values[cut] where there is no number between, or none lower."""
+    least = float(values[cut])
+    below = float(values[cut + 1]) if cut + 1 < len(values) else least
+    middle = below + (least - below) / 2
+    return middle if middle > below else least
+
+
+def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str, float]:
+    """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`. Undefined ratios (0 / 0) are 0."""
+    y = np.asarray(y) == 1
+    called = np.asarray(logits) >= threshold
+    tp, fp, fn, tn = (np.sum(a & b) for a, b in ((called, y), (called, ~y), (~called, y), (~called, ~y)))
+    return {
+        "bacc": float((tp / (tp + fn) + tn / (tn + fp)) / 2),
+        "f1": float(2 * tp / (2 * tp + fp + fn)) if tp else 0.0,
+        "precision": float(tp / (tp + fp)) if tp else 0.0,
+        "recall": float(tp / (tp + fn)),
+        "pred_pos_rate": float(called.mean()),
+    }
+
+
+def evaluate(logits: np.ndarray, y: np.ndarray, threshold: Threshold) -> Row:
+    """All metrics of one set of rows under a threshold that was chosen on validation rows.
+
+    Returns:
+        auc, sep, loss (nats), bacc, f1, precision, recall, pred_pos_rate, threshold, degen, degen_reason.
+    """
+    logits = np.asarray(logits, dtype=float)
+    return {
+        "auc": auc(logits, y),
+        "sep": separation(logits, y),
+        "loss": bce(logits, y),
+        **thresholded(logits, y, threshold.value),
+        "threshold": threshold.value,
+        "degen": threshold.degen,
+        "degen_reason": threshold.reason,
+    }

@@ -1,0 +1,120 @@
+"""A trained model: everything needed to score raw rows again, in safe files (npz and JSON, never pickle)."""
+
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import Engine, check_batch, make_engine
+from qnb.core.objective import Objective
+from qnb.data.features import FeatureMap
+from qnb.data.table import Table
+from qnb.files import atomic_write, plain
+from qnb.stack import versions
+from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_description
+
+if TYPE_CHECKING:
+    from qnb.training.surrogate import Surrogate  # it imports this module
+
+ARRAYS, META = "model.npz", "model.json"
+BLOCK = 4096  # rows scored at a time by an engine that would choose its arithmetic by their number
+
+
+@dataclass(frozen=True)
+class Model:
+    """A circuit with trained parameters, the transform before it and the threshold after it.
+
+    Attributes:
+        params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
+        threshold: decision threshold in logit space, chosen on validation rows.
+        engine, device: what trained it, and scores with it.
+        about: where it comes from: data source, label, whether the data is synthetic, hash of the configuration.
+    """
+
+    spec: CircuitSpec
+    objective: Objective
+    params: Params
+    feature_map: FeatureMap
+    threshold: float
+    engine: str = "catalyst"
+    device: str = "lightning.qubit"
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
+        """l(x) for each raw row of the table it was trained on, (B,). Raises DataError when columns are missing or unusable."""
+        X = self.feature_map.transform(table.frame if isinstance(table, Table) else table)
+        return self.logits_of_features(X)
+
+    def logits_of_features(self, X: np.ndarray) -> np.ndarray:
+        """l(x) for rows that are features already, X (B, features) -> (B,). A row's logit does not depend on the rows beside it."""
+        engine = make_engine(self.engine, self.spec, self.objective, self.device)
+        scores = _scores_in_blocks(engine, self.params, X) if self.engine == "exact" else engine.scores(self.params, X)
+        return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
+
+    def surrogate(self) -> "Surrogate":
+        """The same model as a trigonometric polynomial of its angles, a `qnb.training.surrogate.Surrogate`: no circuit, same logits.
+
+        Raises:
+            ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
+            EngineError: the coefficients do not fit into memory.
+        """
+        from qnb.training.surrogate import surrogate_of  # it imports this module
+
+        return surrogate_of(self)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.
+
+        Raises:
+            ModelError: there is a model in that folder already.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / META).exists():
+            raise ModelError(f"{folder} holds a model already; nothing is overwritten. Name another folder.")
+        arrays = {f"params/{k}": v for k, v in self.params.items()}
+        arrays |= {f"features/{k}": v for k, v in self.feature_map.arrays().items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        meta = {
+            "format": FORMAT,
+            "spec": asdict(self.spec),
+            "objective": asdict(self.objective),
+            "features": self.feature_map.meta(),
+            "threshold": self.threshold,
+            "engine": self.engine,
+            "device": self.device,
+            "about": self.about,
+            "versions": versions(),
+        }
+        atomic_write(folder / ARRAYS, buffer.getvalue())
+        atomic_write(folder / META, (json.dumps(plain(meta), indent=2, allow_nan=False) + "\n").encode())
+        return folder
+
+
+def _scores_in_blocks(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
+    """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round differently."""
+    (X,) = check_batch(engine.spec, X)
+    blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))
+    padded = (np.pad(block, ((0, BLOCK - len(block)), (0, 0)), mode="edge") for block in blocks)
+    return np.concatenate([engine.scores(params, block) for block in padded])[: len(X)]
+
+
+def load_model(folder: str | Path) -> Model:
+    """The model saved in `folder`: a model folder, or a run folder with one in it.
+
+    Raises:
+        ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is refused.
+    """
+    folder = Path(folder)
+    if (folder / "model").is_dir():
+        folder = folder / "model"
+    spec, objective, meta = read_description(folder / META)
+    params, arrays = read_arrays(folder / ARRAYS, spec, len(meta["features"]["columns"]))
+    feature_map = FeatureMap.from_parts(arrays, meta["features"])
+    return Model(spec, objective, params, feature_map, meta["threshold"], meta["engine"], meta["device"], meta["about"])

@@ -1,0 +1,93 @@
+"""The optimiser: Adam with decoupled weight decay, a schedule, and a multiplier per parameter group (optax).
+
+Rates, multipliers and decays are arrays in the optimiser's state, so that one compiled step serves every configuration, and many
+runs of different ones at once.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import GROUPS, Array, Params
+
+
+class OptimiserState(NamedTuple):
+    """Adam's moments and count, the rate of every step (T,), and per group the multiplier and the decay."""
+
+    adam: optax.OptState
+    rates: Array
+    multiplier: Mapping[str, Array | np.float64]
+    decay: Mapping[str, Array | np.float64]
+
+
+Update = Callable[..., tuple[dict[str, jax.Array], OptimiserState]]  # of optax: (gradients, state, params)
+Step = Callable[[Params, OptimiserState, Params], tuple[dict[str, jax.Array], OptimiserState]]
+
+
+def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
+    """Learning rate against step t of T: `constant` lr; `cosine` lr (1 + cos(pi t / T)) / 2 (Loshchilov and Hutter, SGDR, 2017);
+    `onecycle` from lr / 25 up to lr at 0.3 T and down to lr / 250,000, along cosines (Smith and Topin, 2018)."""
+    if name == "constant":
+        return optax.constant_schedule(lr)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(lr, steps)
+    return optax.cosine_onecycle_schedule(steps, lr)
+
+
+def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
+    """Per group g: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) (Loshchilov and Hutter, Decoupled Weight Decay, 2019).
+
+    The bias follows the plain rate without decay; `alpha_train=False` freezes alpha.
+
+    Args:
+        steps: optimiser steps of the whole run, for the schedule.
+    """
+    rate = schedule(config.lr_schedule, config.lr, steps)
+    rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)), dtype=np.float64)
+    multiplier = {"weights": config.lr_mult_weights, "readout": config.lr_mult_readout, "bias": 1.0}
+    multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
+    decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
+    decay["alpha"] = config.weight_decay_alpha
+
+    def init(params: Params) -> OptimiserState:
+        multipliers, decays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
+        return OptimiserState(ADAM.init(params), rates, multipliers, decays)
+
+    return optax.GradientTransformation(init, _update)
+
+
+ADAM = optax.scale_by_adam()
+
+
+def _update(
+    grads: dict[str, jax.Array], state: OptimiserState, params: dict[str, jax.Array]
+) -> tuple[dict[str, jax.Array], OptimiserState]:
+    direction, adam = ADAM.update(grads, state.adam)
+    rate = state.rates[state.adam.count]
+    updates = {g: -rate * state.multiplier[g] * (direction[g] + state.decay[g] * params[g]) for g in params}
+    return updates, state._replace(adam=adam)
+
+
+def make_step(optimiser: optax.GradientTransformation, together: bool = False) -> Step:
+    """step(params, state, grads) -> (params, state), compiled once for all of `make_optimiser`'s.
+
+    With `together`, every array has a leading axis of runs, which take their steps side by side.
+    """
+    return _compiled_step(optimiser.update, together)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_step(update: Update, together: bool) -> Step:
+    def step(
+        params: dict[str, jax.Array], state: OptimiserState, grads: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], OptimiserState]:
+        updates, state = update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    return jax.jit(jax.vmap(step) if together else step)

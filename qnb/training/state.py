@@ -1,0 +1,128 @@
+"""A run of the training loop: what it was asked, where it stands, what it found; and how it starts.
+
+All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters from itself, batches from its child, so
+that runs of one seed see the same batches whatever the shapes of their parameters.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import optax
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import WRONG_ON_PURPOSE, Engine, make_engine
+from qnb.core.gate import Batch, GateReport
+from qnb.core.objective import Objective, class_weight_pair, importance_weights
+from qnb.data.prepare import Prepared
+from qnb.errors import ParameterError, QnbError
+from qnb.training.batches import batches_per_epoch, epoch_batches
+from qnb.training.metrics import Row
+from qnb.training.optimiser import OptimiserState, make_optimiser
+
+
+@dataclass
+class State:
+    """All that training carries from one epoch to the next, and so all that a checkpoint holds."""
+
+    params: Params
+    optimiser: OptimiserState
+    rng: np.random.Generator
+    epoch: int = 0
+    best_params: Params | None = None
+    best_epoch: int = 0
+    best_value: float = -np.inf  # of val_objective, larger is better
+    stale: int = 0  # evaluations since the best one
+    history: list[Row] = field(default_factory=list)
+
+
+@dataclass
+class Fitted:
+    """A run of the training loop: what it was asked, where it stands, and, once it is over, what it found."""
+
+    config: TrainConfig
+    prepared: Prepared
+    engine: Engine
+    batches: int  # per epoch
+    optimiser: optax.GradientTransformation
+    initial: Params
+    state: State
+    gate: GateReport | None = None
+    compile_seconds: float = 0.0
+    failure: QnbError | None = None  # what ended it before its time
+
+    @property
+    def spec(self) -> CircuitSpec:
+        """The circuit."""
+        return self.engine.spec
+
+    @property
+    def objective(self) -> Objective:
+        """The head and the loss."""
+        return self.engine.objective
+
+    @property
+    def best(self) -> Params:
+        """Parameters of the best epoch.
+
+        Raises:
+            QnbError: no epoch has been evaluated yet.
+        """
+        if self.state.best_params is None:
+            raise QnbError("No epoch of this run has been evaluated yet: there is no best one.")
+        return self.state.best_params
+
+    @property
+    def over(self) -> bool:
+        """Whether it has taken its last epoch, stopped early, or failed."""
+        patience = self.config.early_stop_patience
+        stopped = self.failure is not None or (patience is not None and self.state.stale >= patience)
+        return stopped or self.state.epoch >= self.config.epochs
+
+    def draw(self) -> list[np.ndarray]:
+        """Row numbers of the batches of one epoch."""
+        pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
+        return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """X (B, features), y (B,) and loss weights (B,) of these training rows."""
+        return batch_of(self.config, self.prepared, rows)
+
+
+def circuit_of(config: TrainConfig) -> CircuitSpec:
+    """The circuit that a configuration asks for."""
+    return CircuitSpec(
+        config.wires, config.layers, config.encoder, config.ansatz, config.measurement, config.reupload, config.hadamard
+    )
+
+
+def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
+    """X, y and the loss weights of one batch: class weights, or importance weights where batches are balanced."""
+    X, y = prepared.X["train"][rows], prepared.y["train"][rows]
+    if config.prior_correction == "importance":
+        return X, y, importance_weights(y, prepared.prior)
+    w_neg, w_pos = class_weight_pair(config.class_weights, prepared.prior)
+    return X, y, np.where(y == 1, w_pos, w_neg)
+
+
+def objective_of(config: TrainConfig) -> Objective:
+    """The head and the loss that a configuration asks for."""
+    return Objective(config.focal_gamma, config.alpha_mode)
+
+
+def start(config: TrainConfig, prepared: Prepared) -> Fitted:
+    """A run before its first epoch.
+
+    Raises:
+        ParameterError: an engine that is wrong on purpose without gate="off".
+    """
+    if config.engine in WRONG_ON_PURPOSE and config.gate != "off":
+        raise ParameterError(f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'.")
+    engine = make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
+    count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
+    optimiser = make_optimiser(config, config.epochs * count)
+    rng = np.random.default_rng(config.seed)
+    (of_batches,) = rng.spawn(1)
+    initial = engine.spec.init(rng, config.alpha_mode)
+    state = State(params=initial, optimiser=optimiser.init(initial), rng=of_batches)
+    return Fitted(config, prepared, engine, count, optimiser, initial, state)

@@ -1,0 +1,165 @@
+"""A training from a configuration to its metrics: prepare, fit, restore the best epoch, choose the threshold, test once.
+
+`train(config)` does all of it; a notebook calls `prepare` first, to show the data before the wait.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import Params
+from qnb.core.engine import can_train_together, make_engine
+from qnb.core.gate import GateReport
+from qnb.data.prepare import SIDES, Prepared, prepare, prepare_all
+from qnb.errors import QnbError
+from qnb.training import metrics
+from qnb.training.baselines import Baseline, fit_baselines
+from qnb.training.loop import OnEpoch, fit, fit_together, shape
+from qnb.training.model import Model
+from qnb.training.state import Fitted, circuit_of
+
+__all__ = ["Prepared", "TrainResult", "circuit_of", "fit", "prepare", "train", "train_all"]
+
+
+@dataclass
+class TrainResult:
+    """What a run found.
+
+    Attributes:
+        history: one row per epoch; see `qnb.training.loop.fit`.
+        params: of the best epoch; weights, readout, bias, alpha (raw).
+        metrics: flat, but for `baselines`; the content of metrics.json.
+        gate: the verdict on the gradient, None with gate="off".
+        logits: per side "val" and "test", (B,).
+        baseline_logits: test logits of the classical baselines.
+    """
+
+    config: TrainConfig
+    model: Model
+    prepared: Prepared
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+    gate: GateReport | None
+    logits: dict[str, np.ndarray]
+    baseline_logits: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the best epoch."""
+        return self.model.params
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the model: `qnb.load_model(folder)` brings it back."""
+        return self.model.save(folder)
+
+
+def train(
+    config: TrainConfig,
+    prepared: Prepared | None = None,
+    folder: str | Path | None = None,
+    resume_from: str | Path | None = None,
+    progress: bool = True,
+    on_epoch: OnEpoch | None = None,
+) -> TrainResult:
+    """Run `config` to its end.
+
+    Args:
+        prepared: the data, if `prepare(config)` has been called already.
+        folder: history.csv and checkpoint.npz are written there after every epoch.
+        resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the same final
+            parameters, bit for bit.
+        on_epoch: called with the history so far, a list of rows, after every epoch.
+
+    Raises:
+        ParameterError, DataError: the configuration or the table cannot be used.
+        WrongGradientError: the gate found the engine's gradient wrong.
+        DegenerateError: scores are degenerate and `abort_on_degen` is set.
+    """
+    prepared = prepare(config) if prepared is None else prepared
+    fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
+    return _result(fitted, _baselines(prepared, config))
+
+
+def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:
+    """Train many configurations, in order of the list; those of one `qnb.training.loop.shape` together where the engine can.
+
+    What they share of the data, and the baselines on it, is computed once. Each ends as `train` would end it by itself, up to
+    the rounding of the engine; in the place of one that diverged, or was degenerate with `abort_on_degen`, stands its error.
+
+    Raises:
+        ParameterError, DataError, WrongGradientError: as `train`.
+    """
+    prepared = prepare_all(configs)
+    fitted: dict[int, Fitted] = {}
+    for members in _cohorts(configs, prepared):
+        together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
+        fitted |= dict(zip(members, together, strict=True))
+    baselines: dict[int, dict[str, Baseline]] = {}
+    for config, data in zip(configs, prepared, strict=True):
+        if id(data) not in baselines:
+            baselines[id(data)] = _baselines(data, config)
+    return [fitted[i].failure or _result(fitted[i], baselines[id(data)]) for i, data in enumerate(prepared)]
+
+
+def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
+    """Positions of the configurations that train together."""
+    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
+        name, device, spec, objective, *_ = key = shape(config, data)
+        alone = () if can_train_together(make_engine(name, spec, objective, device)) else (i,)
+        found[(*key, *alone)].append(i)
+    return list(found.values())
+
+
+def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
+    train, val, test = (prepared.side(name) for name in SIDES)
+    return fit_baselines(train, val, test, seed=config.split_seed)
+
+
+def _result(fitted: Fitted, baselines: dict[str, Baseline]) -> TrainResult:
+    config, prepared = fitted.config, fitted.prepared
+    model = Model(
+        fitted.spec, fitted.objective, fitted.best, prepared.feature_map, 0.0, config.engine, config.device,
+        {"data": prepared.card.get("source"), "synthetic": prepared.card.get("synthetic"), "label": prepared.card.get("label"),
+         "positive": prepared.card.get("positive"), "config_hash": config.hash(), "fingerprint": prepared.card.get("fingerprint")},
+    )  # fmt: skip
+    logits = {name: model.logits_of_features(prepared.X[name]) for name in ("val", "test")}
+    threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], config.min_pred_pos_rate, config.max_pred_pos_rate)
+    return TrainResult(
+        config, replace(model, threshold=threshold.value), prepared, pd.DataFrame(fitted.state.history),
+        _summary(fitted, logits, threshold, baselines), fitted.gate, logits,
+        {name: b["test_logits"] for name, b in baselines.items()},
+    )  # fmt: skip
+
+
+def _summary(
+    fitted: Fitted, logits: dict[str, np.ndarray], threshold: metrics.Threshold, baselines: dict[str, Baseline]
+) -> dict[str, Any]:
+    config, prepared = fitted.config, fitted.prepared
+    found = {side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")}
+    flat = {
+        f"{side}_{key}": found[side][key]
+        for side in ("test", "val")
+        for key in ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
+    }
+    speed = np.median([row["samples_per_s"] for row in fitted.state.history])
+    return flat | {
+        "best_epoch": fitted.state.best_epoch,
+        "epochs_run": fitted.state.epoch,
+        "stopped_early": fitted.state.epoch < config.epochs,
+        "degen": threshold.degen,
+        "degen_reason": threshold.reason,
+        "threshold": threshold.value,
+        "prior": prepared.prior,
+        "synthetic": prepared.card.get("synthetic"),
+        "gate": fitted.gate.verdict if fitted.gate else "off" if config.gate == "off" else "no step taken",
+        "compile_seconds": fitted.compile_seconds,
+        "median_samples_per_s": float(speed),
+        "baselines": {name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()},
+    }

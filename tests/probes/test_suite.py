@@ -1,0 +1,119 @@
+"""All probes in one command: what is checked before the start, the tables at the end, and that the notebooks fit their parameters."""
+
+import ast
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import qnb.probes.config
+from qnb import cli
+from qnb.errors import ParameterError
+from qnb.probes import suite
+from qnb.reporting.verdict import Verdict, conclude, sentences
+from qnb.runs import headless
+from qnb.runs.folder import create
+from qnb.runs.job import prepare
+from qnb.runs.kernel import assigned_names
+
+ROOT = Path(__file__).parents[2]
+MINE = ("zvec_gradient_identity", "alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "suspects")
+SMALL = {"data": "breast_cancer", "sample": None, "wires": 2, "layers": 1, "batch": 32}
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_the_parameters_cell_and_the_configuration_are_one(name):
+    nb = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
+    assert cell.source.startswith(f"# Parameters of {name}.ipynb\n")
+    config = getattr(qnb.probes.config, nb.metadata.qnb.config)()
+    assert {k: ast.literal_eval(v) for k, v in assigned_names(cell.source).items()} == config.model_dump()
+    assert not any(c.get("outputs") or c.get("execution_count") for c in nb.cells)
+    assert len({c.id for c in nb.cells}) == len(nb.cells)
+
+
+def test_everything_is_checked_before_the_first_probe_starts(monkeypatch):
+    monkeypatch.setattr(suite, "NOTEBOOKS", MINE[:2])
+    assert [j.path.stem for j in suite.prepare({"seed": 3}, ROOT)] == list(MINE[:2])
+    assert [j.path.stem for j in suite.prepare({"run": "r2026"}, ROOT)] == [*MINE[:2], "suspects"]
+    with pytest.raises(ParameterError, match=r"Unknown parameter 'push' for zvec_gradient_identity.ipynb"):
+        suite.prepare({"push": 0.5}, ROOT)
+    with pytest.raises(ParameterError, match="brings its own parameters: leave lr out"):
+        suite.prepare({"run": "r2026", "lr": 0.2}, ROOT)
+    with pytest.raises(ParameterError, match="--resume"):
+        suite.prepare({}, ROOT, resume="r2026")
+
+
+def ended(root, notebook, status="done", verdicts=()):
+    run = create(root, notebook, None)
+    if status == "done":
+        conclude(run, list(verdicts))
+    else:
+        run.close(status, {"kind": "error", "message": "no\nlabel", "cell": 2})
+    return run
+
+
+def verdict(question, word):
+    return Verdict(question, word, {}, None, f"because of a_b < {word}.", stack={})
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Probes that end as `outcomes` says instead of being executed."""
+    outcomes = {}
+
+    def execute(job, timeout, log):
+        status, verdicts = outcomes[job.path.stem]
+        return ended(outcomes["root"], job.path.stem, status, verdicts)
+
+    monkeypatch.setattr(headless, "execute", execute)
+    monkeypatch.setattr(suite, "NOTEBOOKS", MINE[:2])
+    return outcomes
+
+
+@pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
+def test_one_table_of_verdicts_one_of_suspects_and_the_worst_exit_code(tmp_path, capsys, started, status, code):
+    first = [verdict("Is s moved", "reproduced"), verdict("Is it zero", "refuted")]
+    suspects = [verdict("Is it the data?", "cleared"), verdict("Is it the compiler?", "suspected")]
+    started |= {"root": tmp_path, MINE[0]: (status, first), MINE[1]: ("done", [verdict("Is it inverted", "transient")])}
+    started["suspects"] = ("done", suspects)
+    assert cli.main(["run", "probes", "-p", "run", "r2026", "--root", str(ROOT)]) == code
+    lines = capsys.readouterr().out.splitlines()
+    if status == "done":
+        assert lines[1].split() == ["zvec_gradient_identity", "reproduced", "Is", "s", "moved"]
+        assert lines[3].split()[:2] == ["alpha_sign_inversion", "transient"]
+    else:
+        assert lines[1].split() == ["zvec_gradient_identity", status, "error:", "no", "label"]
+    rows = [line.split()[:2] for line in lines]
+    if status == "interrupted":
+        assert ["alpha_sign_inversion", "transient"] not in rows  # what comes after is not started
+    else:
+        assert ["data", "cleared"] in rows and ["compiler", "suspected"] in rows
+    assert sum(line.startswith("report") for line in lines) == (1 if status == "interrupted" else 3)
+
+
+def test_sentences_show_names_and_signs_as_they_are():
+    assert sentences([verdict("Is w_i <Z>", "refuted")]) == r"- Is w\_i &lt;Z>: **refuted**. because of a\_b &lt; refuted."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "parameters", "verdicts"),
+    [
+        ("zvec_gradient_identity", {"training_epochs": 2, "rows": 2}, {"reproduced", "refuted"}),
+        ("alpha_sign_inversion", {"steps": 20}, None),
+        ("focal_fixed_point", {"steps": 20}, None),
+        ("readout_geometry", {"steps": 20, "rows": 8, "initialisations": 10}, None),
+    ],
+)
+def test_each_notebook_runs_headlessly_and_leaves_its_verdicts(tmp_path, name, parameters, verdicts):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    (tmp_path / "notebooks" / f"{name}.ipynb").write_text((ROOT / "notebooks" / f"{name}.ipynb").read_text())
+    run = headless.execute(prepare(name, SMALL | parameters, tmp_path))
+    assert run.manifest["status"] == "done", run.manifest["failure"]
+    left = json.loads((run.folder / "verdict.json").read_text())
+    assert left and all({"question", "verdict", "figures", "tolerance", "stack"} <= set(v) for v in left)
+    assert verdicts is None or {v["verdict"] for v in left} == verdicts
+    assert run.manifest["data"]["fingerprint"] and run.manifest["model_under_test"]["wires"] == 2

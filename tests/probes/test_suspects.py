@@ -1,0 +1,155 @@
+"""Why a run does not learn: five runs, each broken in one way, and a sound one; then each criterion by itself."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qnb.config import TrainConfig
+from qnb.data.prepare import prepare
+from qnb.data.table import load_table
+from qnb.errors import ParameterError
+from qnb.probes import suspects
+from qnb.probes.config import AlphaConfig, SuspectsConfig, ZvecConfig
+from qnb.probes.subject import finished_run, subject
+from qnb.runs.folder import create
+from qnb.runs.project import RunError
+from qnb.training.train import train
+
+SOUND = {
+    "data": "breast_cancer", "sample": None, "wires": 2, "layers": 2, "batch": 64, "epochs": 4, "fixed_num_batches": 15, "lr": 0.1,
+}  # fmt: skip
+BROKEN = {
+    "none": {},
+    "data": {"data": "noise.csv", "label": "label"},
+    "objective": {"class_weights": (1e-5, 1.0)},
+    "readout": {"measurement": "z_vec", "lr_mult_readout": 0.0},
+    "optimiser": {"lr": 20.0},
+    "compiler": {"engine": "one_sample_demo", "gate": "off"},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "notebooks").mkdir()
+    (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    table = load_table(TrainConfig(data="breast_cancer", sample=None))
+    noise = table.frame.assign(label=np.random.default_rng(1).permutation(table.y))
+    noise.to_csv(folder / "noise.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_ids(root):
+    """Runs as train.ipynb leaves them, by what is broken."""
+    found = {}
+    for name, changes in BROKEN.items():
+        changes = changes | ({"data": str(root / "noise.csv")} if name == "data" else {})
+        config = TrainConfig(**SOUND | changes)
+        run = create(root, "train", config)
+        prepared = prepare(config)
+        run.note(data=prepared.card)
+        result = train(config, prepared, folder=run.folder, progress=False)
+        run.note(gate=result.gate.to_dict() if result.gate else result.metrics["gate"])
+        result.save(run.path("model"))
+        run.finish(result.metrics)
+        found[name] = run.id
+    return found
+
+
+@pytest.fixture(scope="module")
+def subjects(root, run_ids):
+    return {name: finished_run(SuspectsConfig(run=run_id), root) for name, run_id in run_ids.items()}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_each_broken_run_points_to_what_is_broken_and_the_sound_one_to_nothing(subjects, broken):
+    found = suspects.examine(subjects[broken])
+    assert [f.suspect for f in found] == list(suspects.SUSPECTS)
+    suspected = [f.suspect for f in found if f.status == "suspected"]
+    assert suspected == ([] if broken == "none" else [broken]), suspects.table(found).to_string()
+    assert all(f.evidence for f in found) and len(suspects.verdicts(found)) == 5
+    assert suspects.table(found)["suspect"].tolist() == list(suspects.SUSPECTS)
+
+
+def test_the_evidence_has_the_numbers(subjects):
+    by = {name: {f.suspect: f for f in suspects.examine(subjects[name])} for name in ("none", "compiler")}
+    assert "test AUC 0.9" in by["none"]["data"].evidence
+    wrong = by["compiler"]["compiler"]
+    assert wrong.figures["gate_now"] == "wrong" and f"{wrong.figures['expected']:.3g}" in wrong.evidence
+    assert by["none"]["compiler"].figures["worst_relative_error"] < 1e-4
+    assert "not judged while the compiler is suspected" in by["compiler"]["optimiser"].evidence
+
+
+def history(**changes):
+    columns = {
+        "epoch": [1, 2, 3, 4], "train_loss": [0.6, 0.5, 0.45, 0.4], "val_auc": [0.7, 0.8, 0.85, 0.9], "alpha": [1.0, 2, 3, 4],
+        "grad_norm_weights": [0.1] * 4, "grad_norm_readout": [0.1] * 4, "delta_weights": [1.0, 1.5, 2, 2.5],
+        "delta_readout": [0.1, 0.2, 0.3, 0.4], "param_norm_readout": [1.0] * 4,
+    }  # fmt: skip
+    return pd.DataFrame(columns | changes)
+
+
+@pytest.mark.parametrize(
+    ("examine", "config", "changes", "words"),
+    [
+        (suspects.examine_optimiser, {}, {"train_loss": [0.5, 0.5, 0.6, 0.7]}, "training loss rose"),
+        (suspects.examine_optimiser, {}, {"val_auc": [0.9, 0.88, 0.85, 0.8]}, "Epoch 1 was the best"),
+        (suspects.examine_optimiser, {}, {"delta_weights": [1e-3] * 4}, "too little"),
+        (suspects.examine_optimiser, {}, {"delta_weights": [50.0] * 4}, "more than half a turn"),
+        (suspects.examine_readout, {}, {"grad_norm_readout": [0.0] * 4}, "gradient is dead"),
+        (suspects.examine_readout, {}, {"delta_readout": [0.0] * 4}, "has not moved"),
+        (suspects.examine_objective, {"focal_gamma": 7.0}, {}, "of BCE's slope"),
+        (suspects.examine_objective, {"focal_gamma": 2.0}, {"train_loss": [0.1733] * 4}, "at l = 0 it would be 0.1733"),
+        (suspects.examine_objective, {"alpha_mode": "direct"}, {"alpha": [-1.0] * 4, "val_auc": [0.2] * 4}, "alpha ends at -1"),
+    ],
+)
+def test_each_criterion_by_itself(subjects, examine, config, changes, words):
+    sound = replace(subjects["none"], history=history())
+    assert examine(sound).status == "cleared", examine(sound).evidence
+    broken = replace(sound, config=TrainConfig(**SOUND | config), history=history(**changes))
+    found = examine(broken)
+    assert found.status == "suspected" and words in found.evidence
+
+
+def test_what_cannot_be_judged_is_open(subjects):
+    stopped = replace(subjects["none"], history=None, params=None, metrics={})
+    status = {f.suspect: f.status for f in suspects.examine(stopped)}
+    assert status == {"data": "cleared", "objective": "open", "readout": "open", "optimiser": "open", "compiler": "cleared"}
+    elsewhere = subjects["none"].manifest | {"versions": {"pennylane": "0.44.0"}}
+    ungated = replace(subjects["none"], config=TrainConfig(**SOUND, gate="off"), manifest=elsewhere)
+    assert suspects.examine_compiler(ungated).status == "open"
+    diverged = replace(
+        stopped, manifest=stopped.manifest | {"failure": {"message": "epoch 1: the loss or a parameter is not finite."}}
+    )
+    assert suspects.examine_optimiser(diverged).status == "suspected"
+
+
+def test_a_probe_takes_a_run_or_parameters_and_says_what_it_leaves_aside(root, run_ids, subjects):
+    model = subject(ZvecConfig(run=run_ids["none"]), root)
+    assert (model.config.wires, model.config.measurement, model.run_id) == (2, "z_vec", run_ids["none"])
+    assert "epochs=8 (given: 4)" in model.said and "measurement=z_vec" in model.said
+    assert subjects["none"].params["weights"].shape == (2, 2, 3) and len(subjects["none"].history) == 4
+    described = subject(AlphaConfig(data="breast_cancer", epochs=3, class_weights="balanced", alpha_train=False))
+    assert "alpha_train=True (given: False)" in described.said
+    assert "Without a part in this probe: class_weights=balanced, epochs=3." in described.said
+
+
+def test_runs_that_cannot_be_probed_are_refused(root, run_ids, monkeypatch):
+    with pytest.raises(ParameterError, match="brings its own parameters: leave wires, lr out"):
+        ZvecConfig.make({"run": run_ids["none"], "wires": 3, "lr": 0.1})
+    with pytest.raises(RunError, match="No run 'nowhere'"):
+        subject(ZvecConfig(run="nowhere"), root)
+    with pytest.raises(ParameterError, match="give the id of a run"):
+        finished_run(SuspectsConfig(), root)
+    other = create(root, "zvec_gradient_identity", ZvecConfig())
+    other.finish({})
+    with pytest.raises(RunError, match=r"a finished run of train.ipynb was expected; that is a done run of zvec"):
+        subject(ZvecConfig(run=other.id), root)
+    changed = SimpleNamespace(card={"fingerprint": "0" * 64, "synthetic": False, "source": "x", "rows_kept": 1, "prior": 0.5})
+    monkeypatch.setattr("qnb.probes.subject.prepare", lambda config: changed)
+    with pytest.raises(RunError, match="has changed since"):
+        subject(ZvecConfig(run=run_ids["none"]), root)

@@ -1,0 +1,90 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from qnb.config import TrainConfig
+from qnb.core.circuit import CircuitSpec
+from qnb.core.gate import GateReport, GroupCheck
+from qnb.reporting import plots, tables
+
+NOTE = "SYNTHETIC data: a test"
+GROUPS = ("weights", "readout", "alpha", "bias")
+
+
+def history():
+    rows = {
+        "epoch": [1, 2, 3],
+        "train_loss": [0.7, 0.6, 0.5],
+        "train_loss_std": [0.1] * 3,
+        "alpha": [1, 2, 3],
+        "bias": [0, 0.1, 0.2],
+    }
+    rows |= {"val_auc": [0.6, np.nan, 0.8], "val_loss": [0.69, np.nan, 0.5], "val_sep": [0.1, np.nan, 0.9]}
+    rows |= {f"{what}_{g}": [0.1, 0.2, 0.3] for what in ("grad_norm", "delta") for g in GROUPS}
+    return pd.DataFrame(rows)
+
+
+def figures():
+    rng = np.random.default_rng(0)
+    y, logits = rng.integers(0, 2, 100), rng.normal(size=100)
+    return {
+        "learning_curves": plots.learning_curves(history(), 3, {"logistic": 0.7}, NOTE),
+        "learning_signal": plots.learning_signal(history(), NOTE),
+        "roc": plots.roc(y, {"circuit": logits}, NOTE),
+        "score_histogram": plots.score_histogram(y, logits, 0.2, NOTE),
+    }
+
+
+@pytest.mark.parametrize("name", list(figures()))
+def test_every_panel_is_labelled_and_says_what_the_data_is(name):
+    figure = figures()[name]
+    assert NOTE in figure.get_supxlabel()
+    for axes in figure.axes:
+        assert axes.get_title() and axes.get_xlabel() and axes.get_ylabel() and axes.get_legend()
+
+
+def test_roc_legend_holds_the_auc():
+    rng = np.random.default_rng(1)
+    y, logits = rng.integers(0, 2, 200), rng.normal(size=200)
+    (text,) = plots.roc(y, {"circuit": logits}).axes[0].get_legend().get_texts()
+    assert text.get_text() == f"circuit, AUC {roc_auc_score(y, logits):.3f}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "gates"),
+    [
+        (CircuitSpec(3, 2), 3, 3 + 18 + 6 + 9),
+        (CircuitSpec(3, 2, reupload=True, hadamard=True, measurement="mean_z"), 6, 6 + 6 + 18 + 6),
+        (CircuitSpec(2, 1, encoder="amplitude", measurement="z0"), 1, 1 + 6 + 2),
+    ],
+)
+def test_the_drawing_is_of_the_operations(spec, data, gates):
+    operations = spec.operations()
+    assert len(operations) == gates
+    assert sum(any(np.isnan(p).any() for p in op.parameters) for op in operations) == data
+    axes = plots.circuit(spec).axes[0]
+    boxes = [p for p in axes.patches if p.get_width() < 1]
+    assert len(boxes) == gates - sum(op.name == "CNOT" for op in operations)
+    assert sum(t.get_text() == "⟨Z⟩" for t in axes.texts) == (1 if spec.measurement == "z0" else spec.wires)
+
+
+def test_asked_lists_every_parameter_and_marks_the_changed():
+    page = tables.asked(TrainConfig(seed=3)).to_html()
+    assert all(name in page for name in TrainConfig.model_fields) and "3   (default: 0)" in page
+    assert tables.changed(TrainConfig(seed=3, lr=0.1)) == {"seed": 3, "lr": 0.1}
+
+
+def test_gate_table_never_hides_what_was_not_checked():
+    check = GroupCheck("untested", 0.0, 0.0, None, "random point")
+    report = GateReport("untested", {"readout": check}, 64, "float64", 1e-4, 6e-6, 0.1)
+    assert "untested" in tables.gate_verdict(report).to_html() and "NOT CHECKED" in tables.gate_verdict(None).to_html()
+
+
+def test_synthetic_data_is_said_in_words_and_degenerate_runs_too():
+    card = {"source": "bundled", "synthetic": True, "rows_kept": 10, "prior": 0.5}
+    assert tables.data_note(card).startswith("SYNTHETIC data: bundled")
+    assert "SYNTHETIC" not in tables.data_note(card | {"synthetic": False, "source": "breast_cancer"})
+    metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant"}
+    metrics |= {"baselines": {"logistic": {"test_auc": 0.9}, "boosting": {"test_auc": 0.95}}}
+    assert "Degenerate" in tables.verdict_sentence(metrics, "note") and "constant" in tables.verdict_sentence(metrics, "note")

@@ -1,0 +1,215 @@
+"""QuantumClassifier: scikit-learn's own checks, and that it is qnb's training and nothing else."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_breast_cancer, make_blobs
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from qnb import QuantumClassifier, load_model
+from qnb.config import TrainConfig
+from qnb.core.gate import WrongGradientError
+from qnb.training.estimator import SHARED, EstimatorError, _held_out
+from qnb.training.metrics import choose_threshold
+from qnb.training.train import circuit_of, fit, prepare
+
+QUICK = {"engine": "exact", "wires": 1, "layers": 1, "epochs": 4}
+CATALYST = [  # of scikit-learn's checks, those that look at what a fit computes
+    "check_fit_idempotent", "check_estimators_dtypes", "check_estimators_pickle", "check_methods_subset_invariance",
+    "check_methods_sample_order_invariance", "check_classifiers_train", "check_f_contiguous_array_estimator", "check_dict_unchanged",
+]  # fmt: skip
+
+
+@parametrize_with_checks([QuantumClassifier(**QUICK)])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([QuantumClassifier(engine="exact")])
+def test_scikit_learns_checks_with_the_defaults(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CATALYST)
+def test_scikit_learns_checks_with_catalyst(check):
+    getattr(estimator_checks, check)("QuantumClassifier", QuantumClassifier(**QUICK | {"engine": "catalyst"}))
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    return X, y.map({0: "malignant", 1: "benign"})
+
+
+@pytest.fixture(scope="module")
+def fitted(cancer):
+    return QuantumClassifier(engine="exact", wires=2, layers=1).fit(*cancer)
+
+
+def test_defaults_are_those_of_the_configuration():
+    given, fields = QuantumClassifier().get_params(), TrainConfig.model_fields
+    assert {name: given[name] for name in (*SHARED, "batch")} == {name: fields[name].default for name in (*SHARED, "batch")}
+    assert given["validation_fraction"] == fields["val_fraction"].default and given["random_state"] == fields["seed"].default
+    assert set(given) - set(SHARED) == {"wires", "batch", "validation_fraction", "random_state", "verbose"}
+
+
+@pytest.mark.parametrize("engine", ["exact", "catalyst"])
+def test_it_is_the_training_of_qnb(engine):
+    """The loop of `qnb.training.train`, on the rows that the estimator keeps for training and for validation."""
+    config = TrainConfig(data="breast_cancer", sample=None, wires=2, layers=1, batch=32, epochs=2, engine=engine, seed=5)
+    prepared = prepare(config)
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    y = 1 - y  # malignant is positive
+    model = QuantumClassifier(wires=2, layers=1, batch=32, epochs=2, engine=engine, random_state=5).fit(X, y)
+    held = _held_out(y.to_numpy(), 0.2, 5)
+    rebuilt = prepared.__class__(
+        {"train": model.model_.feature_map.transform(X[~held]), "val": model.model_.feature_map.transform(X[held])},
+        {"train": y[~held].to_numpy(float), "val": y[held].to_numpy(float)}, model.model_.feature_map, {},
+    )  # fmt: skip
+    expected = fit(config, rebuilt, progress=False).state
+    for name, value in expected.best_params.items():
+        np.testing.assert_array_equal(model.model_.params[name], value)
+    timed = ["seconds", "samples_per_s"]
+    pd.testing.assert_frame_equal(model.history_.drop(columns=timed), pd.DataFrame(expected.history).drop(columns=timed))
+    assert model.gate_.verdict == "pass" and model.model_.spec == circuit_of(config)
+    logits = model.decision_function(X)
+    assert model.threshold_ == choose_threshold(logits[held], y[held]).value
+    assert roc_auc_score(y, logits) > 0.85
+
+
+def test_the_three_answers_agree(fitted, cancer):
+    X, y = cancer
+    logits, probabilities = fitted.decision_function(X), fitted.predict_proba(X)
+    np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-12)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(fitted.predict(X), np.where(logits > 0, "malignant", "benign"))
+    assert not get_tags(fitted).classifier_tags.multi_class
+    assert fitted.classes_.tolist() == ["benign", "malignant"] and fitted.score(X, y) > 0.85
+    assert fitted.feature_names_in_.tolist() == list(X.columns) and fitted.n_features_in_ == 30
+
+
+def test_held_out_rows():
+    y = np.array([0] * 90 + [1] * 10)
+    held = _held_out(y, 0.2, 0)
+    assert (held[y == 0].sum(), held[y == 1].sum()) == (18, 2)
+    assert not np.array_equal(held, _held_out(y, 0.2, 1))
+    few = np.array([0, 0, 1, 1, 1])
+    for fraction in (0.01, 0.99):  # one row of each class on either side, whatever the fraction
+        held = _held_out(few, fraction, 0)
+        assert [few[side].tolist().count(c) > 0 for side in (held, ~held) for c in (0, 1)] == [True] * 4
+
+
+def test_wires_and_batch_follow_the_data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = (X[:, 0] + rng.normal(size=40) > 0).astype(int)
+    model = QuantumClassifier(engine="exact", layers=1, epochs=1)
+    assert model.fit(X, y).model_.spec.wires == 3
+    assert model.history_["lr"].tolist() == [0.05] and model.gate_.rows == 32  # 40 rows less 8 held out, in one batch of 64 asked
+    same = np.column_stack([X[:, 0], 2 * X[:, 0] + 1, X[:, 1], np.ones(40)])
+    assert model.fit(same, y).model_.spec.wires == 2
+    assert QuantumClassifier(engine="exact", layers=1, epochs=1, encoder="amplitude").fit(X, y).model_.spec.wires == 1
+
+
+def test_seeds():
+    X, y = make_blobs(120, centers=2, cluster_std=5, random_state=0)
+    one = partial(QuantumClassifier, **QUICK)
+    logits = [
+        one(random_state=r).fit(X, y).decision_function(X) for r in (0, 0, 1, np.random.RandomState(3), np.random.RandomState(3))
+    ]
+    np.testing.assert_array_equal(logits[0], logits[1])
+    np.testing.assert_array_equal(logits[3], logits[4])
+    assert not np.array_equal(logits[0], logits[2])
+    one(random_state=None).fit(X, y)
+
+
+def test_class_weights_reach_the_loss():
+    X, y = make_blobs(200, centers=2, cluster_std=6, random_state=0)
+    logits = {
+        w: QuantumClassifier(**QUICK, class_weights=w).fit(X, y).decision_function(X).mean()
+        for w in (None, (1.0, 9.0), (9.0, 1.0))
+    }
+    assert logits[9.0, 1.0] < logits[None] < logits[1.0, 9.0]
+
+
+def test_it_works_inside_scikit_learn(cancer):
+    X, y = cancer
+    model = make_pipeline(StandardScaler(), QuantumClassifier(engine="exact", wires=2, layers=1, epochs=3, lr=0.2))
+    assert cross_val_score(model, X, y, scoring="roc_auc", cv=3).min() > 0.9
+    grid = {"quantumclassifier__lr": np.array([0.001, 0.2]), "quantumclassifier__epochs": np.arange(3, 4)}  # numpy's scalars
+    search = GridSearchCV(model, grid, scoring="roc_auc", cv=2, error_score="raise").fit(X, y)
+    assert search.best_params_["quantumclassifier__lr"] == 0.2
+    calibrated = CalibratedClassifierCV(clone(search.best_estimator_), cv=2).fit(X, y)
+    assert calibrated.score(X, y) > 0.85
+    assert clone(search.best_estimator_).get_params()["quantumclassifier__lr"] == 0.2
+
+
+def test_a_pickle_holds_no_compiled_program(fitted, cancer):
+    data = pickle.dumps(fitted)
+    assert len(data) < 200_000 and b"Engine" not in data
+    np.testing.assert_array_equal(pickle.loads(data).decision_function(cancer[0]), fitted.decision_function(cancer[0]))
+
+
+def test_its_model_is_saved_as_any(fitted, cancer, tmp_path):
+    loaded = load_model(fitted.model_.save(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.logits(cancer[0]), fitted.decision_function(cancer[0]))
+    assert loaded.threshold == fitted.threshold_ and loaded.about["classes"] == ["benign", "malignant"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "one_sample_demo"}, "engine = 'one_sample_demo' is not known"),
+        ({"engine": "exat"}, "Did you mean 'exact'"),
+        ({"ansatz": "rings"}, "Parameter ansatz = 'rings'"),
+        ({"epochs": 2.5}, "Parameter epochs = 2.5"),
+        ({"batch": 0}, "Parameter batch = 0"),
+        ({"batch": "all"}, "Parameter batch = 'all'"),
+        ({"wires": 3}, "3 components were asked of 2"),
+        ({"focal_gamma": -1.0}, "focal_gamma"),
+        ({"validation_fraction": 1.0}, "validation_fraction = 1.0: a number between 0 and 1"),
+        ({"random_state": -1}, "random_state = -1: a whole number from 0 up"),
+        ({"encoder": "angle_xy", "hadamard": True}, "hadamard=True with encoder"),
+    ],
+)
+def test_parameters_that_are_refused(changes, message):
+    X, y = make_blobs(40, centers=2, random_state=0)
+    with pytest.raises(EstimatorError, match=message):
+        QuantumClassifier(**QUICK | changes).fit(X, y)
+
+
+def test_data_that_is_refused():
+    X, y = make_blobs(40, centers=2, random_state=0)
+    with pytest.raises(ValueError, match="Only binary classification is supported"):
+        QuantumClassifier().fit(X, np.arange(40) % 3)
+    with pytest.raises(EstimatorError, match="Class True has one row of 40"):
+        QuantumClassifier().fit(X, np.arange(40) == 0)
+    with pytest.raises(EstimatorError, match="All 2 feature columns are constant"):
+        QuantumClassifier(**QUICK).fit(np.ones((40, 2)), y)
+
+
+def test_a_wrong_gradient_is_not_trained_on(monkeypatch):
+    from qnb.core.exact import ExactEngine
+
+    right = ExactEngine.loss_and_grad
+
+    def wrong(self, *args):
+        loss, grads = right(self, *args)
+        return loss, grads | {"weights": -grads["weights"]}
+
+    monkeypatch.setattr(ExactEngine, "loss_and_grad", wrong)
+    X, y = make_blobs(40, centers=2, random_state=0)
+    with pytest.raises(WrongGradientError, match="weights"):
+        QuantumClassifier(**QUICK).fit(X, y)
