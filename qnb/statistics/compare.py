@@ -1,7 +1,7 @@
 """Arms against a reference, paired by seed, ending in a decision by a rule that is stated before the numbers.
 
-One metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in that seed. The rule is `rule`; the
-words of a result are in qnb/statistics/words.py, the arithmetic is in qnb/statistics/paired.py and qnb/statistics/power.py.
+One metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in that seed. The rule and the
+result are put into words in qnb/statistics/words.py; the arithmetic is in qnb/statistics/paired.py and qnb/statistics/power.py.
 """
 
 import math
@@ -15,10 +15,8 @@ import pandas as pd
 from qnb.errors import QnbError, nearest
 from qnb.files import plain
 from qnb.statistics import paired, power
-from qnb.statistics import words as compare_words
-from qnb.statistics.words import rule
 
-__all__ = ["ArmSummary", "CompareError", "Comparison", "PairedDifference", "compare", "identical_arms", "rule"]
+__all__ = ["ArmSummary", "CompareError", "Comparison", "PairedDifference", "compare", "identical_arms"]
 
 ALPHA = 0.05  # of a whole family of comparisons, and of each equivalence test
 TIMING = ("seconds", "samples_per_s")  # columns of a history that differ between two runs of one program
@@ -81,24 +79,14 @@ class Comparison:
     seeds: int
     resampled: bool
     ratio: float  # n_test / n_train where seeds resample the split, else 0
-    rule: str
     arms: dict[str, ArmSummary]
     differences: dict[str, PairedDifference]  # by arm, without the reference
     identical: tuple[tuple[str, str], ...]  # arms whose histories agree to the last bit in every seed
-    warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's own types; NaN is None."""
-        found: dict[str, Any] = plain(asdict(self))
-        return found
-
-    def table(self) -> pd.DataFrame:
-        """One row per arm that is not the reference."""
-        return compare_words.table(self)
-
-    def sentences(self) -> list[str]:
-        """Warnings, then one sentence per comparison. What the seeds cover, `qnb.studies.ablation.what_seeds_cover` says."""
-        return compare_words.sentences(self)
+        plain_types: dict[str, Any] = plain(asdict(self))
+        return plain_types
 
 
 def compare(
@@ -123,7 +111,7 @@ def compare(
         resampled: every seed draws its own split. Then the Nadeau-Bengio variance (1/S + n_test/n_train) s^2 decides.
         histories: per arm the training histories, seed by seed (None: failed), to find arms that are one program. Such an arm of the
             reference is `identical`, whatever its values.
-        metric: its name, for the words.
+        metric: its name, kept for figures and words.
 
     Raises:
         CompareError: no such reference; shapes differ; fewer than two arms or seeds; infinite values; n_train, n_test missing.
@@ -137,15 +125,20 @@ def compare(
     adjusted, levels = paired.holm(np.array([_p(d, design) for d in raw.values()]), ALPHA)
     identical = tuple(identical_arms(histories)) if histories else ()
     twins = {arm for pair in identical if reference in pair for arm in pair}
-    found = {
-        arm: _difference(arm, d, design, float(p_holm), float(level), arm in twins)
-        for (arm, d), p_holm, level in zip(raw.items(), adjusted, levels, strict=True)
-    }
-    arms = {arm: ArmSummary(tuple(v.tolist()), *_mean_and_sd(v)) for arm, v in values.items()}
-    seeds = len(values[reference])
-    words = rule(min_effect, seeds, len(values), resampled, metric)
-    warnings = tuple(compare_words.warnings(found, reference, seeds, resampled, identical))
-    return Comparison(metric, reference, min_effect, seeds, resampled, design.ratio, words, arms, found, identical, warnings)
+    return Comparison(
+        metric=metric,
+        reference=reference,
+        min_effect=min_effect,
+        seeds=len(values[reference]),
+        resampled=resampled,
+        ratio=design.ratio,
+        arms={arm: ArmSummary(tuple(v.tolist()), *_mean_and_sd(v)) for arm, v in values.items()},
+        differences={
+            arm: _difference(arm, d, design, float(p_holm), float(level), arm in twins)
+            for (arm, d), p_holm, level in zip(raw.items(), adjusted, levels, strict=True)
+        },
+        identical=identical,
+    )
 
 
 def _ratio(n_train: float | None, n_test: float | None) -> float:

@@ -1,16 +1,13 @@
 """A comparison in words: the rule before the numbers, the warnings, one sentence per arm, the table."""
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from qnb.statistics.compare import ArmSummary, Comparison, PairedDifference
 from qnb.statistics.paired import smallest_p
 from qnb.statistics.power import MOST_SEEDS, POWER
-
-if TYPE_CHECKING:  # it imports this module
-    from qnb.statistics.compare import ArmSummary, Comparison, PairedDifference
 
 ALPHA = "5 %"
 FEWEST = 6  # seeds under which an exact test over signs cannot reach 5 %
@@ -48,34 +45,29 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
     )
 
 
-def warnings(
-    differences: dict[str, "PairedDifference"],
-    reference: str,
-    seeds: int,
-    resampled: bool,
-    identical: Iterable[tuple[str, str]],
-) -> list[str]:
+def warnings(comparison: Comparison) -> list[str]:
     """What a reader must know before the result."""
-    found = [
-        f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one program, so an override had "
-        "no effect; nothing about it can be concluded."
-        for a, b in identical
+    differences, reference, seeds = comparison.differences.values(), comparison.reference, comparison.seeds
+    messages = [
+        f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one program, so an "
+        "override had no effect; nothing about it can be concluded."
+        for a, b in comparison.identical
     ]
-    found += _few(min(d.n for d in differences.values()), len(differences))
-    short = {d.arm: seeds - d.n for d in differences.values() if d.n < seeds}
+    messages += _few(min(d.n for d in differences), len(differences))
+    short = {d.arm: seeds - d.n for d in differences if d.n < seeds}
     if short:
         lost = ", ".join(f"{arm}: {count} of {seeds}" for arm, count in short.items())
-        found.append(
-            f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run fails because of its arm, what is "
-            "left flatters that arm."
+        messages.append(
+            f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run fails because of its "
+            "arm, what is left flatters that arm."
         )
-    found += [_constant(d, reference) for d in differences.values() if d.n > 1 and d.sd == 0 and d.decision != "identical"]
-    if resampled:
-        found.append(
-            "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one table share rows, so these claim "
-            "too much here. The Nadeau-Bengio interval decides; its 5 % is near, not exact."
+    messages += [_constant(d, reference) for d in differences if d.n > 1 and d.sd == 0 and d.decision != "identical"]
+    if comparison.resampled:
+        messages.append(
+            "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one table share rows, "
+            "so these claim too much here. The Nadeau-Bengio interval decides; its 5 % is near, not exact."
         )
-    return found
+    return messages
 
 
 def _few(n: int, comparisons: int) -> list[str]:
@@ -95,59 +87,61 @@ def _few(n: int, comparisons: int) -> list[str]:
     return []
 
 
-def _constant(d: "PairedDifference", reference: str) -> str:
+def _constant(d: PairedDifference, reference: str) -> str:
     return (
         f"{d.arm} − {reference} is {d.mean:+.3g} in every one of {d.n} seeds: no spread, so no test. Either the metric is at its bound, or "
         "the seeds vary nothing, or the two are one program."
     )
 
 
-def sentences(found: "Comparison") -> list[str]:
-    """See `qnb.statistics.compare.Comparison.sentences`."""
-    return [*found.warnings, *(_sentence(found, d) for d in found.differences.values())]
+def sentences(comparison: Comparison) -> list[str]:
+    """One sentence per arm that is not the reference: its decision, and what that rests on."""
+    return [_sentence(comparison, d) for d in comparison.differences.values()]
 
 
 def _interval(pair: tuple[float, float]) -> str:
     return f"{pair[0]:+.3g} to {pair[1]:+.3g}"
 
 
-def _sentence(found: "Comparison", d: "PairedDifference") -> str:
+def _sentence(comparison: Comparison, d: PairedDifference) -> str:
     if d.decision == "identical":
         return (
-            f"{d.arm} against {found.reference}: identical, the same history to the last bit in every seed. The two are one program; nothing "
+            f"{d.arm} against {comparison.reference}: identical, the same history to the last bit in every seed. The two are one program; nothing "
             "can be concluded about what the arm overrides."
         )
     if d.n < 2:
-        return f"{d.arm} against {found.reference}: undecided, {d.n} of {found.seeds} seeds have a finished run of both."
-    opening = f"{d.arm} against {found.reference}: {d.decision}. Mean difference in {found.metric} {d.mean:+.3g} over {d.n} seeds"
+        return (
+            f"{d.arm} against {comparison.reference}: undecided, {d.n} of {comparison.seeds} seeds have a finished run of both."
+        )
+    opening = f"{d.arm} against {comparison.reference}: {d.decision}. Mean difference in {comparison.metric} {d.mean:+.3g} over {d.n} seeds"
     if d.sd == 0:
         return f"{opening}, the same in each."
-    kind = "Nadeau-Bengio" if found.resampled else "t"
+    kind = "Nadeau-Bengio" if comparison.resampled else "t"
     zeros = f", {d.zeros} equal and left out" if d.zeros else ""
     ties = ", over tied ranks" if d.tied else ""
     return (
-        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. {_reason(found, d)} "
+        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. {_reason(comparison, d)} "
         f"{d.up} seeds above, {d.down} below{zeros} (sign test p = {d.p_sign:.3g}); exact Wilcoxon p = {d.p_wilcoxon:.3g}{ties}; "
         f"d_z = {d.d_z:.2f}. {_detectable(d)}"
     )
 
 
-def _detectable(d: "PairedDifference") -> str:
+def _detectable(d: PairedDifference) -> str:
     return (
         f"A true difference of {d.detectable:.3g} would have been found with a power of {100 * POWER:.0f} %, if {d.sd:.3g} is the true sd; as "
         f"that is an estimate from these {d.n} seeds, with about {100 * d.power_estimated:.0f} %."
     )
 
 
-def _reason(found: "Comparison", d: "PairedDifference") -> str:
-    inner, margin = f"90 % interval {_interval(d.interval_90)}", f"±{found.min_effect:g}"
-    one = len(found.differences) == 1
+def _reason(comparison: Comparison, d: PairedDifference) -> str:
+    inner, margin = f"90 % interval {_interval(d.interval_90)}", f"±{comparison.min_effect:g}"
+    one = len(comparison.differences) == 1
     outer = f"{'95 %' if one else f'Holm ({100 * d.holm_confidence:.4g} %)'} interval{'' if one else ' ' + _interval(d.holm)}"
     if d.decision == "equivalent":
         return f"The {inner} lies inside {margin}."
     if d.decision != "undecided":
         return f"The {outer} excludes 0."
-    if d.seeds_needed is None and found.resampled:
+    if d.seeds_needed is None and comparison.resampled:
         need = "No number of splits of this table would decide it: they share too many rows. It takes more rows."
     elif d.seeds_needed is None:
         need = f"A fresh ablation would need more than {MOST_SEEDS:,} seeds."
@@ -160,19 +154,19 @@ def _reason(found: "Comparison", d: "PairedDifference") -> str:
     return f"The {inner} does not lie inside {margin}, and the {outer} holds 0. {need}"
 
 
-def table(found: "Comparison") -> pd.DataFrame:
-    """See `qnb.statistics.compare.Comparison.table`."""
-    rows = [_row(found, d) for d in found.differences.values()]
+def table(comparison: Comparison) -> pd.DataFrame:
+    """One row per arm that is not the reference, in figures as they are printed."""
+    rows = [_row(comparison, d) for d in comparison.differences.values()]
     return pd.DataFrame(rows).set_index("arm")
 
 
-def _row(found: "Comparison", d: "PairedDifference") -> dict[str, Any]:
-    arm, reference = found.arms[d.arm], found.arms[found.reference]
+def _row(comparison: Comparison, d: PairedDifference) -> dict[str, Any]:
+    arm, reference = comparison.arms[d.arm], comparison.arms[comparison.reference]
     row: dict[str, Any] = {
         "arm": d.arm,
         "decision": d.decision,
         "mean ± sd": _spread(arm),
-        f"{found.reference} mean ± sd": _spread(reference),
+        f"{comparison.reference} mean ± sd": _spread(reference),
     }
     row |= {"seeds": d.n, "difference": d.mean, "sd of differences": d.sd, "95 % t": _interval(d.interval)}
     row |= {"95 % Nadeau-Bengio": _interval(d.nadeau_bengio)} if d.nadeau_bengio else {}
@@ -183,5 +177,5 @@ def _row(found: "Comparison", d: "PairedDifference") -> dict[str, Any]:
     return row | {"detectable": d.detectable, "fresh seeds": fresh}
 
 
-def _spread(arm: "ArmSummary") -> str:
+def _spread(arm: ArmSummary) -> str:
     return f"{arm.mean:.4f} ± {arm.sd:.4f}"

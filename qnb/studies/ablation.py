@@ -17,6 +17,7 @@ from qnb.files import HISTORIES, HISTORY, atomic_write, plain
 from qnb.reporting.tables import data_note
 from qnb.runs.folder import MANIFEST, METRICS, Run
 from qnb.runs.project import find_root
+from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
 from qnb.studies.config import AblationConfig, Planned
 from qnb.studies.sweep import load_sweep
@@ -154,6 +155,11 @@ def _overridden(config: AblationConfig) -> list[str]:
     return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
 
 
+def rule(config: AblationConfig) -> str:
+    """The decision rule of `qnb.statistics.words.rule` for these arms and seeds, before any number."""
+    return words.rule(config.min_effect, config.seeds, len(config.arms), config.resample == "split")
+
+
 def what_seeds_cover(study: Study) -> str:
     """What the spread over seeds holds, and so what a conclusion is about."""
     config = study.config
@@ -210,14 +216,14 @@ def summary(study: Study) -> pd.DataFrame:
 def baselines_sentence(study: Study) -> str:
     """Test AUC of the classical models on the same rows and features, in words."""
     parts = []
-    for name, words in (("logistic", "logistic regression"), ("boosting", "gradient boosting")):
+    for name, model in (("logistic", "logistic regression"), ("boosting", "gradient boosting")):
         aucs = study.results[f"{name}_test_auc"].dropna()
         spread = f" (sd {aucs.std(ddof=1):.4f} over splits)" if aucs.nunique() > 1 else ""
-        parts.append(f"{words} has test AUC {aucs.mean():.4f}{spread}")
+        parts.append(f"{model} has test AUC {aucs.mean():.4f}{spread}")
     return ", ".join(parts) + "."
 
 
-def metrics(study: Study, found: Comparison) -> dict[str, Any]:
+def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
     """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its decisions."""
     arms = {}
     for arm in study.config.arms:
@@ -225,12 +231,12 @@ def metrics(study: Study, found: Comparison) -> dict[str, Any]:
         arms[arm] = {"done": int((runs["status"] == "done").sum()), "failed": int((runs["status"] != "done").sum())}
         for name in FIGURES[:5]:
             arms[arm] |= {f"{name}_mean": plain(runs[name].mean()), f"{name}_sd": plain(runs[name].std(ddof=1))}
-    decisions = {arm: difference.decision for arm, difference in found.differences.items()}
+    warnings = words.warnings(comparison)
     return {
-        "decisions": decisions,
-        "conclusion": found.sentences(),
+        "decisions": {arm: difference.decision for arm, difference in comparison.differences.items()},
+        "conclusion": [*warnings, *words.sentences(comparison)],
         "arms": arms,
-        "comparison": found.to_dict(),
+        "comparison": comparison.to_dict() | {"rule": rule(study.config), "warnings": warnings},
         "synthetic": study.card.get("synthetic"),
     }
 

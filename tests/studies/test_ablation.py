@@ -15,6 +15,7 @@ from qnb.errors import ParameterError
 from qnb.runs import job
 from qnb.runs.folder import create
 from qnb.runs.project import RunError
+from qnb.statistics import words
 from qnb.studies import ablation
 from qnb.studies.config import AblationConfig
 from qnb.training.train import train
@@ -55,7 +56,8 @@ def test_the_decision_rests_on_the_differences_within_seeds(study):
     assert found.differences["diverges"].decision == "undecided" and found.differences["diverges"].n == 0
     written = ablation.metrics(study, found)
     assert json.loads(json.dumps(written))["decisions"]["fast"] == found.differences["fast"].decision
-    assert written["conclusion"] == found.sentences()
+    assert written["conclusion"] == words.warnings(found) + words.sentences(found)
+    assert written["comparison"]["rule"] == ablation.rule(study.config) and "2 comparisons" in ablation.rule(study.config)
     assert written["arms"]["diverges"]["failed"] == 3 and written["arms"]["fast"]["test_auc_mean"] == np.mean(values["fast"])
 
 
@@ -72,12 +74,12 @@ def test_tables_and_sentences(study):
     summary = ablation.summary(study).set_index("arm")
     assert summary.loc["fast", "runs"] == 3 and summary.loc["diverges", "runs"] == 0
     assert summary.loc["fast", "test_auc sd"] == pytest.approx(np.std(study.values()["fast"], ddof=1))
-    words = ablation.what_seeds_cover(study)
-    assert "3 seeds (5 to 7) cover initial parameters and the order of batches, on one split" in words
-    assert "no interval covers other rows" in words and "stand on both sides" not in words  # a table without groups
+    cover = ablation.what_seeds_cover(study)
+    assert "3 seeds (5 to 7) cover initial parameters and the order of batches, on one split" in cover
+    assert "no interval covers other rows" in cover and "stand on both sides" not in cover  # a table without groups
     resampled = replace(study, config=study.config.model_copy(update={"resample": "split"}))
     assert "which rows are drawn for training, validation and test" in ablation.what_seeds_cover(resampled)
-    assert len(study.compare().sentences()) == len(study.compare().warnings) + 2  # said once: not among these
+    assert len(words.sentences(study.compare())) == 2  # said once: not among these
     assert "logistic regression has test AUC 0.99" in ablation.baselines_sentence(study)
 
 
@@ -178,8 +180,8 @@ GROUPED = {
 
 def test_rows_of_one_session_on_both_sides_are_told(study):
     random = replace(study, cards={5: GROUPED})
-    words = ablation.what_seeds_cover(random)
-    assert "rows of one session stand on both sides: 23 of 24 sessions" in words and "does not cover other sessions" in words
+    text = ablation.what_seeds_cover(random)
+    assert "rows of one session stand on both sides: 23 of 24 sessions" in text and "does not cover other sessions" in words
     pairs = GROUPED | {"groups": GROUPED["groups"] | {"columns": ["host pair"]}}
     assert "does not cover other host pairs" in ablation.what_seeds_cover(replace(study, cards={5: pairs}))
     apart = GROUPED | {"groups": GROUPED["groups"] | {"on_two_sides": 0}}

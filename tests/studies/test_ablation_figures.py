@@ -5,7 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from qnb.statistics.compare import compare
-from qnb.studies import ablation_figures as compare_figures
+from qnb.studies import ablation_figures
 
 NOTE = "SYNTHETIC data: a test"
 R = np.random.default_rng(0)
@@ -24,9 +24,9 @@ def curves(level):
 
 HISTORIES = {"base": [curves(0.6), curves(0.8)], "up": [curves(0.7), None], "lost": [None, None]}
 FIGURES = {
-    "forest": lambda: compare_figures.forest(FOUND, NOTE),
-    "slopes": lambda: compare_figures.slopes(FOUND, NOTE),
-    "learning_curves": lambda: compare_figures.learning_curves(HISTORIES, NOTE),
+    "forest": lambda: ablation_figures.forest(FOUND, NOTE),
+    "slopes": lambda: ablation_figures.slopes(FOUND, NOTE),
+    "learning_curves": lambda: ablation_figures.learning_curves(HISTORIES, NOTE),
 }
 
 
@@ -68,7 +68,7 @@ def test_the_bars_of_the_forest_end_where_their_intervals_do():
 
 def test_the_forest_marks_arms_that_are_one_program():
     found = compare({"base": BASE, "twin": BASE}, "base", 0.005, histories={arm: [curves(0.6)] * 10 for arm in ("base", "twin")})
-    (axes,) = compare_figures.forest(found).axes
+    (axes,) = ablation_figures.forest(found).axes
     assert "identical" in axes.texts[0].get_text()
 
 
