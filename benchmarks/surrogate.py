@@ -16,8 +16,8 @@ from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
 from qnb.data.features import FeatureMap
+from qnb.studies.surrogate import difference_from_circuit
 from qnb.training.model import Model
-from qnb.training.surrogate import difference_from_circuit
 
 ROWS = 200_000
 TURNS = 7

@@ -12,6 +12,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+import pennylane as qml
+from numpy.typing import ArrayLike
 from scipy.stats import kstest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -56,6 +58,15 @@ def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None
     if subject.params is None:
         raise RunError(f"Run {subject.run_id} left no model. Give one that is done; `qnb runs` lists them.")
     return load_model(find_root() / subject.manifest["folder"]), subject.metrics, subject.manifest.get("gate")
+
+
+def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
+    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run on PennyLane's
+    default.qubit in float64."""
+    node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
+    score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
+    logit = model.objective.alpha(model.params["alpha"]) * (np.asarray(score) + model.params["bias"])
+    return float(np.max(np.abs(logit - surrogate.logits_of_features(X))))
 
 
 def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,7 @@ from qnb.data.table import Table
 from qnb.files import atomic_write, plain
 from qnb.stack import versions
 from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_description
-
-if TYPE_CHECKING:
-    from qnb.training.surrogate import Surrogate  # it imports this module
+from qnb.training.surrogate import Surrogate, surrogate_of
 
 ARRAYS, META = "model.npz", "model.json"
 BLOCK = 4096  # rows scored at a time by an engine that would choose its arithmetic by their number
@@ -56,16 +54,14 @@ class Model:
         scores = _scores_in_blocks(engine, self.params, X) if self.engine == "exact" else engine.scores(self.params, X)
         return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
 
-    def surrogate(self) -> "Surrogate":
+    def surrogate(self) -> Surrogate:
         """The same model as a trigonometric polynomial of its angles, a `qnb.training.surrogate.Surrogate`: no circuit, same logits.
 
         Raises:
             ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
             EngineError: the coefficients do not fit into memory.
         """
-        from qnb.training.surrogate import surrogate_of  # it imports this module
-
-        return surrogate_of(self)
+        return surrogate_of(self.spec, self.objective, self.params, self.feature_map, self.threshold, self.about)
 
     def save(self, folder: str | Path) -> Path:
         """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.

@@ -19,19 +19,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-import pennylane as qml
 from numpy.typing import ArrayLike
 
 from qnb.core import heisenberg, trig
-from qnb.core.circuit import Array, CircuitSpec
+from qnb.core.circuit import Array, CircuitSpec, Params
 from qnb.core.engine import EngineError
 from qnb.core.exact import MEMORY_SHARE, available_memory, padded
+from qnb.core.objective import Objective
 from qnb.data.features import ANGLE_RANGES, FeatureMap
 from qnb.data.table import Table
 from qnb.errors import ParameterError, QnbError
 from qnb.files import atomic_write, plain
 from qnb.stack import versions
-from qnb.training.model import Model
 from qnb.training.model_file import ModelError
 
 FORMAT = 1
@@ -113,20 +112,31 @@ class Surrogate:
         return path
 
 
-def surrogate_of(model: Model) -> Surrogate:
-    """The trigonometric polynomial that `model` is, from its circuit and parameters; also as `model.surrogate()`.
+def surrogate_of(
+    spec: CircuitSpec,
+    objective: Objective,
+    params: Params,
+    feature_map: FeatureMap,
+    threshold: float,
+    about: dict[str, Any],
+) -> Surrogate:
+    """The trigonometric polynomial that a trained circuit is; `qnb.training.model.Model.surrogate` calls it with its own parts.
+
+    Args:
+        params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
+        feature_map, threshold: kept as they are.
+        about: where the model comes from; the circuit is added.
 
     Raises:
         ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
         EngineError: the coefficients do not fit into memory.
     """
-    spec = model.spec
     refuse(spec.encoder, spec.reupload)
     once, _ = heisenberg.memory(spec, 8)
     if once > MEMORY_SHARE * available_memory():
         raise EngineError(f"The surrogate of {spec} needs {once / 1e9:.1f} GB to compute: use fewer wires, or a larger machine.")
     jax.config.update("jax_enable_x64", True)
-    weights, readout = (np.asarray(model.params[name], np.float64) for name in ("weights", "readout"))
+    weights, readout = (np.asarray(params[name], np.float64) for name in ("weights", "readout"))
     pull_back = jax.jit(functools.partial(heisenberg.prepare, spec), compiler_options=QUICK_TO_COMPILE)
     pulled_back = pull_back(heisenberg.tables(spec), weights, readout)
     strings = np.asarray(pulled_back).reshape((heisenberg.features(spec),) * spec.wires)
@@ -134,11 +144,11 @@ def surrogate_of(model: Model) -> Surrogate:
     return Surrogate(
         coefficients=along_every_wire(strings, _bloch_in_basis(spec)),
         encoder=spec.encoder,
-        bias=float(model.params["bias"]),
-        alpha=float(model.objective.alpha(model.params["alpha"])),
-        feature_map=model.feature_map,
-        threshold=model.threshold,
-        about=model.about | {"circuit": asdict(spec)},
+        bias=float(params["bias"]),
+        alpha=float(objective.alpha(params["alpha"])),
+        feature_map=feature_map,
+        threshold=threshold,
+        about=about | {"circuit": asdict(spec)},
     )
 
 
@@ -226,15 +236,6 @@ def along_every_wire(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     for _ in range(tensor.ndim):
         tensor = np.tensordot(tensor, matrix, (0, 0))  # the wire in front leaves, and comes back at the end
     return tensor
-
-
-def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
-    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run on PennyLane's
-    default.qubit in float64."""
-    node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
-    score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
-    logit = model.objective.alpha(model.params["alpha"]) * (np.asarray(score) + model.params["bias"])
-    return float(np.max(np.abs(logit - surrogate.logits_of_features(X))))
 
 
 def _functions(encoder: str, sin: Array, cos: Array) -> list[Array]:

@@ -181,7 +181,7 @@ GROUPED = {
 def test_rows_of_one_session_on_both_sides_are_told(study):
     random = replace(study, cards={5: GROUPED})
     text = ablation.what_seeds_cover(random)
-    assert "rows of one session stand on both sides: 23 of 24 sessions" in text and "does not cover other sessions" in words
+    assert "rows of one session stand on both sides: 23 of 24 sessions" in text and "does not cover other sessions" in text
     pairs = GROUPED | {"groups": GROUPED["groups"] | {"columns": ["host pair"]}}
     assert "does not cover other host pairs" in ablation.what_seeds_cover(replace(study, cards={5: pairs}))
     apart = GROUPED | {"groups": GROUPED["groups"] | {"on_two_sides": 0}}
