@@ -3,12 +3,11 @@
 python -m benchmarks.catalyst
 """
 
-import time
-
 import catalyst
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.timing import in_turn
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
@@ -30,17 +29,6 @@ def bare_loop(engine, rows: int):
     return catalyst.qjit(program)
 
 
-def interleaved(functions: dict, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds per call, (rounds,), for each function, called in turn so that a busy moment meets them all."""
-    seconds = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            started = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: np.array(values) for name, values in seconds.items()}
-
-
 def main() -> None:
     spec, rng = CircuitSpec(), np.random.default_rng(0)
     engine, params = make_engine("catalyst", spec, Objective()), spec.init(0)
@@ -52,8 +40,8 @@ def main() -> None:
         "training step": lambda: engine.loss_and_grad(params, X, y, w),
         "forward": lambda: engine.scores(params, many),
     }
-    compiled = {name: values[0] for name, values in interleaved(functions, 1).items()}
-    seconds = interleaved(functions, ROUNDS)
+    compiled = {name: values[0] for name, values in in_turn(functions, 1).items()}
+    seconds = in_turn(functions, ROUNDS)
     print(f"{spec}, batch {BATCH}, {ROUNDS} interleaved rounds\n")
     print(f"{'':30}{'median ms':>10}{'min':>8}{'max':>8}{'samples/s':>11}{'first call s':>14}")
     for name, values in seconds.items():

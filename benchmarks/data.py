@@ -6,13 +6,13 @@ With 2200000 rows, the size of the whole data set, writing the file takes longer
 """
 
 import resource
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.timing import median_seconds
 from qnb.config import TrainConfig
 from qnb.data import cache as table_cache
 from qnb.data.capture import generate_capture
@@ -20,18 +20,6 @@ from qnb.data.features import FeatureMap
 from qnb.data.overlap import split_card
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
-
-REPEATS = 3
-
-
-def median_seconds(function: Callable[[], object]) -> float:
-    """Median wall time of `REPEATS` calls, in seconds."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def write_file(path: Path, rows: int) -> None:

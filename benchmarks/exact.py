@@ -1,9 +1,10 @@
-"""Speed of the exact engine: training steps and forward passes against what else computes the same numbers, side by side.
+"""Speed of the exact engine: training steps and forward passes against what else computes the same numbers, called in turn.
 
-    python benchmarks/exact.py
+    python -m benchmarks.exact
 
 Against the catalyst engine, PennyLane's default.qubit under jax.jit and vmap, and tensorcircuit-ng (only if it is installed).
-Medians in one process, host time included, from float64 rows to float64 scores; in brackets, how many times the exact engine's.
+Wall times in one process, from float64 rows to float64 scores, with OpenMP held to one thread; TARGETS says which ratios the
+engine must reach.
 """
 
 import importlib.util
@@ -16,7 +17,9 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
+from benchmarks.timing import in_turn, median_seconds
 from qnb.core import heisenberg
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
@@ -24,80 +27,97 @@ from qnb.core.exact import PATHS, ExactEngine
 from qnb.core.objective import Objective
 from qnb.probes.contenders import default_qubit, tensorcircuit
 
-BATCHES = (256, 1024, 4096)
-FORWARD_ROWS = 100_000
-SLOW_FORWARD_ROWS = 10_000  # for the others, whose time grows in proportion; scaled up
-
-
-def median_ms(call, seconds: float = 2.0, least: int = 3) -> float:
-    """Median of at least `least` calls within about `seconds`, after one to warm up."""
-    call()
-    times, started = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - before)
-    return 1e3 * statistics.median(times)
-
-
-def gemm_rate(size: int = 2048) -> float:
-    """Operations per second of one float32 matrix product by XLA on this machine, in 1e9 (2 size^3 a product)."""
-    a = jnp.asarray(np.random.default_rng(0).normal(size=(size, size)), jnp.float32)
-    product = jax.jit(jnp.matmul)
-    return 2 * size**3 / median_ms(lambda: product(a, a).block_until_ready(), 1.0) / 1e6
+STEPS, FORWARD = (256, 1024, 4096), 100_000  # rows of a training step, and of a forward pass
+SLOW_FORWARD = 10_000  # rows forward of the other engines, whose time grows in proportion
+TARGETS = {  # (call, rows, other engine): how many times as long as the exact engine the other must take
+    ("step", 256, "catalyst"): 25,
+    ("step", 4096, "catalyst"): 200,
+    ("forward", FORWARD, "catalyst"): 150,
+    ("step", 256, "tensorcircuit-ng"): 8,
+    ("step", 4096, "tensorcircuit-ng"): 80,
+    ("forward", FORWARD, "tensorcircuit-ng"): 40,
+}
+ROUNDS = 7
 
 
 def batch(spec, rows):
+    """X (rows, features) in [0, pi], labels and unequal weights (rows,)."""
     rng = np.random.default_rng(0)
     return rng.uniform(0, np.pi, (rows, spec.features)), rng.integers(0, 2, rows).astype(float), rng.uniform(0.5, 1.5, rows)
 
 
-def side_by_side(spec, objective, batches=BATCHES) -> dict[int, float]:
-    """Print one line per engine: compile, step at each batch, forward; and check that all give the exact engine's loss.
+def side_by_side(spec, objective) -> dict[int, float]:
+    """Print the engines' first calls, which compile; then each call's time and ratio, and whether its target is met.
 
     Returns:
-        the exact engine's milliseconds a step, by batch.
+        the exact engine's median seconds a step, by rows.
+
+    Raises:
+        AssertionError: an engine computes another loss than the exact one.
     """
-    others = {
-        "catalyst": lambda: make_engine("catalyst", spec, objective),
-        "default.qubit": lambda: default_qubit(spec, objective, None),
-    }
+    engines = {"exact": ExactEngine(spec, objective), "catalyst": make_engine("catalyst", spec, objective)}
+    engines["default.qubit"] = default_qubit(spec, objective, None)
     if importlib.util.find_spec("tensorcircuit"):
-        others["tensorcircuit-ng"] = lambda: tensorcircuit(spec, objective, None)
-    params, exact, base = spec.init(0), ExactEngine(spec, objective), None
-    print(f"{'ms':18}{'first call':>12}" + "".join(f"{f'step {b}':>18}" for b in batches) + f"{f'forward {FORWARD_ROWS}':>20}")
-    for name, build in ({"exact": lambda: exact} | others).items():
-        engine = build()
+        engines["tensorcircuit-ng"] = tensorcircuit(spec, objective, None)
+    params, losses = spec.init(0), {}
+    for name, engine in engines.items():
         started = time.perf_counter()
-        loss, _ = engine.loss_and_grad(params, *batch(spec, batches[0]))
-        first = 1e3 * (time.perf_counter() - started)
-        assert abs(loss - exact.loss_and_grad(params, *batch(spec, batches[0]))[0]) < 1e-5, name
-        sizes = batches[:1] if name == "default.qubit" else batches  # it compiles for minutes, anew for every batch size
-        row = [_step(engine, params, batch(spec, rows)) for rows in sizes]
-        if name != "default.qubit":
-            rows = FORWARD_ROWS if name == "exact" else SLOW_FORWARD_ROWS
-            row += [_forward(engine, params, batch(spec, rows)[0]) * FORWARD_ROWS / rows]
-        base = base or row
-        cells = [f"{t:.2f}" + ("" if base is row else f" ({t / b:.0f}x)") for t, b in zip(row, base, strict=False)]
-        print(f"{name:18}{first:12.0f}" + "".join(f"{c:>18}" for c in cells), flush=True)
-    return dict(zip(batches, base, strict=False))
+        losses[name], _ = engine.loss_and_grad(params, *batch(spec, STEPS[0]))
+        print(f"{name:18}first step after {time.perf_counter() - started:.1f} s", flush=True)
+        np.testing.assert_allclose(losses[name], losses["exact"], atol=1e-5, err_msg=name)
+    print(f"\n{'call':9}{'rows':>7}  {'engine':18}{'median ms':>10}{'ratio':>8}{'min':>8}{'max':>8}{'target':>8}")
+    steps = {}
+    for call, rows in [("step", rows) for rows in STEPS] + [("forward", FORWARD)]:
+        seconds = _calls_in_turn(engines, spec, params, call, rows)
+        for name, times in seconds.items():
+            ratios = times / seconds["exact"]
+            print(f"{call:9}{rows:7}  {name:18}{1e3 * np.median(times):10.2f}{np.median(ratios):8.0f}{ratios.min():8.0f}"
+                  f"{ratios.max():8.0f}  {outcome(call, rows, name, float(np.median(ratios)))}", flush=True)  # fmt: skip
+        if call == "step":
+            steps[rows] = float(np.median(seconds["exact"]))
+    return steps
 
 
-def _step(engine, params, data):
-    return median_ms(lambda: engine.loss_and_grad(params, *data))
+def _calls_in_turn(engines, spec, params, call, rows) -> dict[str, np.ndarray]:
+    """Seconds of each round, by engine, after a round to warm up; those of a forward pass of fewer rows in proportion."""
+    if (call, rows) != ("step", STEPS[0]):
+        engines = {n: e for n, e in engines.items() if n != "default.qubit"}  # compiles for minutes, anew for every batch size
+    calls, scale = {}, {}
+    for name, engine in engines.items():
+        rows_called = SLOW_FORWARD if call == "forward" and name != "exact" else rows
+        X, y, w = batch(spec, rows_called)
+        calls[name] = (
+            (lambda e=engine, X=X: e.scores(params, X))
+            if call == "forward"
+            else (lambda e=engine, X=X, y=y, w=w: e.loss_and_grad(params, X, y, w))
+        )
+        scale[name] = rows / rows_called
+    with ThreadpoolController().limit(limits=1, user_api="openmp"):
+        in_turn(calls, 1)
+        seconds = in_turn(calls, ROUNDS)
+    return {name: times * scale[name] for name, times in seconds.items()}
 
 
-def _forward(engine, params, X):
-    return median_ms(lambda: engine.scores(params, X))
+def outcome(call: str, rows: int, name: str, ratio: float) -> str:
+    """The target of that ratio, and whether it is met; empty where there is none."""
+    target = TARGETS.get((call, rows, name))
+    return "" if target is None else f"{target:6} {'met' if ratio >= target else 'MISSED'}"
+
+
+def gemm_rate(size: int = 2048) -> float:
+    """Operations per second of one float32 matrix product by XLA on this machine (2 size^3 a product)."""
+    a = jnp.asarray(np.random.default_rng(0).normal(size=(size, size)), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    return 2 * size**3 / median_seconds(lambda: product(a, a).block_until_ready(), 1.0)
 
 
 def gemm_fraction(spec, steps: dict[int, float]) -> None:
     """Print which part of the machine's matrix product rate the steps reach: operations of the products alone over the time."""
     rate = gemm_rate()
-    print(f"\nmatrix products alone reach {rate:.0f} GFLOP/s here")
-    for rows, ms in steps.items():
-        reached = 2 * heisenberg.products(spec, rows) / ms / 1e6
-        print(f"  step of {rows}: {reached:.0f} GFLOP/s, {reached / rate:.0%}; {rows / ms / 1e3:.2f} million rows/s")
+    print(f"\nmatrix products alone reach {rate / 1e9:.0f} GFLOP/s here")
+    for rows, seconds in steps.items():
+        reached = 2 * heisenberg.products(spec, rows) / seconds
+        print(f"  step of {rows}: {reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%}; {rows / seconds / 1e6:.2f} million rows/s")
 
 
 def by_wires(objective, wires=(4, 6, 8, 10), batches=(256, 4096)) -> None:
@@ -106,14 +126,14 @@ def by_wires(objective, wires=(4, 6, 8, 10), batches=(256, 4096)) -> None:
     for n in wires:
         engine = ExactEngine(CircuitSpec(n), objective)
         for rows in batches:
-            times = {path: _step_on(path, CircuitSpec(n), objective, rows) for path in PATHS}
-            print(f"{n:6}{rows:7}{times['heisenberg']:15.2f}{times['statevector']:16.2f}  {engine.path(rows)}", flush=True)
+            ms = {path: 1e3 * _step_on(path, CircuitSpec(n), objective, rows) for path in PATHS}
+            print(f"{n:6}{rows:7}{ms['heisenberg']:15.2f}{ms['statevector']:16.2f}  {engine.path(rows)}", flush=True)
 
 
 def _step_on(path, spec, objective, rows):
     engine, params, data = ExactEngine(spec, objective), spec.init(0), batch(spec, rows)
     engine.path = lambda rows, seeds=1: path
-    return median_ms(lambda: engine.loss_and_grad(params, *data), 0.5)
+    return median_seconds(lambda: engine.loss_and_grad(params, *data), 0.5)
 
 
 def many_seeds(seeds: int = 10) -> None:

@@ -1,17 +1,17 @@
 """Speed of the surrogate: rows per second from angles to logits, beside the engines' forward passes, and its distance from the circuit.
 
-    python benchmarks/surrogate.py
+    python -m benchmarks.surrogate
 
 Host time included, from float64 rows to float64 logits. The models take turns, so that a busy moment meets all of them; the
 medians are over turns. The distance is the largest of 256 logits, from PennyLane's default.qubit in float64, at alpha = 40.
 """
 
-import statistics
 import time
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.timing import in_turn
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
@@ -31,19 +31,6 @@ def model_of(spec: CircuitSpec) -> Model:
     return Model(spec, Objective(), params, FeatureMap.fit(frame, np.arange(100) % 2, spec.wires, "0_pi"), 0.0)
 
 
-def turns(calls: dict, times: int = TURNS) -> dict[str, float]:
-    """Median seconds of each call, taken in turns after one to warm up."""
-    for call in calls.values():
-        call()
-    seconds = {name: [] for name in calls}
-    for _ in range(times):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def main(wires=(4, 6, 8, 10)) -> None:
     """Print a line per number of wires and encoder."""
     columns = ("coefficients", "export ms", "surrogate M/s", "exact f32 M/s", "exact f64 M/s", "distance")
@@ -56,7 +43,8 @@ def main(wires=(4, 6, 8, 10)) -> None:
         rows = ROWS if surrogate.coefficients.size < 10_000 else ROWS // 10
         calls = {"surrogate": lambda s=surrogate, rows=rows, X=X: s.logits_of_features(X[:rows])}
         calls |= {p: lambda e=e, rows=rows, X=X, m=model: e.scores(m.params, X[:rows]) for p, e in engines.items()}
-        seconds = turns(calls)
+        in_turn(calls, 1)
+        seconds = {name: np.median(times) for name, times in in_turn(calls, TURNS).items()}
         started = time.perf_counter()
         model.surrogate()
         figures = [f"{surrogate.coefficients.size:,}", f"{1e3 * (time.perf_counter() - started):.0f}"]

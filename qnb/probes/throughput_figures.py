@@ -88,30 +88,6 @@ def _lines(axes: Axes, table: pd.DataFrame, key: str) -> None:
             axes.plot(line[key], 1e6 * line["median_s"] / line["rows"], style, ms=4, color=colour, label=f"{name}, {kind}")
 
 
-def crossover(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Time of a training step on each path of the exact engine: against wires per batch; filled marks are what the engine picks.
-
-    Args:
-        table: of `qnb.probes.throughput.by_path`.
-    """
-    batches = sorted(table["batch"].unique())
-    figure, panels = new_figure(len(batches), height=3.8, width=3.8 * max(len(batches), 2), sharey=True)
-    for axes, rows in zip(panels, batches, strict=True):
-        part = table[table["batch"] == rows].sort_values("wires")
-        for path, colour in (("heisenberg", GREEN), ("statevector", BLUE)):
-            if path not in part:
-                continue
-            axes.plot(part["wires"], 1e3 * part[path], "o-", mfc="white", color=colour, ms=6, label=path)
-            picked = part[part["picked"] == path]
-            if len(picked):
-                axes.plot(picked["wires"], 1e3 * picked[path], "o", color=colour, ms=6, label=f"{path}, picked by the engine")
-        axes.set(title=f"batch {rows}", xlabel="wires", yscale="log")
-        whole_ticks(axes)
-        axes.legend(fontsize=7)
-    panels[0].set_ylabel("training step (ms)")
-    return caption(figure, note)
-
-
 def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Seconds that the first call takes over a later one, per way: the largest over batch sizes."""
     measured = table.dropna(subset=["compile_s"])

@@ -1,15 +1,13 @@
-import dataclasses
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import EngineError, make_engine
 from qnb.core.objective import Objective
 from qnb.probes import throughput
-from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, TC, Contender, NotMeasured, tensorcircuit
+from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, Contender, NotMeasured, tensorcircuit
 from qnb.probes.throughput import Timing
 
 SMALL, BCE = CircuitSpec(2, 1), Objective()
@@ -34,7 +32,6 @@ def test_ceiling_is_not_judged_by_smaller_batches():
 def test_nothing_measured_is_no_verdict():
     assert throughput.judge_ceiling([took(EXACT, 256, 0.1)]).verdict == "not measured"
     assert throughput.judge_threads([took("x", 16, 0.1, threads=1)]).verdict == "not measured"
-    assert throughput.judge_targets(goals(None, None)).verdict == "not measured"
 
 
 @pytest.mark.parametrize("two, verdict", [((0.05, 0.05), "pays"), ((0.2, 0.3), "costs"), ((0.05, 0.2), "depends")])
@@ -44,31 +41,12 @@ def test_threads(two, verdict):
     assert throughput.judge_threads(timings).verdict == verdict
 
 
-def goals(*ratios):
-    outcome = ["not measured" if r is None else "met" if r >= 25 else "MISSED" for r in ratios]
-    return pd.DataFrame({"target": "step", "rows": range(len(ratios)), "times as fast": ratios, "outcome": outcome}).astype(
-        {"times as fast": float}
-    )
-
-
-def test_targets_verdict_flips():
-    assert throughput.judge_targets(goals(30.0, 26.0)).verdict == "met"
-    assert throughput.judge_targets(goals(30.0, 20.0)).verdict == "missed"
-    assert throughput.judge_targets(goals(30.0, None)).verdict == "met"
-
-
 def test_timed_calls_as_often_as_time_allows():
     calls = []
     _, later = throughput.timed(lambda: calls.append(1), 4, 10.0)
     assert len(later) == 4 and len(calls) == 5
     _, later = throughput.timed(lambda: time.sleep(0.02), 4, 0.001)
     assert len(later) == 1
-
-
-def test_ratios_compare_calls_of_one_process():
-    calls = {"slow": lambda: time.sleep(0.05), "base": lambda: time.sleep(0.005)}
-    median, least, most = throughput.ratios(calls, "base", 3, 10.0)["slow"]
-    assert least <= median <= most and median > 2
 
 
 class Refusing:
@@ -143,11 +121,17 @@ def test_table_keeps_compile_time_apart():
 
 
 @pytest.mark.slow
-def test_paths_and_targets_run_on_the_engines(monkeypatch):
-    found = throughput.by_path([SMALL, dataclasses.replace(SMALL, wires=3)], BCE, (8,), 2, 0.05)
-    assert {"wires", "batch", "picked", "heisenberg", "statevector"} <= set(found.columns)
-    assert set(found["picked"]) <= {"heisenberg", "statevector"} and found.notna().all().all()
-    monkeypatch.setattr(throughput, "TARGETS", [("step", "gradient", 8, CATALYST, 0.0), ("step", "gradient", 8, TC, 1e9)])
-    goals = throughput.targets(SMALL, BCE, "lightning.qubit", 2, 0.1, with_tensorcircuit=False)
-    assert list(goals["outcome"]) == ["met", "not measured: quick=True"]
-    assert throughput.gemm_rate(64) > 0
+def test_shapes_and_threads_run_on_the_engines():
+    timings = throughput.by_shape([SMALL, CircuitSpec(3, 1)], BCE, "lightning.qubit", 4, 2, 0.05)
+    assert [(t.wires, t.name, t.kind) for t in timings] == [
+        (n, name, kind) for n in (2, 3) for name in (CATALYST, EXACT) for kind in throughput.KINDS
+    ]
+    assert all(t.rate > 0 for t in timings)
+    timings = throughput.by_threads([SMALL], BCE, "lightning.qubit", 4, 2, 0.05)
+    assert [t.threads for t in timings] == [1, 2] and throughput.judge_threads(timings).verdict != "not measured"
+
+
+@pytest.mark.parametrize("grid", [throughput.QUICK, throughput.FULL])
+def test_a_grid_varies_one_axis_at_a_time(grid):
+    for spec in grid.shapes(CircuitSpec(8, 3, encoder="angle_xy")):
+        assert (spec.wires == 8 or spec.layers == 3) and spec.encoder == "angle_xy"
