@@ -3,11 +3,16 @@
 A configuration is a frozen pydantic model. Its fields are exactly the names in the `parameters` cell of its notebook, with the
 same defaults. A name that is not a field, a value of the wrong type, and a value that would have no effect are all errors: an
 override is obeyed or refused, never dropped.
+
+Parameters come in groups: table and split (together the data), circuit, engine, objective, optimiser, selection. A notebook's
+configuration is made of the groups that it uses and of parameters of its own; all names are flat. `TrainConfig` has every group.
+A contradiction is a function of the groups that it concerns, and is an error wherever a configuration has these groups.
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -18,10 +23,13 @@ from qnb.errors import ParameterError, nearest, refuse_unknown
 
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
+SplitName = Literal["random", "group", "time", "attack"]  # as in qnb.data.splits.SPLITS
+EngineName = Literal["catalyst", "exact", "one_sample_demo"]  # as in qnb.core.engine.ENGINES; the last is wrong on purpose
+EncoderName = Literal["angle_y", "angle_xy", "amplitude"]  # as in qnb.core.circuit.ENCODERS
 AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.core.circuit.ANSATZE
 MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
-
+OF_ONE_SPLIT = {"group_by": "group", "embargo": "time", "attack_test": "attack"}  # parameters that one rule alone has
 
 Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple
 
@@ -56,10 +64,37 @@ class StrictConfig(BaseModel):
         """
         return self
 
+    def changed(self, name: str) -> bool:
+        """Whether the parameter `name` differs from its default; False where this configuration does not have it."""
+        field = type(self).model_fields.get(name)
+        return field is not None and bool(getattr(self, name) != field.get_default(call_default_factory=True))
+
     def hash(self) -> str:
         """The first 10 hex digits of the SHA-256 of the effective configuration as canonical JSON."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        for groups, check in _CONTRADICTIONS:
+            if all(isinstance(self, group) for group in groups):
+                for message in check(*[self] * len(groups)):
+                    raise ValueError(message)
+        return self
+
+
+_CONTRADICTIONS: list[tuple[tuple[type[StrictConfig], ...], Callable[..., Iterator[str]]]] = []
+
+
+def contradiction(check: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
+    """Have `check` called wherever a configuration has the groups that the annotations of its arguments name.
+
+    Args:
+        check: takes the configuration once for each of these groups, and yields a message for each contradiction.
+    """
+    groups = tuple(parameter.annotation for parameter in inspect.signature(check).parameters.values())
+    _CONTRADICTIONS.append((groups, check))
+    return check
 
 
 def _explain(cls: type[BaseModel], error: ErrorDetails) -> str:
@@ -81,44 +116,74 @@ def _choices(annotation: Any) -> list[str]:
     return [c for c in found if isinstance(c, str)]
 
 
-class TrainConfig(StrictConfig):
-    """Everything that decides a training run. Units and legal values stand beside each field."""
+class TableConfig(StrictConfig):
+    """The rows before they are split, and what their label is."""
 
-    # data
     data: str = "bundled"  # "bundled" (synthetic capture), "breast_cancer", or the path of a CSV or Parquet file
     label: str | None = None  # label column of a table of your own
     positive: str | int | bool | None = None  # the label's value that counts as 1; None: the label is 0/1 already
     sample: Annotated[int, Field(ge=10)] | None = 20_000  # rows drawn, stratified by label; None: all
     data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
     leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
-    split: Literal["random", "group", "time", "attack"] = "random"
+
+    BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", "breast_cancer")
+
+
+class SplitConfig(StrictConfig):
+    """Which rows train, validate and test."""
+
+    split: SplitName = "random"
     # split="group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair
     group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
-    embargo: Annotated[float, Field(ge=0)] = (
-        0.0  # split="time": rows less than this many seconds before a later side are left out
-    )
-    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None  # split="attack": types kept for the test
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    # split="time": rows less than this many seconds before a later side are left out
+    embargo: Annotated[float, Field(ge=0)] = 0.0
+    # split="attack": types kept for the test
+    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0)] = 0  # of the draw and of the split
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class DataConfig(SplitConfig, TableConfig):
+    """A table, its split, and the range of the angles that its features become."""
+
     angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] = "0_pi"
 
-    # circuit
+
+class CircuitConfig(StrictConfig):
+    """The circuit; `qnb.core.circuit.CircuitSpec` says what the names mean."""
+
     wires: Annotated[int, Field(ge=1, le=20)] = 8
     layers: Annotated[int, Field(ge=1, le=100)] = 3
-    encoder: Literal["angle_y", "angle_xy", "amplitude"] = "angle_y"
+    encoder: EncoderName = "angle_y"
     ansatz: AnsatzName = "strongly_entangling"
     measurement: MeasurementName = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
 
-    # engine
-    engine: Literal["catalyst", "exact", "one_sample_demo"] = "catalyst"  # the last is wrong on purpose
+    @property
+    def features(self) -> int:
+        """Entries of x that the encoder takes: one per wire, or 2^wires for `amplitude`."""
+        return 2**self.wires if self.encoder == "amplitude" else self.wires
+
+
+class GradientConfig(StrictConfig):
+    """What computes scores and gradients, and whether these are checked."""
+
+    engine: EngineName = "catalyst"
     device: str = "lightning.qubit"
     gate: Literal["on", "off"] = "on"
+
+
+class EngineConfig(GradientConfig):
+    """The engine of a whole training."""
+
     preflight_compile: bool = True
 
-    # objective
+
+class ObjectiveConfig(StrictConfig):
+    """The head, the loss, and what each row weighs in it."""
+
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
     alpha_mode: Literal["softplus", "direct"] = "softplus"
     alpha_train: bool = True
@@ -129,7 +194,10 @@ class TrainConfig(StrictConfig):
     balanced_pos_frac: Annotated[float, Field(gt=0, lt=1)] = 0.5
     prior_correction: Literal["none", "importance"] = "none"
 
-    # optimiser
+
+class OptimiserConfig(StrictConfig):
+    """Adam: how long, in which batches, at which rates."""
+
     seed: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1)] = 8
     batch: Annotated[int, Field(ge=1)] = 64
@@ -143,7 +211,10 @@ class TrainConfig(StrictConfig):
     weight_decay_readout: Annotated[float, Field(ge=0)] = 0.0
     weight_decay_alpha: Annotated[float, Field(ge=0)] = 0.0
 
-    # selection
+
+class SelectionConfig(StrictConfig):
+    """Which epoch counts, when to stop, and which thresholds are degenerate."""
+
     val_objective: Literal["auc", "sep", "val_loss", "bacc", "f1"] = "auc"
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
     early_stop_patience: Annotated[int, Field(ge=1)] | None = None
@@ -151,71 +222,122 @@ class TrainConfig(StrictConfig):
     max_pred_pos_rate: Annotated[float, Field(ge=0, le=1)] = 0.99
     abort_on_degen: bool = False
 
-    BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", "breast_cancer")
 
-    @property
-    def features(self) -> int:
-        """Entries of x that the encoder takes: one per wire, or 2^wires for `amplitude`."""
-        return 2**self.wires if self.encoder == "amplitude" else self.wires
+# pydantic lists the fields of the last base first
+class TrainConfig(SelectionConfig, OptimiserConfig, ObjectiveConfig, EngineConfig, CircuitConfig, DataConfig):
+    """Everything that decides a training run."""
 
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> Self:
-        def changed(name: str) -> bool:
-            return bool(getattr(self, name) != type(self).model_fields[name].default)
 
-        own_table = self.data not in self.BUILT_IN_TABLES
-        rules = [
-            (self.focal_gamma > 0 and self.balanced_batches,
-             "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0 or balanced_batches=False."),
-            (self.class_weights is not None and self.balanced_batches,
-             "class_weights with balanced_batches=True: both reweight the classes. Use one, or prior_correction='importance'."),
-            (changed("prior_correction") and not self.balanced_batches,
-             "prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave it at 'none'."),
-            (changed("balanced_pos_frac") and not self.balanced_batches,
-             "balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave balanced_pos_frac=0.5."),
-            (self.hadamard and self.encoder != "angle_y",
-             f"hadamard=True with encoder={self.encoder!r}: hadamard goes with encoder='angle_y' only "
-             "(RX leaves |+> alone, so angle_xy would become angle_y; amplitude prepares the whole state)."),
-            (self.encoder == "amplitude" and self.reupload,
-             "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."),
-            (self.encoder == "amplitude" and changed("angle_range"),
-             "angle_range has no effect with encoder='amplitude': leave it at its default."),
-            (self.engine == "one_sample_demo" and self.gate == "on",
-             "engine='one_sample_demo' has a wrong gradient on purpose: the gate would refuse it. Set gate='off' to show what it does."),
-            (self.encoder == "amplitude" and self.engine != "exact",
-             f"encoder='amplitude' cannot be trained by engine={self.engine!r}: the compiler has no gradient of state preparation. "
-             "Use engine='exact', or encoder='angle_y'."),
-            (changed("device") and self.engine != "catalyst",
-             f"device={self.device!r} has no effect with engine={self.engine!r}, which simulates where JAX runs: leave it at its default."),
-            (changed("lr_mult_readout") and self.measurement not in READOUT_MEASUREMENTS,
-             f"lr_mult_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
-            (changed("weight_decay_readout") and self.measurement not in READOUT_MEASUREMENTS,
-             f"weight_decay_readout has no effect: measurement={self.measurement!r} has no trainable readout; {READOUT_MEASUREMENTS} have."),
-            ((changed("lr_mult_alpha") or changed("weight_decay_alpha")) and not self.alpha_train,
-             "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their defaults."),
-            (changed("leaks") and self.data != "bundled",
-             f"leaks belongs to data='bundled'; data={self.data!r} was given. Leave it at its default."),
-            (changed("data_seed") and self.data != "bundled",
-             f"data_seed belongs to data='bundled'; data={self.data!r} was given. Leave it at its default."),
-            ((self.label is not None or self.positive is not None) and not own_table,
-             f"label and positive belong to a table of your own; data={self.data!r} has its label built in. Leave them None."),
-            (self.group_by is not None and self.split != "group",
-             f"group_by belongs to split='group'; split={self.split!r} was given. Leave it None, or set split='group'."),
-            (changed("embargo") and self.split != "time",
-             f"embargo belongs to split='time'; split={self.split!r} was given. Leave it at 0, or set split='time'."),
-            (self.attack_test is not None and self.split != "attack",
-             f"attack_test belongs to split='attack'; split={self.split!r} was given. Leave it None, or set split='attack'."),
-            (len(set(self.leaks)) < len(self.leaks), f"leaks names one thing twice: {self.leaks}."),
-            (self.val_fraction + self.test_fraction >= 1,
-             f"val_fraction + test_fraction = {self.val_fraction + self.test_fraction:g} leaves no rows to train on: keep it under 1."),
-            (self.min_pred_pos_rate >= self.max_pred_pos_rate,
-             f"min_pred_pos_rate={self.min_pred_pos_rate} must be below max_pred_pos_rate={self.max_pred_pos_rate}."),
-            (self.balanced_batches and not 1 <= round(self.batch * self.balanced_pos_frac) <= self.batch - 1,
-             f"balanced batches of {self.batch} rows with balanced_pos_frac={self.balanced_pos_frac} hold one class: enlarge batch."),
-            (self.eval_every_epochs > self.epochs,
-             f"eval_every_epochs={self.eval_every_epochs} is more than epochs={self.epochs}: only the last one would be evaluated."),
-        ]  # fmt: skip
-        for wrong, message in rules:
-            if wrong:
-                raise ValueError(message)
-        return self
+@contradiction
+def _of_table(c: TableConfig) -> Iterator[str]:
+    for name in ("leaks", "data_seed"):
+        if c.changed(name) and c.data != "bundled":
+            yield f"{name} belongs to data='bundled'; data={c.data!r} was given. Leave it at its default."
+    if len(set(c.leaks)) < len(c.leaks):
+        yield f"leaks names one thing twice: {c.leaks}."
+    if c.data in c.BUILT_IN_TABLES and (c.label is not None or c.positive is not None):
+        yield (f"label and positive belong to a table of your own; data={c.data!r} has its label built in. Leave them None.")
+
+
+@contradiction
+def _of_split(c: SplitConfig) -> Iterator[str]:
+    for name, rule in OF_ONE_SPLIT.items():
+        if c.changed(name) and c.split != rule:
+            yield (
+                f"{name} belongs to split={rule!r}; split={c.split!r} was given. Leave it at its default, or set split={rule!r}."
+            )
+    if c.val_fraction + c.test_fraction >= 1:
+        total = c.val_fraction + c.test_fraction
+        yield f"val_fraction + test_fraction = {total:g} leaves no rows to train on: keep it under 1."
+
+
+@contradiction
+def _of_circuit(c: CircuitConfig) -> Iterator[str]:
+    if c.hadamard and c.encoder != "angle_y":
+        yield (
+            f"hadamard=True with encoder={c.encoder!r}: hadamard goes with encoder='angle_y' only "
+            "(RX leaves |+> alone, so angle_xy would become angle_y; amplitude prepares the whole state)."
+        )
+    if c.encoder == "amplitude" and c.reupload:
+        yield "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
+
+
+@contradiction
+def _of_encoding(data: DataConfig, circuit: CircuitConfig) -> Iterator[str]:
+    if circuit.encoder == "amplitude" and data.changed("angle_range"):
+        yield "angle_range has no effect with encoder='amplitude': leave it at its default."
+
+
+@contradiction
+def _of_engine(c: GradientConfig) -> Iterator[str]:
+    if c.engine == "one_sample_demo" and c.gate == "on":
+        yield (
+            "engine='one_sample_demo' has a wrong gradient on purpose: the gate would refuse it. "
+            "Set gate='off' to show what it does."
+        )
+    if c.changed("device") and c.engine != "catalyst":
+        yield (
+            f"device={c.device!r} has no effect with engine={c.engine!r}, which simulates where JAX runs: "
+            "leave it at its default."
+        )
+
+
+@contradiction
+def _of_engine_and_circuit(engine: GradientConfig, circuit: CircuitConfig) -> Iterator[str]:
+    if circuit.encoder == "amplitude" and engine.engine != "exact":
+        yield (
+            f"encoder='amplitude' cannot be trained by engine={engine.engine!r}: the compiler has no gradient of "
+            "state preparation. Use engine='exact', or encoder='angle_y'."
+        )
+
+
+@contradiction
+def _of_objective(c: ObjectiveConfig) -> Iterator[str]:
+    if c.focal_gamma > 0 and c.balanced_batches:
+        yield (
+            "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0 or balanced_batches=False."
+        )
+    if c.class_weights is not None and c.balanced_batches:
+        yield ("class_weights with balanced_batches=True: both reweight the classes. Use one, or prior_correction='importance'.")
+    if c.changed("prior_correction") and not c.balanced_batches:
+        yield ("prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave it at 'none'.")
+    if c.changed("balanced_pos_frac") and not c.balanced_batches:
+        yield ("balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave balanced_pos_frac=0.5.")
+
+
+@contradiction
+def _of_balanced_batches(objective: ObjectiveConfig, optimiser: OptimiserConfig) -> Iterator[str]:
+    batch, share = optimiser.batch, objective.balanced_pos_frac
+    if objective.balanced_batches and not 1 <= round(batch * share) <= batch - 1:
+        yield f"balanced batches of {batch} rows with balanced_pos_frac={share} hold one class: enlarge batch."
+
+
+@contradiction
+def _of_alpha(objective: ObjectiveConfig, optimiser: OptimiserConfig) -> Iterator[str]:
+    if not objective.alpha_train and (optimiser.changed("lr_mult_alpha") or optimiser.changed("weight_decay_alpha")):
+        yield "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their defaults."
+
+
+@contradiction
+def _of_readout(circuit: CircuitConfig, optimiser: OptimiserConfig) -> Iterator[str]:
+    for name in ("lr_mult_readout", "weight_decay_readout"):
+        if optimiser.changed(name) and circuit.measurement not in READOUT_MEASUREMENTS:
+            yield (
+                f"{name} has no effect: measurement={circuit.measurement!r} has no trainable readout; "
+                f"{READOUT_MEASUREMENTS} have."
+            )
+
+
+@contradiction
+def _of_selection(c: SelectionConfig) -> Iterator[str]:
+    if c.min_pred_pos_rate >= c.max_pred_pos_rate:
+        yield f"min_pred_pos_rate={c.min_pred_pos_rate} must be below max_pred_pos_rate={c.max_pred_pos_rate}."
+
+
+@contradiction
+def _of_evaluations(selection: SelectionConfig, optimiser: OptimiserConfig) -> Iterator[str]:
+    if selection.eval_every_epochs > optimiser.epochs:
+        yield (
+            f"eval_every_epochs={selection.eval_every_epochs} is more than epochs={optimiser.epochs}: "
+            "only the last one would be evaluated."
+        )

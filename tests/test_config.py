@@ -8,12 +8,30 @@ import nbformat
 import pytest
 import yaml
 
-from qnb.config import READOUT_MEASUREMENTS, AnsatzName, MeasurementName, TrainConfig
+from qnb.config import (
+    READOUT_MEASUREMENTS,
+    AnsatzName,
+    CircuitConfig,
+    DataConfig,
+    EncoderName,
+    EngineConfig,
+    EngineName,
+    MeasurementName,
+    ObjectiveConfig,
+    OptimiserConfig,
+    SelectionConfig,
+    SplitName,
+    TrainConfig,
+)
 from qnb.core.circuit import ANSATZE, ENCODERS, MEASUREMENTS, CircuitSpec
+from qnb.core.engine import ENGINES
+from qnb.data.prepare import DECIDES_ROWS, DECIDES_TABLE
+from qnb.data.splits import SPLITS
 from qnb.errors import ParameterError, nearest
 from qnb.studies.config import AblationConfig
 
 ROOT = Path(__file__).parent.parent
+GROUPS = (DataConfig, CircuitConfig, EngineConfig, ObjectiveConfig, OptimiserConfig, SelectionConfig)
 
 
 def test_fields_are_the_parameters_cell_with_the_same_defaults():
@@ -24,9 +42,10 @@ def test_fields_are_the_parameters_cell_with_the_same_defaults():
     assert list(declared) == list(TrainConfig.model_fields)
 
 
-def test_names_are_those_of_the_circuit():
+def test_names_are_those_of_circuit_engine_and_splits():
     assert get_args(AnsatzName) == tuple(ANSATZE) and get_args(MeasurementName) == tuple(MEASUREMENTS)
-    assert get_args(TrainConfig.model_fields["encoder"].annotation) == tuple(ENCODERS)
+    assert get_args(EncoderName) == tuple(ENCODERS) and get_args(EngineName) == tuple(ENGINES)
+    assert get_args(SplitName) == tuple(SPLITS)
     assert tuple(m for m in MEASUREMENTS if CircuitSpec(measurement=m).has_readout) == READOUT_MEASUREMENTS
 
 
@@ -55,7 +74,7 @@ def test_unknown_mistyped_and_out_of_range_values_name_themselves(values, messag
         TrainConfig.make(values)
 
 
-@pytest.mark.parametrize(
+CONTRADICTIONS = pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"focal_gamma": 2.0, "balanced_batches": True}, "both reweight the classes"),
@@ -78,11 +97,33 @@ def test_unknown_mistyped_and_out_of_range_values_name_themselves(values, messag
         ({"balanced_batches": True, "batch": 1}, "hold one class"),
         ({"epochs": 2, "eval_every_epochs": 3}, "only the last one would be evaluated"),
         ({"leaks": ["drift", "drift"]}, "names one thing twice"),
+        ({"engine": "one_sample_demo"}, "has a wrong gradient on purpose"),
+        ({"group_by": ["a"]}, "group_by belongs to split='group'"),
+        ({"split": "group", "embargo": 1.0}, "embargo belongs to split='time'"),
+        ({"split": "time", "attack_test": ["Ping"]}, "attack_test belongs to split='attack'"),
     ],
 )
+
+
+@CONTRADICTIONS
 def test_contradictions_are_errors_not_rewrites(values, message):
     with pytest.raises(ParameterError, match=re.escape(message)):
         TrainConfig.make(values)
+
+
+@CONTRADICTIONS
+def test_a_contradiction_belongs_to_its_groups_alone(values, message):
+    """It is refused by the smallest configuration with the parameters that contradict each other, whatever else it lacks."""
+    groups = [group for group in GROUPS if set(values) & set(group.model_fields)]
+    least = type("Least", tuple(groups), {})
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        least.make(values)
+
+
+def test_the_groups_are_every_parameter_once():
+    every = [name for group in GROUPS for name in group.model_fields]
+    assert every == list(TrainConfig.model_fields) and len(set(every)) == len(every)
+    assert set(DECIDES_TABLE) < set(DECIDES_ROWS) < set(DataConfig.model_fields)
 
 
 def test_frozen_and_hashed_by_every_field():

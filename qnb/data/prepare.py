@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qnb.config import TrainConfig
+from qnb.config import SplitConfig, TableConfig, TrainConfig
 from qnb.data.features import FeatureMap
 from qnb.data.grouping import groups_of
 from qnb.data.overlap import split_card
@@ -15,8 +15,8 @@ from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
 
 SIDES = ("train", "val", "test")
-DECIDES_TABLE = ("data", "label", "positive", "sample", "data_seed", "leaks", "group_by", "split_seed")
-DECIDES_ROWS = (*DECIDES_TABLE, "split", "embargo", "attack_test", "val_fraction", "test_fraction")
+DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")  # of the split: which columns are kept, and the draw
+DECIDES_ROWS = (*TableConfig.model_fields, *SplitConfig.model_fields)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import LEAKS, Leak, Listed, StrictConfig, TrainConfig
+from qnb.config import LEAKS, Leak, Listed, SplitConfig, StrictConfig, TableConfig, TrainConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
 from qnb.probes.config import ProbeConfig
 
@@ -36,10 +36,7 @@ class AblationConfig(TrainConfig):
     sweep: str | None = None  # id of a finished sweep: its runs are compared, by its own parameters and margin
     engine: Literal["catalyst", "exact", "one_sample_demo"] = "exact"
 
-    SHARED: ClassVar[frozenset[str]] = frozenset(
-        {"data", "label", "positive", "sample", "data_seed", "leaks", "split", "group_by", "embargo", "attack_test"}
-        | {"split_seed", "val_fraction", "test_fraction", "seed"}
-    )
+    SHARED: ClassVar[frozenset[str]] = frozenset({*TableConfig.model_fields, *SplitConfig.model_fields, "seed"})
 
     def plan(self) -> list[Planned]:
         """Every training, seed by seed.

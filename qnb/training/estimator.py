@@ -5,6 +5,7 @@ gate, the same loop. It adds nothing but scikit-learn's conventions, and leaves 
 baselines.
 """
 
+import inspect
 import numbers
 from dataclasses import replace
 from typing import Any, Self
@@ -27,10 +28,6 @@ from qnb.training.train import Prepared, fit
 
 MOST_WIRES = 8  # where wires=None
 ENGINES = ("catalyst", "exact")
-SHARED = (  # constructor parameters that are TrainConfig's, with its names and defaults
-    "layers", "encoder", "ansatz", "measurement", "reupload", "hadamard", "angle_range", "engine", "focal_gamma", "alpha_mode",
-    "class_weights", "epochs", "lr", "lr_schedule", "val_objective", "early_stop_patience",
-)  # fmt: skip
 
 
 class EstimatorError(QnbError, ValueError):
@@ -192,6 +189,13 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         values["wires"] = _most_wires(frame, self.encoder) if self.wires is None else _plain(self.wires)
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
         return TrainConfig.make(values | {"seed": seed})
+
+
+SHARED = tuple(  # constructor parameters that are TrainConfig's, with its names and defaults
+    name
+    for name in inspect.signature(QuantumClassifier).parameters
+    if name in TrainConfig.model_fields and name not in ("wires", "batch")
+)
 
 
 def _two_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
