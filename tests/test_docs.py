@@ -15,17 +15,12 @@ def undocumented(source: str) -> list[str]:
     found = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for node in tree.body:
-        if isinstance(node, kinds) and not node.name.startswith("_") and not described(node):
+        if isinstance(node, kinds) and not node.name.startswith("_"):
             found += [] if ast.get_docstring(node) else [node.name]
             if isinstance(node, ast.ClassDef) and not node.bases:
                 methods = [m for m in node.body if isinstance(m, kinds) and not m.name.startswith("_")]
                 found += [f"{node.name}.{m.name}" for m in methods if not ast.get_docstring(m)]
     return found
-
-
-def described(node) -> bool:
-    """Whether a decorator of qnb.probes.formulations describes it: `@formulation("in words")`."""
-    return any(isinstance(d, ast.Call) and getattr(d.func, "id", "") == "formulation" for d in node.decorator_list)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

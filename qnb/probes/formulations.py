@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import catalyst
 import jax
@@ -26,27 +26,10 @@ Function = Callable[["Problem"], Arrays]
 Body = Callable[[jax.Array, jax.Array, jax.Array, Arrays], Arrays]  # (X, y, w, p) of a batch or a row -> its gradient
 Scores = Callable[[Arrays, jax.Array], jax.Array]  # (circuit, X) -> (B,)
 Differentiate = Callable[..., Callable[..., Arrays]]  # (function, argnums=) -> gradient(*p)
+Layout = Callable[[np.ndarray], np.ndarray]
 Value = Callable[[Arrays, jax.Array], tuple[jax.Array, Arrays]]  # (circuit, x) -> s, one ds per circuit group
 
 NO_READOUT = np.zeros(0)
-FORMULATIONS: dict[str, "Formulation"] = {}  # key -> Formulation, in the order of the report
-
-
-class Formulation:
-    """A way to ask for the gradient: its title, its function of a Problem, and whether a quick audit includes it."""
-
-    def __init__(self, title: str, function: Function, quick: bool):
-        self.title, self.function, self.quick = title, function, quick
-
-
-def formulation(title: str, quick: bool = True) -> Callable[[Function], Function]:
-    """Register the function below under its own name."""
-
-    def register(function: Function) -> Function:
-        FORMULATIONS[function.__name__] = Formulation(title, function, quick)
-        return function
-
-    return register
 
 
 class NotApplicable(Exception):
@@ -124,17 +107,20 @@ class Problem:
         rot: see Circuit.
         flat: differentiate one flat vector that holds every group, instead of one argument per group.
         diff_method: of the QNode.
+        differentiate: what turns a loss into its gradient, `catalyst.grad` if None.
+        layout: of X in memory.
     """
 
     def __init__(
         self, spec: dict[str, Any], arrays: dict[str, np.ndarray], rot: bool = False, flat: bool = False,
-        diff_method: str = "adjoint",
+        diff_method: str = "adjoint", differentiate: Differentiate | None = None, layout: Layout = np.ascontiguousarray,
     ):  # fmt: skip
         self.spec, self.arrays, self.flat = spec, arrays, flat
         self.groups = tuple(g for g in ("weights", "readout", "bias", "alpha") if g != "readout" or spec["has_readout"])
         groups = tuple(np.ascontiguousarray(arrays[g]).reshape(arrays[g].shape) for g in self.groups)
         self.params = (np.concatenate([g.ravel() for g in groups]),) if flat else groups
-        self.batch = tuple(np.ascontiguousarray(arrays[k]) for k in ("X", "y", "w"))
+        self.differentiate: Differentiate = differentiate or catalyst.grad
+        self.batch = (layout(arrays["X"]), *(np.ascontiguousarray(arrays[k]) for k in ("y", "w")))
         self.rows, self.argnums = len(arrays["X"]), tuple(range(len(self.params)))
         self.circuit, self.device = Circuit(spec, rot), qml.device(spec["device"], wires=spec["wires"])
         self.score = qml.QNode(self._score(), self.device, diff_method=diff_method)
@@ -175,22 +161,26 @@ class Problem:
         logit = (jax.nn.softplus(raw) + 1e-3) * (s + bias)
         return w * (jax.nn.softplus(logit) - y * logit) / self.rows
 
-    def run(self, body: Body, X: np.ndarray | None = None) -> Arrays:
-        """body(X, y, w, p) -> gradient, compiled and called on the batch, with another X if one is given."""
+    def run(self, body: Body) -> Arrays:
+        """body(X, y, w, p) -> gradient, compiled and called on the batch."""
         program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
-        gradient: Arrays = program(self.batch[0] if X is None else X, *self.batch[1:], *self.params)
+        gradient: Arrays = program(*self.batch, *self.params)
         return gradient
 
-    def of_loss(self, scores: Scores, differentiate: Differentiate = catalyst.grad, X: np.ndarray | None = None) -> Arrays:
+    def of_loss(self, scores: Scores) -> Arrays:
         """The gradient of a loss over all scores: scores(circuit, X) -> (B,)."""
 
         def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
             def loss(*p: Array) -> jax.Array:
                 return jnp.sum(self.loss(p, scores(self.circuit_of(p), X), y, w))
 
-            return differentiate(loss, argnums=self.argnums)(*p)
+            return self.differentiate(loss, argnums=self.argnums)(*p)
 
-        return self.run(body, X)
+        return self.run(body)
+
+    def of_row(self, x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
+        """The gradient of one row's share of the loss, the head inside."""
+        return self.differentiate(lambda *p: self.loss(p, self.score(*self.circuit_of(p), x), y, w), argnums=self.argnums)(*p)
 
 
 def with_value(function: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
@@ -204,6 +194,16 @@ def by_differences(loss: Callable[..., jax.Array], argnums: tuple[int, ...]) -> 
     return gradient
 
 
+def column_major(X: np.ndarray) -> np.ndarray:
+    """X in column-major order."""
+    return np.asfortranarray(X)
+
+
+def every_other(X: np.ndarray) -> np.ndarray:
+    """X as a view of every other column of a larger array."""
+    return np.repeat(X, 2, axis=1)[:, ::2]
+
+
 # A. The loss of the whole batch, differentiated as a whole
 
 
@@ -212,56 +212,19 @@ def scan_scores(score: Callable[..., jax.Array]) -> Scores:
     return lambda circuit, X: jax.lax.scan(lambda carry, x: (carry, score(*circuit, x)), 0.0, X)[1]
 
 
-def for_loop_scores(q: Problem) -> Scores:
-    """Scores of a batch, (rows,), by catalyst.for_loop."""
-
-    def scores(circuit: Arrays, X: jax.Array) -> jax.Array:
-        def row(k: int, out: jax.Array) -> jax.Array:
-            return out.at[k].set(q.score(*circuit, X[k]))
-
-        found: jax.Array = catalyst.for_loop(0, q.rows, 1)(row)(jnp.zeros(q.rows))
-        return found
-
-    return scores
-
-
-def unrolled_scores(q: Problem) -> Scores:
-    """Scores of a batch, (rows,), by a Python loop that is unrolled into the program."""
-    return lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)])
-
-
-@formulation("grad of a loss over lax.scan (the note's)")
-def loss_scan(q: Problem) -> Arrays:
+def loss_scan_of_qjit(q: Problem) -> Arrays:
+    """lax.scan over a compiled QNode."""
     return q.of_loss(scan_scores(catalyst.qjit(q.score)))
 
 
-@formulation("the note's, one flat vector differentiated")
-def loss_scan_flat(q: Problem) -> Arrays:
-    return loss_scan(q.variant(flat=True))
+def loss_scan(q: Problem) -> Arrays:
+    """lax.scan over the QNode."""
+    return q.of_loss(scan_scores(q.score))
 
 
-@formulation("the note's, with qml.Rot for RZ RY RZ", quick=False)
-def loss_scan_rot(q: Problem) -> Arrays:
-    return loss_scan(q.variant(rot=True))
-
-
-@formulation("the note's, with parameter-shift", quick=False)
-def loss_scan_shift(q: Problem) -> Arrays:
-    return loss_scan(q.variant(diff_method="parameter-shift"))
-
-
-@formulation("finite differences (method='fd') of the note's")
-def loss_scan_fd(q: Problem) -> Arrays:
-    return q.of_loss(scan_scores(q.score), by_differences)
-
-
-@formulation("value_and_grad of a loss over lax.scan", quick=False)
-def loss_scan_value(q: Problem) -> Arrays:
-    return q.of_loss(scan_scores(q.score), with_value)
-
-
-@formulation("grad of a weighted sum carried by lax.scan")
 def sum_scan(q: Problem) -> Arrays:
+    """A weighted sum carried by lax.scan."""
+
     def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         def loss(*p: Array) -> Scalar:
             def step(total: Scalar, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Scalar, float]:
@@ -271,34 +234,26 @@ def sum_scan(q: Problem) -> Arrays:
             summed: tuple[Scalar, Any] = jax.lax.scan(step, 0.0, (X, y, w))
             return summed[0]
 
-        gradient: Arrays = catalyst.grad(loss, argnums=q.argnums)(*p)
-        return gradient
+        return q.differentiate(loss, argnums=q.argnums)(*p)
 
     return q.run(body)
 
 
-@formulation("weighted sum carried by lax.scan, one flat vector", quick=False)
-def sum_scan_flat(q: Problem) -> Arrays:
-    return sum_scan(q.variant(flat=True))
-
-
-@formulation("grad of a loss over catalyst.for_loop")
 def loss_for_loop(q: Problem) -> Arrays:
-    return q.of_loss(for_loop_scores(q))
+    """catalyst.for_loop over the QNode."""
+
+    def scores(circuit: Arrays, X: jax.Array) -> jax.Array:
+        def row(k: int, out: jax.Array) -> jax.Array:
+            return out.at[k].set(q.score(*circuit, X[k]))
+
+        s: jax.Array = catalyst.for_loop(0, q.rows, 1)(row)(jnp.zeros(q.rows))
+        return s
+
+    return q.of_loss(scores)
 
 
-@formulation("loss over catalyst.for_loop, one flat vector", quick=False)
-def loss_for_loop_flat(q: Problem) -> Arrays:
-    return loss_for_loop(q.variant(flat=True))
-
-
-@formulation("value_and_grad of a loss over catalyst.for_loop", quick=False)
-def loss_for_loop_value(q: Problem) -> Arrays:
-    return q.of_loss(for_loop_scores(q), with_value)
-
-
-@formulation("grad of a loss over a Python for, autograph=True")
 def loss_autograph(q: Problem) -> Arrays:
+    """A Python for, which autograph turns into a loop of the program."""
     rows, row_loss = q.rows, catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w))
 
     def total(X: jax.Array, y: jax.Array, w: jax.Array, *p: jax.Array) -> jax.Array:
@@ -308,49 +263,35 @@ def loss_autograph(q: Problem) -> Arrays:
         return loss
 
     argnums = tuple(3 + a for a in q.argnums)
-    program = catalyst.qjit(lambda *a: catalyst.grad(total, argnums=argnums)(*a), autograph=True)
+    program = catalyst.qjit(lambda *a: q.differentiate(total, argnums=argnums)(*a), autograph=True)
     gradient: Arrays = program(*q.batch, *q.params)
     return gradient
 
 
-@formulation("grad of a loss over catalyst.vmap")
 def loss_vmap(q: Problem) -> Arrays:
-    def scores(circuit: Arrays, X: jax.Array) -> jax.Array:
-        found: jax.Array = catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X)
-        return found
-
-    return q.of_loss(scores)
+    """catalyst.vmap of the QNode."""
+    return q.of_loss(lambda circuit, X: catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X))
 
 
-@formulation("grad of a loss over jax.vmap in the qjit")
 def loss_jax_vmap(q: Problem) -> Arrays:
+    """jax.vmap of the QNode, in the qjit."""
     return q.of_loss(lambda circuit, X: jax.vmap(lambda x: q.score(*circuit, x))(X))
 
 
-@formulation("grad of an unrolled loss (for while tracing)")
 def loss_unrolled(q: Problem) -> Arrays:
-    return q.of_loss(unrolled_scores(q))
-
-
-@formulation("unrolled loss, one flat vector", quick=False)
-def loss_unrolled_flat(q: Problem) -> Arrays:
-    return loss_unrolled(q.variant(flat=True))
-
-
-@formulation("value_and_grad of an unrolled loss", quick=False)
-def loss_unrolled_value(q: Problem) -> Arrays:
-    return q.of_loss(unrolled_scores(q), with_value)
+    """A Python loop that is unrolled into the program."""
+    return q.of_loss(lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)]))
 
 
 # B. The gradient of one row, inside a compiled loop over the rows
 
 
-def add_in_scan(q: Problem, gradient: Body) -> Arrays:
+def inside_scan(q: Problem) -> Arrays:
     """The sum of the rows' gradients, taken inside lax.scan."""
 
     def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         def step(total: Arrays, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Arrays, float]:
-            return tuple(t + g for t, g in zip(total, gradient(*row, p), strict=True)), 0.0
+            return tuple(t + g for t, g in zip(total, q.of_row(*row, p), strict=True)), 0.0
 
         zero: Arrays = tuple(jnp.zeros_like(v) for v in p)
         return jax.lax.scan(step, zero, (X, y, w))[0]
@@ -358,7 +299,7 @@ def add_in_scan(q: Problem, gradient: Body) -> Arrays:
     return q.run(body)
 
 
-def add_in_for_loop(q: Problem, gradient: Body) -> Body:
+def add_in_for_loop(q: Problem, gradient: Body) -> Arrays:
     """The sum of the rows' gradients, taken inside catalyst.for_loop."""
 
     def body(X: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
@@ -368,44 +309,15 @@ def add_in_for_loop(q: Problem, gradient: Body) -> Body:
         summed: Arrays = catalyst.for_loop(0, q.rows, 1)(row)(*(jnp.zeros_like(v) for v in p))
         return summed
 
-    return body
+    return q.run(body)
 
 
-def of_row(q: Problem, differentiate: Differentiate = catalyst.grad) -> Body:
-    """gradient(x, y, w, p) of one row's share of the loss, the head inside."""
-
-    def gradient(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
-        return differentiate(lambda *p: q.loss(p, q.score(*q.circuit_of(p), x), y, w), argnums=q.argnums)(*p)
-
-    return gradient
-
-
-@formulation("grad of a row's loss inside lax.scan")
-def inside_scan(q: Problem) -> Arrays:
-    return add_in_scan(q, of_row(q))
-
-
-@formulation("row's loss inside lax.scan, one flat vector", quick=False)
-def inside_scan_flat(q: Problem) -> Arrays:
-    return inside_scan(q.variant(flat=True))
-
-
-@formulation("grad of a row's loss inside catalyst.for_loop")
 def inside_for_loop(q: Problem) -> Arrays:
-    return q.run(add_in_for_loop(q, of_row(q)))
+    """The sum of the rows' gradients, taken inside catalyst.for_loop."""
+    return add_in_for_loop(q, q.of_row)
 
 
-@formulation("row's loss inside catalyst.for_loop, one flat vector", quick=False)
-def inside_for_loop_flat(q: Problem) -> Arrays:
-    return inside_for_loop(q.variant(flat=True))
-
-
-@formulation("value_and_grad of a row's loss inside catalyst.for_loop")
-def inside_for_loop_value(q: Problem) -> Arrays:
-    return q.run(add_in_for_loop(q, of_row(q, with_value)))
-
-
-def by_chain_rule(q: Problem, value: Value) -> Body:
+def by_chain_rule(q: Problem, value: Value) -> Arrays:
     """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out; value(circuit, x) -> s, one ds per circuit group."""
 
     def row(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
@@ -439,90 +351,53 @@ def value_of_one_vector(q: Problem) -> Value:
     return value
 
 
-@formulation("value_and_grad of one QNode call per row, chain rule by hand (the package's)")
 def row_by_row(q: Problem) -> Arrays:
-    return q.run(by_chain_rule(q, value_of_one_vector(q)))
+    """The package's: one differentiated argument."""
+    return by_chain_rule(q, value_of_one_vector(q))
 
 
-@formulation("the package's, with qml.Rot for RZ RY RZ")
-def row_by_row_rot(q: Problem) -> Arrays:
-    return row_by_row(q.variant(rot=True))
-
-
-@formulation("the package's, but two differentiated arguments")
 def row_by_row_two(q: Problem) -> Arrays:
+    """Two differentiated arguments."""
     if not q.spec["has_readout"]:
         raise NotApplicable("this measurement has one group of circuit parameters")
-    return q.run(by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x)))
+    return by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x))
 
 
 # C. The loop in Python, around compiled functions
 
 
-@formulation("compiled grad of a row's loss, called in a Python loop")
 def python_loop(q: Problem) -> Arrays:
-    gradient = catalyst.qjit(lambda x, y, w, *p: of_row(q)(x, y, w, p), autograph=False)
+    """The compiled gradient of a row's loss."""
+    gradient = catalyst.qjit(lambda x, y, w, *p: q.of_row(x, y, w, p), autograph=False)
     rows = [gradient(np.ascontiguousarray(x), y, w, *q.params) for x, y, w in zip(*q.batch, strict=True)]
     return tuple(sum((np.asarray(g) for g in column), np.zeros(())) for column in zip(*rows, strict=True))
-
-
-@formulation("compiled grad in a Python loop, one flat vector", quick=False)
-def python_loop_flat(q: Problem) -> Arrays:
-    return python_loop(q.variant(flat=True))
 
 
 def by_jax(q: Problem, scores: Scores) -> Arrays:
     """The gradient of the batch by jax.grad, outside qjit."""
     X, y, w = (jnp.asarray(a) for a in q.batch)
     gradient = jax.grad(lambda *p: jnp.sum(q.loss(p, scores(q.circuit_of(p), X), y, w)), argnums=q.argnums)
-    found: Arrays = gradient(*q.params)
-    return found
+    return tuple(gradient(*q.params))
 
 
-@formulation("jax.grad of a loss over a Python loop of qjit calls")
 def jax_python_loop(q: Problem) -> Arrays:
+    """jax.grad of a loss over a Python loop of qjit calls."""
     score = catalyst.qjit(q.score)
     return by_jax(q, lambda circuit, X: jnp.stack([score(*circuit, x) for x in X]))
 
 
-@formulation("jax.grad of a loss over jax.vmap of a qjit")
 def jax_vmap(q: Problem) -> Arrays:
+    """jax.grad of a loss over jax.vmap of a qjit."""
     score = catalyst.qjit(q.score)
     return by_jax(q, lambda circuit, X: jax.vmap(lambda x: score(*circuit, x))(X))
 
 
-@formulation("jax.grad of a loss over lax.scan of a qjit", quick=False)
 def jax_scan(q: Problem) -> Arrays:
+    """jax.grad of a loss over lax.scan of a qjit."""
     return by_jax(q, scan_scores(catalyst.qjit(q.score)))
 
 
-# D. An argument whose memory is not laid out as the compiler takes for granted
-
-
-def column_major(X: np.ndarray) -> np.ndarray:
-    """X in column-major order."""
-    return np.asfortranarray(X)
-
-
-def every_other(X: np.ndarray) -> np.ndarray:
-    """X as a view of every other column of a larger array."""
-    return np.repeat(X, 2, axis=1)[:, ::2]
-
-
-LAYOUTS = {"fortran_order": column_major, "strided_view": every_other}  # the same numbers in X, elsewhere in memory
-
-
-@formulation("finite differences of the note's, X in Fortran order")
-def fortran_order(q: Problem) -> Arrays:
-    return q.of_loss(scan_scores(q.score), by_differences, column_major(q.batch[0]))
-
-
-@formulation("finite differences of the note's, X a strided view", quick=False)
-def strided_view(q: Problem) -> Arrays:
-    return q.of_loss(scan_scores(q.score), by_differences, every_other(q.batch[0]))
-
-
-# E. The package itself, in the stack it is installed in
+# D. The package itself, in the stack it is installed in
 
 
 def by_engine(q: Problem, name: str) -> Arrays:
@@ -541,14 +416,65 @@ def by_engine(q: Problem, name: str) -> Arrays:
     return tuple(grads[g] for g in q.groups)
 
 
-@formulation("qnb.make_engine('catalyst')")
-def engine_catalyst(q: Problem) -> Arrays:
-    return by_engine(q, "catalyst")
+class Formulation(NamedTuple):
+    """A way to ask for the gradient: its title, its program, what of a Problem it varies, and whether a quick audit includes it."""
+
+    title: str
+    program: Function
+    options: dict[str, Any] = {}  # noqa: RUF012  of Problem
+    quick: bool = True
+
+    def gradient(self, problem: "Problem") -> Arrays:
+        """The gradient of a problem that has no options of its own yet."""
+        return self.program(problem.variant(**self.options))
 
 
-@formulation("qnb.make_engine('exact'), float32")
-def engine_exact(q: Problem) -> Arrays:
-    return by_engine(q, "exact")
+FLAT, ROT, VALUE, DIFFERENCES = {"flat": True}, {"rot": True}, {"differentiate": with_value}, {"differentiate": by_differences}
+LAYOUTS: dict[str, Layout] = {"fortran_order": column_major, "strided_view": every_other}  # the same X, laid out otherwise
+FORMULATIONS = {  # in the order of the report
+    "loss_scan": Formulation("grad of a loss over lax.scan (the note's)", loss_scan_of_qjit),
+    "loss_scan_flat": Formulation("the note's, one flat vector differentiated", loss_scan_of_qjit, FLAT),
+    "loss_scan_rot": Formulation("the note's, with qml.Rot for RZ RY RZ", loss_scan_of_qjit, ROT, quick=False),
+    "loss_scan_shift": Formulation(
+        "the note's, with parameter-shift", loss_scan_of_qjit, {"diff_method": "parameter-shift"}, quick=False
+    ),
+    "loss_scan_fd": Formulation("finite differences (method='fd') of the note's", loss_scan, DIFFERENCES),
+    "loss_scan_value": Formulation("value_and_grad of a loss over lax.scan", loss_scan, VALUE, quick=False),
+    "sum_scan": Formulation("grad of a weighted sum carried by lax.scan", sum_scan),
+    "sum_scan_flat": Formulation("weighted sum carried by lax.scan, one flat vector", sum_scan, FLAT, quick=False),
+    "loss_for_loop": Formulation("grad of a loss over catalyst.for_loop", loss_for_loop),
+    "loss_for_loop_flat": Formulation("loss over catalyst.for_loop, one flat vector", loss_for_loop, FLAT, quick=False),
+    "loss_for_loop_value": Formulation("value_and_grad of a loss over catalyst.for_loop", loss_for_loop, VALUE, quick=False),
+    "loss_autograph": Formulation("grad of a loss over a Python for, autograph=True", loss_autograph),
+    "loss_vmap": Formulation("grad of a loss over catalyst.vmap", loss_vmap),
+    "loss_jax_vmap": Formulation("grad of a loss over jax.vmap in the qjit", loss_jax_vmap),
+    "loss_unrolled": Formulation("grad of an unrolled loss (for while tracing)", loss_unrolled),
+    "loss_unrolled_flat": Formulation("unrolled loss, one flat vector", loss_unrolled, FLAT, quick=False),
+    "loss_unrolled_value": Formulation("value_and_grad of an unrolled loss", loss_unrolled, VALUE, quick=False),
+    "inside_scan": Formulation("grad of a row's loss inside lax.scan", inside_scan),
+    "inside_scan_flat": Formulation("row's loss inside lax.scan, one flat vector", inside_scan, FLAT, quick=False),
+    "inside_for_loop": Formulation("grad of a row's loss inside catalyst.for_loop", inside_for_loop),
+    "inside_for_loop_flat": Formulation(
+        "row's loss inside catalyst.for_loop, one flat vector", inside_for_loop, FLAT, quick=False
+    ),
+    "inside_for_loop_value": Formulation("value_and_grad of a row's loss inside catalyst.for_loop", inside_for_loop, VALUE),
+    "row_by_row": Formulation("value_and_grad of one QNode call per row, chain rule by hand (the package's)", row_by_row),
+    "row_by_row_rot": Formulation("the package's, with qml.Rot for RZ RY RZ", row_by_row, ROT),
+    "row_by_row_two": Formulation("the package's, but two differentiated arguments", row_by_row_two),
+    "python_loop": Formulation("compiled grad of a row's loss, called in a Python loop", python_loop),
+    "python_loop_flat": Formulation("compiled grad in a Python loop, one flat vector", python_loop, FLAT, quick=False),
+    "jax_python_loop": Formulation("jax.grad of a loss over a Python loop of qjit calls", jax_python_loop),
+    "jax_vmap": Formulation("jax.grad of a loss over jax.vmap of a qjit", jax_vmap),
+    "jax_scan": Formulation("jax.grad of a loss over lax.scan of a qjit", jax_scan, quick=False),
+    "fortran_order": Formulation(
+        "finite differences of the note's, X in Fortran order", loss_scan, DIFFERENCES | {"layout": column_major}
+    ),
+    "strided_view": Formulation(
+        "finite differences of the note's, X a strided view", loss_scan, DIFFERENCES | {"layout": every_other}, quick=False
+    ),
+    "engine_catalyst": Formulation("qnb.make_engine('catalyst')", lambda q: by_engine(q, "catalyst")),
+    "engine_exact": Formulation("qnb.make_engine('exact'), float32", lambda q: by_engine(q, "exact")),
+}
 
 
 # The job
@@ -559,7 +485,7 @@ def work(folder: Path, job: dict[str, Any]) -> None:
     problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
     started = time.perf_counter()
     try:
-        gradient: Arrays = tuple(np.asarray(g) for g in FORMULATIONS[job["key"]].function(problem))
+        gradient: Arrays = tuple(np.asarray(g) for g in FORMULATIONS[job["key"]].gradient(problem))
     except NotApplicable as error:
         failed = {"kind": "not applicable", "message": str(error)}
     except Exception as error:  # noqa: BLE001  whatever a compiler or a tracer raises is what the audit is after
