@@ -24,6 +24,7 @@ lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables with ratios
 	$(BIN)/python -m benchmarks
@@ -63,4 +64,4 @@ lock:   ## resolve the locks anew (needs uv)
 	$(UV_COMPILE) --extra build --extra bench $(BESIDE) -o requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -12,7 +12,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 
-from qnb.core import exact as exact_core
+from qnb.core import exact
 from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
 from qnb.core.engine import EngineError, make_engine
 from qnb.core.gate import check_gradient
@@ -121,9 +121,11 @@ def test_equals_default_qubit_on_a_sample_of_all_circuits(wires, precision):
 def test_equals_the_catalyst_engine(rows, precision):
     spec = CircuitSpec(4, 3)
     params, data = parameters(spec), batch(spec, rows)
-    catalyst, exact = make_engine("catalyst", spec, PLAIN), make_engine("exact", spec, PLAIN, precision=precision)
-    assert_same(exact.loss_and_grad(params, *data), catalyst.loss_and_grad(params, *data), TOLERANCE[precision])
-    np.testing.assert_allclose(exact.scores(params, data[0]), catalyst.scores(params, data[0]), rtol=0, atol=TOLERANCE[precision])
+    catalyst, batched = make_engine("catalyst", spec, PLAIN), make_engine("exact", spec, PLAIN, precision=precision)
+    assert_same(batched.loss_and_grad(params, *data), catalyst.loss_and_grad(params, *data), TOLERANCE[precision])
+    np.testing.assert_allclose(
+        batched.scores(params, data[0]), catalyst.scores(params, data[0]), rtol=0, atol=TOLERANCE[precision]
+    )
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -137,21 +139,21 @@ def test_passes_the_gradient_gate(measurement, precision):
     assert tested == {"weights", "bias", "alpha"} | ({"readout"} if spec.has_readout else set())
 
 
-@pytest.mark.parametrize("path", exact_core.PATHS)
+@pytest.mark.parametrize("path", exact.PATHS)
 def test_chunks_do_not_change_the_numbers(path, monkeypatch):
     spec = CircuitSpec(3, 2)
     params, data = parameters(spec), batch(spec, 50)
-    engine = exact_core.ExactEngine(spec, PLAIN, precision="float64")
+    engine = exact.ExactEngine(spec, PLAIN, precision="float64")
     whole = engine.loss_and_grad(params, *data)
     monkeypatch.setattr(engine, "path", lambda rows, seeds=1: path)
-    monkeypatch.setattr(exact_core.PATHS[path], "row_limit", lambda spec, itemsize: 16)
+    monkeypatch.setattr(exact.PATHS[path], "row_limit", lambda spec, itemsize: 16)
     assert engine.chunk(path, 50) == 16
     assert_same(engine.loss_and_grad(params, *data), whole, 1e-12)
     np.testing.assert_allclose(engine.scores(params, data[0]), reference(spec, PLAIN, params, *data)[0], atol=1e-12)
 
 
 def test_padded_lengths_avoid_powers_of_two():
-    assert [exact_core.padded(rows) for rows in (1, 16, 17, 256, 257, 512, 4096)] == [16, 16, 32, 272, 272, 528, 4112]
+    assert [exact.padded(rows) for rows in (1, 16, 17, 256, 257, 512, 4096)] == [16, 16, 32, 272, 272, 528, 4112]
 
 
 def test_many_seeds_equal_single_calls():
@@ -171,7 +173,7 @@ def test_the_same_dtypes_with_and_without_x64():
     results = []
     for context in (jax.experimental.enable_x64, jax.experimental.disable_x64):
         with context():
-            engine = exact_core.ExactEngine(spec, PLAIN)
+            engine = exact.ExactEngine(spec, PLAIN)
             results.append(engine.loss_and_grad(params, *data))
             assert {g.dtype for g in results[-1][1].values()} == {np.dtype("float32")}
             assert (
@@ -184,7 +186,7 @@ def test_the_same_dtypes_with_and_without_x64():
 
 def test_compiles_once_per_batch_size():
     spec = CircuitSpec(2, 1)
-    engine = exact_core.ExactEngine(spec, PLAIN)
+    engine = exact.ExactEngine(spec, PLAIN)
     assert engine.compile(20) > 0
     programs = set(engine._programs)
     engine.loss_and_grad(parameters(spec), *batch(spec, 20))
@@ -208,7 +210,7 @@ make_engine("exact", CircuitSpec(), Objective()).compile(256)
 
 def test_the_cost_decides_the_path():
     def path(rows, **circuit):
-        return exact_core.ExactEngine(CircuitSpec(**circuit), PLAIN).path(rows)
+        return exact.ExactEngine(CircuitSpec(**circuit), PLAIN).path(rows)
 
     assert path(256) == "heisenberg"
     assert path(256, reupload=True) == path(256, wires=3, encoder="amplitude") == "statevector"
@@ -217,9 +219,9 @@ def test_the_cost_decides_the_path():
 
 
 def test_too_little_memory_is_a_clear_error(monkeypatch):
-    monkeypatch.setattr(exact_core, "available_memory", lambda: 10_000_000)
+    monkeypatch.setattr(exact, "available_memory", lambda: 10_000_000)
     with pytest.raises(EngineError, match=r"needs .* GB for a step of 16 rows .* Use fewer wires or layers"):
-        exact_core.ExactEngine(CircuitSpec(wires=16), PLAIN)
+        exact.ExactEngine(CircuitSpec(wires=16), PLAIN)
 
 
 def test_refuses_what_has_no_effect():

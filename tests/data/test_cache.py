@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnb.data import cache as table_cache
 from qnb.data import cleaning
 from qnb.data.table import read_table
 from qnb.data.values import DataError
@@ -14,9 +13,9 @@ from qnb.data.values import DataError
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_cache, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(table_cache, "WORTH", 0)
-    monkeypatch.setattr(table_cache, "ROWS", 40)  # several Parquet files
+    monkeypatch.setattr("qnb.data.cache.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("qnb.data.cache.WORTH", 0)
+    monkeypatch.setattr("qnb.data.cache.ROWS", 40)  # several Parquet files
     monkeypatch.setattr("qnb.data.csv_file.CHUNK", 256)
     return tmp_path / "cache"
 
@@ -125,5 +124,5 @@ def test_a_file_that_changes_while_it_is_read(cache, path, monkeypatch):
 
 
 def test_small_files_are_not_cached(cache, path, monkeypatch):
-    monkeypatch.setattr(table_cache, "WORTH", 1 << 24)
+    monkeypatch.setattr("qnb.data.cache.WORTH", 1 << 24)
     assert read_table(path, label="label").card["cache"] is None and not cache.exists()

@@ -25,6 +25,7 @@ from qnb.errors import ParameterError
 from qnb.leakage import (
     adversarial,
     duplicates,
+    figures,
     formatting,
     permutation,
     preprocessing,
@@ -33,7 +34,6 @@ from qnb.leakage import (
     statistics,
     study,
 )
-from qnb.leakage import figures as leakage_figures
 from qnb.leakage.models import Arm
 from qnb.leakage.raw import RawColumn, read_raw
 from qnb.leakage.statistics import _area_of_counts, bins, bootstrap_auc, null_sd, rate_auc
@@ -464,30 +464,30 @@ def test_the_notebook_on_23_rows_says_what_it_cannot_test(tmp_path):
 def test_figures_stand_without_anything_to_show(captures):
     raw = captures()
     forms, singles = formatting.examine(raw.columns, raw.y), single_columns.examine(raw)
-    assert leakage_figures.formatting(forms, "note").axes
-    assert leakage_figures.columns(singles, single_columns.best_pair(raw, singles), "note").axes
+    assert figures.formatting(forms, "note").axes
+    assert figures.columns(singles, single_columns.best_pair(raw, singles), "note").axes
     twins = duplicates.examine(raw)
     for auc, without in ((0.9, 0.8), (0.9, np.nan), (np.nan, np.nan)):  # without twins a class may be missing
-        figure = leakage_figures.duplicates(dataclasses.replace(twins, auc=auc, auc_without=without), "note")
+        figure = figures.duplicates(dataclasses.replace(twins, auc=auc, auc_without=without), "note")
         assert np.isfinite(figure.axes[1].get_ylim()).all()
 
 
 def test_the_figure_of_spellings_fills_what_is_judged_a_leak(tmp_path):
     raw = read_raw(str(edge_rows(tmp_path / "edge.csv")))
     forms = formatting.examine(raw.columns, raw.y, raw.source.features)
-    axes = leakage_figures.formatting(forms).axes[0]
+    axes = figures.formatting(forms).axes[0]
     drawn = {line.get_label(): line for line in axes.lines}
     leaks, others = drawn["the same, judged a leak"], drawn["among rows of equal meaning, no leak"]
     names = [axes.get_yticklabels()[i].get_text() for i in leaks.get_ydata()]
     assert sorted(names) == sorted(TWO_ZEROS) and max(others.get_xdata()) == 1  # tcp.options, by chance
-    assert leaks.get_markerfacecolor() == leakage_figures.ORANGE and others.get_markerfacecolor() == "none"
+    assert leaks.get_markerfacecolor() == figures.ORANGE and others.get_markerfacecolor() == "none"
 
 
 def test_captions_give_the_rows_used_and_no_auc_goes_beyond_1(by_group):
     permuted = permutation.Permuted(20_000, {m: [0.5, 0.51] for m in permutation.MODELS}, 0.01)
-    assert leakage_figures.permutation(permuted, "100,000 rows").get_supxlabel() == "100,000 rows\n20,000 of these rows used"
-    figure = leakage_figures.adversarial([adversarial.Told("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
+    assert figures.permutation(permuted, "100,000 rows").get_supxlabel() == "100,000 rows\n20,000 of these rows used"
+    figure = figures.adversarial([adversarial.Told("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
     assert figure.get_supxlabel() == "100,000 rows\nnegative rows used: group 300" and figure.axes[0].get_xlim()[1] == 1
     _, compared = by_group[2.0]
     wide = [dataclasses.replace(c, auc_interval=(-0.2, 1.3)) for c in compared]
-    assert leakage_figures.splits(wide, []).axes[0].get_ylim() == (0, 1)
+    assert figures.splits(wide, []).axes[0].get_ylim() == (0, 1)
