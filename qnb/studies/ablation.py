@@ -20,7 +20,7 @@ from qnb.runs.project import find_root
 from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
 from qnb.studies.config import AblationConfig, Planned
-from qnb.studies.sweep import load_sweep
+from qnb.studies.sweep.folder import load_sweep
 from qnb.training.train import train_all
 
 FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")

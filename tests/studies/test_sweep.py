@@ -22,7 +22,8 @@ from qnb.config import TrainConfig
 from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
 from qnb.studies.config import AblationConfig
-from qnb.studies.sweep import estimate, load_sweep
+from qnb.studies.sweep import estimate
+from qnb.studies.sweep.folder import load_sweep
 from qnb.studies.sweep.plan import changes, prepare
 from qnb.training.train import train
 
