@@ -71,7 +71,7 @@ def score(
     """Score every row of a table and write the scores.
 
     Args:
-        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.kernel.find_run`.
+        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.listing.find_run`.
         table: a CSV or Parquet file with the columns that the model takes, others are left alone; or "breast_cancer" or
             "bundled", the capture drawn again with the run's own seed and leaks.
         out: a new file, .parquet or .csv.

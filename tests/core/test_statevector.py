@@ -1,4 +1,4 @@
-"""The layouts of the state path. Its numbers are held against default.qubit in test_exact_core.py."""
+"""The layouts of the state path. Its numbers are held against default.qubit in test_exact.py."""
 
 import numpy as np
 import pennylane as qml

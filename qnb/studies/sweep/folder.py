@@ -83,7 +83,7 @@ def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
 
 
 def find_sweep(root: Path, sweep_id: str) -> Entry:
-    """Its entry in `qnb.runs.kernel.list_runs`; the beginning of an id will do if no other begins so.
+    """Its entry in `qnb.runs.listing.list_runs`; the beginning of an id will do if no other begins so.
 
     Raises:
         RunError: there is none, or more than one.
@@ -111,7 +111,7 @@ def chain(root: Path, sweep_id: str) -> list[str]:
 
 
 def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:
-    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.kernel.list_runs`, oldest first."""
+    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.listing.list_runs`, oldest first."""
     runs = [run for run in list_runs(root) if run.get("sweep") in sweeps]
     return [run for run in runs if digest in (None, run.get("hash"))]
 
