@@ -34,7 +34,7 @@ def _angle_xy(spec: "CircuitSpec", x: Array) -> None:
 
 
 def _amplitude(spec: "CircuitSpec", x: Array) -> None:
-    qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=range(spec.wires), validate_norm=False)
+    qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x, axis=-1, keepdims=True)), wires=range(spec.wires), validate_norm=False)
 
 
 def _cyclic(n: int, reach: int) -> list[tuple[int, int]]:
