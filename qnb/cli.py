@@ -14,7 +14,7 @@ import click
 
 from qnb.errors import QnbError
 from qnb.runs.folder import Run
-from qnb.runs.listing import Entry, list_runs
+from qnb.runs.listing import Entry, columns_of_text, list_runs
 from qnb.stack import versions
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -175,17 +175,14 @@ def table(entries: list[Entry]) -> str:
     """The entries of list_runs as a table; below it, what happened to those that are not done."""
     if not entries:
         return "No runs yet."
-    heads = ("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started")
-    rows = [heads]
+    rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started")]
     for entry in entries:
         wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
         figures = [number(entry["metrics"].get(name)) for name in KEY_METRICS]
         wall = f"{wall:.1f}" if isinstance(wall, int | float) else "-"
         rows.append((entry["notebook"], entry["run_id"], entry["status"], number(entry.get("seed")), *figures, wall, started))
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(heads))]
-    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     notes = [f"{entry['run_id']}: {' '.join(entry['why'].split())}" for entry in entries if entry["why"]]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    return "\n".join([columns_of_text(rows), *([""] if notes else []), *notes])
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from qnb.errors import ParameterError
 from qnb.runs import headless, job
 from qnb.runs.folder import Run
+from qnb.runs.listing import columns_of_text
 
 NAME = "probes"
 NOTEBOOKS = (
@@ -55,10 +56,5 @@ def table(finished: list[Run]) -> str:
                 )
             else:
                 lines.append((name, verdict["verdict"], verdict["question"]))
-    text = _columns([("probe", "verdict", "of"), *lines])
-    return text + ("\n\n" + _columns([("suspect", "status", "evidence"), *suspects]) if suspects else "")
-
-
-def _columns(rows: list[tuple[str, str, str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    return "\n".join(f"{a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows)
+    text = columns_of_text([("probe", "verdict", "of"), *lines])
+    return text + ("\n\n" + columns_of_text([("suspect", "status", "evidence"), *suspects]) if suspects else "")

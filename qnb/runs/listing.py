@@ -3,7 +3,7 @@
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +86,9 @@ def find_run(root: Path, run_id: str) -> Entry:
     close = difflib.get_close_matches(wanted, [e["run_id"] for e in entries], n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise RunError(f"No run {run_id!r} in {root / 'executed'}. {hint}`qnb runs` lists all {len(entries)}.")
+
+
+def columns_of_text(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as lines, each column padded to its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

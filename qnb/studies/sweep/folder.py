@@ -12,7 +12,7 @@ from typing import Any
 
 from qnb.errors import nearest
 from qnb.runs.folder import Run
-from qnb.runs.listing import Entry, list_runs
+from qnb.runs.listing import Entry, columns_of_text, list_runs
 from qnb.runs.project import RunError
 from qnb.studies.config import AblationConfig
 
@@ -137,7 +137,7 @@ def summary(sweep: Sweep) -> str:
         lines.append((arm, f"{len(done)} of {len(of_arm)}", *auc, str(degenerate) if degenerate else ""))
     notes = [f"{row['arm']}, seed {row['seed']}: {_state(row)}" for row in sweep.missing]
     data = ["SYNTHETIC data: this says nothing about any network."] if any(row["synthetic"] for row in sweep.rows) else []
-    return "\n".join([columns(lines), *data, *([""] if notes else []), *notes])
+    return "\n".join([columns_of_text(lines), *data, *([""] if notes else []), *notes])
 
 
 def _mean_sd(values: list[float]) -> str:
@@ -149,9 +149,3 @@ def _mean_sd(values: list[float]) -> str:
 def _state(row: dict[str, Any]) -> str:
     where = f" {row['run_id']}" if row["run_id"] else ""
     return f"{row['status']}{where}" + (f" ({' '.join(row['why'].split())})" if row["why"] else "")
-
-
-def columns(rows: list[tuple[str, ...]]) -> str:
-    """Rows of text, padded to columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
