@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from qnb import cli, scoring
 from qnb.config import TrainConfig
 from qnb.data.capture import generate_capture
+from qnb.data.prepare import prepare
 from qnb.data.splits import split_table
 from qnb.data.table import load_table
 from qnb.data.values import DataError
@@ -25,7 +26,7 @@ from qnb.runs.project import RunError
 from qnb.scoring import ScoringError, score
 from qnb.training import metrics
 from qnb.training.model import ModelError, load_model
-from qnb.training.train import prepare, train
+from qnb.training.train import train
 
 SMALL = {"sample": None, "wires": 2, "layers": 1, "epochs": 1, "fixed_num_batches": 8}
 SIDES = ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")

@@ -16,8 +16,6 @@ from qnb.errors import QnbError, nearest
 from qnb.files import plain
 from qnb.statistics import paired, power
 
-__all__ = ["ArmSummary", "CompareError", "Comparison", "PairedDifference", "compare", "identical_arms"]
-
 ALPHA = 0.05  # of a whole family of comparisons, and of each equivalence test
 TIMING = ("seconds", "samples_per_s")  # columns of a history that differ between two runs of one program
 

@@ -21,10 +21,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qnb.config import TrainConfig
 from qnb.data.features import FeatureMap
+from qnb.data.prepare import Prepared
 from qnb.errors import QnbError, nearest
+from qnb.training.loop import fit
 from qnb.training.metrics import choose_threshold
 from qnb.training.model import Model
-from qnb.training.train import Prepared, fit
 
 MOST_WIRES = 8  # where wires=None
 ENGINES = ("catalyst", "exact")

@@ -22,9 +22,7 @@ from qnb.training import metrics
 from qnb.training.baselines import Baseline, fit_baselines
 from qnb.training.loop import OnEpoch, fit, fit_together, shape
 from qnb.training.model import Model
-from qnb.training.state import Fitted, circuit_of
-
-__all__ = ["Prepared", "TrainResult", "circuit_of", "fit", "prepare", "train", "train_all"]
+from qnb.training.state import Fitted
 
 
 @dataclass

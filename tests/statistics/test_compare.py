@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 from simulated_arms import BASE, NOISE, arms
 
-from qnb.statistics import compare as module
 from qnb.statistics.compare import CompareError, compare, identical_arms
 from qnb.statistics.power import detectable_difference
 
@@ -150,7 +149,3 @@ def test_result_is_plain_json():
 def test_what_cannot_be_compared_is_refused(values, kwargs, match):
     with pytest.raises(CompareError, match=match):
         compare(values, **{"reference": "base", "min_effect": 0.005} | kwargs)
-
-
-def test_public_names_exist():
-    assert all(hasattr(module, name) for name in module.__all__)

@@ -19,9 +19,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from qnb import QuantumClassifier, load_model
 from qnb.config import TrainConfig
 from qnb.core.gate import WrongGradientError
+from qnb.data.prepare import prepare
 from qnb.training.estimator import SHARED, EstimatorError, _held_out
+from qnb.training.loop import fit
 from qnb.training.metrics import choose_threshold
-from qnb.training.train import circuit_of, fit, prepare
+from qnb.training.state import circuit_of
 
 QUICK = {"engine": "exact", "wires": 1, "layers": 1, "epochs": 4}
 CATALYST = [  # of scikit-learn's checks, those that look at what a fit computes
