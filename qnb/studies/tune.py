@@ -83,20 +83,19 @@ def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.Dat
     base = config.training()
     prepared = prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES])
     by_range = {r: _without_test(p) for r, p in zip(RANGES, prepared, strict=True)}
-    rows = len(by_range[base.angle_range].y["train"])
     study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
     with tqdm(total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100) as bar:
-        for _ in range(config.trials):
-            trial = study.ask()
-            _run(study, trial, base, by_range, rows)
+
+        def on_end(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             bar.update()
-            if any(t.state.name == "COMPLETE" for t in study.trials):
-                bar.set_description(f"best val AUC {study.best_value:.4f}")
             if on_trial is not None:
                 on_trial(_table(study))
-    if not any(t.state.name == "COMPLETE" for t in study.trials):
+
+        study.optimize(_objective(base, by_range), config.trials, catch=(TrainingDiverged,), callbacks=[on_end])
+    trials = _table(study)
+    if not (trials["state"] == "COMPLETE").any():
         raise SearchError(f"None of {config.trials} trials finished. Train longer (epochs), or lower the rates searched.")
-    return Search(_table(study), _config_of(base, study.best_params))
+    return Search(trials, _config_of(base, study.best_params))
 
 
 RANGES = ("0_pi", "pm_pi_2", "pm_pi")
@@ -113,35 +112,32 @@ def _config_of(base: TrainConfig, values: dict[str, Any]) -> TrainConfig:
     return TrainConfig.make(base.model_dump() | values)
 
 
-def _run(study: optuna.Study, trial: optuna.Trial, base: TrainConfig, by_range: dict[str, Prepared], rows: int) -> None:
-    config = _config_of(base, suggest(trial, rows))
-    best = -np.inf
+def _objective(base: TrainConfig, by_range: dict[str, Prepared]) -> Callable[[optuna.Trial], float]:
+    """The best validation AUC over the epochs of a trial's training."""
+    rows = len(by_range[base.angle_range].y["train"])
 
-    def report(history: list[Row]) -> None:
-        nonlocal best
-        best = max(best, history[-1]["val_auc"])
-        trial.report(best, history[-1]["epoch"])
-        trial.set_user_attr("epochs", history[-1]["epoch"])
-        if trial.should_prune():
-            raise optuna.TrialPruned
+    def objective(trial: optuna.Trial) -> float:
+        config, aucs = _config_of(base, suggest(trial, rows)), [-np.inf]
 
-    try:
+        def report(history: list[Row]) -> None:
+            aucs.append(history[-1]["val_auc"])
+            trial.report(max(aucs), history[-1]["epoch"])
+            trial.set_user_attr("epochs", history[-1]["epoch"])
+            trial.set_user_attr("val_auc", max(aucs))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
         fit(config, by_range[config.angle_range], progress=False, on_epoch=report)
-    except optuna.TrialPruned:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    except TrainingDiverged:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    else:
-        study.tell(trial, best)
+        return max(aucs)
+
+    return objective
 
 
 def _table(study: optuna.Study) -> pd.DataFrame:
-    rows = []
-    for trial in study.trials:
-        reached = max(trial.intermediate_values.values(), default=np.nan)
-        row = {"number": trial.number, "state": trial.state.name, "val_auc": reached}
-        rows.append(row | {"epochs": trial.user_attrs.get("epochs", 0)} | {name: trial.params.get(name) for name in SEARCHED})
-    return pd.DataFrame(rows)
+    columns = ["number", "state", "val_auc", "epochs", *SEARCHED]
+    table = study.trials_dataframe(attrs=("number", "state", "user_attrs", "params"))
+    table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
+    return table.reindex(columns=columns).fillna({"epochs": 0})
 
 
 @dataclass(frozen=True)
