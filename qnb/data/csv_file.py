@@ -45,7 +45,10 @@ class CsvFile:
         columns: names in the header.
         sha256: of its bytes, in hex.
         scan: see `Scan`.
+        rows: None, for they are not known before they were read.
     """
+
+    rows: int | None = None
 
     def __init__(self, path: Path):
         self.path = path

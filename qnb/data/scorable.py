@@ -3,20 +3,15 @@
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 
 from qnb.config import TrainConfig
-from qnb.data.csv_file import CsvFile
 from qnb.data.labels import Labels
-from qnb.data.sources import READERS, open_source
+from qnb.data.sources import open_file, open_source
 from qnb.data.values import DataError
-from qnb.errors import nearest
 
 
 @dataclass(frozen=True)
@@ -95,34 +90,8 @@ def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
         config = TrainConfig.make({"data": table} | drawn)
         source = open_source(table, None, None, config.data_seed, config.leaks)
         return Scorable(source.name, source.columns, source.batches, reading, source.synthetic)
-    return _open_file(Path(table).expanduser(), reading)
-
-
-def _open_file(path: Path, reading: Reading) -> Scorable:
-    if path.suffix.lower() not in READERS:
-        raise DataError(
-            f"{path}: a file ending in {', '.join(READERS)} was expected, or {' or '.join(TrainConfig.BUILT_IN_TABLES)}."
-        )
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file. {nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])}")
-    about: dict[str, Any] = {"name": str(path), "reading": reading, "synthetic": False}
-    if path.suffix.lower() == ".csv":
-        file = CsvFile(path)
-        return Scorable(columns=file.columns, batches=file.batches, place=file.place, **about)
-    try:
-        columns, rows = pa.parquet.read_schema(path).names, pa.parquet.read_metadata(path).num_rows
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
-    return Scorable(columns=columns, batches=partial(_parquet_batches, path), rows=rows, **about)
-
-
-def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read to its end: {error}") from None
+    file = open_file(table)
+    return Scorable(str(file.path), file.columns, file.batches, reading, False, file.rows, file.place)
 
 
 def check_columns(source: Scorable, needed: list[str]) -> None:

@@ -88,6 +88,7 @@ class ParquetFile:
 
     def __init__(self, path: Path):
         self.path, self.columns = path, pa.parquet.read_schema(path).names
+        self.rows: int | None = pa.parquet.read_metadata(path).num_rows
 
     @cached_property
     def sha256(self) -> str:
@@ -110,13 +111,33 @@ class ParquetFile:
 READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
 
 
-def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
-    path = _existing_file(data)
+def open_file(data: str) -> CsvFile | ParquetFile:
+    """A file by its path; its columns are known.
+
+    Raises:
+        DataError: there is no such file, or nothing can read it.
+    """
+    path = Path(data).expanduser()
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; expected a file ending in {', '.join(READERS)}.")
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
+        hint = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
+        raise DataError(f"{data!r} is neither a built-in table nor a file: no such file. {hint}")
+    if path.suffix.lower() not in READERS:
+        expected = f"a file ending in {', '.join(READERS)} was expected"
+        raise DataError(f"{path} ends in {path.suffix!r}, which has no reader; {expected}. {nearest(path.suffix, READERS)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is an empty file; expected a header line and rows.")
     try:
-        file = READERS[path.suffix.lower()](path)
-        columns = file.columns
-    except pa.ArrowInvalid as error:
+        return READERS[path.suffix.lower()](path)
+    except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+
+
+def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
+    file = open_file(data)
+    path, columns = file.path, file.columns
     if "" in columns:
         more = f", nor to {columns.count('') - 1} more" if columns.count("") > 1 else ""
         raise DataError(
@@ -154,22 +175,6 @@ def _edge_roles(columns: list[str]) -> dict[str, Any]:
         "drop_duplicates": True,
         "notes": tuple(notes),
     }
-
-
-def _existing_file(data: str) -> Path:
-    path = Path(data).expanduser()
-    if path.is_dir():
-        raise DataError(f"data={data!r} is a folder; expected a file ending in {', '.join(READERS)}.")
-    if not path.exists():
-        folder = path.parent
-        siblings = [p.name for p in folder.iterdir() if p.suffix.lower() in READERS] if folder.is_dir() else []
-        near = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
-        raise DataError(f"data={data!r} is neither a built-in table nor a file that exists. {near}")
-    if path.suffix.lower() not in READERS:
-        raise DataError(f"data={data!r} ends in {path.suffix!r}, which has no reader. {nearest(path.suffix, READERS)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"data={data!r} is an empty file; expected a header line and rows.")
-    return path
 
 
 def open_source(
