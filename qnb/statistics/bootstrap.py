@@ -1,6 +1,7 @@
 """How sure a difference of two AUCs is, with rows (or groups) and seeds resampled.
 
-Percentile bootstrap. A resample is a weight per row, so every score is sorted once and an AUC costs one pass over the rows.
+Percentile bootstrap. A resample is a weight per row, so every score is sorted once and an AUC costs one pass
+over the rows.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from qnb.errors import QnbError
 
 MOST_UNDEFINED = 0.05  # share of resamples without both classes that is still accepted
 
-PerSeed = np.ndarray | Sequence[np.ndarray]  # one array for each seed; of labels and groups also one (N,) for all
+# one array for each seed; of labels and groups also one (N,) for all
+PerSeed = np.ndarray | Sequence[np.ndarray]
 
 
 class BootstrapError(QnbError):
@@ -52,9 +54,12 @@ def auc_difference_interval(
         seed: of the resampling.
 
     Raises:
-        BootstrapError: shapes differ, a value is not finite, a class is missing, or more than 5 % of the resamples lack one.
+        BootstrapError: shapes differ, a value is not finite, a class is missing, or more than 5 % of the
+            resamples lack one.
     """
-    return seeds_and_rows_interval(y, [logits_a], [logits_b], groups, seed=seed, resamples=resamples, level=level)
+    return seeds_and_rows_interval(
+        y, [logits_a], [logits_b], groups, seed=seed, resamples=resamples, level=level
+    )
 
 
 def seeds_and_rows_interval(
@@ -69,15 +74,17 @@ def seeds_and_rows_interval(
 ) -> AUCDifference:
     """Interval of the mean over S seeds of AUC(a) - AUC(b): what other rows and other seeds could have given.
 
-    Rows and seeds are crossed where they are shared, so each resample draws units once for all seeds, and seeds with replacement on top
-    (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1, 386-411; it errs towards wide intervals).
+    Rows and seeds are crossed where they are shared, so each resample draws units once for all seeds, and
+    seeds with replacement on top (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1,
+    386-411; it errs towards wide intervals).
 
     Args:
         y: labels, `(N,)` where all seeds have the same test rows; else a list of S arrays.
         logits_a, logits_b: per seed, `(S, N)` or a list of S arrays.
-        groups: labels of what is resampled together, like `y`. One label in two seeds' rows is one unit, drawn for both. Where
-            seeds have rows of their own that come from one table, give row numbers here; None takes all rows as different ones.
-            (The noise of rows of a seed's own is then counted twice, in the seeds' spread and in the rows': wider still.)
+        groups: labels of what is resampled together, like `y`. One label in two seeds' rows is one unit,
+            drawn for both. Where seeds have rows of their own that come from one table, give row numbers
+            here; None takes all rows as different ones. (The noise of rows of a seed's own is then counted
+            twice, in the seeds' spread and in the rows': wider still.)
         seed: of the resampling.
 
     Raises:
@@ -85,25 +92,41 @@ def seeds_and_rows_interval(
     """
     labels, a, b = _per_seed(y, len(logits_a)), list(logits_a), list(logits_b)
     if not len(labels) == len(a) == len(b):
-        raise BootstrapError(f"Got labels for {len(labels)} seeds, logits_a for {len(a)} and logits_b for {len(b)}.")
+        raise BootstrapError(
+            f"Got labels for {len(labels)} seeds, logits_a for {len(a)} and logits_b for {len(b)}."
+        )
     units, count = _units(y, labels, groups)
-    pairs = [(Ranked(y, a, "logits_a"), Ranked(y, b, "logits_b")) for y, a, b in zip(labels, a, b, strict=True)]
+    pairs = [
+        (Ranked(y, a, "logits_a"), Ranked(y, b, "logits_b")) for y, a, b in zip(labels, a, b, strict=True)
+    ]
     observed = np.mean([ranked_a.auc(1.0) - ranked_b.auc(1.0) for ranked_a, ranked_b in pairs])
     rng = np.random.default_rng(seed)
     drawn = np.empty(resamples)
     for r in range(resamples):
         weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)
         times = np.bincount(rng.integers(0, len(pairs), len(pairs)), minlength=len(pairs))
-        found = [n * (pairs[s][0].auc(weights[units[s]]) - pairs[s][1].auc(weights[units[s]])) for s, n in enumerate(times) if n]
+        found = [
+            n * (pairs[s][0].auc(weights[units[s]]) - pairs[s][1].auc(weights[units[s]]))
+            for s, n in enumerate(times)
+            if n
+        ]
         drawn[r] = sum(found) / len(pairs)
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < (1 - MOST_UNDEFINED) * resamples:
         raise BootstrapError(
-            f"{resamples - len(defined)} of {resamples} resamples of {count} units lack a class: too few units of one class for an interval."
+            f"{resamples - len(defined)} of {resamples} resamples of {count} units lack a class: too few "
+            "units of one class for an interval."
         )
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return AUCDifference(
-        float(observed), float(low), float(high), level, len(pairs), count, len(defined), resamples - len(defined)
+        difference=float(observed),
+        low=float(low),
+        high=float(high),
+        level=level,
+        seeds=len(pairs),
+        units=count,
+        resamples=len(defined),
+        undefined=resamples - len(defined),
     )
 
 
@@ -122,7 +145,9 @@ def _units(y: PerSeed, labels: list[np.ndarray], groups: PerSeed | None) -> tupl
         return units, int(units[-1][-1]) + 1
     groups = _per_seed(groups, len(labels))
     if [len(g) for g in groups] != [len(v) for v in labels]:
-        raise BootstrapError(f"Got {[len(g) for g in groups]} group labels for {[len(v) for v in labels]} rows.")
+        raise BootstrapError(
+            f"Got {[len(g) for g in groups]} group labels for {[len(v) for v in labels]} rows."
+        )
     names, numbers = np.unique(np.concatenate(groups), return_inverse=True)
     return np.split(numbers, np.cumsum([len(g) for g in groups])[:-1]), len(names)
 
@@ -150,16 +175,25 @@ class Ranked:
         self.order = np.argsort(logits, kind="stable")
         ordered = logits[self.order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        self.starts = None if len(starts) == len(ordered) else starts  # of each run of equal scores; None: no ties
+        # of each run of equal scores; None: no ties
+        self.starts = None if len(starts) == len(ordered) else starts
         self.positive = y[self.order].astype(float)
 
     def auc(self, weights: np.ndarray | float) -> float:
-        """P(l_pos > l_neg) + P(equal) / 2 under `weights` `(N,)` or one number for all; NaN where a class has no weight."""
-        weights = weights[self.order] if isinstance(weights, np.ndarray) else np.full(len(self.order), weights)
+        """P(l_pos > l_neg) + P(equal) / 2 under `weights` `(N,)` or one number for all.
+
+        NaN where a class has no weight.
+        """
+        weights = (
+            weights[self.order] if isinstance(weights, np.ndarray) else np.full(len(self.order), weights)
+        )
         positive = weights * self.positive
         negative = weights - positive
         if self.starts is not None:
-            positive, negative = np.add.reduceat(positive, self.starts), np.add.reduceat(negative, self.starts)
+            positive, negative = (
+                np.add.reduceat(positive, self.starts),
+                np.add.reduceat(negative, self.starts),
+            )
         below = np.cumsum(negative)
         pairs = positive.sum() * below[-1]
         return float(positive @ (below - negative / 2) / pairs) if pairs else float("nan")

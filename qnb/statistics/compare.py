@@ -1,7 +1,8 @@
 """Arms against a reference, paired by seed, ending in a decision by a rule that is stated before the numbers.
 
-One metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in that seed. The rule and the
-result are put into words in qnb/statistics/words.py; the arithmetic is in qnb/statistics/paired.py and qnb/statistics/power.py.
+One metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in that
+seed. The rule and the result are put into words in qnb/statistics/words.py; the arithmetic is in
+qnb/statistics/paired.py and qnb/statistics/power.py.
 """
 
 import math
@@ -36,7 +37,10 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """One arm minus the reference, seed by seed. Intervals are (low, high); NaN stands for what cannot be computed."""
+    """One arm minus the reference, seed by seed.
+
+    Intervals are (low, high); NaN stands for what cannot be computed.
+    """
 
     arm: str
     values: tuple[float, ...]  # one per seed; NaN where either run failed
@@ -45,7 +49,8 @@ class PairedDifference:
     sd: float  # 0 exactly where all differences are one number
     interval: tuple[float, float]  # 95 %, Student's t, seeds independent
     nadeau_bengio: tuple[float, float] | None  # 95 %, where seeds resample the split
-    interval_90: tuple[float, float]  # decides equivalence; Nadeau-Bengio where seeds resample the split, as the next four
+    # decides equivalence; Nadeau-Bengio where seeds resample the split, as the next four
+    interval_90: tuple[float, float]
     holm: tuple[float, float]  # decides better or worse
     holm_confidence: float  # 1 - alpha / m, see `qnb.statistics.paired.holm`
     p: float
@@ -59,10 +64,11 @@ class PairedDifference:
     p_sign: float
     d_z: float
     g_z: float
-    detectable: float  # true difference found with a power of 80 % at alpha / comparisons, were sd the true one
-    power_estimated: (
-        float  # of that on average, as sd is an estimate from these seeds, see `qnb.statistics.power.power_of_reported`
-    )
+    # true difference found with a power of 80 % at alpha / comparisons, were sd the true one
+    detectable: float
+    # of that on average, as sd is an estimate from these seeds, see
+    # `qnb.statistics.power.power_of_reported`
+    power_estimated: float
     decision: str  # identical | equivalent | better | worse | undecided
     seeds_needed: int | None  # of a fresh ablation, where undecided; None also where no number would do
 
@@ -101,23 +107,28 @@ def compare(
     """Hold every arm against the reference.
 
     Args:
-        values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that run failed. Larger is better.
+        values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that run
+            failed. Larger is better.
         reference: the arm that the others are held against.
         min_effect: the difference that would matter, in units of the metric.
-        n_train, n_test: rows (groups, where the split keeps groups together) on either side, the mean over seeds; used, and required,
-            if `resampled`.
-        resampled: every seed draws its own split. Then the Nadeau-Bengio variance (1/S + n_test/n_train) s^2 decides.
-        histories: per arm the training histories, seed by seed (None: failed), to find arms that are one program. Such an arm of the
-            reference is `identical`, whatever its values.
+        n_train, n_test: rows (groups, where the split keeps groups together) on either side, the mean over
+            seeds; used, and required, if `resampled`.
+        resampled: every seed draws its own split. Then the Nadeau-Bengio variance (1/S + n_test/n_train) s^2
+            decides.
+        histories: per arm the training histories, seed by seed (None: failed), to find arms that are one
+            program. Such an arm of the reference is `identical`, whatever its values.
         metric: its name, kept for figures and words.
 
     Raises:
-        CompareError: no such reference; shapes differ; fewer than two arms or seeds; infinite values; n_train, n_test missing.
+        CompareError: no such reference; shapes differ; fewer than two arms or seeds; infinite values;
+            n_train, n_test missing.
     """
     values = _checked(values, reference, min_effect)
     ratio = _ratio(n_train, n_test) if resampled else 0.0
     others = [arm for arm in values if arm != reference]
-    unit = paired.ROUNDING * max((np.nanmax(np.abs(v)) for v in values.values() if not np.isnan(v).all()), default=0.0)
+    unit = paired.ROUNDING * max(
+        (np.nanmax(np.abs(v)) for v in values.values() if not np.isnan(v).all()), default=0.0
+    )
     design = _Design(min_effect, ratio, ALPHA / len(others), unit)
     raw = {arm: values[arm] - values[reference] for arm in others}
     adjusted, levels = paired.holm(np.array([_p(d, design) for d in raw.values()]), ALPHA)
@@ -142,7 +153,8 @@ def compare(
 def _ratio(n_train: float | None, n_test: float | None) -> float:
     if not (n_train and n_test and min(n_train, n_test) > 0):
         raise CompareError(
-            f"Seeds that resample the split need n_train and n_test for the Nadeau-Bengio interval; got {n_train} and {n_test}."
+            "Seeds that resample the split need n_train and n_test for the Nadeau-Bengio interval; got "
+            f"{n_train} and {n_test}."
         )
     return n_test / n_train
 
@@ -152,15 +164,23 @@ def _checked(values: dict[str, np.ndarray], reference: str, min_effect: float) -
     if reference not in arrays:
         raise CompareError(f"reference={reference!r} is no arm. {nearest(reference, arrays)}")
     shapes = {arm: v.shape for arm, v in arrays.items()}
-    if len(arrays) < 2 or len(set(shapes.values())) > 1 or len(shapes[reference]) != 1 or shapes[reference][0] < 2:
+    if (
+        len(arrays) < 2
+        or len(set(shapes.values())) > 1
+        or len(shapes[reference]) != 1
+        or shapes[reference][0] < 2
+    ):
         raise CompareError(
-            f"Expected two arms or more, each with one value per seed for the same two seeds or more; got shapes {shapes}."
+            "Expected two arms or more, each with one value per seed for the same two seeds or more; got "
+            f"shapes {shapes}."
         )
     infinite = [arm for arm, v in arrays.items() if np.isinf(v).any()]
     if infinite:
         raise CompareError(f"Arm {infinite[0]!r} holds infinite values. Give NaN for a run that failed.")
     if not 0 < min_effect < math.inf:
-        raise CompareError(f"min_effect={min_effect} must be above 0: it is the difference that would matter.")
+        raise CompareError(
+            f"min_effect={min_effect} must be above 0: it is the difference that would matter."
+        )
     return arrays
 
 
@@ -186,7 +206,9 @@ def _p(values: np.ndarray, design: _Design) -> float:
     return paired.t_test(mean, paired.standard_error(sd, n, design.ratio), n)
 
 
-def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, level: float, identical: bool) -> PairedDifference:
+def _difference(
+    arm: str, values: np.ndarray, design: _Design, p_holm: float, level: float, identical: bool
+) -> PairedDifference:
     n, mean, sd = _mean_and_sd(values, design.unit)
     tested = sd > 0
     se = paired.standard_error(sd, n, design.ratio)
@@ -196,19 +218,39 @@ def _difference(arm: str, values: np.ndarray, design: _Design, p_holm: float, le
     up, down, p_sign = paired.sign_test(steps)
     d_z, g_z = paired.effect_size(mean, sd, n)
     return PairedDifference(
-        arm, tuple(values.tolist()), n, mean, sd,
+        arm=arm,
+        values=tuple(values.tolist()),
+        n=n,
+        mean=mean,
+        sd=sd,
         interval=paired.t_interval(mean, paired.standard_error(sd, n), n, 1 - ALPHA),
         nadeau_bengio=paired.t_interval(mean, se, n, 1 - ALPHA) if design.ratio else None,
-        interval_90=inner, holm=outer, holm_confidence=1 - level,
-        p=paired.t_test(mean, se, n), p_holm=p_holm if tested else math.nan, p_equivalent=paired.tost(mean, se, n, design.min_effect),
-        p_wilcoxon=paired.wilcoxon(steps), up=up, down=down, zeros=n - up - down, tied=paired.tied(steps), p_sign=p_sign,
-        d_z=d_z, g_z=g_z, detectable=power.detectable_difference(sd, n, design.alpha, design.ratio),
-        power_estimated=power.power_of_reported(n, design.alpha) if tested else math.nan, decision=decision,
-        seeds_needed=power.seeds_needed(design.min_effect, sd, design.alpha, design.ratio) if tested and decision == "undecided" else None,
-    )  # fmt: skip
+        interval_90=inner,
+        holm=outer,
+        holm_confidence=1 - level,
+        p=paired.t_test(mean, se, n),
+        p_holm=p_holm if tested else math.nan,
+        p_equivalent=paired.tost(mean, se, n, design.min_effect),
+        p_wilcoxon=paired.wilcoxon(steps),
+        up=up,
+        down=down,
+        zeros=n - up - down,
+        tied=paired.tied(steps),
+        p_sign=p_sign,
+        d_z=d_z,
+        g_z=g_z,
+        detectable=power.detectable_difference(sd, n, design.alpha, design.ratio),
+        power_estimated=power.power_of_reported(n, design.alpha) if tested else math.nan,
+        decision=decision,
+        seeds_needed=power.seeds_needed(design.min_effect, sd, design.alpha, design.ratio)
+        if tested and decision == "undecided"
+        else None,
+    )
 
 
-def _decide(mean: float, sd: float, n: int, inner: tuple[float, float], outer: tuple[float, float], min_effect: float) -> str:
+def _decide(
+    mean: float, sd: float, n: int, inner: tuple[float, float], outer: tuple[float, float], min_effect: float
+) -> str:
     if n < 2:
         return "undecided"
     if sd == 0:  # no spread, so no test
@@ -230,7 +272,10 @@ def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tupl
         CompareError: arms with different numbers of seeds.
     """
     if len({len(runs) for runs in histories.values()}) > 1:
-        raise CompareError(f"Histories of different numbers of seeds: { {arm: len(runs) for arm, runs in histories.items()} }.")
+        raise CompareError(
+            "Histories of different numbers of seeds: "
+            f"{ {arm: len(runs) for arm, runs in histories.items()} }."
+        )
     found = []
     for (a, runs_a), (b, runs_b) in combinations(histories.items(), 2):
         both = [(x, y) for x, y in zip(runs_a, runs_b, strict=True) if x is not None and y is not None]
@@ -241,7 +286,11 @@ def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tupl
 
 def _same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
     a, b = (table.drop(columns=[c for c in TIMING if c in table]) for table in (a, b))
-    return list(a) == list(b) and len(a) == len(b) and all(_same_column(a[c].to_numpy(), b[c].to_numpy()) for c in a)
+    return (
+        list(a) == list(b)
+        and len(a) == len(b)
+        and all(_same_column(a[c].to_numpy(), b[c].to_numpy()) for c in a)
+    )
 
 
 def _same_column(a: np.ndarray, b: np.ndarray) -> bool:

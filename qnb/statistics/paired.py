@@ -1,7 +1,7 @@
 """The statistics of paired differences: what scipy has, and in a few lines what it lacks.
 
-d_j is the difference between two arms in seed j, j = 1..J. Differences of zero are kept by the t interval and left out, and counted,
-by the sign test and by Wilcoxon's.
+d_j is the difference between two arms in seed j, j = 1..J. Differences of zero are kept by the t interval and
+left out, and counted, by the sign test and by Wilcoxon's.
 """
 
 import math
@@ -9,15 +9,17 @@ import math
 import numpy as np
 from scipy import special, stats
 
-ROUNDING = 1e-12  # of the largest value of the metric: differences that differ by less are ties, and less than that is 0
+# of the largest value of the metric: differences that differ by less are ties, and less than that is 0
+ROUNDING = 1e-12
 
 
 def standard_error(sd: float, n: int, ratio: float = 0.0) -> float:
     """sd sqrt(1/n + ratio): of the mean of n paired differences; NaN without any.
 
     Args:
-        ratio: n_test / n_train where every seed draws its own split of one table, so that seeds share rows and are not independent
-            (Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281, equation 9); else 0.
+        ratio: n_test / n_train where every seed draws its own split of one table, so that seeds share rows
+            and are not independent (Nadeau and Bengio 2003, Inference for the generalization error, Machine
+            Learning 52, 239-281, equation 9); else 0.
     """
     return sd * math.sqrt(1 / n + ratio) if n else math.nan
 
@@ -31,14 +33,18 @@ def t_interval(mean: float, se: float, n: int, level: float) -> tuple[float, flo
 
 
 def t_test(mean: float, se: float, n: int) -> float:
-    """Two-sided p of mean / se under Student's t with n - 1 degrees of freedom; NaN where se is 0 or n < 2."""
+    """Two-sided p of mean / se under Student's t with n - 1 degrees of freedom.
+
+    NaN where se is 0 or n < 2.
+    """
     return float(2 * special.stdtr(n - 1, -abs(mean) / se)) if n > 1 and se > 0 else math.nan
 
 
 def tost(mean: float, se: float, n: int, margin: float) -> float:
     """p of two one-sided t tests: the larger of those of mean <= -margin and mean >= margin.
 
-    It is under 5 % exactly where the 90 % interval lies inside ±margin (Schuirmann 1987, J. Pharmacokin. Biopharm. 15, 657-680).
+    It is under 5 % exactly where the 90 % interval lies inside ±margin (Schuirmann 1987, J. Pharmacokin.
+    Biopharm. 15, 657-680).
     """
     return float(special.stdtr(n - 1, (abs(mean) - margin) / se)) if n > 1 and se > 0 else math.nan
 
@@ -58,8 +64,9 @@ def tied(differences: np.ndarray) -> bool:
 def wilcoxon(differences: np.ndarray) -> float:
     """Two-sided exact p of Wilcoxon's signed-rank test; NaN where all differences are zero.
 
-    Zeros are left out before ranking (Wilcoxon's own rule). Without ties scipy's exact distribution; it does not hold for tied
-    ranks, so with ties the distribution of the rank sum over all 2^n signs, which is exact for the mid-ranks at hand.
+    Zeros are left out before ranking (Wilcoxon's own rule). Without ties scipy's exact distribution; it does
+    not hold for tied ranks, so with ties the distribution of the rank sum over all 2^n signs, which is exact
+    for the mid-ranks at hand.
     """
     sizes = np.abs(differences[differences != 0])
     if not len(sizes):
@@ -78,14 +85,18 @@ def wilcoxon(differences: np.ndarray) -> float:
 
 
 def smallest_p(n: int) -> float:
-    """2^(1-n): the least two-sided p that the sign test or Wilcoxon's can give over n seeds; 0.0625 for five."""
+    """2^(1-n): the least two-sided p that the sign test or Wilcoxon's can give over n seeds.
+
+    0.0625 for five.
+    """
     return 2.0 ** (1 - n)
 
 
 def effect_size(mean: float, sd: float, n: int) -> tuple[float, float]:
     """d_z = mean / sd of the differences, and Hedges' g_z, free of its bias.
 
-    g_z = d_z Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), m = n - 1 (Hedges 1981, J. Educ. Stat. 6, 107-128). NaN where undefined.
+    g_z = d_z Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), m = n - 1 (Hedges 1981, J. Educ. Stat. 6, 107-128). NaN
+    where undefined.
     """
     if n < 2 or not sd > 0:
         return math.nan, math.nan
@@ -101,10 +112,12 @@ def holm(p: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         p: shape `(k,)`; NaN (no test could be made) counts as 1.
 
     Returns:
-        adjusted: `(k,)` p values, rejected where <= alpha; the chance of any false rejection is then at most alpha.
-        levels: `(k,)` the alpha / m at which each was decided: m = k, k - 1, ... for those rejected, in order of p; for all the
-            others the m at which the procedure stopped. An interval of confidence 1 - alpha / m excludes 0 exactly where Holm
-            rejects. It goes with the decision; all k together are not a simultaneous region.
+        adjusted: `(k,)` p values, rejected where <= alpha; the chance of any false rejection is then at most
+            alpha.
+        levels: `(k,)` the alpha / m at which each was decided: m = k, k - 1, ... for those rejected, in order
+            of p; for all the others the m at which the procedure stopped. An interval of confidence 1 - alpha
+            / m excludes 0 exactly where Holm rejects. It goes with the decision; all k together are not a
+            simultaneous region.
     """
     p = np.where(np.isnan(p), 1.0, p)
     k, order = len(p), np.argsort(p, kind="stable")

@@ -1,7 +1,7 @@
 """What a number of seeds can show: detectable differences, and the seeds that a fresh experiment needs.
 
-All of it supposes normal differences whose true standard deviation is the one given. Where that was itself estimated from a few seeds,
-so were these figures.
+All of it supposes normal differences whose true standard deviation is the one given. Where that was itself
+estimated from a few seeds, so were these figures.
 """
 
 import math
@@ -18,7 +18,9 @@ MOST_SEEDS = 100_000
 
 @cache
 def _shares() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of Gauss and Legendre on 0..1, drawn towards the ends, where quantiles are steep: u = 10 v^3 - 15 v^4 + 6 v^5."""
+    """Nodes and weights of Gauss and Legendre on 0..1, drawn towards the ends, where quantiles are steep: u =
+    10 v^3 - 15 v^4 + 6 v^5.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(200)
     v = (nodes + 1) / 2
     return v**3 * (10 - 15 * v + 6 * v**2), weights / 2 * 30 * (v * (1 - v)) ** 2
@@ -26,7 +28,9 @@ def _shares() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=256)
 def _spread(n: int, widest: float = 1.0) -> np.ndarray:
-    """Quantiles, at `widest` times the nodes, of the estimated over the true standard deviation of n normal values: chi / sqrt(n - 1)."""
+    """Quantiles, at `widest` times the nodes, of the estimated over the true standard deviation of n normal
+    values: chi / sqrt(n - 1).
+    """
     ratios: np.ndarray = np.sqrt(2 * special.gammaincinv((n - 1) / 2, widest * _shares()[0]) / (n - 1))
     return ratios
 
@@ -34,8 +38,8 @@ def _spread(n: int, widest: float = 1.0) -> np.ndarray:
 def power_of_difference(difference: float, sd: float, n: int, alpha: float, ratio: float = 0.0) -> float:
     """Chance that a two-sided paired t test at level alpha finds a true difference, of either sign.
 
-    P(|T| > t), T noncentral t, as E[Phi(c - t s) + Phi(-c - t s)] over the estimated spread s, c = difference / standard error: scipy's own
-    functions (nct, ncf) give NaN for some n and c.
+    P(|T| > t), T noncentral t, as E[Phi(c - t s) + Phi(-c - t s)] over the estimated spread s, c = difference
+    / standard error: scipy's own functions (nct, ncf) give NaN for some n and c.
 
     Args:
         difference, sd: mean and standard deviation of the paired differences.
@@ -47,11 +51,15 @@ def power_of_difference(difference: float, sd: float, n: int, alpha: float, rati
 
 def _two_sided(noncentrality: float, n: int, alpha: float) -> float:
     beyond = -special.stdtrit(n - 1, alpha / 2) * _spread(n)
-    return float(_shares()[1] @ (special.ndtr(noncentrality - beyond) + special.ndtr(-noncentrality - beyond)))
+    return float(
+        _shares()[1] @ (special.ndtr(noncentrality - beyond) + special.ndtr(-noncentrality - beyond))
+    )
 
 
 def detectable_difference(sd: float, n: int, alpha: float, ratio: float = 0.0) -> float:
-    """The smallest true difference that n seeds find with a power of 80 %, if sd is the true one; NaN for n < 2 or sd = 0.
+    """The smallest true difference that n seeds find with a power of 80 %, if sd is the true one.
+
+    NaN for n < 2 or sd = 0.
 
     Where sd comes from as many seeds itself, the power at what is reported is `power_of_reported`.
     """
@@ -62,10 +70,11 @@ def detectable_difference(sd: float, n: int, alpha: float, ratio: float = 0.0) -
 
 @cache
 def power_of_reported(n: int, alpha: float) -> float:
-    """Power of n seeds at the difference that `detectable_difference` gives for the sd of n earlier seeds, the mean over such sds.
+    """Power of n seeds at the difference that `detectable_difference` gives for the sd of n earlier seeds,
+    the mean over such sds.
 
-    E[power at r times the detectable difference], r the estimated over the true sd: 70 % for 6 seeds, 74 % for 10, 78 % for 30 at
-    alpha = 5 %. The split's ratio is in both and cancels. NaN for n < 2.
+    E[power at r times the detectable difference], r the estimated over the true sd: 70 % for 6 seeds, 74 %
+    for 10, 78 % for 30 at alpha = 5 %. The split's ratio is in both and cancels. NaN for n < 2.
     """
     if n < 2:
         return math.nan
@@ -86,7 +95,8 @@ def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -
     """
     width = margin / standard_error(sd, n, ratio)
     critical = special.stdtrit(n - 1, 0.95)
-    widest = float(special.gammainc((n - 1) / 2, (n - 1) / 2 * (width / critical) ** 2))  # share of the spreads that leave room
+    # share of the spreads that leave room
+    widest = float(special.gammainc((n - 1) / 2, (n - 1) / 2 * (width / critical) ** 2))
     inside = 2 * special.ndtr(np.maximum(width - critical * _spread(n, widest), 0)) - 1
     return float(widest * _shares()[1] @ inside)
 
@@ -94,16 +104,20 @@ def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -
 def seeds_needed(margin: float, sd: float, alpha: float, ratio: float = 0.0) -> int | None:
     """The fewest seeds of a fresh experiment that decides with a power of 80 % in either clear case.
 
-    That is, a true difference of ±margin is found at level alpha, and a true difference of 0 is called equivalent within ±margin. The
-    margin is used, not the difference that was seen: planning on that one asks too little of an experiment that had luck.
+    That is, a true difference of ±margin is found at level alpha, and a true difference of 0 is called
+    equivalent within ±margin. The margin is used, not the difference that was seen: planning on that one asks
+    too little of an experiment that had luck.
 
     Returns:
-        None where no number up to 100,000 does: with ratio > 0 the variance of the mean stays above ratio sd^2 however many splits
-        are drawn from one table. NaN margins and sd = 0 are refused by the caller.
+        None where no number up to 100,000 does: with ratio > 0 the variance of the mean stays above ratio
+        sd^2 however many splits are drawn from one table. NaN margins and sd = 0 are refused by the caller.
     """
 
     def enough(n: int) -> bool:
-        return power_of_difference(margin, sd, n, alpha, ratio) >= POWER and power_of_equivalence(margin, sd, n, ratio) >= POWER
+        return (
+            power_of_difference(margin, sd, n, alpha, ratio) >= POWER
+            and power_of_equivalence(margin, sd, n, ratio) >= POWER
+        )
 
     if not enough(MOST_SEEDS):
         return None

@@ -13,7 +13,8 @@ ALPHA = "5 %"
 FEWEST = 6  # seeds under which an exact test over signs cannot reach 5 %
 
 BETWEEN = (
-    " There were as many here: the true difference may lie between the two, where no number of this order decides it surely."
+    " There were as many here: the true difference may lie between the two, where no number of this order "
+    "decides it surely."
 )
 
 
@@ -34,14 +35,15 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
     )
     variance = f", with the Nadeau-Bengio variance (1/{seeds} + n_test/n_train) s²" if resampled else ""
     return (
-        f"Rule, fixed before any number. Differences in {metric}, arm minus reference, paired by seed over {seeds} seeds; "
-        f"intervals are Student's t{variance}. "
-        f"Equivalent: the 90 % interval lies inside ±{min_effect:g} (two one-sided tests at {ALPHA}, for each arm on its own). This is asked "
-        f"first, so that a difference too small to matter is not a win. Better or worse: otherwise, {family} excludes 0. "
-        "Undecided: otherwise; seeds are not added after looking. Where all seeds give one and the same difference there is no spread to "
-        f"test against: equivalent if it is inside ±{min_effect:g}, else undecided. "
-        "Identical, which is no decision: an arm with the reference's own history to the last bit in every seed. "
-        f"Beside the rule stands an exact Wilcoxon test (not adjusted over arms), whose least possible p over {seeds} seeds is {smallest_p(seeds):.3g}."
+        f"Rule, fixed before any number. Differences in {metric}, arm minus reference, paired by seed over "
+        f"{seeds} seeds; intervals are Student's t{variance}. Equivalent: the 90 % interval lies inside "
+        f"±{min_effect:g} (two one-sided tests at {ALPHA}, for each arm on its own). This is asked first, so "
+        f"that a difference too small to matter is not a win. Better or worse: otherwise, {family} excludes "
+        "0. Undecided: otherwise; seeds are not added after looking. Where all seeds give one and the same "
+        f"difference there is no spread to test against: equivalent if it is inside ±{min_effect:g}, else "
+        "undecided. Identical, which is no decision: an arm with the reference's own history to the last "
+        "bit in every seed. Beside the rule stands an exact Wilcoxon test (not adjusted over arms), whose "
+        f"least possible p over {seeds} seeds is {smallest_p(seeds):.3g}."
     )
 
 
@@ -49,8 +51,8 @@ def warnings(comparison: Comparison) -> list[str]:
     """What a reader must know before the result."""
     differences, reference, seeds = comparison.differences.values(), comparison.reference, comparison.seeds
     messages = [
-        f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one program, so an "
-        "override had no effect; nothing about it can be concluded."
+        f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one "
+        "program, so an override had no effect; nothing about it can be concluded."
         for a, b in comparison.identical
     ]
     messages += _few(min(d.n for d in differences), len(differences))
@@ -58,14 +60,17 @@ def warnings(comparison: Comparison) -> list[str]:
     if short:
         lost = ", ".join(f"{arm}: {count} of {seeds}" for arm, count in short.items())
         messages.append(
-            f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run fails because of its "
-            "arm, what is left flatters that arm."
+            f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run "
+            "fails because of its arm, what is left flatters that arm."
         )
-    messages += [_constant(d, reference) for d in differences if d.n > 1 and d.sd == 0 and d.decision != "identical"]
+    messages += [
+        _constant(d, reference) for d in differences if d.n > 1 and d.sd == 0 and d.decision != "identical"
+    ]
     if comparison.resampled:
         messages.append(
-            "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one table share rows, "
-            "so these claim too much here. The Nadeau-Bengio interval decides; its 5 % is near, not exact."
+            "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one "
+            "table share rows, so these claim too much here. The Nadeau-Bengio interval decides; its 5 % is "
+            "near, not exact."
         )
     return messages
 
@@ -73,24 +78,28 @@ def warnings(comparison: Comparison) -> list[str]:
 def _few(n: int, comparisons: int) -> list[str]:
     least, asked = smallest_p(n), 0.05 / comparisons
     if n == 0:
-        return ["For one arm or more no seed has a finished run of both that arm and the reference: there is no result."]
+        return [
+            "For one arm or more no seed has a finished run of both that arm and the reference: there is no "
+            "result."
+        ]
     if n < FEWEST:
         return [
-            f"{n} seeds: an exact Wilcoxon or sign test over {n} cannot give a two-sided p under {least:.4g}, whatever the differences, so "
-            f"it cannot reach 5 %. Take {FEWEST} seeds at the least, ten or more to estimate a spread."
+            f"{n} seeds: an exact Wilcoxon or sign test over {n} cannot give a two-sided p under "
+            f"{least:.4g}, whatever the differences, so it cannot reach 5 %. Take {FEWEST} seeds at the "
+            "least, ten or more to estimate a spread."
         ]
     if least > asked:
         return [
-            f"{n} seeds: the least p of an exact Wilcoxon test is {least:.4g}, above the {asked:.4g} that the first of Holm's {comparisons} "
-            "steps asks for. The rule rests on the t interval."
+            f"{n} seeds: the least p of an exact Wilcoxon test is {least:.4g}, above the {asked:.4g} that "
+            f"the first of Holm's {comparisons} steps asks for. The rule rests on the t interval."
         ]
     return []
 
 
 def _constant(d: PairedDifference, reference: str) -> str:
     return (
-        f"{d.arm} − {reference} is {d.mean:+.3g} in every one of {d.n} seeds: no spread, so no test. Either the metric is at its bound, or "
-        "the seeds vary nothing, or the two are one program."
+        f"{d.arm} − {reference} is {d.mean:+.3g} in every one of {d.n} seeds: no spread, so no test. Either "
+        "the metric is at its bound, or the seeds vary nothing, or the two are one program."
     )
 
 
@@ -106,50 +115,60 @@ def _interval(pair: tuple[float, float]) -> str:
 def _sentence(comparison: Comparison, d: PairedDifference) -> str:
     if d.decision == "identical":
         return (
-            f"{d.arm} against {comparison.reference}: identical, the same history to the last bit in every seed. The two are one program; nothing "
-            "can be concluded about what the arm overrides."
+            f"{d.arm} against {comparison.reference}: identical, the same history to the last bit in every "
+            "seed. The two are one program; nothing can be concluded about what the arm overrides."
         )
     if d.n < 2:
         return (
-            f"{d.arm} against {comparison.reference}: undecided, {d.n} of {comparison.seeds} seeds have a finished run of both."
+            f"{d.arm} against {comparison.reference}: undecided, {d.n} of {comparison.seeds} seeds have a "
+            "finished run of both."
         )
-    opening = f"{d.arm} against {comparison.reference}: {d.decision}. Mean difference in {comparison.metric} {d.mean:+.3g} over {d.n} seeds"
+    opening = (
+        f"{d.arm} against {comparison.reference}: {d.decision}. Mean difference in {comparison.metric} "
+        f"{d.mean:+.3g} over {d.n} seeds"
+    )
     if d.sd == 0:
         return f"{opening}, the same in each."
     kind = "Nadeau-Bengio" if comparison.resampled else "t"
     zeros = f", {d.zeros} equal and left out" if d.zeros else ""
     ties = ", over tied ranks" if d.tied else ""
     return (
-        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. {_reason(comparison, d)} "
-        f"{d.up} seeds above, {d.down} below{zeros} (sign test p = {d.p_sign:.3g}); exact Wilcoxon p = {d.p_wilcoxon:.3g}{ties}; "
-        f"d_z = {d.d_z:.2f}. {_detectable(d)}"
+        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. "
+        f"{_reason(comparison, d)} {d.up} seeds above, {d.down} below{zeros} (sign test p = {d.p_sign:.3g}); "
+        f"exact Wilcoxon p = {d.p_wilcoxon:.3g}{ties}; d_z = {d.d_z:.2f}. {_detectable(d)}"
     )
 
 
 def _detectable(d: PairedDifference) -> str:
     return (
-        f"A true difference of {d.detectable:.3g} would have been found with a power of {100 * POWER:.0f} %, if {d.sd:.3g} is the true sd; as "
-        f"that is an estimate from these {d.n} seeds, with about {100 * d.power_estimated:.0f} %."
+        f"A true difference of {d.detectable:.3g} would have been found with a power of {100 * POWER:.0f} %, "
+        f"if {d.sd:.3g} is the true sd; as that is an estimate from these {d.n} seeds, with about "
+        f"{100 * d.power_estimated:.0f} %."
     )
 
 
 def _reason(comparison: Comparison, d: PairedDifference) -> str:
     inner, margin = f"90 % interval {_interval(d.interval_90)}", f"±{comparison.min_effect:g}"
     one = len(comparison.differences) == 1
-    outer = f"{'95 %' if one else f'Holm ({100 * d.holm_confidence:.4g} %)'} interval{'' if one else ' ' + _interval(d.holm)}"
+    outer = (
+        f"{'95 %' if one else f'Holm ({100 * d.holm_confidence:.4g} %)'} "
+        f"interval{'' if one else ' ' + _interval(d.holm)}"
+    )
     if d.decision == "equivalent":
         return f"The {inner} lies inside {margin}."
     if d.decision != "undecided":
         return f"The {outer} excludes 0."
     if d.seeds_needed is None and comparison.resampled:
-        need = "No number of splits of this table would decide it: they share too many rows. It takes more rows."
+        need = (
+            "No number of splits of this table would decide it: they share too many rows. It takes more rows."
+        )
     elif d.seeds_needed is None:
         need = f"A fresh ablation would need more than {MOST_SEEDS:,} seeds."
     else:
         need = (
-            f"A fresh ablation, on seeds not used here, would need {d.seeds_needed:,} seeds to find a true difference of {margin}, and to call "
-            "none equivalent, each with a power of 80 % at this sd."
-            f"{BETWEEN if d.seeds_needed <= d.n else ''}"
+            f"A fresh ablation, on seeds not used here, would need {d.seeds_needed:,} seeds to find a true "
+            f"difference of {margin}, and to call none equivalent, each with a power of 80 % at this "
+            f"sd.{BETWEEN if d.seeds_needed <= d.n else ''}"
         )
     return f"The {inner} does not lie inside {margin}, and the {outer} holds 0. {need}"
 
@@ -170,10 +189,22 @@ def _row(comparison: Comparison, d: PairedDifference) -> dict[str, Any]:
     }
     row |= {"seeds": d.n, "difference": d.mean, "sd of differences": d.sd, "95 % t": _interval(d.interval)}
     row |= {"95 % Nadeau-Bengio": _interval(d.nadeau_bengio)} if d.nadeau_bengio else {}
-    row |= {"90 %": _interval(d.interval_90), "Holm": f"{_interval(d.holm)} ({100 * d.holm_confidence:.4g} %)"}
+    row |= {
+        "90 %": _interval(d.interval_90),
+        "Holm": f"{_interval(d.holm)} ({100 * d.holm_confidence:.4g} %)",
+    }
     row |= {"p": d.p, "p (Holm)": d.p_holm, "p (equivalence)": d.p_equivalent, "p (Wilcoxon)": d.p_wilcoxon}
-    row |= {"above, below, equal": f"{d.up}, {d.down}, {d.zeros}", "p (sign)": d.p_sign, "d_z": d.d_z, "g_z": d.g_z}
-    fresh = "" if d.decision != "undecided" or d.n < 2 or math.isnan(d.detectable) else d.seeds_needed or f"over {MOST_SEEDS:,}"
+    row |= {
+        "above, below, equal": f"{d.up}, {d.down}, {d.zeros}",
+        "p (sign)": d.p_sign,
+        "d_z": d.d_z,
+        "g_z": d.g_z,
+    }
+    fresh = (
+        ""
+        if d.decision != "undecided" or d.n < 2 or math.isnan(d.detectable)
+        else d.seeds_needed or f"over {MOST_SEEDS:,}"
+    )
     return row | {"detectable": d.detectable, "fresh seeds": fresh}
 
 
