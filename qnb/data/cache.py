@@ -1,7 +1,8 @@
 """Cleaned tables of files that were read before, as Parquet in the user's cache folder.
 
-A table is found by what the file holds, never by its name or date: the key is the SHA-256 of its bytes, with all that decides what
-cleaning makes of them. A folder is published whole, by a rename. It is only ever read; deleting it costs one reading of the file.
+A table is found by what the file holds, never by its name or date: the key is the SHA-256 of its bytes, with
+all that decides what cleaning makes of them. A folder is published whole, by a rename. It is only ever read;
+deleting it costs one reading of the file.
 """
 
 import hashlib
@@ -35,10 +36,12 @@ STALE = 86400  # seconds after which a folder that was never finished is removed
 def cached_parts(
     source: Source, clean: Callable[[Source, dict[str, Any]], Iterator[Part]], tally: dict[str, Any]
 ) -> Iterator[Part]:
-    """The parts of a cleaned source, from the cache or from `clean(source, tally)`, which then is written to the cache.
+    """The parts of a cleaned source, from the cache or from `clean(source, tally)`, which then is written to
+    the cache.
 
     Args:
-        tally: filled as `clean` fills it, and `cache`: `used`, `written`, `not written: (why)`, or None for a source too small.
+        tally: filled as `clean` fills it, and `cache`: `used`, `written`, `not written: (why)`, or None for a
+            source too small.
 
     Raises:
         DataError: as `clean`; or the cached table is damaged.
@@ -76,7 +79,15 @@ def _unless_changed(source: Source, before: tuple[int, int], parts: Iterator[Par
 
 
 def _key(source: Source, file: CsvFile | ParquetFile) -> str:
-    roles = [source.label, source.positive, source.attack, source.features, source.groups, source.drop_duplicates, source.columns]
+    roles = [
+        source.label,
+        source.positive,
+        source.attack,
+        source.features,
+        source.groups,
+        source.drop_duplicates,
+        source.columns,
+    ]
     said = [cleaning.VERSION, file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
 
@@ -89,16 +100,21 @@ def _read(folder: Path, tally: dict[str, Any]) -> Iterator[Part]:
             if table.num_rows != rows:
                 raise OSError(f"part {k} has {table.num_rows} rows instead of {rows}")
             y = table.column(LABEL).to_numpy()
-            yield Part({name: _from_arrow(table.column(name)) for name in table.schema.names if name != LABEL}, y)
+            yield Part(
+                {name: _from_arrow(table.column(name)) for name in table.schema.names if name != LABEL}, y
+            )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"The cached table in {folder} is damaged ({' '.join(str(error).split())}). Delete that folder: the file is then read anew."
+            f"The cached table in {folder} is damaged ({' '.join(str(error).split())}). Delete that folder: "
+            "the file is then read anew."
         ) from None
     tally |= meta["tally"]
 
 
 def _to_arrow(values: np.ndarray | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Numbers as they are, objects as a dictionary, Arrow's text as it is: the type says what to make of it again."""
+    """Numbers as they are, objects as a dictionary, Arrow's text as it is: the type says what to make of it
+    again.
+    """
     if isinstance(values, np.ndarray) and values.dtype == object:
         return pa.array(values, pa.large_string()).dictionary_encode()
     return pa.array(values) if isinstance(values, np.ndarray) else values
@@ -108,12 +124,15 @@ def _from_arrow(column: pa.ChunkedArray) -> np.ndarray | pa.ChunkedArray:
     if not pa.types.is_dictionary(column.type):
         return column.to_numpy() if pa.types.is_floating(column.type) else column
     whole = column.combine_chunks()
-    texts = np.array([*whole.dictionary.to_pylist(), None], dtype=object)  # code -1, a missing value, takes the last
+    # code -1, a missing value, takes the last
+    texts = np.array([*whole.dictionary.to_pylist(), None], dtype=object)
     return texts[whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 
 
 class _Writer:
-    """Writes parts to a temporary folder. What keeps it from that (a full disk, say) ends the writing, not the reading.
+    """Writes parts to a temporary folder.
+
+    What keeps it from that (a full disk, say) ends the writing, not the reading.
 
     Attributes:
         outcome: `written`, or `not written: (why)`.
@@ -159,7 +178,9 @@ class _Writer:
         if not self.held:
             return
         parts, self.held = self.held, []
-        columns = {name: _to_arrow(join_chunks([part.columns[name] for part in parts])) for name in parts[0].columns}
+        columns = {
+            name: _to_arrow(join_chunks([part.columns[name] for part in parts])) for name in parts[0].columns
+        }
         table = pa.table(columns | {LABEL: np.concatenate([part.y for part in parts])})
         pq.write_table(table, self.temporary / f"{len(self.rows):05d}.parquet", write_page_checksum=True)
         self.rows.append(table.num_rows)

@@ -1,13 +1,14 @@
 """The bundled capture: synthetic intrusion traffic in Edge-IIoTset's format, with known leaks.
 
-Nothing here was measured. The column names and their order, the traffic types and their shares, and the way values are written
-follow Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi 10.1109/ACCESS.2022.3165809); the statistics are made up, so that
-one knows which part of a score is traffic and which part is a shortcut.
+Nothing here was measured. The column names and their order, the traffic types and their shares, and the way
+values are written follow Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi 10.1109/ACCESS.2022.3165809);
+the statistics are made up, so that one knows which part of a score is traffic and which part is a shortcut.
 
-How a row comes about. Its type is drawn, then a capture session, a time, a protocol, and five latent quantities (size,
-position, state, phase, rate) from which the fields of that protocol follow. In the plane of size and position normal traffic
-lies in the middle and the attack types on a ring around it; besides, all attacks are pushed a little one way. The push is what
-a linear model can use, the ring is what it cannot. Protocols are shared, so that none is an attack by itself.
+How a row comes about. Its type is drawn, then a capture session, a time, a protocol, and five latent
+quantities (size, position, state, phase, rate) from which the fields of that protocol follow. In the plane of
+size and position normal traffic lies in the middle and the attack types on a ring around it; besides, all
+attacks are pushed a little one way. The push is what a linear model can use, the ring is what it cannot.
+Protocols are shared, so that none is an attack by itself.
 """
 
 import numpy as np
@@ -17,40 +18,45 @@ from qnb.config import LEAKS
 from qnb.errors import ParameterError, nearest
 
 EDGE_COLUMNS = (  # the header of the published CSV files
-    "frame.time", "ip.src_host", "ip.dst_host", "arp.dst.proto_ipv4", "arp.opcode", "arp.hw.size", "arp.src.proto_ipv4",
-    "icmp.checksum", "icmp.seq_le", "icmp.transmit_timestamp", "icmp.unused", "http.file_data", "http.content_length",
-    "http.request.uri.query", "http.request.method", "http.referer", "http.request.full_uri", "http.request.version",
-    "http.response", "http.tls_port", "tcp.ack", "tcp.ack_raw", "tcp.checksum", "tcp.connection.fin", "tcp.connection.rst",
-    "tcp.connection.syn", "tcp.connection.synack", "tcp.dstport", "tcp.flags", "tcp.flags.ack", "tcp.len", "tcp.options",
-    "tcp.payload", "tcp.seq", "tcp.srcport", "udp.port", "udp.stream", "udp.time_delta", "dns.qry.name", "dns.qry.name.len",
-    "dns.qry.qu", "dns.qry.type", "dns.retransmission", "dns.retransmit_request", "dns.retransmit_request_in",
-    "mqtt.conack.flags", "mqtt.conflag.cleansess", "mqtt.conflags", "mqtt.hdrflags", "mqtt.len", "mqtt.msg_decoded_as",
-    "mqtt.msg", "mqtt.msgtype", "mqtt.proto_len", "mqtt.protoname", "mqtt.topic", "mqtt.topic_len", "mqtt.ver", "mbtcp.len",
-    "mbtcp.trans_id", "mbtcp.unit_id", "Attack_label", "Attack_type",
+    "frame.time", "ip.src_host", "ip.dst_host", "arp.dst.proto_ipv4", "arp.opcode", "arp.hw.size",
+    "arp.src.proto_ipv4", "icmp.checksum", "icmp.seq_le", "icmp.transmit_timestamp", "icmp.unused",
+    "http.file_data", "http.content_length", "http.request.uri.query", "http.request.method", "http.referer",
+    "http.request.full_uri", "http.request.version", "http.response", "http.tls_port", "tcp.ack",
+    "tcp.ack_raw", "tcp.checksum", "tcp.connection.fin", "tcp.connection.rst", "tcp.connection.syn",
+    "tcp.connection.synack", "tcp.dstport", "tcp.flags", "tcp.flags.ack", "tcp.len", "tcp.options",
+    "tcp.payload", "tcp.seq", "tcp.srcport", "udp.port", "udp.stream", "udp.time_delta", "dns.qry.name",
+    "dns.qry.name.len", "dns.qry.qu", "dns.qry.type", "dns.retransmission", "dns.retransmit_request",
+    "dns.retransmit_request_in", "mqtt.conack.flags", "mqtt.conflag.cleansess", "mqtt.conflags",
+    "mqtt.hdrflags", "mqtt.len", "mqtt.msg_decoded_as", "mqtt.msg", "mqtt.msgtype", "mqtt.proto_len",
+    "mqtt.protoname", "mqtt.topic", "mqtt.topic_len", "mqtt.ver", "mbtcp.len", "mbtcp.trans_id",
+    "mbtcp.unit_id", "Attack_label", "Attack_type",
 )  # fmt: skip
 AUTHORS_DROP = (  # the fields that the data set's authors tell everyone to drop
     "frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "http.file_data",
-    "http.request.full_uri", "icmp.transmit_timestamp", "http.request.uri.query", "tcp.options", "tcp.payload", "tcp.srcport",
-    "tcp.dstport", "udp.port", "mqtt.msg",
+    "http.request.full_uri", "icmp.transmit_timestamp", "http.request.uri.query", "tcp.options",
+    "tcp.payload", "tcp.srcport", "tcp.dstport", "udp.port", "mqtt.msg",
 )  # fmt: skip
 TWO_ZEROS = ("dns.qry.name.len", "mqtt.conack.flags", "mqtt.msg", "mqtt.protoname", "mqtt.topic")
 ATTACK_COUNTS = {  # rows of each type in ML-EdgeIIoT-dataset.csv
-    "Normal": 24301, "DDoS_UDP": 14498, "DDoS_ICMP": 14090, "Ransomware": 10925, "DDoS_HTTP": 10561, "SQL_injection": 10311,
-    "Uploading": 10269, "DDoS_TCP": 10247, "Backdoor": 10195, "Vulnerability_scanner": 10076, "Port_Scanning": 10071,
-    "XSS": 10052, "Password": 9989, "MITM": 1214, "Fingerprinting": 1001,
+    "Normal": 24301, "DDoS_UDP": 14498, "DDoS_ICMP": 14090, "Ransomware": 10925, "DDoS_HTTP": 10561,
+    "SQL_injection": 10311, "Uploading": 10269, "DDoS_TCP": 10247, "Backdoor": 10195,
+    "Vulnerability_scanner": 10076, "Port_Scanning": 10071, "XSS": 10052, "Password": 9989, "MITM": 1214,
+    "Fingerprinting": 1001,
 }  # fmt: skip
 
 PROTOCOLS = ("arp", "icmp", "udp", "tcp", "http", "mqtt", "modbus")
 MIX = {  # shares of the protocols in each type, in percent
-    "DDoS_UDP": (1, 3, 25, 33, 12, 16, 8), "DDoS_ICMP": (1, 22, 6, 32, 12, 16, 10), "DDoS_HTTP": (1, 2, 4, 26, 50, 10, 6),
-    "SQL_injection": (1, 2, 4, 22, 52, 12, 6), "Uploading": (1, 2, 4, 28, 46, 12, 6), "XSS": (1, 2, 4, 24, 48, 14, 6),
+    "DDoS_UDP": (1, 3, 25, 33, 12, 16, 8), "DDoS_ICMP": (1, 22, 6, 32, 12, 16, 10),
+    "DDoS_HTTP": (1, 2, 4, 26, 50, 10, 6), "SQL_injection": (1, 2, 4, 22, 52, 12, 6),
+    "Uploading": (1, 2, 4, 28, 46, 12, 6), "XSS": (1, 2, 4, 24, 48, 14, 6),
     "Password": (1, 2, 4, 30, 40, 16, 6), "Vulnerability_scanner": (1, 4, 6, 40, 34, 8, 6),
 }  # fmt: skip
 OTHER_MIX = (1, 4, 7, 51, 10, 18, 8)
 NORMAL_MIX = (1, 4, 8, 34, 27, 16, 7)
 
 LATENTS = 5  # size, position, state, phase, rate
-# Set so that the figures in `generate_capture`'s docstring come out; in standard deviations of normal traffic.
+# Set so that the figures in `generate_capture`'s docstring come out; in standard deviations of normal
+# traffic.
 RING = 4.0  # distance of an attack type's centre from the middle, in the plane of the first two latents
 PUSH = (2.0, 1.2, 1.2, 0.8, 0.8)  # common shift of all attacks
 MIXED = 0.95  # correlation of acknowledgement with position, and of phase with size
@@ -62,28 +68,35 @@ DRIFT = (2.0, 0.0, 0.0, 0.0, 0.0)  # shift of the latents from the first to the 
 DAY = (9 * 3600, 23.9 * 3600)  # seconds after midnight
 
 
-def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] = LEAKS) -> tuple[pd.DataFrame, pd.DataFrame]:
+def generate_capture(
+    rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] = LEAKS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a capture. All randomness comes from one generator.
 
-    Test AUC of the standard pipeline (sample of 20,000, 8 features, random split; data seeds 0 to 4): with all leaks logistic
-    regression 0.88 to 0.92, gradient boosting 0.963 to 0.975; with none 0.87 to 0.89 and 0.947 to 0.954.
+    Test AUC of the standard pipeline (sample of 20,000, 8 features, random split; data seeds 0 to 4): with
+    all leaks logistic regression 0.88 to 0.92, gradient boosting 0.963 to 0.975; with none 0.87 to 0.89 and
+    0.947 to 0.954.
 
     Args:
         rows: N, at least 1000.
         seed: of the generator.
         leaks: shortcuts to plant, any of
-            - `formatting`: in the five text fields of `TWO_ZEROS` a zero is written `0` in Normal rows and `0.0` in attack rows
-              (without it, `0` everywhere);
-            - `identifiers`: hosts, ports, `icmp.transmit_timestamp` and the sequence-like `tcp.ack_raw` and `mbtcp.trans_id` come
-              from ranges that depend on the label (without it, from the same ranges);
-            - `sessions`: a capture session is nearly pure in its type, and its rows share an offset of their traffic statistics,
-              so that a random split is easier than one by session (without it, rows fall into sessions at random, no offset);
-            - `duplicates`: 3.5 % of the rows repeat another of their type, a seventh of those in every field, the rest in all but
-              the 15 of `AUTHORS_DROP`, so that copies land on both sides of a random split (without it, no two rows agree);
-            - `drift`: sizes grow with the time of day in all types, so that a split by time is harder (without it, they do not).
+            - `formatting`: in the five text fields of `TWO_ZEROS` a zero is written `0` in Normal rows and
+              `0.0` in attack rows (without it, `0` everywhere);
+            - `identifiers`: hosts, ports, `icmp.transmit_timestamp` and the sequence-like `tcp.ack_raw` and
+              `mbtcp.trans_id` come from ranges that depend on the label (without it, from the same ranges);
+            - `sessions`: a capture session is nearly pure in its type, and its rows share an offset of their
+              traffic statistics, so that a random split is easier than one by session (without it, rows fall
+              into sessions at random, no offset);
+            - `duplicates`: 3.5 % of the rows repeat another of their type, a seventh of those in every field,
+              the rest in all but the 15 of `AUTHORS_DROP`, so that copies land on both sides of a random
+              split (without it, no two rows agree);
+            - `drift`: sizes grow with the time of day in all types, so that a split by time is harder
+              (without it, they do not).
 
     Returns:
-        frame: N rows of `EDGE_COLUMNS`; fields that the real file holds as text are text. In no particular order.
+        frame: N rows of `EDGE_COLUMNS`; fields that the real file holds as text are text. In no particular
+            order.
         sessions: N rows: `capture.session` (int), `capture.start`, `capture.end` (seconds after midnight).
 
     Raises:
@@ -93,7 +106,9 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
         if leak not in LEAKS:
             raise ParameterError(f"Unknown leak {leak!r}. {nearest(leak, LEAKS)}")
     if rows < 1000:
-        raise ParameterError(f"A capture of {rows} rows is too small to hold its 15 traffic types; ask for 1000 or more.")
+        raise ParameterError(
+            f"A capture of {rows} rows is too small to hold its 15 traffic types; ask for 1000 or more."
+        )
     rng = np.random.default_rng(seed)
     names = np.array(list(ATTACK_COUNTS), dtype=object)
     kind = rng.permutation(_exact_shares(rows, np.array(list(ATTACK_COUNTS.values()))))  # 0 = Normal
@@ -108,7 +123,9 @@ def generate_capture(rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] 
     if "formatting" in leaks:
         for name in TWO_ZEROS:
             fields[name] = np.where((fields[name] == "0") & (kind > 0), "0.0", fields[name])
-    origin, everything = _copies(rng, 0.035 if "duplicates" in leaks else 0.0, kind * len(PROTOCOLS) + protocol)
+    origin, everything = _copies(
+        rng, 0.035 if "duplicates" in leaks else 0.0, kind * len(PROTOCOLS) + protocol
+    )
     for name, values in fields.items():
         at = everything if name in AUTHORS_DROP else origin
         fields[name] = values[at]
@@ -124,7 +141,9 @@ def _exact_shares(rows: int, counts: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(len(counts)), whole)
 
 
-def _sessions(rng: np.random.Generator, kind: np.ndarray, pure: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sessions(
+    rng: np.random.Generator, kind: np.ndarray, pure: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Session number, start and end (seconds after midnight) of each row."""
     per_type = np.array([NORMAL_SESSIONS] + [SESSIONS_PER_TYPE] * (len(ATTACK_COUNTS) - 1))
     total = per_type.sum()
@@ -141,7 +160,9 @@ def _sessions(rng: np.random.Generator, kind: np.ndarray, pure: bool) -> tuple[n
 def _latents(
     rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, time: np.ndarray, leaks: tuple[str, ...]
 ) -> np.ndarray:
-    """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around it."""
+    """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around
+    it.
+    """
     angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of like size do not stand side by side
     centres = np.zeros((len(ATTACK_COUNTS), LATENTS))
     centres[1:, :2] = RING * np.column_stack([np.cos(angle), np.sin(angle)])[1:]
@@ -164,7 +185,9 @@ def _protocols(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
 
 
 def _copies(rng: np.random.Generator, share: float, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row to take features from, and row to take the authors' 15 fields from; both are the row itself for most.
+    """Row to take features from, and row to take the authors' 15 fields from.
+
+    Both are the row itself for most.
 
     A copy and its original have the same `key`, and no row is both.
     """
@@ -195,7 +218,8 @@ def _traffic(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> d
         return np.where(where, rng.integers(1, top, len(z)), 0).astype(float)
 
     step = np.digitize(phase, (-2.2, -1.4, -0.4, 0.7, 1.6, 2.3, 3))
-    flags = np.array([2, 18, 16, 24, 17, 25, 4, 20])[step] * tcp  # SYN, SYN+ACK, ACK, PSH+ACK, FIN+ACK, FIN+PSH+ACK, RST, RST+ACK
+    # SYN, SYN+ACK, ACK, PSH+ACK, FIN+ACK, FIN+PSH+ACK, RST, RST+ACK
+    flags = np.array([2, 18, 16, 24, 17, 25, 4, 20])[step] * tcp
     dns = on["udp"] & (rate > -0.3)
     return {
         "arp.opcode": on["arp"] * np.where(size > 0, 2.0, 1.0),
@@ -242,7 +266,9 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
     phase, rate = z[:, 3] + NOISE * rng.standard_normal(len(z)), z[:, 4] + NOISE * rng.standard_normal(len(z))
     request = http & (phase <= 0.2)
 
-    def words(where: np.ndarray, options: list[str], latent: np.ndarray, edges: tuple[float, ...], zero: str) -> np.ndarray:
+    def words(
+        where: np.ndarray, options: list[str], latent: np.ndarray, edges: tuple[float, ...], zero: str
+    ) -> np.ndarray:
         return np.where(where, np.array(options, dtype=object)[np.digitize(latent, edges)], zero)
 
     page = '<html>\n<head><title>"404", Not Found</title></head>\n</html>'
@@ -252,9 +278,13 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
     tcp = protocol >= PROTOCOLS.index("tcp")
     return {
         "http.file_data": body,
-        "http.request.method": words(request, ["PUT", "GET", "POST", "OPTIONS"], rate, (-1.5, 0.4, 2.0), "0.0"),
+        "http.request.method": words(
+            request, ["PUT", "GET", "POST", "OPTIONS"], rate, (-1.5, 0.4, 2.0), "0.0"
+        ),
         "http.request.version": words(request, ["HTTP/1.0", "HTTP/1.1"], phase, (-1.8,), "0.0"),
-        "http.referer": words(request, ["0.0", "127.0.0.1", '() { _; } >_[$($())] { echo, "x"; }'], rate, (1.2, 2.5), "0.0"),
+        "http.referer": words(
+            request, ["0.0", "127.0.0.1", '() { _; } >_[$($())] { echo, "x"; }'], rate, (1.2, 2.5), "0.0"
+        ),
         "http.request.uri.query": words(
             request, ["0.0", "id=1&Submit=Submit", "name=<script>alert(1)</script>"], rate, (0, 1.5), "0.0"
         ),
@@ -263,24 +293,34 @@ def _text(rng: np.random.Generator, z: np.ndarray, protocol: np.ndarray) -> dict
         ),
         "tcp.options": np.where(tcp & (phase > -1), payload, "0"),
         "tcp.payload": np.where(tcp & (z[:, 0] > 0.5), payload, "0"),
-        "dns.qry.name.len": words(udp & (rate > 0.8), ["_googlecast._tcp.local", "raspberrypi.local"], rate, (1.8,), "0"),
+        "dns.qry.name.len": words(
+            udp & (rate > 0.8), ["_googlecast._tcp.local", "raspberrypi.local"], rate, (1.8,), "0"
+        ),
         "mqtt.conack.flags": words(mqtt & (phase > 1.5), ["0x00000000"], phase, (), "0"),
         "mqtt.msg": np.where(mqtt & (rate > 0.5), payload, "0"),
         "mqtt.protoname": words(mqtt & (phase < -0.8), ["MQTT"], phase, (), "0"),
-        "mqtt.topic": words(mqtt & (rate < 0.5), ["Distance", "Temperature_and_Humidity"], rate, (-0.6,), "0"),
+        "mqtt.topic": words(
+            mqtt & (rate < 0.5), ["Distance", "Temperature_and_Humidity"], rate, (-0.6,), "0"
+        ),
     }
 
 
 def _identifiers(
     rng: np.random.Generator, kind: np.ndarray, protocol: np.ndarray, time: np.ndarray, leak: bool
 ) -> dict[str, np.ndarray]:
-    """Hosts, ports, time and counters. With `leak`, an attack's come from ranges of their own in most rows."""
+    """Hosts, ports, time and counters.
+
+    With `leak`, an attack's come from ranges of their own in most rows.
+    """
     rows = len(kind)
     ip, tcp = protocol != PROTOCOLS.index("arp"), protocol >= PROTOCOLS.index("tcp")
     is_icmp, is_udp, is_modbus = (protocol == PROTOCOLS.index(name) for name in ("icmp", "udp", "modbus"))
     apart = leak & (kind > 0) & (rng.random(rows) < 0.9)
-    names = [f"192.168.0.{i}" for i in (101, 128, 152, 7, 20, 31, 44, 56)]  # things; the rest are attackers where it leaks
-    names += [f"192.168.0.{i}" for i in (170, 171, 190, 201)] + [f"77.52.{180 + i}.{52 + i}" for i in range(4)]
+    # things; the rest are attackers where it leaks
+    names = [f"192.168.0.{i}" for i in (101, 128, 152, 7, 20, 31, 44, 56)]
+    names += [f"192.168.0.{i}" for i in (170, 171, 190, 201)] + [
+        f"77.52.{180 + i}.{52 + i}" for i in range(4)
+    ]
     hosts = np.array(names, dtype=object)
     near = rng.integers(8 if leak else 16, size=rows)
     source = hosts[np.where(apart, 8 + rng.integers(8, size=rows), near)]

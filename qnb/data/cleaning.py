@@ -1,6 +1,8 @@
-"""A source cleaned batch by batch: the two ways of writing a number become one, labels 0 and 1, exact duplicates are found.
+"""A source cleaned batch by batch: the two ways of writing a number become one, labels 0 and 1, exact
+duplicates are found.
 
-Nothing is filled in and no label is guessed: what cannot be read for certain is an error that says where it stands.
+Nothing is filled in and no label is guessed: what cannot be read for certain is an error that says where it
+stands.
 """
 
 from collections import Counter
@@ -20,7 +22,9 @@ VERSION = 2  # of what cleaning does to a file: tables cached under another are 
 
 
 class Part(NamedTuple):
-    """Some rows of a cleaned source: columns by name (float64, objects, or Arrow text), and labels, bool `(n,)`."""
+    """Some rows of a cleaned source: columns by name (float64, objects, or Arrow text), and labels, bool
+    `(n,)`.
+    """
 
     columns: dict[str, Column]
     y: np.ndarray
@@ -30,13 +34,17 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     """Read a source once and yield it cleaned, exact duplicates dropped where the source says so.
 
     Args:
-        tally: filled when the last part has been taken, JSON-serialisable: `rows_read` and of these `headers` (lines that repeat the
-            header) and `duplicates`; `label_values`, the 20 commonest values of the label and their rows; `notes`.
+        tally: filled when the last part has been taken, JSON-serialisable: `rows_read` and of these `headers`
+            (lines that repeat the header) and `duplicates`; `label_values`, the 20 commonest values of the
+            label and their rows; `notes`.
 
     Raises:
-        DataError: a label, an attack type or a feature that cannot be read for certain; the message says where.
+        DataError: a label, an attack type or a feature that cannot be read for certain; the message says
+            where.
     """
-    wanted = list(dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c))
+    wanted = list(
+        dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c)
+    )
     labels, first_seen, bad = Labels(source), FirstSeen(), _Unusable(source)
     attacks, rows_read, duplicates, disagree = _Attacks(source), 0, 0, 0
     for batch in source.batches(wanted):
@@ -46,7 +54,9 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
         disagree += attacks.add(columns, y)
         fresh = first_seen(row_hash)
         rows_read, duplicates = rows_read + len(y), duplicates + len(y) - len(fresh)
-        columns = {name: values for name, values in columns.items() if name != source.label or name == source.attack}
+        columns = {
+            name: values for name, values in columns.items() if name != source.label or name == source.attack
+        }
         if source.drop_duplicates and len(fresh) < len(y):
             columns, y = {name: take(values, fresh) for name, values in columns.items()}, y[fresh]
         if len(y):
@@ -106,7 +116,9 @@ class _Unusable:
     def refuse(self) -> None:
         if not self.counts:
             return
-        listed = "; ".join(f"column {name!r}: {count} rows {what}" for (name, what), count in list(self.counts.items())[:10])
+        listed = "; ".join(
+            f"column {name!r}: {count} rows {what}" for (name, what), count in list(self.counts.items())[:10]
+        )
         more = f" and {len(self.counts) - 10} more" if len(self.counts) > 10 else ""
         raise DataError(
             f"{self.source.name} has values that are no finite numbers: {listed}{more}; the first on "
@@ -123,19 +135,26 @@ class _Attacks:
         self.last: str | None = None
 
     def add(self, columns: dict[str, Column], y: np.ndarray) -> int:
-        """Take the next rows; how many of them are `Normal` and labelled 1, or something else and labelled 0."""
+        """Take the next rows.
+
+        How many of them are `Normal` and labelled 1, or something else and labelled 0.
+        """
         if self.source.attack is None:
             return 0
         codes, distinct = pd.factorize(columns[self.source.attack])
         if (codes < 0).any():
             place = self.source.place(self.rows + int((codes < 0).argmax()))
-            raise DataError(f"Column {self.source.attack!r} of attack types has no value on {place}. Fill it, or remove the row.")
+            raise DataError(
+                f"Column {self.source.attack!r} of attack types has no value on {place}. Fill it, or remove "
+                "the row."
+            )
         names = [str(name) for name in distinct]
         broken = [k for k, name in enumerate(names) if "\n" in name or "\r" in name]
         if broken:
             place = self.source.place(self.rows + int((codes == broken[0]).argmax()))
             raise DataError(
-                f"The attack type on {place} goes over several lines: {names[broken[0]][:40]!r}. Mend its quotation marks."
+                f"The attack type on {place} goes over several lines: {names[broken[0]][:40]!r}. Mend its "
+                "quotation marks."
             )
         self.seen.update(dict(zip(names, np.bincount(codes).tolist(), strict=True)))
         self.last, self.rows = names[codes[-1]] if len(codes) else self.last, self.rows + len(codes)
@@ -144,7 +163,10 @@ class _Attacks:
 
 
 def _cut_short(source: Source, labels: Labels, attacks: _Attacks) -> list[str]:
-    """A note if the last line of a CSV file has no end; an error if a label or an attack type may have been cut with it."""
+    """A note if the last line of a CSV file has no end.
+
+    An error if a label or an attack type may have been cut with it.
+    """
     if source.file is None or source.file.ends_whole:
         return []
     last = source.columns[-1]
@@ -153,11 +175,17 @@ def _cut_short(source: Source, labels: Labels, attacks: _Attacks) -> list[str]:
     elif last == source.attack:
         refuse_cut(source, last, attacks.seen, attacks.last)
     elif last != source.label:
-        return ["The last line of the file has no line end: had the file been cut short there, its last value would be wrong."]
+        return [
+            "The last line of the file has no line end: had the file been cut short there, its last value "
+            "would be wrong."
+        ]
     return []
 
 
 def _contradictions(source: Source, count: int) -> list[str]:
     if source.label != "Attack_label" or not count:
         return []
-    return [f"In {count} rows Attack_label and Attack_type contradict each other (Normal is 0, all else 1); the label counts."]
+    return [
+        f"In {count} rows Attack_label and Attack_type contradict each other (Normal is 0, all else 1); the "
+        "label counts."
+    ]

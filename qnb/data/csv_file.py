@@ -1,8 +1,9 @@
 """A CSV file, read fast by Arrow, and found out where it is not what it says.
 
-Arrow takes an unclosed quotation mark for a long field, text after a closing one for more of it, and names no line. So the bytes are
-looked through once: every quotation mark must stand where RFC 4180 lets it stand. Only where one does not, or where Arrow stops, is
-the file read again by Python's reader, which is slow and strict, to name the line.
+Arrow takes an unclosed quotation mark for a long field, text after a closing one for more of it, and names no
+line. So the bytes are looked through once: every quotation mark must stand where RFC 4180 lets it stand. Only
+where one does not, or where Arrow stops, is the file read again by Python's reader, which is slow and strict,
+to name the line.
 """
 
 import csv
@@ -30,7 +31,9 @@ BESIDE_QUOTE[list(b',"\r\n')] = True
 
 
 class Scan(NamedTuple):
-    """What the bytes of a file say: a block that holds its longest row, header lines met again, whether the last line has an end."""
+    """What the bytes of a file say: a block that holds its longest row, header lines met again, whether the
+    last line has an end.
+    """
 
     block: int
     headers: int
@@ -59,21 +62,29 @@ class CsvFile:
         with self.path.open("rb") as file:
             start = file.read(4)
         if packed := next((word for magic, word in PACKED.items() if start.startswith(magic)), None):
-            raise DataError(f"{self.path} is compressed ({packed}, by its first bytes). Unpack it and give the file inside.")
+            raise DataError(
+                f"{self.path} is compressed ({packed}, by its first bytes). Unpack it and give the file "
+                "inside."
+            )
         if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
-            raise DataError(f"{self.path} is not in UTF-8 (UTF-16, by its first bytes). Write it anew in UTF-8.")
+            raise DataError(
+                f"{self.path} is not in UTF-8 (UTF-16, by its first bytes). Write it anew in UTF-8."
+            )
         with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             try:
                 names = next((row for row in csv.reader(file) if row), [])
             except csv.Error as error:
                 raise DataError(f"{self.path} has no header: line 1 cannot be read ({error}).") from None
         if not _is_utf8(names):
-            raise DataError(f"{self.path}: line 1, the header, is not in UTF-8. Write the file anew in UTF-8.")
+            raise DataError(
+                f"{self.path}: line 1, the header, is not in UTF-8. Write the file anew in UTF-8."
+            )
         for mark, word in DELIMITERS.items():
             if sum(name.count(mark) for name in names) > len(names) - 1:
                 raise DataError(
-                    f"{self.path}: line 1 looks separated by {word}, not commas: {mark.join(names)[:60]!r}. Write the file anew with "
-                    f"commas: pandas.read_csv(path, sep={mark!r}).to_csv(new, index=False)."
+                    f"{self.path}: line 1 looks separated by {word}, not commas: {mark.join(names)[:60]!r}. "
+                    f"Write the file anew with commas: pandas.read_csv(path, sep={mark!r}).to_csv(new, "
+                    "index=False)."
                 )
         return names
 
@@ -107,20 +118,27 @@ class CsvFile:
         dropped = 0
         options = pa.csv.ReadOptions(block_size=self.scan.block)
         convert = pa.csv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
+            include_columns=columns,
+            column_types=dict.fromkeys(columns, pa.string()),
+            strings_can_be_null=False,
         )
         parse = pa.csv.ParseOptions(newlines_in_values=True)
         try:
-            with pa.csv.open_csv(self.path, read_options=options, parse_options=parse, convert_options=convert) as reader:
+            with pa.csv.open_csv(
+                self.path, read_options=options, parse_options=parse, convert_options=convert
+            ) as reader:
                 for batch in reader:
                     rows = batch if not self.scan.headers else batch.filter(pc.invert(_is_header(batch)))
                     dropped += batch.num_rows - rows.num_rows
                     yield rows
         except pa.ArrowInvalid as error:
-            raise DataError(f"{self.path} cannot be read to its end: {self._fault(columns) or error}") from None
+            raise DataError(
+                f"{self.path} cannot be read to its end: {self._fault(columns) or error}"
+            ) from None
         if dropped != self.scan.headers:
             raise DataError(
-                f"{self.path}: {self.scan.headers} lines repeat the header, but {dropped} rows look like it. Remove them."
+                f"{self.path}: {self.scan.headers} lines repeat the header, but {dropped} rows look like it. "
+                "Remove them."
             )
 
     @cached_property
@@ -149,8 +167,14 @@ class CsvFile:
         return re.split(rb"[\r\n]", line)[0]
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line on which each row starts (from 1) and its fields, the header and empty lines left out; raises csv.Error."""
-        with _long_fields(), self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        """Line on which each row starts (from 1) and its fields, the header and empty lines left out.
+
+        Raises csv.Error.
+        """
+        with (
+            _long_fields(),
+            self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file,
+        ):
             reader, start, header = csv.reader(file, strict=True), 1, True
             try:
                 for fields in reader:
@@ -159,16 +183,20 @@ class CsvFile:
                     header = header and not fields
                     start = reader.line_num + 1
             except csv.Error as error:
-                raise DataError(f"{self.path}: line {start}: {self._words(str(error), reader.line_num)}") from None
+                raise DataError(
+                    f"{self.path}: line {start}: {self._words(str(error), reader.line_num)}"
+                ) from None
 
     def _words(self, error: str, end: int) -> str:
         if "unexpected end" in error:
             return (
-                "a quotation mark opens a field there and nothing closes it. Close it, or double it; or the file was cut short."
+                "a quotation mark opens a field there and nothing closes it. Close it, or double it; or the "
+                "file was cut short."
             )
         if "expected after" in error:
             return (
-                f"a field that a quotation mark opens goes on after the one that closes it, on line {end}. Double those inside."
+                f"a field that a quotation mark opens goes on after the one that closes it, on line {end}. "
+                "Double those inside."
             )
         return error
 
@@ -191,7 +219,10 @@ class CsvFile:
                 wrong = f"line {line}: expected {len(self.columns)} columns, got {len(fields)}."
             elif not _is_utf8([fields[k] for k in wanted]):
                 name = next(self.columns[k] for k in wanted if not _is_utf8([fields[k]]))
-                wrong = f"line {line}: column {name!r} is not in UTF-8. Write the file anew in one encoding, UTF-8."
+                wrong = (
+                    f"line {line}: column {name!r} is not in UTF-8. Write the file anew in one encoding, "
+                    "UTF-8."
+                )
         return wrong and f"{wrong} It is the last line: the file may have been cut short."
 
 
@@ -228,7 +259,10 @@ def sha256(path: Path) -> str:
 
 
 def _lines_like(header: bytes, previous: bytes, chunk: bytes, following: bytes) -> int:
-    """How many lines that equal the header, with or without a byte order mark, start in `chunk`; not counting the file's first."""
+    """How many lines that equal the header, with or without a byte order mark, start in `chunk`.
+
+    Not counting the file's first.
+    """
     if not header:
         return 0
     text = previous[-4:] + chunk + following
@@ -253,7 +287,9 @@ def _is_header(batch: pa.RecordBatch) -> pa.Array:
 
 def _is_utf8(texts: list[str]) -> bool:
     """Whether texts read with surrogateescape were in UTF-8."""
-    return not any("\udc80" <= character <= "\udcff" for text in texts if not text.isascii() for character in text)
+    return not any(
+        "\udc80" <= character <= "\udcff" for text in texts if not text.isascii() for character in text
+    )
 
 
 @contextmanager

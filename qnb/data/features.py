@@ -2,14 +2,14 @@
 
     raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
 
-Text columns become numbers without looking at the label. Each category takes the middle of its place in the cumulative shares
-of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958, with frequency as the order and names
-breaking ties):
+Text columns become numbers without looking at the label. Each category takes the middle of its place in the
+cumulative shares of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958,
+with frequency as the order and names breaking ties):
 
     value(c) = sum of shares of commoner categories + share(c) / 2,   in (0, 1]
 
-so that no two categories fall together. Categories met once in training, and any met for the first time later, share the last
-place.
+so that no two categories fall together. Categories met once in training, and any met for the first time
+later, share the last place.
 """
 
 import dataclasses
@@ -65,7 +65,9 @@ class FeatureMap:
     angle_range: str | None
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, y: np.ndarray, components: int, angle_range: str | None) -> "FeatureMap":
+    def fit(
+        cls, frame: pd.DataFrame, y: np.ndarray, components: int, angle_range: str | None
+    ) -> "FeatureMap":
         """Fit on training rows.
 
         Args:
@@ -75,18 +77,21 @@ class FeatureMap:
             angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
 
         Raises:
-            DataError: missing or infinite values, no column that varies, one class only, or more components than the columns
-                carry.
+            DataError: missing or infinite values, no column that varies, one class only, or more components
+                than the columns carry.
         """
         if angle_range not in ANGLE_RANGES:
-            raise DataError(f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}")
+            raise DataError(
+                f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}"
+            )
         categories = {c: _categories(frame[c]) for c in frame.columns if to_numbers(frame[c]) is None}
         x = _matrix(frame, list(frame.columns), categories)
         varies = np.array([column.max() > column.min() for column in x.T])
         columns = [c for c, v in zip(frame.columns, varies, strict=True) if v]
         if not columns:
             raise DataError(
-                f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to learn from."
+                f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to "
+                "learn from."
             )
         x = _keep(x, varies)
         mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
@@ -112,13 +117,18 @@ class FeatureMap:
         return _project(x, self.mean, self.scale, self.rotation)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
-        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`. Columns not in the map are ignored.
+        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`.
+
+        Columns not in the map are ignored.
 
         Raises:
-            DataError: a column is absent, holds missing or infinite values, or holds text where it held numbers in training.
+            DataError: a column is absent, holds missing or infinite values, or holds text where it held
+                numbers in training.
         """
         scores = self.scores(frame)
-        u = np.column_stack([_to_quantile(s, q, self.levels) for s, q in zip(scores.T, self.quantiles.T, strict=True)])
+        u = np.column_stack(
+            [_to_quantile(s, q, self.levels) for s, q in zip(scores.T, self.quantiles.T, strict=True)]
+        )
         return ANGLE_RANGES[self.angle_range](u)
 
     def explain(self) -> pd.DataFrame:
@@ -147,7 +157,9 @@ class FeatureMap:
         absent = [name for name in names if name not in parts]
         if absent or parts.get("version") != 1:
             version = parts.get("version")
-            raise DataError(f"These are not the parts of a feature map, version 1: version {version}, missing {absent}.")
+            raise DataError(
+                f"These are not the parts of a feature map, version 1: version {version}, missing {absent}."
+            )
         return cls(**{name: parts[name] for name in names})
 
 
@@ -183,8 +195,13 @@ def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None)
         numbers = to_numbers(frame[name])
         if numbers is None:
             distinct = list(pd.unique(frame[name]))
-            text = next(t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None)
-            raise DataError(f"Column {name!r} held only numbers in the training rows and holds text here, such as {text[:40]!r}.")
+            text = next(
+                t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None
+            )
+            raise DataError(
+                f"Column {name!r} held only numbers in the training rows and holds text here, such as "
+                f"{text[:40]!r}."
+            )
         return numbers
     codes, keys = _texts(frame[name])
     found: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
@@ -195,7 +212,10 @@ def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[
     """The columns as finite numbers, float64 `(N, p)`."""
     absent = [c for c in columns if c not in frame.columns]
     if absent:
-        raise DataError(f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. {nearest(absent[0], frame.columns)}")
+        raise DataError(
+            f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. "
+            f"{nearest(absent[0], frame.columns)}"
+        )
     if not len(frame):
         raise DataError("The table has no rows; at least one is needed.")
     x = np.empty((len(frame), len(columns)), order="F")  # what follows goes column by column
@@ -218,11 +238,14 @@ def _keep(x: np.ndarray, which: np.ndarray) -> np.ndarray:
     return x[:, : which.sum()]
 
 
-def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
-    """Rotation `(p, n)` of partial least squares regression of y on the standardised columns z of x (Wegelin 2000, section 4.1).
+def _pls_rotation(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, components: int
+) -> np.ndarray:
+    """Rotation `(p, n)` of partial least squares regression of y on the standardised columns z of x (Wegelin
+    2000, section 4.1).
 
-    It depends on z'z and z'y alone, so it is fitted to the few rows of a triangle that has the same products; each row also with the
-    other sign, which keeps their mean at zero.
+    It depends on z'z and z'y alone, so it is fitted to the few rows of a triangle that has the same products;
+    each row also with the other sign, which keeps their mean at zero.
     """
     rows, width = x.shape
     if len(np.unique(y)) < 2:
@@ -235,7 +258,8 @@ def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndar
     z, target = _triangle(x, mean, scale, y - y.mean())
     delivered = int(np.linalg.matrix_rank(z, rtol=max(rows, width) * np.finfo(float).eps))
     if components <= delivered:
-        with warnings.catch_warnings(record=True) as caught:  # scikit-learn warns where the label is used up, and goes on
+        # scikit-learn warns where the label is used up, and goes on
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             folded = np.vstack([z, -z]) / np.sqrt(2), np.concatenate([target, -target]) / np.sqrt(2)
             pls = PLSRegression(n_components=components, scale=False).fit(*folded)
@@ -245,14 +269,17 @@ def _pls_rotation(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndar
         if delivered == components and not caught:
             return rotation
     raise DataError(
-        f"{components} components were asked of {rows} training rows whose {width} varying columns carry fewer independent "
-        f"directions that bear on the label ({min(delivered, components - 1)} at most). "
+        f"{components} components were asked of {rows} training rows whose {width} varying columns carry "
+        f"fewer independent directions that bear on the label ({min(delivered, components - 1)} at most). "
         "Ask for fewer components, or give more rows or columns."
     )
 
 
-def _triangle(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(r, t), of as many rows as there are columns and one, with r'r = z'z and r't = z'target: QR, a block of rows at a time.
+def _triangle(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(r, t), of as many rows as there are columns and one, with r'r = z'z and r't = z'target: QR, a block of
+    rows at a time.
 
     On one thread: on blocks this narrow, two spend five times as long waiting for each other.
     """
@@ -261,7 +288,8 @@ def _triangle(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, target: np.nda
         for rows in _blocks(len(x)):
             z = (x[rows] - mean) / scale
             taller = np.vstack([stacked, np.column_stack([z, target[rows]])])
-            stacked = np.linalg.qr(taller, mode="r")  # type: ignore[assignment]  # numpy's types know no mode that returns r alone
+            # numpy's types know no mode that returns r alone
+            stacked = np.linalg.qr(taller, mode="r")  # type: ignore[assignment]
     return stacked[:, :-1], stacked[:, -1]
 
 
@@ -271,8 +299,9 @@ def _blocks(rows: int) -> list[slice]:
 
 
 def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Standardised columns times the rotation, (N, n). Added column by column, because a matrix product rounds a row by how many
-    rows stand beside it, and a score that ties with a quantile would then jump."""
+    """Standardised columns times the rotation, (N, n). Added column by column, because a matrix product
+    rounds a row by how many rows stand beside it, and a score that ties with a quantile would then jump.
+    """
     scores = np.empty((len(x), rotation.shape[1]))
     for rows in _blocks(len(x)):
         added = np.zeros(scores[rows].T.shape)
@@ -283,8 +312,13 @@ def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.nd
 
 
 def _to_quantile(values: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Empirical distribution function, `(M,)` -> [0, 1]; ties take the middle of their levels, values out of range clip."""
-    u: np.ndarray = 0.5 * (np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1]))
+    """Empirical distribution function, `(M,)` -> [0, 1].
+
+    Ties take the middle of their levels, values out of range clip.
+    """
+    u: np.ndarray = 0.5 * (
+        np.interp(values, quantiles, levels) - np.interp(-values, -quantiles[::-1], -levels[::-1])
+    )
     u[values <= quantiles[0]] = 0.0
     u[values >= quantiles[-1]] = 1.0
     return u

@@ -11,7 +11,8 @@ from qnb.errors import nearest
 
 SESSION = "capture.session"
 ATTACK_TYPE = "Attack_type"  # the column that `Table.attack` holds
-PAIR = "host pair"  # sender and receiver in either order, from the ARP fields where a frame has no IP addresses
+# sender and receiver in either order, from the ARP fields where a frame has no IP addresses
+PAIR = "host pair"
 HOSTS = ("ip.src_host", "ip.dst_host")
 ARP_HOSTS = ("arp.src.proto_ipv4", "arp.dst.proto_ipv4")
 TRIES = 20
@@ -32,7 +33,10 @@ def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, 
     if group_by is None:
         default = next((name for name in (SESSION, PAIR) if name in held), None)
         if default is None:
-            raise DataError("This table has neither capture sessions nor hosts: name the columns that make a group in group_by.")
+            raise DataError(
+                "This table has neither capture sessions nor hosts: name the columns that make a group in "
+                "group_by."
+            )
         return (default,)
     for name in group_by:
         if name not in held:
@@ -41,12 +45,17 @@ def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, 
 
 
 def stands_in(columns: tuple[str, ...]) -> bool:
-    """Whether the attack type alone stands in for the capture session: then rows of class 0 belong to no group."""
+    """Whether the attack type alone stands in for the capture session: then rows of class 0 belong to no
+    group.
+    """
     return columns == (ATTACK_TYPE,)
 
 
 def group_codes(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """The group of each row, int64 `(N,)`, and the groups' names. Rows without a value are a group of their own."""
+    """The group of each row, int64 `(N,)`, and the groups' names.
+
+    Rows without a value are a group of their own.
+    """
     codes, names = np.zeros(len(table), np.int64), [""]
     for column in columns:
         own, distinct = pd.factorize(_column(table, column), use_na_sentinel=False)
@@ -90,21 +99,29 @@ def _host_pairs(table: Table) -> np.ndarray:
         hosts = list(distinct)
         if arp in table.groups or arp in table.frame:
             there, others = pd.factorize(_column(table, arp), use_na_sentinel=False)
-            codes = np.where(np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + there, codes)
+            codes = np.where(
+                np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + there, codes
+            )
             hosts = [*hosts, *others]
         ends.append(np.array(["(none)" if pd.isna(h) else str(h) for h in hosts], dtype=object)[codes])
-    codes, names = pd.factorize(np.concatenate(ends), sort=True)  # few hosts: pairs are made of codes, not of texts
+    # few hosts: pairs are made of codes, not of texts
+    codes, names = pd.factorize(np.concatenate(ends), sort=True)
     low, high = np.sort(codes.reshape(2, -1), axis=0)
     pairs, kept = pd.factorize(low * len(names) + high)
-    return np.array([f"{names[k // len(names)]} - {names[k % len(names)]}" for k in kept], dtype=object)[pairs]
+    return np.array([f"{names[k // len(names)]} - {names[k % len(names)]}" for k in kept], dtype=object)[
+        pairs
+    ]
 
 
-def assign_groups(counts: np.ndarray, shares: Sequence[float] | np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def assign_groups(
+    counts: np.ndarray, shares: Sequence[float] | np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Put whole groups on sides, so that each side comes near its share of the rows of every class.
 
-    One group per class and side is set aside first, which keeps every class on every side. The others come in random order, each
-    to the side where it lowers the sum over sides and classes of (rows there - rows wanted)^2 / rows wanted most: the rule of
-    scikit-learn's StratifiedGroupKFold, for sides of unequal size. The best of up to `TRIES` orders counts.
+    One group per class and side is set aside first, which keeps every class on every side. The others come in
+    random order, each to the side where it lowers the sum over sides and classes of (rows there - rows
+    wanted)^2 / rows wanted most: the rule of scikit-learn's StratifiedGroupKFold, for sides of unequal size.
+    The best of up to `TRIES` orders counts.
 
     Args:
         counts: rows of each group and class, `(G, C)`.
@@ -126,7 +143,9 @@ def assign_groups(counts: np.ndarray, shares: Sequence[float] | np.ndarray, rng:
 
 
 def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Sides of the groups `(G,)`, placed in one order, and how far off the worst side then is, as a share of the rows."""
+    """Sides of the groups `(G,)`, placed in one order, and how far off the worst side then is, as a share of
+    the rows.
+    """
     order = rng.permutation(len(counts))
     side = np.full(len(counts), -1)
     holds = counts[order] > 0
@@ -142,7 +161,9 @@ def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -
 
 
 def _set_aside(holds: np.ndarray, sides: int, rng: np.random.Generator) -> Iterator[list[tuple[int, int]]]:
-    """Pairs (side, position of a group), per round: first groups with every class, one to a side, then one of each class lacking."""
+    """Pairs (side, position of a group), per round: first groups with every class, one to a side, then one of
+    each class lacking.
+    """
     every = np.flatnonzero(holds.all(axis=1))[:sides]
     places = rng.permutation(sides)
     yield list(zip(places, every, strict=False))

@@ -14,7 +14,9 @@ from qnb.errors import nearest
 
 
 class Labelled(Protocol):
-    """What the labels of a table are read by: its columns, which of them is the label, and the value that counts as 1."""
+    """What the labels of a table are read by: its columns, which of them is the label, and the value that
+    counts as 1.
+    """
 
     @property
     def columns(self) -> list[str]:
@@ -36,8 +38,9 @@ class Labelled(Protocol):
 class Labels:
     """Turns label values into 0 and 1, batch by batch, and remembers every value seen.
 
-    Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text that differs from
-    `source.positive` only in case, characters that do not show or Unicode form is refused: it may mean the same or not.
+    Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text
+    that differs from `source.positive` only in case, characters that do not show or Unicode form is refused:
+    it may mean the same or not.
 
     Attributes:
         seen: rows of each value.
@@ -63,9 +66,11 @@ class Labels:
             place = self.source.place(self.rows + int((codes < 0).argmax()))
             count = int((codes < 0).sum())
             raise DataError(
-                f"Label column {self.source.label!r} has {count} rows without a value, the first on {place}. Fill or remove them."
+                f"Label column {self.source.label!r} has {count} rows without a value, the first on {place}. "
+                "Fill or remove them."
             )
-        texts = [text for text in parse_values(list(distinct))[1] if text is not None]  # all: what is missing has code -1
+        # all: what is missing has code -1
+        texts = [text for text in parse_values(list(distinct))[1] if text is not None]
         for text, count, first in zip(texts, np.bincount(codes).tolist(), _firsts(codes), strict=True):
             self.seen[text] += count
             self.first.setdefault(text, self.rows + first)
@@ -81,8 +86,12 @@ class Labels:
         return text.lower() if isinstance(self.source.positive, bool) else text
 
     def _refuse_strange(self) -> None:
-        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive` (see `_seen_as`)."""
-        names = [text for text in self.seen if text in self.source.columns and text not in (self.wanted or ())]
+        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive`
+        (see `_seen_as`).
+        """
+        names = [
+            text for text in self.seen if text in self.source.columns and text not in (self.wanted or ())
+        ]
         self._refuse(names, "are names of columns, so a header line may stand among the rows")
         several = [text for text in self.seen if "\n" in text or "\r" in text]
         self._refuse(several, "go over several lines, so a quotation mark may be missing")
@@ -91,19 +100,25 @@ class Labels:
             self._refuse(strange, "are not 0 and 1, so positive='...' must say which value counts as 1")
         else:
             looks = {_seen_as(text) for text in self.wanted}
-            twins = [text for text in self.seen if self._fold(text) not in self.wanted and _seen_as(text) in looks]
+            twins = [
+                text for text in self.seen if self._fold(text) not in self.wanted and _seen_as(text) in looks
+            ]
             folded = {text.casefold() for text in self.wanted}
             in_case = [text for text in twins if text.casefold() in folded]
             about = f"differ from positive={self.source.positive!r} in"
             self._refuse(in_case, f"{about} upper and lower case alone; write them one way")
             self._refuse(
-                twins, f"{about} characters that do not show or in Unicode form alone{_codes(twins)}; write them one way"
+                twins,
+                f"{about} characters that do not show or in Unicode form alone{_codes(twins)}; write them "
+                "one way",
             )
 
     def _refuse(self, wrong: list[str], why: str) -> None:
         if wrong:
             where = f"first {wrong[0][:40]!r} on {self.source.place(self.first[wrong[0]])}"
-            raise DataError(f"Values of label column {self.source.label!r} {why}: {where}. Seen: {self._shown()}.")
+            raise DataError(
+                f"Values of label column {self.source.label!r} {why}: {where}. Seen: {self._shown()}."
+            )
 
     def _shown(self) -> str:
         return ", ".join(f"{text[:40]!r} ({count} rows)" for text, count in self.seen.most_common(20))
@@ -113,13 +128,21 @@ class Labels:
         about = f"The values of label column {self.source.label!r}"
         if self.wanted is not None and not self.wanted & {self._fold(text) for text in self.seen}:
             hint = nearest(self.source.positive, self.seen)
-            raise DataError(f"{about} do not contain positive={self.source.positive!r}. {hint} Seen: {self._shown()}.")
+            raise DataError(
+                f"{about} do not contain positive={self.source.positive!r}. {hint} Seen: {self._shown()}."
+            )
         if len(self.seen) < 2:
-            raise DataError(f"{about} are all the same: one class only, and two are needed to train. Seen: {self._shown()}.")
+            raise DataError(
+                f"{about} are all the same: one class only, and two are needed to train. Seen: "
+                f"{self._shown()}."
+            )
 
 
 def _wanted(positive: str | int | bool | None) -> set[str] | None:
-    """What counts as 1, as `parse_values` writes it; None: the labels are 0 and 1. Empty for a `positive` that stands for no value."""
+    """What counts as 1, as `parse_values` writes it.
+
+    None: the labels are 0 and 1. Empty for a `positive` that stands for no value.
+    """
     if positive is None:
         return None
     if isinstance(positive, bool):
@@ -128,8 +151,10 @@ def _wanted(positive: str | int | bool | None) -> set[str] | None:
 
 
 def _seen_as(text: str) -> str:
-    """What a reader sees of a text, upper and lower case apart: without format characters (Unicode's Cf: zero-width spaces, byte
-    order marks) and in the form NFKC, where a no-break space is a space and an accent is part of its letter."""
+    """What a reader sees of a text, upper and lower case apart: without format characters (Unicode's Cf:
+    zero-width spaces, byte order marks) and in the form NFKC, where a no-break space is a space and an accent
+    is part of its letter.
+    """
     if text.isascii():  # as most are, and then nothing of this applies
         return text.casefold().strip()
     shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
@@ -159,6 +184,6 @@ def refuse_cut(source: Source, column: str, seen: Counter[str], last: str | None
     if last and (longer or seen[last] == 1):
         twin = f" and may be the start of {longer[0]!r}" if longer else " and no other row has"
         raise DataError(
-            f"{source.name} ends without a line end, in a value of {column!r} that stands last, {last[:40]!r},{twin}: the file may have "
-            "been cut short. Complete it, or end its last line."
+            f"{source.name} ends without a line end, in a value of {column!r} that stands last, "
+            f"{last[:40]!r},{twin}: the file may have been cut short. Complete it, or end its last line."
         )

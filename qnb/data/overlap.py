@@ -1,4 +1,6 @@
-"""What a split came to, and what stands on two of its sides all the same: rows, near copies, groups, attack types."""
+"""What a split came to, and what stands on two of its sides all the same: rows, near copies, groups, attack
+types.
+"""
 
 from collections import Counter
 from typing import Any
@@ -14,8 +16,8 @@ from qnb.data.times import read_clock
 
 SIGNIFICANT_BITS = 8  # of a number, for near duplicates: those of bfloat16
 NEAR_RULE = (
-    f"equal text, and numbers equal once rounded to {SIGNIFICANT_BITS} significant bits (steps of 0.4 to 0.8 %); two values on either "
-    "side of a rounding edge count as different, so this is a lower bound"
+    f"equal text, and numbers equal once rounded to {SIGNIFICANT_BITS} significant bits (steps of 0.4 to "
+    "0.8 %); two values on either side of a rounding edge count as different, so this is a lower bound"
 )
 
 
@@ -26,10 +28,12 @@ def split_card(table: Table, split: Split, config: TrainConfig) -> dict[str, Any
         split: name of the rule; rule: in words, with what stands in for what.
         sides: per side `rows`, `prior` and `asked`, the share of the rows asked for.
         left_out: reason -> rows that are on no side.
-        groups: `columns`, `count`, per side how many (`train`, `val`, `test`), and `on_two_sides`; None where the table has none.
+        groups: `columns`, `count`, per side how many (`train`, `val`, `test`), and `on_two_sides`; None where
+            the table has none.
         types_of_sides: per side, attack type -> rows; {} where the table has none.
-        duplicates_across: `exact` and `near`, per pair of sides the rows of the later side whose features also stand on the earlier one,
-            as `train-val`, `train-test`, `val-test`; `other_label` the same for exact ones whose label differs; `near_rule`.
+        duplicates_across: `exact` and `near`, per pair of sides the rows of the later side whose features
+            also stand on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
+            for exact ones whose label differs; `near_rule`.
     """
     sides = dict(zip(SIDES, split, strict=True))
     asked = dict(zip(SIDES, fractions(config), strict=True))
@@ -37,7 +41,8 @@ def split_card(table: Table, split: Split, config: TrainConfig) -> dict[str, Any
         "split": config.split,
         "rule": _rule(table, config),
         "sides": {
-            name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": asked[name]} for name, rows in sides.items()
+            name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": asked[name]}
+            for name, rows in sides.items()
         },
         "left_out": _left_out(table, split, config),
         "groups": _groups(table, sides, config),
@@ -61,13 +66,19 @@ def _rule(table: Table, config: TrainConfig) -> str:
         return f"whole groups on one side each, by {words}"
     if config.split == "time":
         clock = read_clock(table)
-        embargo = f", {config.embargo:g} s left out before each later side" if config.embargo else ", no embargo"
+        embargo = (
+            f", {config.embargo:g} s left out before each later side" if config.embargo else ", no embargo"
+        )
         return f"training before validation before test by {clock.column} ({clock.words}){embargo}"
     if config.split == "attack":
         types = len(attack_types(table, np.flatnonzero(table.y == 1))[0])
         named = ", ".join(config.attack_test) if config.attack_test else "drawn by split_seed"
         few = types - len(set(config.attack_test or "x")) < 2
-        val = "validation shares the one type that trains, for there are too few" if few else "validation has types of its own"
+        val = (
+            "validation shares the one type that trains, for there are too few"
+            if few
+            else "validation has types of its own"
+        )
         return f"whole attack types kept for the test ({named}); {val}; rows of class 0 are split at random"
     return "at random, in the proportions of the classes"
 
@@ -105,13 +116,18 @@ def across_sides(table: Table, split: Split) -> dict[str, Any]:
     counts: dict[str, dict[str, int]] = {"exact": {}, "other_label": {}, "near": {}}
     for name, (early, late) in pairs.items():
         counts["exact"][name] = _also_there(exact, early, late)
-        counts["other_label"][name] = sum(_also_there(exact, early[y[early] != c], late[y[late] == c]) for c in (False, True))
+        counts["other_label"][name] = sum(
+            _also_there(exact, early[y[early] != c], late[y[late] == c]) for c in (False, True)
+        )
         counts["near"][name] = _also_there(near, early, late)
     return counts | {"near_rule": NEAR_RULE}
 
 
 def _also_there(codes: np.ndarray, early: np.ndarray, late: np.ndarray) -> int:
-    """How many of the rows `late` have a code that one of the rows `early` has too; codes are small integers."""
+    """How many of the rows `late` have a code that one of the rows `early` has too.
+
+    Codes are small integers.
+    """
     there = np.zeros(codes.max(initial=-1) + 1, bool)
     there[codes[early]] = True
     return int(there[codes[late]].sum())
@@ -120,8 +136,8 @@ def _also_there(codes: np.ndarray, early: np.ndarray, late: np.ndarray) -> int:
 def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
     """One 64-bit hash per row over all columns, uint64 `(N,)`; equal rows have equal hashes.
 
-    With `bits`, numbers are rounded to that many significant bits first, so that near copies have equal hashes too. Two different
-    rows among N share a hash by accident with probability under N^2 / 2^65.
+    With `bits`, numbers are rounded to that many significant bits first, so that near copies have equal
+    hashes too. Two different rows among N share a hash by accident with probability under N^2 / 2^65.
     """
     found = np.zeros(len(frame), np.uint64)
     for name in frame.columns:
@@ -137,7 +153,9 @@ def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
 
 
 def _rounded(numbers: np.ndarray, bits: int) -> np.ndarray:
-    """Numbers rounded to `bits` significant bits, half away from zero: the rest of the 53 is rounded off the binary form."""
+    """Numbers rounded to `bits` significant bits, half away from zero: the rest of the 53 is rounded off the
+    binary form.
+    """
     rest = 53 - bits
     whole = numbers.view(np.int64) + (1 << (rest - 1))
     return (whole >> rest << rest).view(np.float64)

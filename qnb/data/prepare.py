@@ -1,4 +1,7 @@
-"""From a configuration to data ready for a circuit: read, split, transform; everything is fitted on the training rows alone."""
+"""From a configuration to data ready for a circuit: read, split, transform.
+
+Everything is fitted on the training rows alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,16 +18,18 @@ from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
 
 SIDES = ("train", "val", "test")
-DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")  # of the split: which columns are kept, and the draw
+# of the split: which columns are kept, and the draw
+DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")
 DECIDES_ROWS = (*TableConfig.model_fields, *SplitConfig.model_fields)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the table.
+    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the
+    table.
 
-    `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns that the card names;
-    None where the table has no groups.
+    `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns
+    that the card names; None where the table has no groups.
     """
 
     X: dict[str, np.ndarray]
@@ -61,11 +66,19 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         side = table.take(rows)
         X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
     groups = groups_of(side, config.group_by)  # the last side is the test
-    return Prepared(X, y, feature_map, table.card | split_card(table, split, config), None if groups is None else groups[1])
+    return Prepared(
+        X=X,
+        y=y,
+        feature_map=feature_map,
+        card=table.card | split_card(table, split, config),
+        test_groups=None if groups is None else groups[1],
+    )
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
-    """`prepare` for each, in order; what two of them share (a table, or all of it) is computed once and is one object.
+    """`prepare` for each, in order.
+
+    What two of them share (a table, or all of it) is computed once and is one object.
 
     Raises:
         DataError: as `prepare`.

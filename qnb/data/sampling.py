@@ -6,8 +6,9 @@ import numpy as np
 class Draw:
     """A stratified random sample without replacement from a stream, of exactly `size` rows.
 
-    Every row gets a uniform random priority; per class the rows of lowest priority stay (as many as could be needed), and the
-    shares of the classes are settled at the end. One number per row in row order, so batch sizes do not matter.
+    Every row gets a uniform random priority; per class the rows of lowest priority stay (as many as could be
+    needed), and the shares of the classes are settled at the end. One number per row in row order, so batch
+    sizes do not matter.
     """
 
     def __init__(self, size: int | None, seed: int):
@@ -37,7 +38,10 @@ class Draw:
             return np.arange(len(y))
         ones = round(self.size * self.counts[1] / total)
         ones = min(max(ones, 1), self.size - 1)  # both classes, however rare one is
-        take = [np.flatnonzero(y == c)[np.argsort(priority[y == c])[:n]] for c, n in ((0, self.size - ones), (1, ones))]
+        take = [
+            np.flatnonzero(y == c)[np.argsort(priority[y == c])[:n]]
+            for c, n in ((0, self.size - ones), (1, ones))
+        ]
         return np.sort(np.concatenate(take))
 
 

@@ -1,4 +1,4 @@
-"""A table to be scored: opened as in training, but its label may be absent, and no column's role is guessed."""
+"""A table to be scored: opened as in training, but its label may be absent and no role is guessed."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -16,7 +16,8 @@ from qnb.data.values import DataError
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0 and 1).
+    """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0
+    and 1).
 
     `unknown` says why that is not known, and then no label is read.
     """
@@ -27,7 +28,10 @@ class Reading:
 
 
 def reading_of(about: dict[str, Any], card: dict[str, Any]) -> Reading:
-    """The reading that a model keeps in its `about`; else, as in one of an earlier version, its run's data card."""
+    """The reading that a model keeps in its `about`.
+
+    Else, as in one of an earlier version, its run's data card.
+    """
     kept = about if "positive" in about else card
     label, positive = about.get("label"), kept.get("positive")
     if not isinstance(label, str):
@@ -36,15 +40,18 @@ def reading_of(about: dict[str, Any], card: dict[str, Any]) -> Reading:
         return Reading(
             label,
             None,
-            f"the model does not say which value of {label!r} counted as 1, so that column is not read: score with the run, whose data "
-            "card says it, or train anew",
+            f"the model does not say which value of {label!r} counted as 1, so that column is not read: "
+            "score with the run, whose data card says it, or train anew",
         )
     return Reading(label, positive)
 
 
 @dataclass(frozen=True)
 class Scorable:
-    """A table to be scored: its columns, and how to read some of them batch by batch. `place(row)` says where a row stands."""
+    """A table to be scored: its columns, and how to read some of them batch by batch.
+
+    `place(row)` says where a row stands.
+    """
 
     name: str
     columns: list[str]
@@ -67,14 +74,17 @@ class Scorable:
     @property
     def unlabelled(self) -> str | None:
         """Why no label is read."""
-        return self.reading.unknown or (None if self.reading.label in self.columns else "the table has no label column")
+        return self.reading.unknown or (
+            None if self.reading.label in self.columns else "the table has no label column"
+        )
 
 
 def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
     """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
 
     Args:
-        reading: how the model's training read its labels; those of the table are read in the same way, whatever the table.
+        reading: how the model's training read its labels; those of the table are read in the same way,
+            whatever the table.
         asked: the parameters of the model's run, as far as they are known: what draws the bundled capture.
 
     Raises:
@@ -83,8 +93,9 @@ def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
     if table in TrainConfig.BUILT_IN_TABLES:
         if table == "bundled" and asked.get("data") != "bundled":
             raise DataError(
-                "The bundled capture is drawn with the seed and the leaks of a run that was trained on it: give such a run's id or "
-                "folder (a model folder alone does not know them), or the path of a table."
+                "The bundled capture is drawn with the seed and the leaks of a run that was trained on it: "
+                "give such a run's id or folder (a model folder alone does not know them), or the path of a "
+                "table."
             )
         drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
         config = TrainConfig.make({"data": table} | drawn)
@@ -95,7 +106,10 @@ def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
 
 
 def check_columns(source: Scorable, needed: list[str]) -> None:
-    """Raise DataError unless the table has each of the columns that a model takes, once; with the nearest name for each it lacks."""
+    """Raise DataError unless the table has each of the columns that a model takes, once.
+
+    With the nearest name for each it lacks.
+    """
     missing = [name for name in needed if name not in source.columns]
     if missing:
         free = [name for name in source.columns if name not in (*needed, source.reading.label)]
@@ -109,7 +123,9 @@ def check_columns(source: Scorable, needed: list[str]) -> None:
         if source.columns.count(name) > 1
     ]
     if twice:
-        raise DataError(f"{source.name} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
+        raise DataError(
+            f"{source.name} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one."
+        )
 
 
 def _hint(name: str, columns: list[str]) -> str:
@@ -118,11 +134,15 @@ def _hint(name: str, columns: list[str]) -> str:
 
 
 class Truth:
-    """The labels of a table, if it has them, as 0 and 1, read as in training; a label that cannot be read is no reason not to score."""
+    """The labels of a table, if it has them, as 0 and 1, read as in training.
+
+    A label that cannot be read is no reason not to score.
+    """
 
     def __init__(self, source: Scorable):
         self.parts: list[np.ndarray] = []
-        self.labels = None if source.label is None else Labels(source)  # None: there is nothing to rank by, see `why`
+        # None: there is nothing to rank by, see `why`
+        self.labels = None if source.label is None else Labels(source)
         self.why = source.unlabelled or ""
 
     def add(self, values: np.ndarray | None) -> None:

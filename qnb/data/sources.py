@@ -1,4 +1,6 @@
-"""Where tables come from, and which of their columns are features: the bundled capture, scikit-learn's table, CSV and Parquet files."""
+"""Where tables come from, and which of their columns are features: the bundled capture, scikit-learn's table,
+CSV and Parquet files.
+"""
 
 import dataclasses
 from collections import Counter
@@ -22,7 +24,8 @@ HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those columns.
+    """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those
+    columns.
 
     `file` is what it is read from, None for a built-in table.
     """
@@ -77,7 +80,10 @@ def _breast_cancer() -> Source:
     from sklearn.datasets import load_breast_cancer
 
     frame = load_breast_cancer(as_frame=True).frame
-    notes = ("Breast Cancer Wisconsin (Diagnostic), scikit-learn's copy; positive = malignant (scikit-learn's target 0).",)
+    notes = (
+        "Breast Cancer Wisconsin (Diagnostic), scikit-learn's copy; positive = malignant (scikit-learn's "
+        "target 0).",
+    )
     return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
 
 
@@ -108,7 +114,11 @@ class ParquetFile:
         return f"row {row + 1}"
 
 
-READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
+READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {
+    ".csv": CsvFile,
+    ".parquet": ParquetFile,
+    ".pq": ParquetFile,
+}
 
 
 def open_file(data: str) -> CsvFile | ParquetFile:
@@ -121,12 +131,19 @@ def open_file(data: str) -> CsvFile | ParquetFile:
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a file ending in {', '.join(READERS)}.")
     if not path.exists():
-        siblings = [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS] if path.parent.is_dir() else []
+        siblings = (
+            [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS]
+            if path.parent.is_dir()
+            else []
+        )
         hint = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
         raise DataError(f"{data!r} is neither a built-in table nor a file: no such file. {hint}")
     if path.suffix.lower() not in READERS:
         expected = f"a file ending in {', '.join(READERS)} was expected"
-        raise DataError(f"{path} ends in {path.suffix!r}, which has no reader; {expected}. {nearest(path.suffix, READERS)}")
+        raise DataError(
+            f"{path} ends in {path.suffix!r}, which has no reader; {expected}. "
+            f"{nearest(path.suffix, READERS)}"
+        )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file; expected a header line and rows.")
     try:
@@ -141,8 +158,8 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     if "" in columns:
         more = f", nor to {columns.count('') - 1} more" if columns.count("") > 1 else ""
         raise DataError(
-            f"{path} gives no name to column {columns.index('') + 1} of {len(columns)}{more}. Name it; or, if it is pandas' index, "
-            "write the file anew without: to_csv(path, index=False)."
+            f"{path} gives no name to column {columns.index('') + 1} of {len(columns)}{more}. Name it; or, "
+            "if it is pandas' index, write the file anew without: to_csv(path, index=False)."
         )
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
@@ -150,24 +167,38 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
     if label is None and not is_edge:
         raise DataError(
-            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. {nearest('label', columns)}"
+            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. "
+            f"{nearest('label', columns)}"
         )
     label = label or "Attack_label"
     if label not in columns:
         raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
     common: dict[str, Any] = {
-        "name": str(path), "columns": columns, "batches": file.batches, "label": label, "positive": positive, "file": file
-    }  # fmt: skip
+        "name": str(path),
+        "columns": columns,
+        "batches": file.batches,
+        "label": label,
+        "positive": positive,
+        "file": file,
+    }
     return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
 
 
 def _edge_roles(columns: list[str]) -> dict[str, Any]:
-    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data set does not have."""
+    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data
+    set does not have.
+    """
     extra = tuple(c for c in columns if c not in EDGE_COLUMNS)
     present = set(columns)
-    notes = ["Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a capture session."]
+    notes = [
+        "Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a "
+        "capture session."
+    ]
     if extra:
-        notes.append(f"Columns that Edge-IIoTset does not have were kept for splits, not as features: {', '.join(extra)}.")
+        notes.append(
+            "Columns that Edge-IIoTset does not have were kept for splits, not as features: "
+            f"{', '.join(extra)}."
+        )
     return {
         "attack": "Attack_type" if "Attack_type" in present else None,
         "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,

@@ -1,7 +1,10 @@
-"""Training, validation and test rows: at random, by group, by time, by attack type. One function per rule, found by name in `SPLITS`.
+"""Training, validation and test rows: at random, by group, by time, by attack type.
 
-Each rule keeps both classes on each of the three sides, or says why it cannot; validation is carved by the same rule as the test.
-What a split came to, and what stands on both sides of it all the same, is said by `qnb.data.overlap.split_card`.
+One function per rule, found by name in `SPLITS`.
+
+Each rule keeps both classes on each of the three sides, or says why it cannot; validation is carved by the
+same rule as the test. What a split came to, and what stands on both sides of it all the same, is said by
+`qnb.data.overlap.split_card`.
 """
 
 from collections.abc import Callable
@@ -25,8 +28,8 @@ SIDES = ("train", "val", "test")
 class Split(NamedTuple):
     """Row numbers of the three sides, each a sorted int64 array.
 
-    They are disjoint. Together they are all rows, each once, but for the rule by time, which leaves out rows whose time cannot be
-    read and rows that fall into the embargo.
+    They are disjoint. Together they are all rows, each once, but for the rule by time, which leaves out rows
+    whose time cannot be read and rows that fall into the embargo.
     """
 
     train: np.ndarray
@@ -52,8 +55,9 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
     if min(sizes.values()) < 2 or min(counts) < 3:
         raise DataError(
             f"{len(y)} rows ({counts[0]} of class 0, {counts[1]} of class 1) cannot be split into "
-            f"{sizes['training']} training, {sizes['validation']} validation and {sizes['test']} test rows with both classes on "
-            "each side. Give more rows (sample=None takes all), or change val_fraction and test_fraction."
+            f"{sizes['training']} training, {sizes['validation']} validation and {sizes['test']} test rows "
+            "with both classes on each side. Give more rows (sample=None takes all), or change val_fraction "
+            "and test_fraction."
         )
     rows = np.arange(len(y))
     rest, test = train_test_split(rows, test_size=sizes["test"], stratify=y, random_state=seed)
@@ -62,12 +66,17 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
 
 
 def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
-    """The same split, once every side is known to hold both classes; `why` ends the message where one does not.
+    """The same split, once every side is known to hold both classes.
+
+    `why` ends the message where one does not.
 
     Raises:
         DataError: naming the side and the class that it lacks.
     """
-    why = why or "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another split_seed."
+    why = why or (
+        "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another "
+        "split_seed."
+    )
     for name, side in zip(("training", "validation", "test"), split, strict=True):
         counts = np.bincount(y[side], minlength=2)
         if not counts.all():
@@ -81,7 +90,10 @@ def _random(table: Table, config: TrainConfig) -> Split:
 
 
 def _group(table: Table, config: TrainConfig) -> Split:
-    """No group on two sides. See `qnb.data.grouping.assign_groups` for how near to the fractions asked the sides come."""
+    """No group on two sides.
+
+    See `qnb.data.grouping.assign_groups` for how near to the fractions asked the sides come.
+    """
     columns = group_columns(table, config.group_by)
     if stands_in(columns):
         return _attack(table, config)
@@ -91,18 +103,20 @@ def _group(table: Table, config: TrainConfig) -> Split:
     if holding.min() < 3:
         c = int(holding.argmin())
         raise DataError(
-            f"split='group' by {', '.join(columns)}: class {c} occurs in {holding[c]} of {len(names)} groups, and each of the three "
-            "sides needs one. Name finer columns in group_by, give more rows, or use another split."
+            f"split='group' by {', '.join(columns)}: class {c} occurs in {holding[c]} of {len(names)} "
+            "groups, and each of the three sides needs one. Name finer columns in group_by, give more rows, "
+            "or use another split."
         )
     side = assign_groups(counts, fractions(config), np.random.default_rng(config.split_seed))[codes]
     return check_split(_sides(side), table.y)
 
 
 def _time(table: Table, config: TrainConfig) -> Split:
-    """Inside each capture (or over all rows, where one clock serves them) training comes before validation, and that before the test.
+    """Inside each capture (or over all rows, where one clock serves them) training comes before validation,
+    and that before the test.
 
-    Rows of one time stand on one side. Left out: rows whose time cannot be read, and those less than `embargo` seconds before the
-    first row of a later side.
+    Rows of one time stand on one side. Left out: rows whose time cannot be read, and those less than
+    `embargo` seconds before the first row of a later side.
     """
     clock = read_clock(table)
     side = np.full(len(table), -1)
@@ -112,9 +126,12 @@ def _time(table: Table, config: TrainConfig) -> Split:
     edges = np.flatnonzero(np.diff(clock.capture[order], prepend=-1, append=-1))
     for rows in (order[a:b] for a, b in pairwise(edges)):
         times = clock.seconds[rows]
-        starts = np.append(times, np.inf)[np.round(shares * len(rows)).astype(int)]  # of validation and of the test
+        # of validation and of the test
+        starts = np.append(times, np.inf)[np.round(shares * len(rows)).astype(int)]
         early = [(times < start) & (times > start - config.embargo) for start in starts]
-        side[rows] = np.where(early[0] | early[1], -1, (times >= starts[0]).astype(int) + (times >= starts[1]))
+        side[rows] = np.where(
+            early[0] | early[1], -1, (times >= starts[0]).astype(int) + (times >= starts[1])
+        )
     why = (
         f"split='time' by {clock.column} ({clock.words}) cuts where the rows' times say. "
         "Use a smaller embargo, other val_fraction and test_fraction, more rows, or another split."
@@ -123,7 +140,8 @@ def _time(table: Table, config: TrainConfig) -> Split:
 
 
 def _attack(table: Table, config: TrainConfig) -> Split:
-    """Whole attack types in the test, others in validation (where there are three or more), the rest in training.
+    """Whole attack types in the test, others in validation (where there are three or more), the rest in
+    training.
 
     Rows of class 0 are split at random. With two types, validation has rows of the type that trains.
     """
@@ -151,7 +169,10 @@ def _attack(table: Table, config: TrainConfig) -> Split:
     if len(rest) == 1 and (of_type == 1).sum() == 0:
         training = positive[of_type[kind] == 0]
         side[training] = _at_random(len(training), share[:2], rng)
-    why = "split='attack' needs three rows of class 0 and of each type that is shared: give more rows (sample=None takes all)."
+    why = (
+        "split='attack' needs three rows of class 0 and of each type that is shared: give more rows "
+        "(sample=None takes all)."
+    )
     return check_split(_sides(side), table.y, why)
 
 
@@ -159,13 +180,14 @@ def attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.nda
     """Names of the types among the rows of class 1, and which of them each such row is."""
     if table.attack is None:
         raise DataError(
-            "This split leaves attack types out of training, and the table has no column of attack types. Use another split; for a "
-            "table of your own, split='group' with group_by naming the column."
+            "This split leaves attack types out of training, and the table has no column of attack types. "
+            "Use another split; for a table of your own, split='group' with group_by naming the column."
         )
     kind, types = pd.factorize(table.attack[positive].astype(str).astype(object), sort=True)
     if len(types) < 2:
         raise DataError(
-            f"Two types or more are needed among the rows of class 1 to leave one out; there is {' '.join(types) or 'none'}."
+            "Two types or more are needed among the rows of class 1 to leave one out; there is "
+            f"{' '.join(types) or 'none'}."
         )
     return types, kind
 
@@ -173,13 +195,21 @@ def attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.nda
 def _known_types(wanted: tuple[str, ...], types: np.ndarray) -> None:
     for name in wanted:
         if name not in types:
-            raise DataError(f"attack_test names {name!r}, which is no type among the rows of class 1. {nearest(name, types)}")
+            raise DataError(
+                f"attack_test names {name!r}, which is no type among the rows of class 1. "
+                f"{nearest(name, types)}"
+            )
     if len(set(wanted)) == len(types):
-        raise DataError(f"attack_test names all {len(types)} types: none is left to train on. Leave some out.")
+        raise DataError(
+            f"attack_test names all {len(types)} types: none is left to train on. Leave some out."
+        )
 
 
 def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sides of `count` rows in the proportions of `share`, in random order; each side gets a row where there are enough."""
+    """Sides of `count` rows in the proportions of `share`, in random order.
+
+    Each side gets a row where there are enough.
+    """
     ends = np.round(np.cumsum(share) / np.sum(share) * count).astype(int)
     ends = np.maximum(ends, np.minimum(np.arange(1, len(share) + 1), count))
     ends[-1] = count
@@ -210,5 +240,7 @@ def split_table(table: Table, config: TrainConfig) -> Split:
         DataError: no such rule, or the rule cannot keep both classes on every side.
     """
     if config.split not in SPLITS:
-        raise DataError(f"split={config.split!r} is not a rule for splitting. {nearest(config.split, SPLITS)}")
+        raise DataError(
+            f"split={config.split!r} is not a rule for splitting. {nearest(config.split, SPLITS)}"
+        )
     return SPLITS[config.split](table, config)

@@ -1,8 +1,9 @@
-"""Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or Parquet file.
+"""Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or
+Parquet file.
 
-Every source is read in batches, once. Each batch is cleaned (see `qnb.data.cleaning`), and the rows to keep are drawn as it goes by, so
-that a file larger than memory can be sampled. Files of some size are cleaned once and then taken from the cache (see
-`qnb.data.cache`). What was done is written into the data card.
+Every source is read in batches, once. Each batch is cleaned (see `qnb.data.cleaning`), and the rows to keep
+are drawn as it goes by, so that a file larger than memory can be sampled. Files of some size are cleaned once
+and then taken from the cache (see `qnb.data.cache`). What was done is written into the data card.
 """
 
 import dataclasses
@@ -29,11 +30,14 @@ class Table:
     """N labelled rows and where they come from.
 
     Attributes:
-        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not a number.
+        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not
+            a number.
         y: int8 `(N,)`, 1 = positive (an attack).
         attack: names of the attack types, object `(N,)`, or None where the source has none.
-        groups: N rows of columns that are no features and that splits need (hosts, capture session, time); may have no columns.
-        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after `take`.
+        groups: N rows of columns that are no features and that splits need (hosts, capture session, time);
+            may have no columns.
+        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after
+            `take`.
     """
 
     frame: pd.DataFrame
@@ -56,7 +60,9 @@ class Table:
         )
 
 
-def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, Column], np.ndarray, dict[str, Any]]:
+def _collect(
+    source: Source, sample: int | None, seed: int
+) -> tuple[dict[str, Column], np.ndarray, dict[str, Any]]:
     """Read a source once: cleaned columns of the rows drawn, their labels, and what happened to the rest."""
     draw = Draw(sample, seed)
     tally: dict[str, Any] = {}
@@ -78,7 +84,10 @@ def _collect(source: Source, sample: int | None, seed: int) -> tuple[dict[str, C
 
 
 def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
-    """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order. The same in every process."""
+    """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order.
+
+    The same in every process.
+    """
     digest = hashlib.sha256(json.dumps([list(frame.columns), len(frame)]).encode())
     texts: list[np.ndarray | pd.Series] = [] if attack is None else [attack]
     for name in frame.columns:
@@ -110,21 +119,26 @@ def read_table(
     """Read, clean and sample a table.
 
     Args:
-        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A file in the format
-            of Edge-IIoTset is known by its columns: the authors' 15 fields are dropped, then exact duplicate rows.
+        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A
+            file in the format of Edge-IIoTset is known by its columns: the authors' 15 fields are dropped,
+            then exact duplicate rows.
         label: label column of a file; None: `Attack_label` of Edge-IIoTset.
         positive: the label's value that counts as 1, all others 0; None: the label is 0 and 1 already.
-        sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there are: all of them.
+        sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there
+            are: all of them.
         data_seed, leaks: of the bundled capture, see `qnb.data.capture.generate_capture`.
         seed: of the draw.
-        group_by: columns that are kept for splits, not as features, beside those that the source itself keeps.
-        keep_duplicates: keep the exact duplicates that are dropped from the bundled capture and from Edge-IIoTset otherwise.
+        group_by: columns that are kept for splits, not as features, beside those that the source itself
+            keeps.
+        keep_duplicates: keep the exact duplicates that are dropped from the bundled capture and from
+            Edge-IIoTset otherwise.
 
     Returns:
         The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
 
     Raises:
-        DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but constants.
+        DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but
+            constants.
     """
     source = open_source(data, label, positive, data_seed, leaks, group_by or ())
     if not source.features:
@@ -134,9 +148,14 @@ def read_table(
     frame = pd.DataFrame({name: _feature(columns.pop(name)) for name in source.features}, copy=False)
     constant = [name for name in frame if (frame[name] == frame[name].iloc[0]).all()]
     if len(constant) == len(frame.columns):
-        raise DataError(f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn from.")
+        raise DataError(
+            f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn "
+            "from."
+        )
     attack = None if source.attack is None else np.asarray(columns[source.attack], dtype=object)
-    groups = pd.DataFrame({name: _group(columns.pop(name)) for name in source.groups}, index=range(len(y)), copy=False)
+    groups = pd.DataFrame(
+        {name: _group(columns.pop(name)) for name in source.groups}, index=range(len(y)), copy=False
+    )
     card = _card(source, tally, y, attack) | {
         "columns": len(frame.columns),
         "constant_columns": constant,
@@ -172,7 +191,9 @@ def _card(source: Source, tally: dict[str, Any], y: np.ndarray, attack: np.ndarr
         "rows_kept": len(y),
         "dropped": dropped,
         "duplicates": tally["duplicates"],
-        "columns_dropped": [c for c in source.columns if c in {*source.dropped, *source.groups} - {source.label}],
+        "columns_dropped": [
+            c for c in source.columns if c in {*source.dropped, *source.groups} - {source.label}
+        ],
         "label": source.label,
         "positive": source.positive,
         "label_values": tally["label_values"],

@@ -49,7 +49,10 @@ def _number(text: str) -> float | None:
 
 
 def to_numbers(values: pd.Series | np.ndarray) -> np.ndarray | None:
-    """float64 `(N,)` where every value present is a number or reads as one (NaN where missing); None where one is text."""
+    """float64 `(N,)` where every value present is a number or reads as one (NaN where missing).
+
+    None where one is text.
+    """
     values = pd.Series(values)
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(np.float64, na_value=np.nan)
@@ -64,7 +67,8 @@ def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarr
     """One column of a batch, each number written one way.
 
     Returns:
-        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is no number.
+        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is
+            no number.
         hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
 
     Raises:
@@ -78,7 +82,9 @@ def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarr
         numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0  # -0.0 + 0.0 is 0.0
         return numbers, pd.util.hash_array(numbers)
     except pa.ArrowNotImplementedError:
-        raise DataError(f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it.") from None
+        raise DataError(
+            f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it."
+        ) from None
     except pa.ArrowInvalid:  # some value is no number as it stands
         return _clean_text(column)
 
@@ -110,9 +116,14 @@ def take(values: Column, rows: np.ndarray) -> Column:
 
 
 def join_chunks(chunks: list[Column]) -> np.ndarray | pa.ChunkedArray:
-    """One column from its batches: numbers if every batch is numbers, text otherwise; Arrow's text stays Arrow's."""
+    """One column from its batches: numbers if every batch is numbers, text otherwise.
+
+    Arrow's text stays Arrow's.
+    """
     if not isinstance(chunks[0], np.ndarray):
-        return pa.chunked_array([part for c in chunks for part in (c.chunks if isinstance(c, pa.ChunkedArray) else [c])])
+        return pa.chunked_array(
+            [part for c in chunks for part in (c.chunks if isinstance(c, pa.ChunkedArray) else [c])]
+        )
     if all(chunk.dtype != object for chunk in chunks):
         return np.concatenate(chunks)
     return np.concatenate([chunk if chunk.dtype == object else _as_text(chunk) for chunk in chunks])
@@ -120,5 +131,6 @@ def join_chunks(chunks: list[Column]) -> np.ndarray | pa.ChunkedArray:
 
 def _as_text(numbers: np.ndarray) -> np.ndarray:
     codes, distinct = pd.factorize(numbers)
-    texts = np.array([*map(number_text, distinct.tolist()), None], dtype=object)  # code -1, a missing value, takes the last
+    # code -1, a missing value, takes the last
+    texts = np.array([*map(number_text, distinct.tolist()), None], dtype=object)
     return texts[codes]
