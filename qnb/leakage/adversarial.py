@@ -1,10 +1,12 @@
 """Suspicion 12: the training side is not like the test side, and a classifier can tell.
 
-For each rule, rows of the training side and of the test side are told apart by gradient boosting on all features, in two folds. Attack
-types are shared out unevenly by the rules themselves, so only negative rows are compared: normal traffic should look alike on both sides
-of any split. Where it does not, sessions or the time leave a mark on it, which a random split hides.
+For each rule, rows of the training side and of the test side are told apart by gradient boosting on all
+features, in two folds. Attack types are shared out unevenly by the rules themselves, so only negative rows
+are compared: normal traffic should look alike on both sides of any split. Where it does not, sessions or the
+time leave a mark on it, which a random split hides.
 
-Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides are alike".
+Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides
+are alike".
 """
 
 from collections.abc import Callable
@@ -32,7 +34,8 @@ class Told:
     """How well negative rows of the two sides can be told apart.
 
     Attributes:
-        auc, sd: of the boosting, mean over two folds; sd is at most that of a useless one, see `qnb.leakage.statistics.null_sd_of_mean`.
+        auc, sd: of the boosting, mean over two folds; sd is at most that of a useless one, see
+            `qnb.leakage.statistics.null_sd_of_mean`.
         columns: the columns that tell best by themselves, with their AUC.
     """
 
@@ -48,7 +51,9 @@ class Told:
         return float(stats.norm.sf((self.auc - 0.5) / self.sd))
 
 
-def examine(table: Table, rules: dict[str, Rule], seed: int = 0, done: Callable[[str], object] = lambda what: None) -> list[Told]:
+def examine(
+    table: Table, rules: dict[str, Rule], seed: int = 0, done: Callable[[str], object] = lambda what: None
+) -> list[Told]:
     """One `Told` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
     found = []
     for rule in rules.values():
@@ -72,7 +77,9 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> T
     for k in range(FOLDS):
         inside = fold == k
         areas.append(roc_auc_score(side[inside], boost(X[~inside], side[~inside], X[inside], text, seed)))
-    alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng).auc for name in frame.columns}).nlargest(3)
+    alone = pd.Series({name: rate_auc(coded(frame[name]), side, rng).auc for name in frame.columns}).nlargest(
+        3
+    )
     best = {str(name): area for name, area in alone.items()}
     return Told(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best)
 
@@ -84,7 +91,13 @@ def judge(found: list[Told]) -> Verdict:
     tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
     figures = {t.rule: {"auc": t.auc, "p": t.p, "rows": t.rows, "columns": t.columns} for t in found}
     if not found:
-        return Verdict(question, "not testable", figures, tolerance, f"No split has {MIN_ROWS} negative rows on both sides.")
+        return Verdict(
+            question,
+            "not testable",
+            figures,
+            tolerance,
+            f"No split has {MIN_ROWS} negative rows on both sides.",
+        )
     caught = [t for t in found if t.auc >= 0.5 + EFFECT and t.p <= ALPHA / tests]
     listed = ", ".join(f"{t.rule} {t.auc:.3f}" for t in found)
     text = f"AUC of telling them apart, by rule: {listed}."

@@ -1,11 +1,12 @@
 """Suspicion 8: the same row on both sides of a split, so that a model is tested on what it was trained on.
 
-Rows are the same if they agree in every feature, after cleaning. They are counted among the rows as the source writes them: qnb's reader
-drops exact duplicates of Edge-IIoTset, others may not. Two figures: the AUC on all test rows beside that on test rows without a twin in
-training; and, on the test rows with a twin, what the twins are worth in training (`seen` against `apart`, as in `splitting`).
+Rows are the same if they agree in every feature, after cleaning. They are counted among the rows as the
+source writes them: qnb's reader drops exact duplicates of Edge-IIoTset, others may not. Two figures: the AUC
+on all test rows beside that on test rows without a twin in training; and, on the test rows with a twin, what
+the twins are worth in training (`seen` against `apart`, as in `splitting`).
 
-Leak if at least SHARE of the test rows have a twin in training. The count decides and not the AUC: where twins are few they can move an
-AUC but little, yet a row that was trained on tests nothing.
+Leak if at least SHARE of the test rows have a twin in training. The count decides and not the AUC: where
+twins are few they can move an AUC but little, yet a row that was trained on tests nothing.
 """
 
 from dataclasses import dataclass
@@ -26,15 +27,17 @@ SHARE = 0.001
 
 @dataclass(frozen=True)
 class Twins:
-    """What duplicates do under a random split of the rows as written, for gradient boosting on the features as they are.
+    """What duplicates do under a random split of the rows as written, for gradient boosting on the features
+    as they are.
 
     Attributes:
         rows, repeats: N, and how many of them repeat an earlier row.
-        same_label: share of the rows that have a twin anywhere whose twins all have their label; NaN without any.
+        same_label: share of the rows that have a twin anywhere whose twins all have their label; NaN without
+            any.
         test, both_sides: test rows, and those of them with a twin in training.
         auc, auc_without: on all test rows, and on those without a twin in training.
-        worth: on the test rows with a twin, AUC with the twins in training minus AUC without, and its interval; NaN where those rows
-            hold fewer than MIN_ROWS of a class.
+        worth: on the test rows with a twin, AUC with the twins in training minus AUC without, and its
+            interval; NaN where those rows hold fewer than MIN_ROWS of a class.
         dropped_by_reader: whether the reader drops repeats before any split.
     """
 
@@ -74,7 +77,9 @@ def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
     with_twins = boost(X[train], raw.y[train], X[test], text, seed)
     auc = roc_auc_score(raw.y[test], with_twins)
     alone = ~twin
-    auc_without = roc_auc_score(raw.y[test][alone], with_twins[alone]) if _both(raw.y[test][alone]) else np.nan
+    auc_without = (
+        roc_auc_score(raw.y[test][alone], with_twins[alone]) if _both(raw.y[test][alone]) else np.nan
+    )
     worth, bounds = np.nan, (np.nan, np.nan)
     if np.bincount(raw.y[test][twin], minlength=2).min() >= MIN_ROWS:
         rest = train[~np.isin(numbers[train], numbers[test])]
@@ -112,16 +117,27 @@ def judge(found: Twins | DataError) -> Verdict:
     if isinstance(found, DataError):
         return Verdict(question, "not testable", {}, tolerance, str(found))
     figures = {
-        "rows": found.rows, "repeats": found.repeats, "test rows with a twin in training": found.both_sides,
-        "share of the test rows": found.share, "share of twins with one label": found.same_label, "auc": found.auc,
-        "auc without them": found.auc_without, "worth of twins": found.worth, "interval of the worth": found.worth_interval,
+        "rows": found.rows,
+        "repeats": found.repeats,
+        "test rows with a twin in training": found.both_sides,
+        "share of the test rows": found.share,
+        "share of twins with one label": found.same_label,
+        "auc": found.auc,
+        "auc without them": found.auc_without,
+        "worth of twins": found.worth,
+        "interval of the worth": found.worth_interval,
         "dropped by the reader": found.dropped_by_reader,
-    }  # fmt: skip
-    text = f"{found.repeats:,} of {found.rows:,} rows repeat another in every feature, {found.both_sides:,} of {found.test:,} test rows have a twin in training"
+    }
+    text = (
+        f"{found.repeats:,} of {found.rows:,} rows repeat another in every feature, {found.both_sides:,} of "
+        f"{found.test:,} test rows have a twin in training"
+    )
     if found.share < SHARE:
         return Verdict(question, "none found", figures, tolerance, text + ".")
     text += f"; AUC of boosting {found.auc:.4f} with these, {found.auc_without:.4f} without."
     reader = (
-        " The reader drops repeats before any split." if found.dropped_by_reader else " The reader keeps repeats of this table."
+        " The reader drops repeats before any split."
+        if found.dropped_by_reader
+        else " The reader keeps repeats of this table."
     )
     return Verdict(question, "leak", figures, tolerance, text + reader)

@@ -1,4 +1,6 @@
-"""The figures of the leakage stress test, one per suspicion: results of `qnb.leakage` in, a matplotlib Figure out; `note` says what the data is."""
+"""The figures of the leakage stress test, one per suspicion: results of `qnb.leakage` in, a matplotlib Figure
+out; `note` says what the data is.
+"""
 
 from collections.abc import Sequence
 
@@ -22,30 +24,57 @@ from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption
 
 MODEL_COLOURS = {"logistic": BLUE, "boosting": GREEN, "circuit": ORANGE}
 MODEL_NAMES = {"logistic": "logistic regression", "boosting": "gradient boosting", "circuit": "circuit"}
-KIND_COLOURS = {"feature": MUTED, "set aside": "#c9c9c9", "host": ORANGE, "port": PURPLE, "counter": BLUE, "named": INK,
-                "time": GREEN, "session": "#56b4e9"}  # fmt: skip
+KIND_COLOURS = {
+    "feature": MUTED,
+    "set aside": "#c9c9c9",
+    "host": ORANGE,
+    "port": PURPLE,
+    "counter": BLUE,
+    "named": INK,
+    "time": GREEN,
+    "session": "#56b4e9",
+}
 SHOWN = 30
 
 
 def formatting(forms: list[Form], note: str | None = None) -> Figure:
-    """Left: AUC of the way each text column is written, filled where it is judged a leak; right: for the columns that write a value in several ways, who writes which.
+    """Left: AUC of the way each text column is written, filled where it is judged a leak.
+
+    Right: for the columns that write a value in several ways, who writes which.
 
     Args:
         forms: from `qnb.leakage.formatting.examine`.
     """
     text = [f for f in forms if not np.isnan(f.auc_alone)][:SHOWN]
     several = [f for f in text if f.example][:10]
-    figure, (areas, shares) = new_figure(2, height=max(2.6, 0.27 * len(text) + 1.2), gridspec_kw={"width_ratios": [1.4, 1]})
+    figure, (areas, shares) = new_figure(
+        2, height=max(2.6, 0.27 * len(text) + 1.2), gridspec_kw={"width_ratios": [1.4, 1]}
+    )
     place = np.arange(len(text))
-    areas.plot([f.auc_alone for f in text], place, "o", ms=6, mfc="none", color=MUTED, label="form alone, all rows (not judged)")
+    areas.plot(
+        [f.auc_alone for f in text],
+        place,
+        "o",
+        ms=6,
+        mfc="none",
+        color=MUTED,
+        label="form alone, all rows (not judged)",
+    )
     tests = sum(not np.isnan(f.auc_alone) for f in forms)
-    for leak, fill, label in ((False, "none", "among rows of equal meaning, no leak"), (True, ORANGE, "the same, judged a leak")):
+    for leak, fill, label in (
+        (False, "none", "among rows of equal meaning, no leak"),
+        (True, ORANGE, "the same, judged a leak"),
+    ):
         at = [i for i, f in enumerate(text) if f.leaks(tests) == leak]
         areas.plot([text[i].auc for i in at], at, "o", ms=5, color=ORANGE, mfc=fill, label=label)
     areas.plot([f.chance for f in text], place, "|", ms=10, color=INK, label="its mean by chance")
     areas.axvline(0.5, color=INK, lw=0.8)
     areas.set(
-        title="What the way of writing knows", xlabel="AUC", xlim=(0.35, 1.03), yticks=place, yticklabels=[f.column for f in text]
+        title="What the way of writing knows",
+        xlabel="AUC",
+        xlim=(0.35, 1.03),
+        yticks=place,
+        yticklabels=[f.column for f in text],
     )
     areas.legend(fontsize=8, loc="lower right")
     areas.invert_yaxis()
@@ -53,15 +82,26 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
         _spellings(shares, several)
     else:
         shares.set_axis_off()
-        shares.text(0.5, 0.5, "No column writes\none value in two ways.", ha="center", va="center", transform=shares.transAxes)
+        shares.text(
+            0.5,
+            0.5,
+            "No column writes\none value in two ways.",
+            ha="center",
+            va="center",
+            transform=shares.transAxes,
+        )
     return caption(figure, note)
 
 
 def _spellings(axes: Axes, several: list[Form]) -> None:
-    """For the commonest value of each column, the share of rows of each class that use the spelling which differs most."""
+    """For the commonest value of each column, the share of rows of each class that use the spelling which
+    differs most.
+    """
     names = []
     for row, form in enumerate(several):
-        text, (negative, positive) = max((form.example or {}).items(), key=lambda item: item[1][1] - item[1][0])
+        text, (negative, positive) = max(
+            (form.example or {}).items(), key=lambda item: item[1][1] - item[1][0]
+        )
         axes.barh(row - 0.2, negative, 0.38, color=BLUE, label="negative rows" if row == 0 else None)
         axes.barh(row + 0.2, positive, 0.38, color=ORANGE, label="positive rows" if row == 0 else None)
         names.append(f"{form.column} as {text[:14]!r}")
@@ -78,7 +118,9 @@ def _spellings(axes: Axes, several: list[Form]) -> None:
 
 
 def columns(singles: list[Single], pair: Pair | None = None, note: str | None = None) -> Figure:
-    """AUC of each column by itself. Left: columns that should know nothing; right: the best features, and the best pair of them.
+    """AUC of each column by itself.
+
+    Left: columns that should know nothing; right: the best features, and the best pair of them.
 
     Args:
         singles: from `qnb.leakage.single_columns.examine`.
@@ -86,17 +128,30 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
     """
     known = [s for s in singles if np.isfinite(s.auc)]
     nothing = [s for s in known if s.kind in (*single.IDENTIFIERS, *single.WHEN)][:SHOWN]
-    features = [s for s in known if s.kind not in (*single.IDENTIFIERS, *single.WHEN)][: max(12, len(nothing))]
+    features = [s for s in known if s.kind not in (*single.IDENTIFIERS, *single.WHEN)][
+        : max(12, len(nothing))
+    ]
     rows = max(len(nothing), len(features) + 1, 4)
     figure, (left, right) = new_figure(2, height=0.27 * rows + 1.3)
     _dots(left, nothing, "Who, when and in which session: should know nothing")
-    left.axvline(0.5 + single.EFFECT, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + single.EFFECT:g} on, if p is small")
+    left.axvline(
+        0.5 + single.EFFECT,
+        color=INK,
+        lw=0.8,
+        ls="--",
+        label=f"leak from {0.5 + single.EFFECT:g} on, if p is small",
+    )
     _dots(right, features, "What the packet did: may know")
-    right.axvline(single.GIVEAWAY, color=INK, lw=0.8, ls="--", label=f"leak from {single.GIVEAWAY:g} on, if p is small")
+    right.axvline(
+        single.GIVEAWAY, color=INK, lw=0.8, ls="--", label=f"leak from {single.GIVEAWAY:g} on, if p is small"
+    )
     if pair is not None:
         right.plot(pair.auc, -1, "D", ms=6, color=INK)
         ticks = [-1, *range(len(features))]
-        right.set(yticks=ticks, yticklabels=[f"best pair: {' with '.join(pair.columns)}", *(s.column for s in features)])
+        right.set(
+            yticks=ticks,
+            yticklabels=[f"best pair: {' with '.join(pair.columns)}", *(s.column for s in features)],
+        )
     for axes in (left, right):
         axes.axvline(0.5, color=INK, lw=0.8)
         axes.legend(fontsize=8, loc="lower right")
@@ -121,7 +176,9 @@ def _dots(axes: Axes, singles: list[Single], title: str) -> None:
 
 
 def splits(compared: list[Compared], refused: list[str], note: str | None = None) -> Figure:
-    """Left: AUC of each model under each rule; middle: its drop from random; right: on the same rows, what related rows in training add.
+    """Left: AUC of each model under each rule; middle: its drop from random.
+
+    Right: on the same rows, what related rows in training add.
 
     Args:
         compared: from `qnb.leakage.splitting.compare`.
@@ -142,7 +199,13 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
         )
         others = [c for c in mine if c.rule != "random"]
         at = [rules.index(c.rule) + shift for c in mine]
-        _bars(drops, at[len(mine) - len(others) :], [c.drop for c in others], [c.drop_interval for c in others], colour)
+        _bars(
+            drops,
+            at[len(mine) - len(others) :],
+            [c.drop for c in others],
+            [c.drop_interval for c in others],
+            colour,
+        )
         _bars(gains, at, [c.gain for c in mine], [c.gain_interval for c in mine], colour)
         if model in DECIDE:
             limits = [SEEN * (1 - c.apart) for c in others]
@@ -185,7 +248,10 @@ def _bars(
 
 
 def duplicates(found: Twins, note: str | None = None) -> Figure:
-    """Left: test rows with a twin in training; middle: AUC with and without them; right: what the twins are worth on those rows."""
+    """Left: test rows with a twin in training; middle: AUC with and without them.
+
+    Right: what the twins are worth on those rows.
+    """
     figure, (counts, areas, worth) = new_figure(3, height=3.0)
     counts.barh([0], [found.share], color=ORANGE, height=0.5)
     counts.axvline(SHARE, color=INK, lw=0.8, ls="--", label=f"leak from {SHARE:.1%} on")
@@ -197,7 +263,11 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         ylim=(-0.7, 0.9),
     )
     counts.text(
-        found.share, 0.32, f"{found.both_sides:,} of {found.test:,}", fontsize=9, ha="right" if found.share > SHARE else "left"
+        found.share,
+        0.32,
+        f"{found.both_sides:,} of {found.test:,}",
+        fontsize=9,
+        ha="right" if found.share > SHARE else "left",
     )
     counts.legend(fontsize=8, loc="upper right")
     areas.plot([0, 1], [found.auc, found.auc_without], "o", color=GREEN, ms=7)
@@ -210,22 +280,38 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         xticklabels=["all test rows", "without twins"],
         xlim=(-0.5, 1.7),
     )
-    known = [value for value in (found.auc, found.auc_without) if np.isfinite(value)]  # without twins a class may be missing
+    # without twins a class may be missing
+    known = [value for value in (found.auc, found.auc_without) if np.isfinite(value)]
     if known:
-        middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)  # a difference under 0.005 is not to look large
+        # a difference under 0.005 is not to look large
+        middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)
         areas.set_ylim(middle - half, middle + half)
     if np.isnan(found.worth):
         worth.set_axis_off()
-        worth.text(0.5, 0.5, "Too few rows with twins\nto compare.", ha="center", va="center", transform=worth.transAxes)
+        worth.text(
+            0.5,
+            0.5,
+            "Too few rows with twins\nto compare.",
+            ha="center",
+            va="center",
+            transform=worth.transAxes,
+        )
     else:
         _bars(worth, [0], [found.worth], [found.worth_interval], GREEN)
         worth.axhline(0, color=INK, lw=0.8)
-        worth.set(title="What twins are worth to themselves", ylabel="AUC(seen) − AUC(apart)", xticks=[], xlim=(-1, 1))
+        worth.set(
+            title="What twins are worth to themselves",
+            ylabel="AUC(seen) − AUC(apart)",
+            xticks=[],
+            xlim=(-1, 1),
+        )
     return caption(figure, note)
 
 
 def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = None) -> Figure:
-    """Left: gain at the table's own size; right: gain of logistic regression on smaller draws, true and permuted labels.
+    """Left: gain at the table's own size.
+
+    Right: gain of logistic regression on smaller draws, true and permuted labels.
 
     Args:
         found: from `qnb.leakage.preprocessing.examine`.
@@ -235,7 +321,14 @@ def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = N
     for k, model in enumerate(dict.fromkeys(f.model for f in found)):
         mine = [f for f in found if f.model == model]
         at = [list(STEPS).index(f.step) + 0.16 * (2 * k - 1) for f in mine]
-        _bars(own, at, [f.gain for f in mine], [f.gain_interval for f in mine], MODEL_COLOURS[model], MODEL_NAMES[model])
+        _bars(
+            own,
+            at,
+            [f.gain for f in mine],
+            [f.gain_interval for f in mine],
+            MODEL_COLOURS[model],
+            MODEL_NAMES[model],
+        )
     own.axhline(FITTED, color=INK, lw=0.8, ls="--", label=f"would leak from {FITTED:g} on")
     own.set(
         title="This table",
@@ -257,7 +350,9 @@ def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = N
             capsize=2,
             label=f"{STEPS[str(step)]}, {labels} labels",
         )
-    small.set(title="Smaller draws from it", xlabel="rows", ylabel="gain in AUC (± standard error)", xscale="log")
+    small.set(
+        title="Smaller draws from it", xlabel="rows", ylabel="gain in AUC (± standard error)", xscale="log"
+    )
     if len(sizes):
         small.set_xticks(sorted(set(sizes["size"])), [f"{size:,}" for size in sorted(set(sizes["size"]))])
         small.minorticks_off()
@@ -276,8 +371,13 @@ def permutation(found: Permuted, note: str | None = None) -> Figure:
     for row, (model, values) in enumerate(found.auc.items()):
         axes.plot(values, [row] * len(values), "o", ms=5, mfc="none", color=MODEL_COLOURS[model])
         axes.plot(np.mean(values), row, "D", ms=7, color=MODEL_COLOURS[model])
-    axes.set(title="AUC on permuted labels (circles) and its mean (diamonds)", xlabel="AUC on the test rows",
-             yticks=range(len(found.auc)), yticklabels=[MODEL_NAMES[m] for m in found.auc], ylim=(-0.6, len(found.auc) - 0.4))  # fmt: skip
+    axes.set(
+        title="AUC on permuted labels (circles) and its mean (diamonds)",
+        xlabel="AUC on the test rows",
+        yticks=range(len(found.auc)),
+        yticklabels=[MODEL_NAMES[m] for m in found.auc],
+        ylim=(-0.6, len(found.auc) - 0.4),
+    )
     axes.legend(fontsize=8)
     axes.invert_yaxis()
     return caption(figure, _with_rows(note, f"{found.rows:,} of these rows used"))
@@ -288,7 +388,9 @@ def _with_rows(note: str | None, used: str) -> str:
 
 
 def adversarial(found: list[Told], note: str | None = None) -> Figure:
-    """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by themselves; the rows used at the foot."""
+    """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by
+    themselves; the rows used at the foot.
+    """
     figure, (axes,) = new_figure(height=0.55 * max(len(found), 2) + 1.5, width=9.0)
     for row, told in enumerate(found):
         axes.errorbar(
@@ -302,12 +404,27 @@ def adversarial(found: list[Told], note: str | None = None) -> Figure:
         )
         best = ", ".join(f"{name} {auc:.2f}" for name, auc in told.columns.items())
         left = told.auc < 0.75
-        axes.annotate(f"alone: {best}", (told.auc, row), xytext=(-4 if left else 4, -14), textcoords="offset points", fontsize=8,
-                      color=INK, ha="left" if left else "right")  # fmt: skip
+        axes.annotate(
+            f"alone: {best}",
+            (told.auc, row),
+            xytext=(-4 if left else 4, -14),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            ha="left" if left else "right",
+        )
     axes.axvline(0.5, color=INK, lw=0.8)
     axes.axvline(0.5 + TOLD, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + TOLD:g} on, if p is small")
-    axes.set(title="Normal traffic: training side told from test side", xlabel="AUC", yticks=range(len(found)), yticklabels=[t.rule for t in found],
-             ylim=(-0.6, len(found) - 0.3), xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in found)]), 0), 1))  # fmt: skip
+    axes.set(
+        title="Normal traffic: training side told from test side",
+        xlabel="AUC",
+        yticks=range(len(found)),
+        yticklabels=[t.rule for t in found],
+        ylim=(-0.6, len(found) - 0.3),
+        xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in found)]), 0), 1),
+    )
     axes.legend(fontsize=8, loc="upper right")
     axes.invert_yaxis()
-    return caption(figure, _with_rows(note, "negative rows used: " + ", ".join(f"{t.rule} {t.rows:,}" for t in found)))
+    return caption(
+        figure, _with_rows(note, "negative rows used: " + ", ".join(f"{t.rule} {t.rows:,}" for t in found))
+    )

@@ -1,14 +1,16 @@
 """Suspicion 1: the way a value is written tells the label, before the value means anything.
 
-Among rows whose value means the same (the number 0, say, written `0` and `0.0`), does the way of writing know the label? Comparing
-equal values keeps honest numbers out of it: a column that is larger in attacks is not "formatted" differently.
+Among rows whose value means the same (the number 0, say, written `0` and `0.0`), does the way of writing know
+the label? Comparing equal values keeps honest numbers out of it: a column that is larger in attacks is not
+"formatted" differently.
 
     AUC = sum over meanings of n1 n0 AUC(meaning) / sum of n1 n0,
 
-AUC(meaning) the best that ordering its spellings can reach. Being the best it lies above 0.5 by chance, so it is held against its own
-distribution when the labels are exchanged among rows of equal meaning.
+AUC(meaning) the best that ordering its spellings can reach. Being the best it lies above 0.5 by chance, so it
+is held against its own distribution when the labels are exchanged among rows of equal meaning.
 
-A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of that distribution.
+A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of
+that distribution.
 """
 
 from collections.abc import Collection
@@ -30,12 +32,14 @@ class Form:
     """What the text form of one column knows.
 
     Attributes:
-        auc_alone: AUC of the form (kind of text, length) over all rows, whatever the values mean; NaN for a typed column.
+        auc_alone: AUC of the form (kind of text, length) over all rows, whatever the values mean; NaN for a
+            typed column.
         auc: among rows of equal meaning, see the head of this file; 0.5 where every meaning has one spelling.
         chance: mean of that AUC when labels are exchanged; NaN where there was nothing to exchange.
         p: share of the exchanges of labels that reach `auc`; PERMUTATIONS or more are drawn.
         rows: share of all rows whose meaning has more than one spelling.
-        example: spelling -> (share of the negative rows of its meaning, of the positive rows), for the meaning with the most pairs.
+        example: spelling -> (share of the negative rows of its meaning, of the positive rows), for the
+            meaning with the most pairs.
         reaches_model: whether the column is a feature and the reader keeps the spellings apart.
     """
 
@@ -70,7 +74,9 @@ def kind_of_text(text: str) -> str:
     return "number"
 
 
-def examine(columns: dict[str, RawColumn], y: np.ndarray, features: Collection[str] = (), seed: int = 0) -> list[Form]:
+def examine(
+    columns: dict[str, RawColumn], y: np.ndarray, features: Collection[str] = (), seed: int = 0
+) -> list[Form]:
     """One `Form` for each column, those that know most first.
 
     Args:
@@ -79,18 +85,26 @@ def examine(columns: dict[str, RawColumn], y: np.ndarray, features: Collection[s
         features: names of the columns that the model may use.
     """
     rng = np.random.default_rng(seed)
-    permutations = max(PERMUTATIONS, round(2 * len(columns) / ALPHA))  # so that p can get under ALPHA / columns
-    found = [_examine(name, column, y, name in features, permutations, rng) for name, column in columns.items()]
+    # so that p can get under ALPHA / columns
+    permutations = max(PERMUTATIONS, round(2 * len(columns) / ALPHA))
+    found = [
+        _examine(name, column, y, name in features, permutations, rng) for name, column in columns.items()
+    ]
     return sorted(found, key=lambda form: -form.auc)
 
 
-def _examine(name: str, column: RawColumn, y: np.ndarray, feature: bool, permutations: int, rng: np.random.Generator) -> Form:
+def _examine(
+    name: str, column: RawColumn, y: np.ndarray, feature: bool, permutations: int, rng: np.random.Generator
+) -> Form:
     if column.typed:
         return Form(name, np.nan)
     shapes: dict[tuple[str, int], int] = {}
     shape = np.array([shapes.setdefault((kind_of_text(t), len(t)), len(shapes)) for t in column.written])
     alone = rate_auc(shape[column.codes], y, rng).auc if len(shapes) > 1 else 0.5
-    counts = np.stack([np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1)  # (K, 2)
+    # (K, 2)
+    counts = np.stack(
+        [np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1
+    )
     strata = _strata(column.meanings, counts)
     if not strata:
         return Form(name, alone)
@@ -113,7 +127,9 @@ def _examine(name: str, column: RawColumn, y: np.ndarray, feature: bool, permuta
 
 
 def _strata(meanings: list[str], counts: np.ndarray) -> list[np.ndarray]:
-    """Numbers of the spellings of each meaning that has several and holds both classes, largest first, at most MEANINGS."""
+    """Numbers of the spellings of each meaning that has several and holds both classes, largest first, at
+    most MEANINGS.
+    """
     groups: dict[str, list[int]] = {}
     for i, meaning in enumerate(meanings):
         if counts[i].any():
@@ -139,7 +155,9 @@ def _won(table: np.ndarray) -> np.ndarray:
 
 
 def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """`size` exchanges of the labels of one meaning's rows `(spellings, 2)`, drawn from the multivariate hypergeometric."""
+    """`size` exchanges of the labels of one meaning's rows `(spellings, 2)`, drawn from the multivariate
+    hypergeometric.
+    """
     rows = table.sum(axis=1)
     ones = rng.multivariate_hypergeometric(rows, int(table[:, 1].sum()), size=size, method="marginals")
     return np.stack([rows - ones, ones], axis=-1)
@@ -156,29 +174,51 @@ def judge(forms: list[Form]) -> Verdict:
     figures = {
         "columns": [form.column for form in caught],
         "text columns examined": len(text),
-        "of each": {f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught},
+        "of each": {
+            f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught
+        },
         "columns with two spellings of one value": two,
         "reaches the model": inside,
     }
     question = "Does the way values are written tell the label?"
     if not text:
-        return Verdict(question, "not testable", figures, tolerance, "The source stores numbers, so there is no way of writing.")
+        return Verdict(
+            question,
+            "not testable",
+            figures,
+            tolerance,
+            "The source stores numbers, so there is no way of writing.",
+        )
     if not caught:
-        return Verdict(question, "none found", figures, tolerance,
-                       f"Of {len(text)} text columns {len(two)} write a value in two ways; in none does that tell the label.")  # fmt: skip
+        return Verdict(
+            question,
+            "none found",
+            figures,
+            tolerance,
+            f"Of {len(text)} text columns {len(two)} write a value in two ways; in none does that tell the "
+            "label.",
+        )
     reader = "The reader makes them equal before the model sees them"
     if inside:
         reader = f"The reader does not make them equal in {', '.join(inside)}"
-    return Verdict(question, "leak", figures, tolerance,
-                   f"{len(caught)} columns write equal values differently by label: {_described(caught)}. {reader}; "
-                   "whoever encodes these columns as text hands the label to the model.")  # fmt: skip
+    return Verdict(
+        question,
+        "leak",
+        figures,
+        tolerance,
+        f"{len(caught)} columns write equal values differently by label: {_described(caught)}. {reader}; "
+        "whoever encodes these columns as text hands the label to the model.",
+    )
 
 
 def _described(caught: list[Form]) -> str:
     shown = []
     for form in caught:
-        (text, (negative, positive)) = max((form.example or {}).items(), key=lambda item: abs(item[1][0] - item[1][1]))
+        (text, (negative, positive)) = max(
+            (form.example or {}).items(), key=lambda item: abs(item[1][0] - item[1][1])
+        )
         shown.append(
-            f"{form.column} ('{text[:12]}' in {negative:.0%} of normal rows, {positive:.0%} of attacks; AUC {form.auc:.2f})"
+            f"{form.column} ('{text[:12]}' in {negative:.0%} of normal rows, {positive:.0%} of attacks; AUC "
+            f"{form.auc:.2f})"
         )
     return ", ".join(shown)

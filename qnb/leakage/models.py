@@ -1,7 +1,9 @@
-"""The three models that the suspicions are tried on: logistic regression, gradient boosting and the circuit, on the same features.
+"""The three models that the suspicions are tried on: logistic regression, gradient boosting and the circuit,
+on the same features.
 
-Everything (coercion, PLS, quantile map) is fitted on the training rows of each arm alone, as in train.ipynb. All circuits of one
-call train together as one batched program, from the same initial parameters, with their gradients checked first.
+Everything (coercion, PLS, quantile map) is fitted on the training rows of each arm alone, as in train.ipynb.
+All circuits of one call train together as one batched program, from the same initial parameters, with their
+gradients checked first.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +41,9 @@ def prepare_arm(table: Table, arm: Arm, config: TrainConfig) -> Prepared:
     sides = {name: table.take(rows) for name, rows in zip(SIDES, (arm.train, arm.val, arm.test), strict=True)}
     feature_map = FeatureMap.fit(sides["train"].frame, sides["train"].y, config.features, config.angle_range)
     X = {name: feature_map.transform(side.frame) for name, side in sides.items()}
-    return Prepared(X, {name: side.y.astype(np.float64) for name, side in sides.items()}, feature_map, table.card)
+    return Prepared(
+        X, {name: side.y.astype(np.float64) for name, side in sides.items()}, feature_map, table.card
+    )
 
 
 def score_arms(
@@ -67,14 +71,17 @@ def score_arms(
     for table, arm in zip(tables, arms, strict=True):
         if len(arm.train) < config.batch:
             raise DataError(
-                f"batch={config.batch} rows, but {arm.name} has {len(arm.train)} to train on. Use a smaller batch, or more rows."
+                f"batch={config.batch} rows, but {arm.name} has {len(arm.train)} to train on. Use a smaller "
+                "batch, or more rows."
             )
         ready = prepare_arm(table, arm, config)
         prepared.append(ready)
         found = fit_baselines(ready.side("train"), ready.side("val"), ready.side("test"), seed=config.seed)
         scores.append({name: result["test_logits"] for name, result in found.items()})
         done(arm.name)
-    for ready, fitted, one in zip(prepared, fit_together([config] * len(arms), prepared, progress=False), scores, strict=True):
+    for ready, fitted, one in zip(
+        prepared, fit_together([config] * len(arms), prepared, progress=False), scores, strict=True
+    ):
         if fitted.failure is not None:
             raise fitted.failure
         best = fitted.best

@@ -1,8 +1,9 @@
 """Suspicion 11: the pipeline itself hands the label on.
 
-Labels are permuted over all rows, then the whole pipeline runs as ever: split, PLS, quantile map, model, epoch chosen on validation rows.
-Nothing is left to learn, so on the test rows the AUC must be 0.5. Given the scores, permuted test labels have the distribution of Mann and
-Whitney, of standard deviation `null_sd`; the mean over R permutations is held against it.
+Labels are permuted over all rows, then the whole pipeline runs as ever: split, PLS, quantile map, model,
+epoch chosen on validation rows. Nothing is left to learn, so on the test rows the AUC must be 0.5. Given the
+scores, permuted test labels have the distribution of Mann and Whitney, of standard deviation `null_sd`; the
+mean over R permutations is held against it.
 
 Leak if for some model |mean AUC - 0.5| has a two-sided p <= ALPHA / models.
 """
@@ -45,7 +46,9 @@ class Permuted:
         return float(stats.norm.isf(ALPHA / (2 * len(self.auc))) * self.sd / np.sqrt(PERMUTATIONS))
 
 
-def examine(table: Table, config: TrainConfig, seed: int = 0, done: Callable[[str], object] = lambda what: None) -> Permuted:
+def examine(
+    table: Table, config: TrainConfig, seed: int = 0, done: Callable[[str], object] = lambda what: None
+) -> Permuted:
     """Run the pipeline on PERMUTATIONS permutations of the labels of at most ROWS rows.
 
     Raises:
@@ -55,13 +58,18 @@ def examine(table: Table, config: TrainConfig, seed: int = 0, done: Callable[[st
     part = table if len(table) <= ROWS else table.take(np.sort(rng.choice(len(table), ROWS, replace=False)))
     tables = [dataclasses.replace(part, y=rng.permutation(part.y)) for _ in range(PERMUTATIONS)]
     arms = [
-        Arm(f"permutation {k + 1}", *random_split(t.y, config.val_fraction, config.test_fraction, config.split_seed + k))
+        Arm(
+            f"permutation {k + 1}",
+            *random_split(t.y, config.val_fraction, config.test_fraction, config.split_seed + k),
+        )
         for k, t in enumerate(tables)
     ]
     require_rows(tables[0].y[arms[0].test], "The test side of the random split")
     scores = score_arms(tables, arms, config, done)
     y = [t.y[arm.test] for t, arm in zip(tables, arms, strict=True)]
-    auc = {m: [float(roc_auc_score(labels, s[m])) for labels, s in zip(y, scores, strict=True)] for m in MODELS}
+    auc = {
+        m: [float(roc_auc_score(labels, s[m])) for labels, s in zip(y, scores, strict=True)] for m in MODELS
+    }
     return Permuted(len(part), auc, null_sd(y[0]))
 
 
@@ -83,5 +91,8 @@ def judge(found: Permuted | DataError) -> Verdict:
     }
     wrong = [m for m in means if p[m] <= ALPHA / len(MODELS)]
     listed = ", ".join(f"{m} {mean:.3f}" for m, mean in means.items())
-    text = f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {low:.3f} to {high:.3f} is chance."
+    text = (
+        f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {low:.3f} to "
+        f"{high:.3f} is chance."
+    )
     return Verdict(question, "leak" if wrong else "none found", figures, tolerance, text)

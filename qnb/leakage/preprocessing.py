@@ -1,13 +1,13 @@
 """Suspicions 9 and 10: PLS or the quantile map fitted on all rows, the test rows and their labels among them.
 
-PLS looks at labels, so what it is fitted on is trained on; the quantile map looks at values alone. qnb fits both on training rows. What
-would fitting them on everything have brought, on the same test rows?
+PLS looks at labels, so what it is fitted on is trained on; the quantile map looks at values alone. qnb fits
+both on training rows. What would fitting them on everything have brought, on the same test rows?
 
     gain = AUC(fitted on everything) - AUC(fitted on training rows)
 
-`would leak`, for a table of this size, if for logistic regression or boosting the gain is at least EFFECT and its paired bootstrap interval, at
-1 - ALPHA / 2, lies above zero. `by_size` repeats it on smaller draws, with true labels and with labels that mean nothing: with those any
-gain is a leak.
+`would leak`, for a table of this size, if for logistic regression or boosting the gain is at least EFFECT and
+its paired bootstrap interval, at 1 - ALPHA / 2, lies above zero. `by_size` repeats it on smaller draws, with
+true labels and with labels that mean nothing: with those any gain is a leak.
 """
 
 import dataclasses
@@ -51,7 +51,9 @@ class Fitted:
 
 
 def maps(table: Table, train: np.ndarray, config: TrainConfig) -> dict[str, FeatureMap]:
-    """`honest`: all fitted on the rows `train`; `pls`, `quantile`: that step fitted on every row of the table.
+    """`honest`: all fitted on the rows `train`.
+
+    `pls`, `quantile`: that step fitted on every row of the table.
 
     Raises:
         DataError: the rows carry too few directions, or hold one class only.
@@ -83,7 +85,9 @@ def examine(table: Table, config: TrainConfig) -> list[Fitted]:
     require_rows(table.y[test], "The test side of the random split")
     logits = {}
     for name, feature_map in maps(table, train, config).items():
-        a, b, c = ((feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test))
+        a, b, c = (
+            (feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test)
+        )
         logits[name] = {m: r["test_logits"] for m, r in fit_baselines(a, b, c, seed=config.seed).items()}
     y, rng, found = table.y[test], np.random.default_rng(config.seed), []
     for model in JUDGES:
@@ -100,8 +104,9 @@ def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) ->
     """Gain of logistic regression on random draws of SIZES rows, for true labels and for permuted ones.
 
     Returns:
-        One row for each size, step and kind of labels: size, step, labels ("true" | "permuted"), gain (mean over draws), error (its
-        standard error). Sizes beyond a third of the table, and draws that cannot be reduced to the features asked for, are left out.
+        One row for each size, step and kind of labels: size, step, labels ("true" | "permuted"), gain (mean
+        over draws), error (its standard error). Sizes beyond a third of the table, and draws that cannot be
+        reduced to the features asked for, are left out.
     """
     rng, found = np.random.default_rng(seed), []
     for size in (s for s in SIZES if 3 * s <= len(table)):
@@ -112,7 +117,10 @@ def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) ->
                     gains = _gains(dataclasses.replace(part, y=y), config, seed + k)
                 except DataError:  # so few rows may lack a direction or a class
                     continue
-                found += [{"size": size, "labels": labels, "step": step, "gain": gain} for step, gain in gains.items()]
+                found += [
+                    {"size": size, "labels": labels, "step": step, "gain": gain}
+                    for step, gain in gains.items()
+                ]
     if not found:
         return pd.DataFrame(columns=["size", "step", "labels", "gain", "error"])
     grouped = pd.DataFrame(found).groupby(["size", "step", "labels"])["gain"]
@@ -132,16 +140,28 @@ def _gains(table: Table, config: TrainConfig, seed: int) -> dict[str, float]:
 def judge(step: str, found: list[Fitted] | DataError) -> Verdict:
     """The verdict on one of STEPS; where the table is too small for the features asked for, why."""
     question = f"Would fitting {STEPS[step]} on everything have raised the score?"
-    tolerance = {"gain in AUC at least": EFFECT, "its interval above": 0.0, "level of the interval": 1 - ALPHA / len(JUDGES)}
+    tolerance = {
+        "gain in AUC at least": EFFECT,
+        "its interval above": 0.0,
+        "level of the interval": 1 - ALPHA / len(JUDGES),
+    }
     if isinstance(found, DataError):
         return Verdict(question, "not testable", {}, tolerance, str(found))
     mine = [f for f in found if f.step == step]
     figures = {
-        f.model: {"fitted on training rows": f.honest, "on everything": f.leaky, "gain": f.gain, "interval": f.gain_interval}
+        f.model: {
+            "fitted on training rows": f.honest,
+            "on everything": f.leaky,
+            "gain": f.gain,
+            "interval": f.gain_interval,
+        }
         for f in mine
     }
     worst = max(mine, key=lambda f: f.gain)
     leak = any(f.gain >= EFFECT and f.gain_interval[0] > 0 for f in mine)
     low, high = worst.gain_interval
-    text = f"It changes the AUC of {worst.model} by {worst.gain:+.4f} ({low:+.4f} to {high:+.4f}). qnb fits it on training rows."
+    text = (
+        f"It changes the AUC of {worst.model} by {worst.gain:+.4f} ({low:+.4f} to {high:+.4f}). qnb fits it "
+        "on training rows."
+    )
     return Verdict(question, "would leak" if leak else "none found", figures, tolerance, text)

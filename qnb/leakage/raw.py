@@ -1,4 +1,6 @@
-"""The rows of a table as its source writes them, before any cleaning: what `qnb.data.table` makes equal is still different here."""
+"""The rows of a table as its source writes them, before any cleaning: what `qnb.data.table` makes equal is
+still different here.
+"""
 
 from dataclasses import dataclass
 
@@ -18,10 +20,13 @@ class RawColumn:
 
     Attributes:
         codes: which of `written` each row holds, int64 `(N,)`.
-        written: the K distinct texts; of a typed column (numbers in a Parquet file, say) what the reader makes of them.
-        typed: whether the source stores numbers rather than text, so that there is no way of writing to look at.
+        written: the K distinct texts; of a typed column (numbers in a Parquet file, say) what the reader
+            makes of them.
+        typed: whether the source stores numbers rather than text, so that there is no way of writing to look
+            at.
         numbers: `(K,)`, NaN where a text is no number.
-        meanings: `(K,)` texts, equal where two texts mean the same: numbers in one way, other text stripped and in lower case.
+        meanings: `(K,)` texts, equal where two texts mean the same: numbers in one way, other text stripped
+            and in lower case.
         cleaned: `(K,)` texts, equal where `qnb.data.table` reads two texts as the same value.
     """
 
@@ -59,7 +64,9 @@ class RawColumn:
         return found[self.codes] if np.isfinite(found).any() else None
 
     def present(self) -> np.ndarray:
-        """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such field"."""
+        """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such
+        field".
+        """
         absent = np.array([text.strip().lower() in MISSING for text in self.written]) | (self.numbers == 0)
         there: np.ndarray = ~absent[self.codes]
         return there
@@ -80,7 +87,9 @@ class Raw:
     source: Source
 
     def frame(self) -> pd.DataFrame:
-        """The features after cleaning, duplicates included: N rows of float64 and text columns, as in `qnb.data.table.Table`."""
+        """The features after cleaning, duplicates included: N rows of float64 and text columns, as in
+        `qnb.data.table.Table`.
+        """
         found = {}
         for name in self.source.features:
             column = self.columns[name]
@@ -100,16 +109,21 @@ def read_raw(
     seed: int = 0,
     group_by: tuple[str, ...] = (),
 ) -> Raw:
-    """Draw rows from the source that the arguments name, stratified by label; they mean what they mean to `qnb.data.table.read_table`.
+    """Draw rows from the source that the arguments name, stratified by label.
 
-    The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not with the file.
+    They mean what they mean to `qnb.data.table.read_table`.
+
+    The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not
+    with the file.
 
     Raises:
         DataError: the source or its label cannot be used.
     """
     source = open_source(data, label, positive, data_seed, leaks, group_by)
     labels = Labels(source)
-    parts = [labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])]
+    parts = [
+        labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])
+    ]
     labels.check()
     y = np.concatenate(parts).astype(np.int8)
     rows = _draw(y, sample, np.random.default_rng(seed))

@@ -2,15 +2,16 @@
 
 What a column may be used for decides, not how well it predicts. Three questions:
 
-- Identifiers: hosts, ports, counters that a protocol stack starts at will, and columns named in the parameter `identifiers`. They
-  say who or which packet it was, never what it did, so they should know nothing. Only rows that carry the field are compared: whether a
-  packet has a port at all is honest. Leak if the AUC is at least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
+- Identifiers: hosts, ports, counters that a protocol stack starts at will, and columns named in the parameter
+  `identifiers`. They say who or which packet it was, never what it did, so they should know nothing. Only
+  rows that carry the field are compared: whether a packet has a port at all is honest. Leak if the AUC is at
+  least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
 - Time and sessions: when and in which capture a row was taken; the same rule.
-- Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the label in other words:
-  AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
+- Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the
+  label in other words: AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
 
-Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also measure how long it has
-been going on; they count as features, unless `identifiers` names them.
+Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also
+measure how long it has been going on; they count as features, unless `identifiers` names them.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ PORTS = ("tcp.srcport", "tcp.dstport", "udp.port")
 COUNTERS = ("tcp.ack_raw", "mbtcp.trans_id", "icmp.transmit_timestamp")
 TIMES = ("frame.time", "capture.start", "capture.end")
 IDENTIFIERS, WHEN, FEATURE = ("host", "port", "counter", "named"), ("time", "session"), ("feature",)
-KINDS = (*IDENTIFIERS, *WHEN, *FEATURE, "set aside")  # set aside: content that the reader keeps from the model (payloads, say)
+# set aside: content that the reader keeps from the model (payloads, say)
+KINDS = (*IDENTIFIERS, *WHEN, *FEATURE, "set aside")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Single:
 
     Attributes:
         kind: one of KINDS.
-        auc, p, sd: of the column alone against "it knows nothing", see `qnb.leakage.statistics.Alone`; NaN where the rows do not hold
-            both classes.
+        auc, p, sd: of the column alone against "it knows nothing", see `qnb.leakage.statistics.Alone`; NaN
+            where the rows do not hold both classes.
         rows: share of rows that were compared.
         reaches_model: whether it is a feature as the table is read.
     """
@@ -73,7 +75,9 @@ def kind_of(name: str, source: Source, identifiers: tuple[str, ...] = ()) -> str
 
 
 def codes_of(column: RawColumn, kind: str) -> np.ndarray:
-    """What rows have in common in this column, int `(N,)`: bins of numbers and times of day, categories of text and sessions."""
+    """What rows have in common in this column, int `(N,)`: bins of numbers and times of day, categories of
+    text and sessions.
+    """
     values = column.seconds() if kind == "time" and not column.typed else None
     values = column.values() if values is None else values
     return column.categories() if values is None or kind == "session" else bins(values)
@@ -90,7 +94,10 @@ def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[
     """
     for name in identifiers:
         if name not in raw.columns:
-            raise DataError(f"identifiers names {name!r}, which is no column of {raw.source.name}. {nearest(name, raw.columns)}")
+            raise DataError(
+                f"identifiers names {name!r}, which is no column of {raw.source.name}. "
+                f"{nearest(name, raw.columns)}"
+            )
     rng, found = np.random.default_rng(seed), []
     for name, column in raw.columns.items():
         kind = kind_of(name, raw.source, identifiers)
@@ -115,7 +122,9 @@ class Pair:
 
 
 def best_pair(raw: Raw, singles: list[Single], seed: int = 0, candidates: int = 6) -> Pair | None:
-    """Of the pairs of the `candidates` best features the one whose cells know most; None with fewer than two features.
+    """Of the pairs of the `candidates` best features the one whose cells know most.
+
+    None with fewer than two features.
 
     Each feature is cut into at most 16 bins, so that a pair has at most 256 cells.
     """
@@ -149,7 +158,9 @@ def judge_time(singles: list[Single]) -> Verdict:
     """Do the time and the capture session know the label?"""
     question = "Do the time and the capture session know the label?"
     missing = "This table has no column of time or session."
-    return _judge(question, [one for one in singles if one.kind in WHEN], missing, "columns of time or session")
+    return _judge(
+        question, [one for one in singles if one.kind in WHEN], missing, "columns of time or session"
+    )
 
 
 def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdict:
@@ -166,12 +177,20 @@ def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdi
         return Verdict(question, "not testable", figures, tolerance, missing)
     if not caught:
         best = max(asked, key=lambda one: one.auc)
-        text = f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is present, p {best.p:.2g}."
-        text += f" A leak needs both AUC {0.5 + EFFECT:g} or more and p {ALPHA / tests:.2g} or less{_reach(best, ALPHA / tests)}."
+        text = (
+            f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is "
+            f"present, p {best.p:.2g}."
+        )
+        text += (
+            f" A leak needs both AUC {0.5 + EFFECT:g} or more and p {ALPHA / tests:.2g} or "
+            f"less{_reach(best, ALPHA / tests)}."
+        )
         return Verdict(question, "none found", figures, tolerance, text)
     listed = ", ".join(f"{one.column} ({one.auc:.3f})" for one in caught)
     inside = figures["reaches the model"]
-    reaches = f"The model sees {', '.join(inside)}: leave them out" if inside else "The model sees none of them"
+    reaches = (
+        f"The model sees {', '.join(inside)}: leave them out" if inside else "The model sees none of them"
+    )
     return Verdict(question, "leak", figures, tolerance, f"AUC alone, where present: {listed}. {reaches}.")
 
 
@@ -180,7 +199,11 @@ def _reach(one: Single, level: float) -> str:
     least = 0.5 + float(stats.norm.isf(level)) * one.sd
     if least <= 0.6:
         return ""
-    return f", which so few rows reach from AUC {least:.2f} on" if least < 1 else ", which so few rows cannot reach"
+    return (
+        f", which so few rows reach from AUC {least:.2f} on"
+        if least < 1
+        else ", which so few rows cannot reach"
+    )
 
 
 def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdict:
@@ -197,10 +220,27 @@ def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdic
     }
     question = "Is one feature the label in other words?"
     if not features:
-        return Verdict(question, "not testable", figures, tolerance, "No feature can be compared: the rows hold one class only.")
-    both = "" if pair is None else f"; the best pair, {pair.columns[0]} with {pair.columns[1]}, {pair.auc:.3f}"
+        return Verdict(
+            question,
+            "not testable",
+            figures,
+            tolerance,
+            "No feature can be compared: the rows hold one class only.",
+        )
+    both = (
+        "" if pair is None else f"; the best pair, {pair.columns[0]} with {pair.columns[1]}, {pair.auc:.3f}"
+    )
     best = f"the best feature, {features[0].column}, reaches AUC {features[0].auc:.3f}{both}"
     if caught:
-        text = f"By themselves {', '.join(one.column for one in caught)} nearly give the label: {best}. Find out what they are."
+        text = (
+            f"By themselves {', '.join(one.column for one in caught)} nearly give the label: {best}. Find "
+            "out what they are."
+        )
         return Verdict(question, "leak", figures, tolerance, text)
-    return Verdict(question, "none found", figures, tolerance, f"Of {len(features)} features {best}; a feature may predict.")
+    return Verdict(
+        question,
+        "none found",
+        figures,
+        tolerance,
+        f"Of {len(features)} features {best}; a feature may predict.",
+    )

@@ -1,20 +1,24 @@
-"""Suspicions 5 to 7: rows of one session, one part of the day or one attack type on both sides of a random split.
+"""Suspicions 5 to 7: rows of one session, one part of the day or one attack type on both sides of a random
+split.
 
-The same model under each rule has its AUC, and the drop from the random split is shown. But a rule also changes which rows are tested,
-and late rows, say, may be easier ones, so the drop alone proves nothing. The verdict rests on a comparison on the same rows:
+The same model under each rule has its AUC, and the drop from the random split is shown. But a rule also
+changes which rows are tested, and late rows, say, may be easier ones, so the drop alone proves nothing. The
+verdict rests on a comparison on the same rows:
 
     gain = AUC(seen) - AUC(apart), both on one half of the rule's test rows
 
-`apart` trains as the rule says. `seen` trains on as many rows, of which some are exchanged, class by class, for the other half of the
-rule's test rows, as a random split would have allowed. So the gain is what rows of the same session, time or type are worth in training.
-Its interval comes from a paired bootstrap of the rows: if groups and times mean nothing, as the null has it, rows are exchangeable.
-How far other groups could differ is another question; a bootstrap of whole groups answers it, beside.
+`apart` trains as the rule says. `seen` trains on as many rows, of which some are exchanged, class by class,
+for the other half of the rule's test rows, as a random split would have allowed. So the gain is what rows of
+the same session, time or type are worth in training. Its interval comes from a paired bootstrap of the rows:
+if groups and times mean nothing, as the null has it, rows are exchangeable. How far other groups could differ
+is another question; a bootstrap of whole groups answers it, beside.
 
-Sessions and time leak if for logistic regression or boosting the gain is at least EFFECT of what `apart` lacks to an AUC of 1, and its
-interval, at 1 - ALPHA / 2, lies above zero. The same comparison under the random split is a control: rows exchanged for others of the
-same kind, so its gain is what training on other rows does by itself. The circuit is shown and does not decide, for its short training
-scatters more than the others. For attack types the same finding is a `drop`: types never trained on are harder, which is no leak but a
-limit of the model.
+Sessions and time leak if for logistic regression or boosting the gain is at least EFFECT of what `apart`
+lacks to an AUC of 1, and its interval, at 1 - ALPHA / 2, lies above zero. The same comparison under the
+random split is a control: rows exchanged for others of the same kind, so its gain is what training on other
+rows does by itself. The circuit is shown and does not decide, for its short training scatters more than the
+others. For attack types the same finding is a `drop`: types never trained on are harder, which is no leak but
+a limit of the model.
 """
 
 from dataclasses import dataclass
@@ -32,8 +36,9 @@ from qnb.leakage.models import MODELS, Arm
 from qnb.leakage.statistics import ALPHA, bootstrap_auc, folds, interval, require_rows
 from qnb.reporting.verdict import Verdict
 
-# Of 1 - AUC(apart). Set on the bundled capture, at its 100,000 rows: with nothing planted six captures are clean at 0.1, while 0.05 gives
-# two false alarms among them; drift planted alone is worth 0.138 to 0.210 to boosting.
+# Of 1 - AUC(apart). Set on the bundled capture, at its 100,000 rows: with nothing planted six captures are
+# clean at 0.1, while 0.05 gives two false alarms among them; drift planted alone is worth 0.138 to 0.210 to
+# boosting.
 EFFECT = 0.1
 DECIDE = ("logistic", "boosting")
 Base = dict[str, tuple[float, np.ndarray]]  # by model: its AUC under the random split, and that of resamples
@@ -44,7 +49,8 @@ class Rule:
     """One rule for splitting: its arms, or why it could not be used.
 
     Attributes:
-        arms: `apart`, then `seen`; none where the rule was refused. The first `half` test rows of both are the same.
+        arms: `apart`, then `seen`; none where the rule was refused. The first `half` test rows of both are
+            the same.
         clusters: which test rows of `apart` belong together, `(n,)`, or None where rows are drawn one by one.
         groups: the columns that make a group, where the rule is `group`.
     """
@@ -67,7 +73,9 @@ def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[s
     rng, rules = np.random.default_rng(seed), dict[str, Rule]()
     for name, config in configs.items():
         if "random" in rules and rules["random"].refused:
-            rules[name] = Rule(name, refused=f"There is no random split to compare with. {rules['random'].refused}")
+            rules[name] = Rule(
+                name, refused=f"There is no random split to compare with. {rules['random'].refused}"
+            )
             continue
         try:
             train, val, test = split_table(table, config)
@@ -79,7 +87,12 @@ def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[s
 
 
 def _halves(
-    table: Table, config: TrainConfig, train: np.ndarray, val: np.ndarray, test: np.ndarray, rng: np.random.Generator
+    table: Table,
+    config: TrainConfig,
+    train: np.ndarray,
+    val: np.ndarray,
+    test: np.ndarray,
+    rng: np.random.Generator,
 ) -> Rule:
     half = folds(table.y[test], rng)
     kept, moved = test[half == 0], test[half == 1]
@@ -106,9 +119,11 @@ class Compared:
 
     Attributes:
         auc: under the rule, on all its test rows, with its interval.
-        drop: AUC under the random split minus that, with its interval; 0, without one, for the random split itself.
+        drop: AUC under the random split minus that, with its interval; 0, without one, for the random split
+            itself.
         apart, seen: on the same half of the test rows.
-        gain: seen - apart, with its interval over rows; `gain_over_groups`: over whole groups, NaN where there are none.
+        gain: seen - apart, with its interval over rows; `gain_over_groups`: over whole groups, NaN where
+            there are none.
     """
 
     rule: str
@@ -134,7 +149,9 @@ class Compared:
         return self.model in DECIDE and self.share >= EFFECT and self.gain_interval[0] > 0
 
 
-def compare(table: Table, rules: dict[str, Rule], scores: dict[str, dict[str, np.ndarray]], seed: int = 0) -> list[Compared]:
+def compare(
+    table: Table, rules: dict[str, Rule], scores: dict[str, dict[str, np.ndarray]], seed: int = 0
+) -> list[Compared]:
     """Every model under every rule that could be used; `random` first.
 
     Args:
@@ -167,43 +184,71 @@ def _compare(
         dropped = rng.choice(random_draws, len(draws)) - draws[:, i]  # on other rows: not paired
         drop_interval = (np.nan, np.nan) if rule.name == "random" else interval(drop, dropped, models)
         gained, over_groups = (
-            (np.nan, np.nan) if d is None else interval(gain, d[:, 2 * i + 1] - d[:, 2 * i], models) for d in (paired, grouped)
+            (np.nan, np.nan) if d is None else interval(gain, d[:, 2 * i + 1] - d[:, 2 * i], models)
+            for d in (paired, grouped)
         )
-        figures = auc, interval(auc, draws[:, i], models), drop, drop_interval, alone, beside, gain, gained, over_groups
+        figures = (
+            auc,
+            interval(auc, draws[:, i], models),
+            drop,
+            drop_interval,
+            alone,
+            beside,
+            gain,
+            gained,
+            over_groups,
+        )
         found.append(Compared(rule.name, m, *figures))
     return found
 
 
 QUESTIONS = {
-    "group": "Does a random split flatter, because rows of one group (session, host pair) stand on both sides?",
+    "group": (
+        "Does a random split flatter, because rows of one group (session, host pair) stand on both sides?"
+    ),
     "time": "Does a random split flatter, because it trains on what comes later?",
     "attack": "Does the score hold for attack types never trained on?",
 }
-SAME = {"group": "of the same groups", "time": "from the same hours as the test rows", "attack": "of the attack types tested"}
+SAME = {
+    "group": "of the same groups",
+    "time": "from the same hours as the test rows",
+    "attack": "of the attack types tested",
+}
 
 
 def judge(rule: Rule, compared: list[Compared]) -> Verdict:
     """The verdict on one rule other than `random`."""
     question = QUESTIONS[rule.name]
     tolerance = {
-        "gain in AUC at least this share of what is lacking to 1": EFFECT, "its interval above": 0.0,
-        "level of the interval": 1 - ALPHA / len(DECIDE), "decided by": list(DECIDE),
-    }  # fmt: skip
+        "gain in AUC at least this share of what is lacking to 1": EFFECT,
+        "its interval above": 0.0,
+        "level of the interval": 1 - ALPHA / len(DECIDE),
+        "decided by": list(DECIDE),
+    }
     mine = [c for c in compared if c.rule == rule.name]
     if not mine:
         return Verdict(question, "not testable", {}, tolerance, rule.refused or "")
     figures = {
-        c.model: {"auc": c.auc, "drop from random": c.drop, "interval of the drop": c.drop_interval,
-                  "apart": c.apart, "seen": c.seen, "gain": c.gain, "share of what is lacking": c.share,
-                  "control": next(o.gain for o in compared if (o.rule, o.model) == ("random", c.model)), "interval of the gain": c.gain_interval,
-                  "interval of the gain over groups": c.gain_over_groups}
+        c.model: {
+            "auc": c.auc,
+            "drop from random": c.drop,
+            "interval of the drop": c.drop_interval,
+            "apart": c.apart,
+            "seen": c.seen,
+            "gain": c.gain,
+            "share of what is lacking": c.share,
+            "control": next(o.gain for o in compared if (o.rule, o.model) == ("random", c.model)),
+            "interval of the gain": c.gain_interval,
+            "interval of the gain over groups": c.gain_over_groups,
+        }
         for c in mine
-    }  # fmt: skip
+    }
     worst = max((c for c in mine if c.model in DECIDE), key=lambda c: (c.matters, c.share))
     low, high = worst.gain_interval
     text = (
-        f"Rows {SAME[rule.name]} in training change the AUC of {worst.model} on the same test rows by {worst.gain:+.3f} "
-        f"({low:+.3f} to {high:+.3f}), from {worst.apart:.3f}; its drop from the random split is {worst.drop:+.3f}."
+        f"Rows {SAME[rule.name]} in training change the AUC of {worst.model} on the same test rows by "
+        f"{worst.gain:+.3f} ({low:+.3f} to {high:+.3f}), from {worst.apart:.3f}; its drop from the random "
+        f"split is {worst.drop:+.3f}."
     )
     if rule.groups:
         text += f" A group is one {', '.join(rule.groups)}."
@@ -222,9 +267,16 @@ def as_table(compared: list[Compared]) -> pd.DataFrame:
 
     return pd.DataFrame(
         {
-            "rule": c.rule, "model": c.model, "AUC": c.auc, "drop from random": c.drop, "interval of the drop": between(c.drop_interval),
-            "apart": c.apart, "seen": c.seen, "gain": c.gain, "share of what is lacking": c.share,
-                  "interval of the gain": between(c.gain_interval),
+            "rule": c.rule,
+            "model": c.model,
+            "AUC": c.auc,
+            "drop from random": c.drop,
+            "interval of the drop": between(c.drop_interval),
+            "apart": c.apart,
+            "seen": c.seen,
+            "gain": c.gain,
+            "share of what is lacking": c.share,
+            "interval of the gain": between(c.gain_interval),
         }
         for c in compared
-    )  # fmt: skip
+    )

@@ -1,6 +1,8 @@
-"""What the suspicions share: AUC of a coded column by itself, the null of an AUC, and paired bootstrap differences.
+"""What the suspicions share: AUC of a coded column by itself, the null of an AUC, and paired bootstrap
+differences.
 
-Every suspicion keeps the chance of any false alarm among its own k tests at or below `ALPHA`, by Bonferroni's ALPHA / k.
+Every suspicion keeps the chance of any false alarm among its own k tests at or below `ALPHA`, by Bonferroni's
+ALPHA / k.
 """
 
 from collections.abc import Sequence
@@ -23,15 +25,17 @@ def require_rows(y: np.ndarray, where: str) -> None:
     counts = np.bincount(y, minlength=2)
     if counts.min() < MIN_ROWS:
         raise DataError(
-            f"{where}: {counts.min()} rows of class {int(counts.argmin())}, and AUCs of fewer than {MIN_ROWS} rows of a class say nothing. "
-            "Give more rows (sample=None takes all), or enlarge test_fraction."
+            f"{where}: {counts.min()} rows of class {int(counts.argmin())}, and AUCs of fewer than "
+            f"{MIN_ROWS} rows of a class say nothing. Give more rows (sample=None takes all), or enlarge "
+            "test_fraction."
         )
 
 
 def null_sd(y: np.ndarray) -> float:
     """Standard deviation of the AUC of scores that know nothing of y: sqrt((n + 1) / (12 n1 n0)).
 
-    Mann and Whitney 1947 (Ann. Math. Stat. 18, 50-60), without ties; ties make it smaller. NaN with one class only.
+    Mann and Whitney 1947 (Ann. Math. Stat. 18, 50-60), without ties; ties make it smaller. NaN with one class
+    only.
     """
     n, ones = len(y), int(np.sum(y))
     return float(np.sqrt((n + 1) / (12 * ones * (n - ones)))) if 0 < ones < n else np.nan
@@ -47,10 +51,12 @@ def folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def null_sd_of_mean(y: np.ndarray, fold: np.ndarray) -> float:
-    """An upper bound of the standard deviation of the mean of the folds' AUCs under the null: the mean of their `null_sd`.
+    """An upper bound of the standard deviation of the mean of the folds' AUCs under the null: the mean of
+    their `null_sd`.
 
-    The folds are not independent, for each is tested on what the other says: two folds of pure noise agree or disagree together, and
-    their mean scatters nearly as much as either. Of dependent variables the mean's standard deviation is at most the mean of theirs.
+    The folds are not independent, for each is tested on what the other says: two folds of pure noise agree or
+    disagree together, and their mean scatters nearly as much as either. Of dependent variables the mean's
+    standard deviation is at most the mean of theirs.
 
     Args:
         y: `(N,)`, 0 or 1.
@@ -60,7 +66,9 @@ def null_sd_of_mean(y: np.ndarray, fold: np.ndarray) -> float:
 
 
 class Alone(NamedTuple):
-    """AUC of a column by itself, the one-sided p of "it knows nothing", and the standard deviation that p assumes (an upper bound)."""
+    """AUC of a column by itself, the one-sided p of "it knows nothing", and the standard deviation that p
+    assumes (an upper bound).
+    """
 
     auc: float
     p: float
@@ -70,9 +78,10 @@ class Alone(NamedTuple):
 def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alone:
     """AUC of a column by itself, whatever the shape of its relation to the label, against "it knows nothing".
 
-    The score of a row is the share of positives among the rows of the same code in the other of two folds, pulled towards the
-    overall share with the weight of two rows. Given the other fold these scores are fixed, so each fold's AUC has the null of
-    `null_sd`; the mean of both is returned, and held against `null_sd_of_mean`.
+    The score of a row is the share of positives among the rows of the same code in the other of two folds,
+    pulled towards the overall share with the weight of two rows. Given the other fold these scores are fixed,
+    so each fold's AUC has the null of `null_sd`; the mean of both is returned, and held against
+    `null_sd_of_mean`.
 
     Args:
         codes: what the rows have in common, int `(N,)`.
@@ -87,7 +96,9 @@ def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alon
         inside, outside = fold == k, fold != k
         if len(np.unique(y[inside])) < 2 or len(np.unique(y[outside])) < 2:
             return Alone(np.nan, np.nan, np.nan)
-        rate = (_positives(codes[outside], y[outside], size) + 2 * y[outside].mean()) / (_rows(codes[outside], size) + 2)
+        rate = (_positives(codes[outside], y[outside], size) + 2 * y[outside].mean()) / (
+            _rows(codes[outside], size) + 2
+        )
         ones = _positives(codes[inside], y[inside], size)
         areas.append(_area_of_counts(rate, ones, _rows(codes[inside], size) - ones))
     area, sd = float(np.mean(areas)), null_sd_of_mean(y, fold)
@@ -103,14 +114,19 @@ def _positives(codes: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
 
 
 def _area_of_counts(score: np.ndarray, ones: np.ndarray, zeros: np.ndarray) -> float:
-    """AUC where K codes have these scores and these rows of class 1 and 0, all `(K,)`; equal scores count half."""
+    """AUC where K codes have these scores and these rows of class 1 and 0, all `(K,)`.
+
+    Equal scores count half.
+    """
     _, place = np.unique(score, return_inverse=True)
     ones, zeros = np.bincount(place, weights=ones), np.bincount(place, weights=zeros)
     return float(ones @ (np.cumsum(zeros) - zeros / 2) / (ones.sum() * zeros.sum()))
 
 
 def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndarray:
-    """Codes for numbers: each of them its own where there are at most `limit`, else quantile bins. NaN is a code of its own.
+    """Codes for numbers: each of them its own where there are at most `limit`, else quantile bins.
+
+    NaN is a code of its own.
 
     Args:
         values: float64 `(N,)`.
@@ -130,7 +146,8 @@ def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndar
 def bootstrap_auc(
     scores: Sequence[np.ndarray], y: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None = None
 ) -> np.ndarray:
-    """AUCs of m sets of scores on the same RESAMPLES bootstrap resamples of the rows, so that their differences are paired.
+    """AUCs of m sets of scores on the same RESAMPLES bootstrap resamples of the rows, so that their
+    differences are paired.
 
     Args:
         scores: m arrays `(N,)`.
@@ -153,6 +170,8 @@ def bootstrap_auc(
 
 
 def interval(estimate: float, draws: np.ndarray, tests: int = 1) -> tuple[float, float]:
-    """estimate ± z sd(draws), z for a two-sided 1 - ALPHA / tests: a normal interval with the bootstrap's standard deviation."""
+    """estimate ± z sd(draws), z for a two-sided 1 - ALPHA / tests: a normal interval with the bootstrap's
+    standard deviation.
+    """
     half = stats.norm.isf(ALPHA / (2 * tests)) * float(np.std(draws, ddof=1))
     return estimate - half, estimate + half

@@ -1,4 +1,4 @@
-"""The stress test from end to end: the rows it looks at, every suspicion in turn, and the table of verdicts."""
+"""The stress test from end to end: its rows, every suspicion in turn, and the table of verdicts."""
 
 import contextlib
 import dataclasses
@@ -33,11 +33,13 @@ T = TypeVar("T")
 
 
 def read(config: LeakageConfig) -> tuple[Raw, Table]:
-    """The rows as their source writes them, and as `qnb.data.table` reads them; both with `config.columns` alone, if given.
+    """The rows as their source writes them, and as `qnb.data.table` reads them.
+
+    Both with `config.columns` alone, if given.
 
     Raises:
-        DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the types that
-            `attack_test` names cannot be left out.
+        DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the
+            types that `attack_test` names cannot be left out.
     """
     source: dict[str, Any] = {
         "label": config.label,
@@ -45,10 +47,14 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         "data_seed": config.data_seed,
         "leaks": config.leaks,
     }
-    raw = read_raw(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source)
+    raw = read_raw(
+        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source
+    )
     if config.columns is not None:
         raw = only(raw, config.columns)
-    table = read_table(config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source)
+    table = read_table(
+        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source
+    )
     kept = [name for name in table.frame.columns if name in raw.columns]
     table = dataclasses.replace(table, frame=table.frame[kept])
     if config.group_by is not None:
@@ -66,7 +72,10 @@ def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
     """
     for name in columns:
         if name not in raw.columns:
-            raise DataError(f"columns names {name!r}, which is no column of {raw.source.name}. {nearest(name, raw.columns)}")
+            raise DataError(
+                f"columns names {name!r}, which is no column of {raw.source.name}. "
+                f"{nearest(name, raw.columns)}"
+            )
     source = dataclasses.replace(raw.source, columns=[c for c in raw.source.columns if c in columns])
     return dataclasses.replace(raw, columns={name: raw.columns[name] for name in columns}, source=source)
 
@@ -74,18 +83,27 @@ def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
 def about(raw: Raw, table: Table) -> str:
     """How many rows are looked at, how sure a verdict is, and what the source is known for."""
     return (
-        f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one suspicion together are made at "
-        f"the level {ALPHA:.0%}, and none counts without an effect of a stated size. {' '.join(table.card['notes'])}"
+        f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one "
+        f"suspicion together are made at the level {ALPHA:.0%}, and none counts without an effect of a "
+        f"stated size. {' '.join(table.card['notes'])}"
     )
 
 
 def raw_note(raw: Raw, table: Table) -> str:
-    """As `qnb.reporting.tables.data_note`, of the rows as the source writes them, which are more where the reader drops duplicates."""
-    return tables.data_note(table.card | {"rows_kept": len(raw.y), "prior": float(raw.y.mean())}) + ", as written"
+    """As `qnb.reporting.tables.data_note`, of the rows as the source writes them, which are more where the
+    reader drops duplicates.
+    """
+    return (
+        tables.data_note(table.card | {"rows_kept": len(raw.y), "prior": float(raw.y.mean())})
+        + ", as written"
+    )
 
 
 def tried(examine: Callable[[], T]) -> T | DataError:
-    """What `examine` returns; or, where the table is too small or lacks what it needs, the DataError that says so, for the verdict."""
+    """What `examine` returns.
+
+    Or, where the table is too small or lacks what it needs, the DataError that says so, for the verdict.
+    """
     try:
         return examine()
     except DataError as error:
@@ -105,7 +123,10 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule], list[Compared]]:
-    """Every model under every rule. Where the models cannot be trained on this table at all, every rule says why."""
+    """Every model under every rule.
+
+    Where the models cannot be trained on this table at all, every rule says why.
+    """
     configs: dict[str, TrainConfig] = {rule: config.training(rule) for rule in RULES}
     rules = plan(table, configs, config.seed)
     arms = [arm for rule in rules.values() for arm in rule.arms]
@@ -114,7 +135,9 @@ def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule]
             scores = score_arms(table, arms, configs["random"], done)
     except DataError as error:
         return {name: Rule(name, refused=str(error)) for name in rules}, []
-    return rules, compare(table, rules, {arm.name: found for arm, found in zip(arms, scores, strict=True)}, config.seed)
+    return rules, compare(
+        table, rules, {arm.name: found for arm, found in zip(arms, scores, strict=True)}, config.seed
+    )
 
 
 def shown(found: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
@@ -128,14 +151,23 @@ def conclude(run: Run, verdicts: list[Verdict]) -> Styler:
     """Write leakage.json into the run folder, end the run, and return the table of verdicts."""
     run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
     run.finish(
-        {"leaks": [v.question for v in verdicts if v.verdict == "leak"], "verdicts": {v.question: v.verdict for v in verdicts}}
+        {
+            "leaks": [v.question for v in verdicts if v.verdict == "leak"],
+            "verdicts": {v.question: v.verdict for v in verdicts},
+        }
     )
     return table(verdicts)
 
 
 def table(verdicts: list[Verdict]) -> Styler:
     """One row per suspicion: question, verdict, and the answer in words."""
-    frame = pd.DataFrame([(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"])
-    left: list[CSSDict] = [{"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}]
+    frame = pd.DataFrame(
+        [(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"]
+    )
+    left: list[CSSDict] = [
+        {"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}
+    ]
     styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
-    return styler.map(lambda word: "font-weight: bold; color: #b04a00" if word == "leak" else "", subset=["verdict"])
+    return styler.map(
+        lambda word: "font-weight: bold; color: #b04a00" if word == "leak" else "", subset=["verdict"]
+    )

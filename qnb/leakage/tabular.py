@@ -37,7 +37,9 @@ def common(codes: np.ndarray, limit: int) -> np.ndarray:
 
 def boost(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, text: np.ndarray, seed: int = 0) -> np.ndarray:
     """Logits of the test rows, `(M,)`, from scikit-learn's HistGradientBoostingClassifier with 60 trees."""
-    model = HistGradientBoostingClassifier(max_iter=60, categorical_features=text, early_stopping=False, random_state=seed)
+    model = HistGradientBoostingClassifier(
+        max_iter=60, categorical_features=text, early_stopping=False, random_state=seed
+    )
     with threadpool_limits(1):  # see qnb.training.baselines
         logits: np.ndarray = model.fit(X, y).decision_function(X_test)
     return logits

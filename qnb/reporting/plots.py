@@ -1,4 +1,7 @@
-"""Every figure. Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is."""
+"""Every figure.
+
+Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +19,22 @@ if TYPE_CHECKING:  # what draws a run folder needs no compiler
 
     from qnb.core.circuit import CircuitSpec
 
-INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"  # Okabe and Ito
+# Okabe and Ito
+INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"
 GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
 STYLE: dict[RcKeyType, Any] = {
-    "figure.dpi": 110, "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "axes.axisbelow": True,
+    "figure.dpi": 110,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
-}  # fmt: skip
+}
 
 
 def new_figure(
@@ -50,7 +62,8 @@ def caption(figure: Figure, note: str | None) -> Figure:
 
 def whole_ticks(axes: Axes) -> None:
     """Put the ticks of the x axis, epochs say, at whole numbers only."""
-    locator: Any = axes.xaxis.get_major_locator()  # its base class, which is what matplotlib promises, has no `integer`
+    # its base class, which is what matplotlib promises, has no `integer`
+    locator: Any = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
 
 
@@ -63,7 +76,9 @@ def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
         columns.append((column, op))
         depth[low : high + 1] = [column + 1] * (high + 1 - low)
     width = max(depth) + 1
-    figure, (axes,) = new_figure(height=0.42 * spec.wires + 0.7, width=min(24.0, max(5.0, 0.29 * width + 1.2)))
+    figure, (axes,) = new_figure(
+        height=0.42 * spec.wires + 0.7, width=min(24.0, max(5.0, 0.29 * width + 1.2))
+    )
     axes.hlines(range(spec.wires), -0.6, width - 0.4, color=MUTED, lw=0.8, zorder=0)
     for column, op in columns:
         _draw_operation(axes, column, op)
@@ -113,7 +128,9 @@ def learning_curves(
     epoch = history["epoch"]
     loss.plot(epoch, history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     spread = history["train_loss_std"]
-    loss.fill_between(epoch, history["train_loss"] - spread, history["train_loss"] + spread, color=BLUE, alpha=0.15, lw=0)
+    loss.fill_between(
+        epoch, history["train_loss"] - spread, history["train_loss"] + spread, color=BLUE, alpha=0.15, lw=0
+    )
     seen = history.dropna(subset=["val_auc"])
     loss.plot(seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior")
     loss.set(title="Loss", xlabel="epoch", ylabel="loss (nats per row)")
@@ -135,10 +152,21 @@ def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     figure, (gradient, distance, head) = new_figure(3)
     for group, colour in GROUP_COLOURS.items():
         if (history[f"grad_norm_{group}"] > 0).any():
-            gradient.plot(history["epoch"], history[f"grad_norm_{group}"], "o-", ms=3, color=colour, label=group)
+            gradient.plot(
+                history["epoch"], history[f"grad_norm_{group}"], "o-", ms=3, color=colour, label=group
+            )
         distance.plot(history["epoch"], history[f"delta_{group}"], "o-", ms=3, color=colour, label=group)
-    gradient.set(title="Gradient norm (mean over batches)", xlabel="epoch", ylabel="‖gradient‖ (nats per unit)", yscale="log")
-    distance.set(title="Distance from the start", xlabel="epoch", ylabel="‖change‖ (rad; alpha and bias: units of their own)")
+    gradient.set(
+        title="Gradient norm (mean over batches)",
+        xlabel="epoch",
+        ylabel="‖gradient‖ (nats per unit)",
+        yscale="log",
+    )
+    distance.set(
+        title="Distance from the start",
+        xlabel="epoch",
+        ylabel="‖change‖ (rad; alpha and bias: units of their own)",
+    )
     distance.yaxis.label.set_fontsize(8)
     head.plot(history["epoch"], history["alpha"], "o-", ms=3, color=GREEN, label="alpha")
     head.plot(history["epoch"], history["bias"], "o-", ms=3, color=PURPLE, label="bias")
@@ -157,7 +185,12 @@ def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -
         area = np.trapezoid(tpr, fpr)
         axes.plot(fpr, tpr, color=colour, lw=1.6, label=f"{name}, AUC {area:.3f}")
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
-    axes.set(title="ROC on the test rows", xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.set(
+        title="ROC on the test rows",
+        xlabel="false positive rate",
+        ylabel="true positive rate",
+        aspect="equal",
+    )
     axes.legend(fontsize=8, loc="lower right")
     return caption(figure, note)
 

@@ -1,4 +1,6 @@
-"""The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its baselines."""
+"""The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its
+baselines.
+"""
 
 from typing import Any
 
@@ -14,7 +16,10 @@ from qnb.training.train import TrainResult
 
 
 def asked(config: StrictConfig, blocks: int = 3) -> Styler:
-    """Every effective parameter, in `blocks` side by side; the default stands behind those that differ from it."""
+    """Every effective parameter, in `blocks` side by side.
+
+    The default stands behind those that differ from it.
+    """
     rows = [
         (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else str(value))
         for name, value in config
@@ -39,24 +44,39 @@ def _default(config: StrictConfig, name: str) -> Any:
 
 def _left(table: pd.DataFrame) -> Styler:
     """The table as pandas' Styler, text to the left."""
-    return Styler(table, cell_ids=False).set_table_styles([{"selector": "th, td", "props": [("text-align", "left")]}])
+    return Styler(table, cell_ids=False).set_table_styles(
+        [{"selector": "th, td", "props": [("text-align", "left")]}]
+    )
 
 
 def data_card(card: dict[str, Any]) -> Styler:
-    """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on two of its sides."""
-    kind = "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
-    rows = {"source": f"{card['source']} — {kind}", "rows read": f"{card['rows_read']:,}", "rows kept": f"{card['rows_kept']:,}"}
+    """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on
+    two of its sides.
+    """
+    kind = (
+        "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
+    )
+    rows = {
+        "source": f"{card['source']} — {kind}",
+        "rows read": f"{card['rows_read']:,}",
+        "rows kept": f"{card['rows_kept']:,}",
+    }
     if card.get("cache"):
         rows["cleaned table in the cache"] = card["cache"]
     rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
     if "exact duplicates" not in card["dropped"]:
         rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
-    rows |= {"feature columns": card["columns"], "columns left out": ", ".join(card["columns_dropped"]) or "none"}
+    rows |= {
+        "feature columns": card["columns"],
+        "columns left out": ", ".join(card["columns_dropped"]) or "none",
+    }
     rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
     if card["attack_types"]:
         rows["attack types"] = _counted(card["attack_types"])
     rows |= _split_rows(card) if "rule" in card else {}
-    rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {"fingerprint": card["fingerprint"][:16]}
+    rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {
+        "fingerprint": card["fingerprint"][:16]
+    }
     return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
 
 
@@ -65,7 +85,9 @@ def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     rows = {f"split: {card['split']}": card["rule"]}
     for name, side in card["sides"].items():
         share = side["rows"] / card["rows_kept"]
-        rows[f"{name} rows"] = f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
+        rows[f"{name} rows"] = (
+            f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
+        )
     rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
     if card["split"] == "attack":
         rows |= {f"attack types, {name}": _counted(types) for name, types in card["types_of_sides"].items()}
@@ -90,23 +112,39 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def gate_verdict(report: GateReport | None) -> Styler:
-    """One row per parameter group: status, derivative expected (differences) and found (gradient), relative error."""
+    """One row per parameter group: status, derivative expected (differences) and found (gradient), relative
+    error.
+    """
     if report is None:
         return _left(pd.DataFrame({"status": ["NOT CHECKED"]}, index=["every group"]))
     table = pd.DataFrame([{"group": name} | vars(check) for name, check in report.groups.items()])
-    columns = {"expected": "expected (differences)", "found": "found (gradient)", "relative_error": "relative error"}
+    columns = {
+        "expected": "expected (differences)",
+        "found": "found (gradient)",
+        "relative_error": "relative error",
+    }
     table = table.rename(columns=columns | {"where": "measured at"})
     return (
         _left(table)
         .hide(axis="index")
-        .format({"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"}, na_rep="")
+        .format(
+            {"expected (differences)": "{:.6g}", "found (gradient)": "{:.6g}", "relative error": "{:.1e}"},
+            na_rep="",
+        )
     )
 
 
 def results(metrics: Row) -> Styler:
-    """AUC and loss of the circuit and of the baselines on the same features; thresholded metrics of the circuit."""
+    """AUC and loss of the circuit and of the baselines on the same features.
+
+    Thresholded metrics of the circuit.
+    """
     columns = {"val AUC": "val_auc", "test AUC": "test_auc", "test loss (nats)": "test_loss"}
-    thresholded = {"test balanced accuracy": "test_bacc", "test F1": "test_f1", "test precision": "test_precision"}
+    thresholded = {
+        "test balanced accuracy": "test_bacc",
+        "test F1": "test_f1",
+        "test precision": "test_precision",
+    }
     rows = {"circuit": {title: metrics[key] for title, key in (columns | thresholded).items()}}
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, b in metrics["baselines"].items():
@@ -117,7 +155,11 @@ def results(metrics: Row) -> Styler:
 def data_note(card: dict[str, Any]) -> str:
     """What the data is, in one line, for the foot of every figure."""
     rows = f"{card['rows_kept']:,} rows, {card['prior']:.1%} positive"
-    return f"SYNTHETIC data: {card['source']} capture, {rows}" if card["synthetic"] else f"Data: {card['source']}, {rows}"
+    return (
+        f"SYNTHETIC data: {card['source']} capture, {rows}"
+        if card["synthetic"]
+        else f"Data: {card['source']}, {rows}"
+    )
 
 
 def training_sentence(result: TrainResult) -> str:
@@ -125,8 +167,9 @@ def training_sentence(result: TrainResult) -> str:
     m = result.metrics
     early = ", stopped early" if m["stopped_early"] else ""
     return (
-        f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch {m['best_epoch']}. "
-        f"{m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in {m['compile_seconds']:.1f} s."
+        f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch "
+        f"{m['best_epoch']}. {m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in "
+        f"{m['compile_seconds']:.1f} s."
     )
 
 
@@ -134,29 +177,39 @@ def verdict_sentence(metrics: Row, note: str) -> str:
     """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
     b = metrics["baselines"]
     text = (
-        f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic regression and "
-        f"{b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
+        f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic "
+        f"regression and {b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
     )
     if metrics["degen"]:
-        text += f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded metrics."
+        text += (
+            f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded "
+            "metrics."
+        )
     return text
 
 
 def provenance(run: Run) -> Styler:
-    """What the numbers of a run rest on: the code, the stack, the data, the parameters, the seeds. As its manifest has it.
+    """What the numbers of a run rest on: the code, the stack, the data, the parameters, the seeds.
 
-    The data are the tables whose fingerprints the manifest lists as `fingerprints`, else that of its data card.
+    As its manifest has it.
+
+    The data are the tables whose fingerprints the manifest lists as `fingerprints`, else that of its data
+    card.
     """
     manifest = run.manifest
     data = manifest.get("fingerprints") or ([manifest["data"]["fingerprint"]] if manifest["data"] else [])
-    data = list(dict.fromkeys(fingerprint[:16] for fingerprint in data)) or ["no table has a part in this run"]
+    data = list(dict.fromkeys(fingerprint[:16] for fingerprint in data)) or [
+        "no table has a part in this run"
+    ]
     seeds = manifest["parameters"] | manifest.get("model_under_test", {})
     rows = {
         "commit": _code(manifest["git"]),
         "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
         f"data fingerprint{'s' if len(data) > 1 else ''}": ", ".join(data),
         "hash of the parameters": manifest["hash"],
-        "seeds": ", ".join(f"{name} {value}" for name, value in seeds.items() if name.endswith(("seed", "seeds"))),
+        "seeds": ", ".join(
+            f"{name} {value}" for name, value in seeds.items() if name.endswith(("seed", "seeds"))
+        ),
     }
     return _left(pd.DataFrame(rows.items(), columns=["made with", "value"])).hide(axis="index")
 

@@ -13,7 +13,8 @@ class Verdict:
 
     Attributes:
         question: what was asked, in one line.
-        verdict: `reproduced`, `refuted` or `changed` for a claim of the research note; another word where the probe says so.
+        verdict: `reproduced`, `refuted` or `changed` for a claim of the research note; another word where the
+            probe says so.
         figures: the numbers that the verdict rests on, JSON-serialisable.
         tolerance: what the figures were compared with.
         sentence: the answer in plain words.
