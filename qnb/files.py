@@ -12,6 +12,8 @@ from pydantic import BaseModel
 HISTORY = "history.csv"  # of a run, one row per epoch
 HISTORIES = "histories.csv"  # of an ablation, one row per arm, seed and epoch
 TRIALS = "trials.csv"  # of a search, one row per trial
+CHECKPOINT = "checkpoint.npz"  # of a run, the state after its last epoch
+VERDICT = "verdict.json"  # of a probe, a list of verdicts
 
 
 def atomic_write(path: Path, data: bytes) -> None:

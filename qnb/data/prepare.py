@@ -13,11 +13,10 @@ from qnb.config import SplitConfig, TableConfig, TrainConfig
 from qnb.data.features import FeatureMap
 from qnb.data.grouping import groups_of
 from qnb.data.overlap import split_card
-from qnb.data.splits import split_table
+from qnb.data.splits import SIDES, split_table
 from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
 
-SIDES = ("train", "val", "test")
 # of the split: which columns are kept, and the draw
 DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")
 DECIDES_ROWS = (*TableConfig.model_fields, *SplitConfig.model_fields)

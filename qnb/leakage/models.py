@@ -13,7 +13,8 @@ import numpy as np
 
 from qnb.config import TrainConfig
 from qnb.data.features import FeatureMap
-from qnb.data.prepare import SIDES, Prepared
+from qnb.data.prepare import Prepared
+from qnb.data.splits import SIDES
 from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.training.baselines import fit_baselines

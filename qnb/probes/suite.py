@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qnb.errors import ParameterError
+from qnb.files import VERDICT
 from qnb.runs import headless, job
 from qnb.runs.folder import Run
 from qnb.runs.listing import columns_of_text
@@ -15,7 +16,6 @@ NOTEBOOKS = (
     "gradient_audit", "zvec_gradient_identity", "alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "throughput",
 )  # fmt: skip
 SUSPECTS = "suspects"  # last, and only with a run
-VERDICT = "verdict.json"
 
 
 def prepare(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:

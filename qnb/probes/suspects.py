@@ -14,6 +14,7 @@ import pandas as pd
 from qnb.core.engine import WRONG_ON_PURPOSE, make_engine
 from qnb.core.gate import WrongGradientError, check_gradient
 from qnb.core.objective import Objective, class_weight_pair
+from qnb.data.splits import SIDES
 from qnb.probes.focal import slope_at_zero, value_at_zero
 from qnb.probes.subject import Subject
 from qnb.reporting.verdict import Verdict
@@ -77,7 +78,7 @@ def examine_data(run: Subject) -> Finding:
     y = run.prepared.y["test"]
     positives, negatives = float(y.sum()), float((1 - y).sum())
     spread = float(np.sqrt((len(y) + 1) / (12 * positives * negatives)))
-    train, val, test = (run.prepared.side(n) for n in ("train", "val", "test"))
+    train, val, test = (run.prepared.side(n) for n in SIDES)
     baselines = run.metrics.get("baselines") or fit_baselines(train, val, test, seed=run.config.seed)
     aucs = {name: float(b["test_auc"]) for name, b in baselines.items()}
     best = max(aucs, key=lambda name: aucs[name])

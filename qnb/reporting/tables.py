@@ -9,7 +9,8 @@ from pandas.io.formats.style import Styler
 
 from qnb.config import StrictConfig
 from qnb.core.gate import GateReport
-from qnb.runs.folder import Run
+from qnb.files import CHECKPOINT, HISTORY
+from qnb.runs.folder import MANIFEST, METRICS, PARAMS, Run
 from qnb.runs.project import commit_name
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult
@@ -225,12 +226,12 @@ def _code(git: dict[str, Any] | None) -> str:
 def written(run: Run) -> str:
     """A list of what the run folder holds."""
     names = {
-        "params.yaml": "the effective parameters, for `-f`",
-        "metrics.json": "the figures above",
-        "history.csv": "one row per epoch",
+        PARAMS: "the effective parameters, for `-f`",
+        METRICS: "the figures above",
+        HISTORY: "one row per epoch",
         "model/": "the trained model, for `qnb.load_model`",
-        "manifest.json": "parameters, data, stack, gate verdict, status",
-        "checkpoint.npz": "the state after the last epoch",
+        MANIFEST: "parameters, data, stack, gate verdict, status",
+        CHECKPOINT: "the state after the last epoch",
     }
     lines = [f"- `{name}`: {what}" for name, what in names.items() if (run.folder / name).exists()]
     return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

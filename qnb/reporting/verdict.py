@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from qnb.files import VERDICT
 from qnb.runs.folder import Run
 from qnb.stack import versions
 
@@ -31,7 +32,7 @@ class Verdict:
 def conclude(run: Run, verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """Write verdict.json into the run folder and end the run; returns what was written."""
     listed = [asdict(v) for v in verdicts]
-    run.write_json("verdict.json", listed)
+    run.write_json(VERDICT, listed)
     run.finish({"verdicts": {v.question: v.verdict for v in verdicts}})
     return listed
 

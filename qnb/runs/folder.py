@@ -22,7 +22,7 @@ from qnb.files import atomic_write, plain
 from qnb.runs.project import RunError, git_state
 from qnb.stack import versions
 
-MANIFEST, METRICS, PARAMS, LOCK, CHECKPOINT = "manifest.json", "metrics.json", "params.yaml", ".lock", "checkpoint.npz"
+MANIFEST, METRICS, PARAMS, LOCK = "manifest.json", "metrics.json", "params.yaml", ".lock"
 
 
 class Failure(TypedDict):

@@ -14,9 +14,8 @@ from papermill.iorw import NoDatesSafeLoader
 from qnb import config as train_config
 from qnb.config import StrictConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
-from qnb.files import plain
+from qnb.files import CHECKPOINT, plain
 from qnb.probes import config as probe_config
-from qnb.runs.folder import CHECKPOINT
 from qnb.runs.kernel import assigned_names
 from qnb.runs.listing import Entry, find_run
 from qnb.runs.project import RunError, given_root

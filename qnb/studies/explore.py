@@ -17,11 +17,11 @@ from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
+from qnb.files import CHECKPOINT
 from qnb.runs.folder import Run
 from qnb.runs.listing import find_run
 from qnb.runs.project import RunError, find_root
 from qnb.studies.config import ExploreConfig
-from qnb.training.checkpoint import NAME as CHECKPOINT
 from qnb.training.state import circuit_of
 
 SCANNED = 61  # values of the moved feature at which the score is drawn

@@ -9,10 +9,9 @@ import jax
 import numpy as np
 
 from qnb.errors import QnbError
-from qnb.files import atomic_write
+from qnb.files import CHECKPOINT, atomic_write
 from qnb.training.state import State
 
-NAME = "checkpoint.npz"
 COUNTERS = ("epoch", "best_epoch", "best_value", "stale", "history")
 
 
@@ -30,7 +29,7 @@ def save(folder: Path, state: State, config_hash: str) -> None:
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    atomic_write(folder / NAME, buffer.getvalue())
+    atomic_write(folder / CHECKPOINT, buffer.getvalue())
 
 
 def load(folder: Path, fresh: State, config_hash: str) -> State:
@@ -39,7 +38,7 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
     Raises:
         CheckpointError: no readable checkpoint, or one of another configuration.
     """
-    path = folder if folder.suffix == ".npz" else folder / NAME
+    path = folder if folder.suffix == ".npz" else folder / CHECKPOINT
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

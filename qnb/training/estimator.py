@@ -7,7 +7,7 @@ baselines.
 
 import inspect
 import numbers
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -24,8 +24,7 @@ from qnb.data.features import FeatureMap
 from qnb.data.prepare import Prepared
 from qnb.errors import QnbError, nearest
 from qnb.training.loop import fit
-from qnb.training.metrics import choose_threshold
-from qnb.training.model import Model
+from qnb.training.train import choose_model
 
 MOST_WIRES = 8  # where wires=None
 ENGINES = ("catalyst", "exact")
@@ -35,6 +34,7 @@ class EstimatorError(QnbError, ValueError):
     """A parameter of QuantumClassifier, or the data given to `fit`, cannot be used."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Binary variational quantum classifier (Schuld et al., PRA 101, 032308, 2020), trained and checked by qnb.
 
@@ -75,52 +75,27 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         gate_: the verdict on the gradient, a `qnb.GateReport`.
     """
 
-    def __init__(
-        self,
-        *,
-        wires: int | None = None,
-        layers: int = 3,
-        encoder: str = "angle_y",
-        ansatz: str = "strongly_entangling",
-        measurement: str = "mean_z_readout",
-        reupload: bool = False,
-        hadamard: bool = False,
-        angle_range: str = "0_pi",
-        engine: str = "catalyst",
-        focal_gamma: float = 0.0,
-        alpha_mode: str = "softplus",
-        class_weights: str | tuple[float, float] | None = None,
-        epochs: int = 8,
-        batch: int = 64,
-        lr: float = 0.05,
-        lr_schedule: str = "constant",
-        val_objective: str = "auc",
-        early_stop_patience: int | None = None,
-        validation_fraction: float = 0.2,
-        random_state: int | np.random.RandomState | None = 0,
-        verbose: bool = False,
-    ):
-        self.wires = wires
-        self.layers = layers
-        self.encoder = encoder
-        self.ansatz = ansatz
-        self.measurement = measurement
-        self.reupload = reupload
-        self.hadamard = hadamard
-        self.angle_range = angle_range
-        self.engine = engine
-        self.focal_gamma = focal_gamma
-        self.alpha_mode = alpha_mode
-        self.class_weights = class_weights
-        self.epochs = epochs
-        self.batch = batch
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.val_objective = val_objective
-        self.early_stop_patience = early_stop_patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.verbose = verbose
+    wires: int | None = None
+    layers: int = 3
+    encoder: str = "angle_y"
+    ansatz: str = "strongly_entangling"
+    measurement: str = "mean_z_readout"
+    reupload: bool = False
+    hadamard: bool = False
+    angle_range: str = "0_pi"
+    engine: str = "catalyst"
+    focal_gamma: float = 0.0
+    alpha_mode: str = "softplus"
+    class_weights: str | tuple[float, float] | None = None
+    epochs: int = 8
+    batch: int = 64
+    lr: float = 0.05
+    lr_schedule: str = "constant"
+    val_objective: str = "auc"
+    early_stop_patience: int | None = None
+    validation_fraction: float = 0.2
+    random_state: int | np.random.RandomState | None = 0
+    verbose: bool = False
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on X (N, columns) and y (N,), labels of two classes with two rows or more in each.
@@ -141,19 +116,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise EstimatorError(str(error)) from error
         fitted = fit(config, prepared, progress=bool(self.verbose))
         about = {"data": prepared.card["source"], "synthetic": None, "classes": [str(label) for label in self.classes_]}
-        model = Model(
-            fitted.spec,
-            fitted.objective,
-            fitted.best,
-            prepared.feature_map,
-            0.0,
-            config.engine,
-            config.device,
-            about,
-        )
-        logits = model.logits_of_features(prepared.X["val"])
-        self.threshold_ = choose_threshold(logits, prepared.y["val"], config.min_pred_pos_rate, config.max_pred_pos_rate).value
-        self.model_ = replace(model, threshold=self.threshold_)
+        self.model_, _, threshold = choose_model(fitted, about)
+        self.threshold_ = threshold.value
         self.history_, self.gate_ = pd.DataFrame(fitted.state.history), fitted.gate
         return self
 

@@ -25,7 +25,7 @@ from qnb.training import checkpoint, metrics
 from qnb.training.batches import batches_per_epoch
 from qnb.training.metrics import Row
 from qnb.training.optimiser import OptimiserState, make_step, schedule
-from qnb.training.state import Fitted, circuit_of, objective_of, start
+from qnb.training.state import TrainingRun, circuit_of, objective_of, start
 
 OnEpoch = Callable[[list[Row]], None]
 Epoch = tuple[
@@ -44,7 +44,7 @@ def fit(
     resume_from: str | Path | None = None,
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
-) -> Fitted:
+) -> TrainingRun:
     """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought nothing.
 
     Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is trained); alpha, bias;
@@ -66,7 +66,7 @@ def fit(
     return run
 
 
-def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True) -> list[Fitted]:
+def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True) -> list[TrainingRun]:
     """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
 
     A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
@@ -86,7 +86,7 @@ def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], p
     return runs
 
 
-def _engine_of(runs: Sequence[Fitted]) -> EngineOfMany:
+def _engine_of(runs: Sequence[TrainingRun]) -> EngineOfMany:
     """The engine of runs that train together. Raises ParameterError where it trains one at a time."""
     engine = runs[0].engine
     if not can_train_together(engine):
@@ -100,7 +100,7 @@ def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
     return (config.engine, config.device, circuit_of(config), objective_of(config), config.batch, count, config.epochs)
 
 
-def _fit(runs: Sequence[Fitted], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None) -> None:
+def _fit(runs: Sequence[TrainingRun], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None) -> None:
     first = runs[0]
     config, total = first.config, first.config.epochs * first.batches
     with tqdm(
@@ -129,7 +129,7 @@ def _fit(runs: Sequence[Fitted], folder: str | Path | None, progress: bool, on_e
 BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
-def _gate(runs: Sequence[Fitted], batches: Sequence[Batch]) -> None:
+def _gate(runs: Sequence[TrainingRun], batches: Sequence[Batch]) -> None:
     """Check every run's gradient, on the program that trains it."""
     if not any(run.config.gate == "on" for run in runs):
         return
@@ -142,7 +142,7 @@ def _gate(runs: Sequence[Fitted], batches: Sequence[Batch]) -> None:
         run.gate = report if run.config.gate == "on" else None
 
 
-def _compile_together(runs: Sequence[Fitted]) -> float:
+def _compile_together(runs: Sequence[TrainingRun]) -> float:
     """Compile what the runs need; the seconds that it took."""
     started = time.perf_counter()
     params = {name: np.stack([run.state.params[name] for run in runs]) for name in runs[0].state.params}
@@ -154,7 +154,7 @@ def _compile_together(runs: Sequence[Fitted]) -> float:
     return time.perf_counter() - started
 
 
-def _train_epoch(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> None:
+def _train_epoch(runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> None:
     """One epoch of every run, and its evaluation. A run that is over computes along, for the program has its shape, and is left as it is."""
     started = time.perf_counter()
     ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
@@ -170,7 +170,7 @@ def _train_epoch(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], 
             run.failure = error
 
 
-def _alone(run: Fitted, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
+def _alone(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
     step = make_step(run.optimiser)
     params, optimiser, losses, norms = run.state.params, run.state.optimiser, [], []
     for rows in batches:
@@ -183,7 +183,7 @@ def _alone(run: Fitted, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoc
     return params, optimiser, np.array(losses), np.array(norms)
 
 
-def _together(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
+def _together(runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
     step, gradient = make_step(runs[0].optimiser, together=True), _engine_of(runs).loss_and_grad_many
     params: Params
     optimiser: OptimiserState
@@ -202,12 +202,12 @@ def _together(runs: Sequence[Fitted], drawn: Sequence[Sequence[np.ndarray]], bar
     return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
 
 
-def _parts(runs: Sequence[Fitted]) -> list[tuple[Params, OptimiserState]]:
+def _parts(runs: Sequence[TrainingRun]) -> list[tuple[Params, OptimiserState]]:
     return [(run.state.params, run.state.optimiser) for run in runs]
 
 
 def _record(
-    run: Fitted,
+    run: TrainingRun,
     params: Params,
     optimiser: OptimiserState,
     losses: np.ndarray,
@@ -233,7 +233,7 @@ def _record(
     state.history.append(row)
 
 
-def _evaluate_epoch(run: Fitted) -> None:
+def _evaluate_epoch(run: TrainingRun) -> None:
     state, config = run.state, run.config
     X, y = run.prepared.side("val")
     logits = np.asarray(run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"]))
@@ -256,12 +256,12 @@ def _objective_value(name: str, found: Row) -> float:
     return float(-found["loss"] if name == "val_loss" else found[name])
 
 
-def _keep(folder: Path, run: Fitted) -> None:
+def _keep(folder: Path, run: TrainingRun) -> None:
     checkpoint.save(folder, run.state, run.config.hash())
     atomic_write(folder / HISTORY, pd.DataFrame(run.state.history).to_csv(index=False).encode())
 
 
-def _line(runs: Sequence[Fitted]) -> str:
+def _line(runs: Sequence[TrainingRun]) -> str:
     rows = [run.state.history[-1] for run in runs if run.state.history]
     if not rows:
         return "failed"

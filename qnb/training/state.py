@@ -37,7 +37,7 @@ class State:
 
 
 @dataclass
-class Fitted:
+class TrainingRun:
     """A run of the training loop: what it was asked, where it stands, and, once it is over, what it found."""
 
     config: TrainConfig
@@ -110,7 +110,7 @@ def objective_of(config: TrainConfig) -> Objective:
     return Objective(config.focal_gamma, config.alpha_mode)
 
 
-def start(config: TrainConfig, prepared: Prepared) -> Fitted:
+def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
     """A run before its first epoch.
 
     Raises:
@@ -125,4 +125,4 @@ def start(config: TrainConfig, prepared: Prepared) -> Fitted:
     (of_batches,) = rng.spawn(1)
     initial = engine.spec.init(rng, config.alpha_mode)
     state = State(params=initial, optimiser=optimiser.init(initial), rng=of_batches)
-    return Fitted(config, prepared, engine, count, optimiser, initial, state)
+    return TrainingRun(config, prepared, engine, count, optimiser, initial, state)

@@ -16,13 +16,14 @@ from qnb.config import TrainConfig
 from qnb.core.circuit import Params
 from qnb.core.engine import can_train_together, make_engine
 from qnb.core.gate import GateReport
-from qnb.data.prepare import SIDES, Prepared, prepare, prepare_all
+from qnb.data.prepare import Prepared, prepare, prepare_all
+from qnb.data.splits import SIDES
 from qnb.errors import QnbError
 from qnb.training import metrics
 from qnb.training.baselines import Baseline, fit_baselines
 from qnb.training.loop import OnEpoch, fit, fit_together, shape
 from qnb.training.model import Model
-from qnb.training.state import Fitted
+from qnb.training.state import TrainingRun
 
 
 @dataclass
@@ -94,7 +95,7 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
         ParameterError, DataError, WrongGradientError: as `train`.
     """
     prepared = prepare_all(configs)
-    fitted: dict[int, Fitted] = {}
+    fitted: dict[int, TrainingRun] = {}
     for members in _cohorts(configs, prepared):
         together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
         fitted |= dict(zip(members, together, strict=True))
@@ -120,44 +121,66 @@ def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
     return fit_baselines(train, val, test, seed=config.split_seed)
 
 
-def _result(fitted: Fitted, baselines: dict[str, Baseline]) -> TrainResult:
-    config, prepared = fitted.config, fitted.prepared
-    model = Model(
-        fitted.spec, fitted.objective, fitted.best, prepared.feature_map, 0.0, config.engine, config.device,
-        {"data": prepared.card.get("source"), "synthetic": prepared.card.get("synthetic"), "label": prepared.card.get("label"),
-         "positive": prepared.card.get("positive"), "config_hash": config.hash(), "fingerprint": prepared.card.get("fingerprint")},
-    )  # fmt: skip
-    logits = {name: model.logits_of_features(prepared.X[name]) for name in ("val", "test")}
-    threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], config.min_pred_pos_rate, config.max_pred_pos_rate)
+ABOUT = ("source", "synthetic", "label", "positive", "fingerprint")  # of the data card, kept with the model
+
+
+def _result(run: TrainingRun, baselines: dict[str, Baseline]) -> TrainResult:
+    card = run.prepared.card
+    about = {"data" if name == "source" else name: card.get(name) for name in ABOUT} | {"config_hash": run.config.hash()}
+    model, logits, threshold = choose_model(run, about)
     return TrainResult(
-        config, replace(model, threshold=threshold.value), prepared, pd.DataFrame(fitted.state.history),
-        _summary(fitted, logits, threshold, baselines), fitted.gate, logits,
-        {name: b["test_logits"] for name, b in baselines.items()},
-    )  # fmt: skip
+        config=run.config,
+        model=model,
+        prepared=run.prepared,
+        history=pd.DataFrame(run.state.history),
+        metrics=_summary(run, logits, threshold, baselines),
+        gate=run.gate,
+        logits=logits,
+        baseline_logits={name: b["test_logits"] for name, b in baselines.items()},
+    )
+
+
+def choose_model(run: TrainingRun, about: dict[str, Any]) -> tuple[Model, dict[str, np.ndarray], metrics.Threshold]:
+    """The model of the best epoch, its logits (B,) by side, training left out, and the threshold chosen on validation rows."""
+    config, prepared = run.config, run.prepared
+    model = Model(
+        spec=run.spec,
+        objective=run.objective,
+        params=run.best,
+        feature_map=prepared.feature_map,
+        threshold=0.0,
+        engine=config.engine,
+        device=config.device,
+        about=about,
+    )
+    logits = {name: model.logits_of_features(X) for name, X in prepared.X.items() if name != "train"}
+    rates = config.min_pred_pos_rate, config.max_pred_pos_rate
+    threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], *rates)
+    return replace(model, threshold=threshold.value), logits, threshold
 
 
 def _summary(
-    fitted: Fitted, logits: dict[str, np.ndarray], threshold: metrics.Threshold, baselines: dict[str, Baseline]
+    run: TrainingRun, logits: dict[str, np.ndarray], threshold: metrics.Threshold, baselines: dict[str, Baseline]
 ) -> dict[str, Any]:
-    config, prepared = fitted.config, fitted.prepared
+    config, prepared = run.config, run.prepared
     found = {side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")}
     flat = {
         f"{side}_{key}": found[side][key]
         for side in ("test", "val")
         for key in ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
     }
-    speed = np.median([row["samples_per_s"] for row in fitted.state.history])
+    speed = np.median([row["samples_per_s"] for row in run.state.history])
     return flat | {
-        "best_epoch": fitted.state.best_epoch,
-        "epochs_run": fitted.state.epoch,
-        "stopped_early": fitted.state.epoch < config.epochs,
+        "best_epoch": run.state.best_epoch,
+        "epochs_run": run.state.epoch,
+        "stopped_early": run.state.epoch < config.epochs,
         "degen": threshold.degen,
         "degen_reason": threshold.reason,
         "threshold": threshold.value,
         "prior": prepared.prior,
         "synthetic": prepared.card.get("synthetic"),
-        "gate": fitted.gate.verdict if fitted.gate else "off" if config.gate == "off" else "no step taken",
-        "compile_seconds": fitted.compile_seconds,
+        "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
+        "compile_seconds": run.compile_seconds,
         "median_samples_per_s": float(speed),
         "baselines": {name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()},
     }

@@ -6,7 +6,7 @@ import click
 
 from qnb.errors import ParameterError
 from qnb.studies.sweep import dispatch
-from qnb.studies.sweep.folder import summary
+from qnb.studies.sweep.folder import RUNS, summary
 from qnb.studies.sweep.plan import changes, prepare
 from qnb.studies.sweep.worker import cores
 
@@ -32,7 +32,7 @@ def sweep(
         return 0
     finished = dispatch.execute(plan, workers, scheduler)
     click.echo(summary(finished))
-    click.echo(f"\n{finished.status}  sweep {finished.id}\nruns    {finished.folder / 'runs.csv'}")
+    click.echo(f"\n{finished.status}  sweep {finished.id}\nruns    {finished.folder / RUNS}")
     if finished.status == "done":
         click.echo(f"report  qnb run ablation -p sweep {finished.id}")
     else:

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qnb.errors import nearest
-from qnb.runs.folder import Run
+from qnb.runs.folder import METRICS, Run
 from qnb.runs.listing import Entry, columns_of_text, list_runs
 from qnb.runs.project import RunError
 from qnb.studies.config import AblationConfig
@@ -123,7 +123,7 @@ def write_results(run: Run, sweep: Sweep) -> None:
     table.writeheader()
     table.writerows(sweep.rows)
     run.write_text(RUNS, text.getvalue())
-    run.write_json("metrics.json", {"runs": len(sweep.rows), "done": len(sweep.rows) - len(sweep.missing)})
+    run.write_json(METRICS, {"runs": len(sweep.rows), "done": len(sweep.rows) - len(sweep.missing)})
 
 
 def summary(sweep: Sweep) -> str:
