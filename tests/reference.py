@@ -1,4 +1,6 @@
-"""Independent references: the circuit on PennyLane's default.qubit through JAX, and in plain numpy matrices."""
+"""Independent references: the circuit on PennyLane's default.qubit through JAX, and in plain numpy matrices; angles in rationals."""
+
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -83,3 +85,27 @@ def dense_score(spec, params, x):
 def random_params(spec, rng, scale=0.7):
     """Parameters away from the start, so that no gradient is small by accident."""
     return {k: v + scale * rng.normal(size=v.shape) for k, v in spec.init(0).items()}
+
+
+def pi_to(bits):
+    """pi as a fraction, by Machin's 16 atan(1/5) - 4 atan(1/239) in integers."""
+    one = 1 << bits
+
+    def atan_of_inverse(n):
+        term, total, k = one // n, 0, 0
+        while term:
+            total += (-1) ** k * (term // (2 * k + 1))
+            term //= n * n
+            k += 1
+        return total
+
+    return Fraction(16 * atan_of_inverse(5) - 4 * atan_of_inverse(239), one)
+
+
+PI = pi_to(1200)  # 1e300 has 997 bits before the point
+
+
+def turned(x):
+    """x, a fraction or a float64, modulo 2 pi, in [-pi, pi]."""
+    x = Fraction(x)
+    return float(x - 2 * PI * round(x / (2 * PI)))

@@ -20,7 +20,7 @@ from catalyst.utils.exceptions import CompileError
 from threadpoolctl import ThreadpoolController
 
 from qnb.core.circuit import Array, CircuitSpec, Params
-from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch
+from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
 from qnb.stack import describe_stack
@@ -48,7 +48,7 @@ class CatalystEngine:
         """Scores of any number of rows, in compiled chunks of EVALUATION_CHUNK."""
         (X,) = check_batch(self.spec, X)
         program = self._program("scores", EVALUATION_CHUNK)
-        theta, readout = self._theta(params)
+        theta, readout = self._theta(check_params(self.spec, params))
         out = np.empty(len(X))
         for start in range(0, len(X), EVALUATION_CHUNK):
             chunk = X[start : start + EVALUATION_CHUNK]
@@ -64,6 +64,7 @@ class CatalystEngine:
                 "engine='catalyst' cannot train encoder='amplitude': the compiler has no gradient of state preparation. "
                 "Its scores are available; to train, use encoder='angle_y' or 'angle_xy'."
             )
+        params = check_params(self.spec, params)
         theta, readout = self._theta(params)
         program = self._program("gradient", len(X))
         arguments = (theta, readout, params["bias"], params["alpha"], X, y, w)
@@ -84,10 +85,7 @@ class CatalystEngine:
 
     def _theta(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
         """(theta, readout): the differentiated flat vector, and the vector of `z_vec` coefficients (unused otherwise)."""
-        weights, readout = (np.asarray(params[k], dtype=np.float64) for k in ("weights", "readout"))
-        for name, value in (("weights", weights), ("readout", readout)):
-            if value.shape != self.spec.shapes[name]:
-                raise ParameterError(f"{name} has shape {value.shape}; {self.spec.shapes[name]} was expected by {self.spec}.")
+        weights, readout = params["weights"], params["readout"]
         if self.spec.measured.rotated:
             return np.concatenate([weights.ravel(), readout]), np.zeros(1)
         return weights.ravel(), readout

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeGuard
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.objective import Objective
@@ -82,20 +83,56 @@ def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str 
 
 
 def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """X as a float64 array (B, features) and each column as float64 (B,).
+    """X as a float64 array (B, features), and labels y and weights w, where given, as float64 (B,).
 
     Raises:
-        ParameterError: wrong shapes, no rows, or NaN or inf in X.
+        ParameterError: wrong shapes, no rows, NaN or inf in X or w, or a label that is neither 0 nor 1.
     """
-    X = np.ascontiguousarray(X, dtype=np.float64)
+    X = np.ascontiguousarray(_numbers("X", X))
     if X.ndim != 2 or X.shape[1] != spec.features or len(X) == 0:
         raise ParameterError(f"X has shape {X.shape}; (rows, {spec.features}) was expected by {spec}.")
     if not np.isfinite(X).all():
         raise ParameterError(f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows.")
     if spec.encoder == "amplitude" and not X.any(axis=1).all():
         raise ParameterError("A row of X is all zeros: it has no direction, so encoder='amplitude' cannot prepare it.")
-    columns = tuple(np.asarray(c, dtype=np.float64) for c in columns)
+    columns = tuple(_numbers(name, column) for name, column in zip(("y", "w"), columns, strict=False))
     for c in columns:
         if c.shape != (len(X),):
             raise ParameterError(f"Labels and weights need shape ({len(X)},) like X's rows; {c.shape} was given.")
+    _check_values(*columns)
     return X, *columns
+
+
+def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> None:
+    """The loss is a likelihood for labels 0 and 1 alone: with -1 or 2 it has no lower bound, and its gradient is still its gradient."""
+    if y is not None and not (labels := np.isin(y, (0, 1))).all():
+        others = ", ".join(f"{v:g}" for v in np.unique(y[~labels])[:3])
+        raise ParameterError(
+            f"Labels y need to be 0 or 1; {int((~labels).sum())} of {len(y)} are not ({others}). For -1 and 1, pass (y + 1) / 2."
+        )
+    if w is not None and not (finite := np.isfinite(w)).all():
+        raise ParameterError(f"Weights w hold NaN or inf in {int((~finite).sum())} of {len(w)} rows.")
+
+
+def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> Params:
+    """The parameters as C-contiguous float64 arrays, each of the shape that the spec gives it, (runs, ...) for several runs.
+
+    Raises:
+        ParameterError: a group is missing, or of another shape.
+    """
+    lead, checked = () if runs is None else (runs,), {}
+    for name, shape in spec.shapes.items():
+        if name not in params:
+            raise ParameterError(f"The parameters lack {name!r}; {', '.join(spec.shapes)} were expected by {spec}.")
+        array = _numbers(name, params[name])
+        if array.shape != lead + shape:
+            raise ParameterError(f"{name} has shape {array.shape}; {lead + shape} was expected by {spec}.")
+        checked[name] = np.ascontiguousarray(array).reshape(array.shape)  # the first makes a vector of a number
+    return checked
+
+
+def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} needs to be an array of real numbers ({error}).") from None

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from qnb.core import heisenberg, statevector
+from qnb.core import heisenberg, statevector, trig
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch
+from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
 
@@ -164,18 +164,16 @@ class ExactEngine:
         return seeds * (once + rows * (each + self.dtype.itemsize * self.spec.features))
 
     def _cast(self, params: Params, seeds: int | None = None) -> Params:
-        """Contiguous arrays of the engine's dtype, checked against the shapes of the spec."""
-        lead, out = () if seeds is None else (seeds,), {}
-        for name, shape in self.spec.shapes.items():
-            with np.errstate(over="ignore"):  # what becomes infinite here is found by the training, which says so
-                out[name] = np.ascontiguousarray(params[name], dtype=self.dtype).reshape(np.shape(params[name]))
-            if out[name].shape != lead + shape:
-                raise ParameterError(f"{name} has shape {out[name].shape}; {lead + shape} was expected by {self.spec}.")
-        return out
+        """Arrays of the engine's dtype, checked against the shapes of the spec, angles reduced."""
+        params = check_params(self.spec, params, seeds)
+        angles = ("weights", "readout") if self.spec.measured.rotated else ("weights",)
+        params |= {name: trig.reduced(params[name]) for name in angles}
+        with np.errstate(over="ignore"):  # what becomes infinite here is found by the training, which says so
+            return {name: array.astype(self.dtype) for name, array in params.items()}
 
     def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
         padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
-        padded[: len(X)] = X
+        padded[: len(X)] = X if self.spec.encoder == "amplitude" else trig.reduced(X)
         return padded
 
     def _batch(self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HALF_PI = (1.5707963267341256, 6.077100506506192e-11)  # 33 bits, and the rest
 LARGEST = 1e6  # |x| up to which k has no more than the 20 bits that leave k * HALF_PI[0] exact
@@ -30,6 +31,22 @@ def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     odd = quadrant & 1 == 1
     sin, cos = jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
     return sin.astype(x.dtype), cos.astype(x.dtype)
+
+
+def reduced(angles: np.ndarray) -> np.ndarray:
+    """The same angles, those beyond a turn brought into [-pi, pi]; float64, of any shape and magnitude.
+
+    Neither float32 nor XLA's sine can hold an angle of many turns: at 1e6 neighbouring float32 numbers are 0.06 rad apart. So it is
+    done before the cast, in float64, by the system's sine and cosine, whose reduction is exact (Payne and Hanek, ACM SIGNUM
+    Newsletter 18, 19, 1983). Angles up to a turn are returned as they are.
+    """
+    far = np.abs(angles) > 2 * math.pi
+    if not far.any():
+        return angles
+    reduced = angles.copy()
+    with np.errstate(invalid="ignore"):  # of infinity: NaN, which the training finds
+        reduced[far] = np.arctan2(np.sin(angles[far]), np.cos(angles[far]))
+    return reduced
 
 
 def _polynomial(coefficients: Sequence[float], z: jax.Array) -> jax.Array | float:

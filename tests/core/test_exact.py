@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 import pytest
+from reference import turned
 
 from qnb.core import exact
 from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
@@ -137,6 +138,33 @@ def test_passes_the_gradient_gate(measurement, precision):
     assert report.verdict == "pass" and report.dtype == precision
     tested = {name for name, group in report.groups.items() if group.status == "pass"}
     assert tested == {"weights", "bias", "alpha"} | ({"readout"} if spec.has_readout else set())
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("magnitude", [1e2, 1e4, 1e6, 1e9, 1e16])
+@pytest.mark.parametrize("spec", [SPECS[4], SPECS[5]], ids=named)
+def test_angles_of_any_magnitude(spec, magnitude, precision, rng):
+    """Scores and gradients are those of the same angles within a turn, found in rational arithmetic."""
+    params, (X, y, w) = parameters(spec), batch(spec, 5)
+    large = params | {k: params[k] + magnitude * rng.uniform(-1, 1, params[k].shape) for k in ("weights", "readout")}
+    X = X + magnitude * rng.uniform(-1, 1, X.shape)
+    small = large | {k: np.vectorize(turned)(large[k]) for k in ("weights", "readout")}
+    scores, loss, grads = reference(spec, PLAIN, small, np.vectorize(turned)(X), y, w)
+    engine = make_engine("exact", spec, PLAIN, precision=precision)
+    found_loss, found = engine.loss_and_grad(large, X, y, w)
+    whole, found_whole = (np.concatenate([np.ravel(g[name]) for name in spec.shapes]) for g in (grads, found))
+    assert abs(found_loss - loss) <= TOLERANCE[precision] * loss
+    assert np.linalg.norm(found_whole - whole) <= TOLERANCE[precision] * np.linalg.norm(whole)
+    np.testing.assert_allclose(engine.scores(large, X), scores, rtol=0, atol=TOLERANCE[precision])
+
+
+def test_what_is_no_angle_keeps_its_magnitude():
+    """Coefficients of `z_vec` and amplitudes are not reduced."""
+    spec = CircuitSpec(2, 1, encoder="amplitude", measurement="z_vec")
+    engine, params, X = make_engine("exact", spec, PLAIN, precision="float64"), parameters(spec), batch(spec, 5)[0]
+    scores = engine.scores(params, X)
+    np.testing.assert_allclose(engine.scores(params, 100 * X), scores, rtol=1e-12)
+    np.testing.assert_allclose(engine.scores(params | {"readout": 100 * params["readout"]}, X), 100 * scores, rtol=1e-12)
 
 
 @pytest.mark.parametrize("path", exact.PATHS)
