@@ -39,7 +39,8 @@ def fit_baselines(train: Side, val: Side, test: Side, seed: int) -> dict[str, Ba
     }
     results: dict[str, Baseline] = {}
     for name, model in models.items():
-        with threadpool_limits(1):  # on a busy machine OpenMP's threads wait for each other: 1 s becomes 100 s
+        # on a busy machine OpenMP's threads wait for each other: 1 s becomes 100 s
+        with threadpool_limits(1):
             model.fit(*train)
             logits = [model.decision_function(X) for X, _ in (val, test)]
         results[name] = {

@@ -1,4 +1,7 @@
-"""Which rows each step sees. All draws come from one numpy Generator, the child that the run's own has for them."""
+"""Which rows each step sees.
+
+All draws come from one numpy Generator, the child that the run's own has for them.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -15,8 +18,9 @@ def epoch_batches(
 ) -> Iterator[np.ndarray]:
     """Row indices of the `count` batches of one epoch, each (batch,).
 
-    Without `pos_frac`: consecutive pieces of a random permutation, a new permutation whenever one is used up. With it, each batch
-    has round(batch * pos_frac) positives, and positives and negatives are each drawn so, from permutations of their own.
+    Without `pos_frac`: consecutive pieces of a random permutation, a new permutation whenever one is used up.
+    With it, each batch has round(batch * pos_frac) positives, and positives and negatives are each drawn so,
+    from permutations of their own.
     """
     y = np.asarray(y)
     if pos_frac is None:

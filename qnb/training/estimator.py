@@ -1,8 +1,8 @@
 """A variational quantum classifier as scikit-learn knows classifiers.
 
-`QuantumClassifier` trains as `qnb.training.train.train` does: the same transform of the columns into angles, the same engines, the gradient
-gate, the same loop. It adds nothing but scikit-learn's conventions, and leaves out the reading of tables and the classical
-baselines.
+`QuantumClassifier` trains as `qnb.training.train.train` does: the same transform of the columns into angles,
+the same engines, the gradient gate, the same loop. It adds nothing but scikit-learn's conventions, and leaves
+out the reading of tables and the classical baselines.
 """
 
 import inspect
@@ -36,40 +36,44 @@ class EstimatorError(QnbError, ValueError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Binary variational quantum classifier (Schuld et al., PRA 101, 032308, 2020), trained and checked by qnb.
+    """Binary variational quantum classifier (Schuld et al., PRA 101, 032308, 2020), trained and checked by
+    qnb.
 
-    The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by their quantiles to
-    angles (see `qnb.data.features`); `fit` learns this from its training rows alone. X holds numbers without gaps; text columns need an
-    encoder before them in a Pipeline.
+    The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by
+    their quantiles to angles (see `qnb.data.features`); `fit` learns this from its training rows alone. X
+    holds numbers without gaps; text columns need an encoder before them in a Pipeline.
 
-    `decision_function` is the logit l(x) = alpha (s(x) + bias), `predict_proba` its sigmoid, and `predict` calls
-    `classes_[1]` where l(x) > 0, that is where its probability is over one half. The threshold of highest balanced accuracy on
-    the validation rows is kept in `threshold_` and moves none of them: use `decision_function(X) >= threshold_`, or
-    scikit-learn's TunedThresholdClassifierCV.
+    `decision_function` is the logit l(x) = alpha (s(x) + bias), `predict_proba` its sigmoid, and `predict`
+    calls `classes_[1]` where l(x) > 0, that is where its probability is over one half. The threshold of
+    highest balanced accuracy on the validation rows is kept in `threshold_` and moves none of them: use
+    `decision_function(X) >= threshold_`, or scikit-learn's TunedThresholdClassifierCV.
 
-    `fit` takes no sample weights: the quantile map, the reduction and the choice of the best epoch have no weighted form here,
-    and a weight that moved the loss alone would not mean what scikit-learn means by one.
+    `fit` takes no sample weights: the quantile map, the reduction and the choice of the best epoch have no
+    weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one.
 
-    Parameters with TrainConfig's names (layers, encoder, ansatz, measurement, reupload, hadamard, angle_range, engine,
-    focal_gamma, alpha_mode, class_weights, epochs, batch, lr, lr_schedule, val_objective, early_stop_patience) have its meanings
-    and defaults; `qnb.TrainConfig` describes them. `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same
-    model simulated in batches). The others, and what differs:
+    Parameters with TrainConfig's names (layers, encoder, ansatz, measurement, reupload, hadamard,
+    angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch, lr, lr_schedule,
+    val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig` describes them.
+    `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
+    others, and what differs:
 
     Args:
         wires: qubits; None: 8, or fewer where the training rows have fewer independent columns to fill them.
-        batch: rows per step; where there are fewer training rows than that, all of them are one batch. An epoch is one pass, so a
-            small table takes few steps: give it more epochs or a smaller batch.
-        class_weights: None, "balanced" or the weights of `classes_`, a pair, in the training loss. Unlike scikit-learn's
-            `class_weight` they do not bear on the choice of the best epoch.
-        validation_fraction: share of the rows of each class, one at least, held out to choose the best epoch and `threshold_`.
-        random_state: an integer seeds the held-out rows, the initial parameters and the batches; a RandomState, or None for
-            numpy's, draws that integer.
+        batch: rows per step; where there are fewer training rows than that, all of them are one batch. An
+            epoch is one pass, so a small table takes few steps: give it more epochs or a smaller batch.
+        class_weights: None, "balanced" or the weights of `classes_`, a pair, in the training loss. Unlike
+            scikit-learn's `class_weight` they do not bear on the choice of the best epoch.
+        validation_fraction: share of the rows of each class, one at least, held out to choose the best epoch
+            and `threshold_`.
+        random_state: an integer seeds the held-out rows, the initial parameters and the batches; a
+            RandomState, or None for numpy's, draws that integer.
         verbose: whether to show the progress bar.
 
     Attributes:
         classes_: the two labels, sorted; the second is the positive one.
         n_features_in_, feature_names_in_: scikit-learn's.
-        model_: the `qnb.Model`; `model_.save(folder)` keeps it, `qnb score folder table.csv -o scores.parquet` uses it.
+        model_: the `qnb.Model`; `model_.save(folder)` keeps it, `qnb score folder table.csv -o
+            scores.parquet` uses it.
         threshold_: in logits, see above.
         history_: DataFrame, one row per epoch, see `qnb.training.train.fit`.
         gate_: the verdict on the gradient, a `qnb.GateReport`.
@@ -115,7 +119,11 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         except QnbError as error:
             raise EstimatorError(str(error)) from error
         fitted = fit(config, prepared, progress=bool(self.verbose))
-        about = {"data": prepared.card["source"], "synthetic": None, "classes": [str(label) for label in self.classes_]}
+        about = {
+            "data": prepared.card["source"],
+            "synthetic": None,
+            "classes": [str(label) for label in self.classes_],
+        }
         self.model_, _, threshold = choose_model(fitted, about)
         self.threshold_ = threshold.value
         self.history_, self.gate_ = pd.DataFrame(fitted.state.history), fitted.gate
@@ -175,7 +183,8 @@ def _two_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise EstimatorError(f"y holds one class only, {classes.tolist()} in {len(y)} rows: two are needed.")
     if counts.min() < 2:
         raise EstimatorError(
-            f"Class {classes.tolist()[counts.argmin()]!r} has one row of {len(y)}: two of each class are needed, one to train and one to validate."
+            f"Class {classes.tolist()[counts.argmin()]!r} has one row of {len(y)}: two of each class are "
+            "needed, one to train and one to validate."
         )
     return classes, codes
 
@@ -205,7 +214,10 @@ def _is_share(value: object) -> bool:
 
 
 def _most_wires(frame: pd.DataFrame, encoder: str) -> int:
-    """As many wires as independent columns can fill, MOST_WIRES at most; `amplitude` takes 2^wires of them."""
+    """As many wires as independent columns can fill, MOST_WIRES at most.
+
+    `amplitude` takes 2^wires of them.
+    """
     x = frame.to_numpy()
     z = (x - x.mean(axis=0))[:, np.ptp(x, axis=0) > 0]
     independent = int(np.linalg.matrix_rank(z / z.std(axis=0))) if z.size else 0
@@ -221,7 +233,9 @@ def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: Trai
     sides = {"train": ~held, "val": held}
     X = {name: feature_map.transform(frame[rows]) for name, rows in sides.items()}
     labels = {name: y[rows].astype(np.float64) for name, rows in sides.items()}
-    return Prepared(X, labels, feature_map, {"source": "arrays given to QuantumClassifier.fit", "synthetic": None})
+    return Prepared(
+        X, labels, feature_map, {"source": "arrays given to QuantumClassifier.fit", "synthetic": None}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -45,13 +45,15 @@ def fit(
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
 ) -> TrainingRun:
-    """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought nothing.
+    """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought
+    nothing.
 
-    Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is trained); alpha, bias;
-    per group g of weights, readout, alpha, bias grad_norm_g (mean over batches of the norm of the raw gradient), param_norm_g and
-    delta_g (distance from the initial value); lr of its last step; seconds and samples_per_s of its training steps (of all runs
-    that train together); and, every `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1,
-    val_precision, val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
+    Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is
+    trained); alpha, bias; per group g of weights, readout, alpha, bias grad_norm_g (mean over batches of the
+    norm of the raw gradient), param_norm_g and delta_g (distance from the initial value); lr of its last
+    step; seconds and samples_per_s of its training steps (of all runs that train together); and, every
+    `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1, val_precision,
+    val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
 
     Args:
         folder, resume_from: see `qnb.training.train.train`.
@@ -66,7 +68,9 @@ def fit(
     return run
 
 
-def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True) -> list[TrainingRun]:
+def fit_together(
+    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
+) -> list[TrainingRun]:
     """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
 
     A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
@@ -77,7 +81,8 @@ def fit_together(configs: Sequence[TrainConfig], prepared: Sequence[Prepared], p
     shapes = {shape(c, p) for c, p in zip(configs, prepared, strict=True)}
     if len(shapes) != 1:
         raise ParameterError(
-            f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must agree."
+            f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must "
+            "agree."
         )
     runs = [start(c, p) for c, p in zip(configs, prepared, strict=True)]
     if len(runs) > 1:
@@ -90,24 +95,46 @@ def _engine_of(runs: Sequence[TrainingRun]) -> EngineOfMany:
     """The engine of runs that train together. Raises ParameterError where it trains one at a time."""
     engine = runs[0].engine
     if not can_train_together(engine):
-        raise ParameterError(f"engine={engine.name!r} trains one run at a time; engine='exact' trains many together.")
+        raise ParameterError(
+            f"engine={engine.name!r} trains one run at a time; engine='exact' trains many together."
+        )
     return engine
 
 
 def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
-    """What runs must have in common to train together; rates, decays, weights of the loss, seeds and rows may differ."""
+    """What runs must have in common to train together.
+
+    Rates, decays, weights of the loss, seeds and rows may differ.
+    """
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
-    return (config.engine, config.device, circuit_of(config), objective_of(config), config.batch, count, config.epochs)
+    return (
+        config.engine,
+        config.device,
+        circuit_of(config),
+        objective_of(config),
+        config.batch,
+        count,
+        config.epochs,
+    )
 
 
-def _fit(runs: Sequence[TrainingRun], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None) -> None:
+def _fit(
+    runs: Sequence[TrainingRun], folder: str | Path | None, progress: bool, on_epoch: OnEpoch | None
+) -> None:
     first = runs[0]
     config, total = first.config, first.config.epochs * first.batches
     with tqdm(
-        total=total, initial=first.state.epoch * first.batches, unit="batch", disable=not progress, file=sys.stdout, **BAR
+        total=total,
+        initial=first.state.epoch * first.batches,
+        unit="batch",
+        disable=not progress,
+        file=sys.stdout,
+        **BAR,
     ) as bar:
         if config.preflight_compile:
-            first.compile_seconds = first.engine.compile(config.batch) if len(runs) == 1 else _compile_together(runs)
+            first.compile_seconds = (
+                first.engine.compile(config.batch) if len(runs) == 1 else _compile_together(runs)
+            )
             for run in runs:
                 run.compile_seconds = first.compile_seconds
         gated = False
@@ -154,8 +181,13 @@ def _compile_together(runs: Sequence[TrainingRun]) -> float:
     return time.perf_counter() - started
 
 
-def _train_epoch(runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> None:
-    """One epoch of every run, and its evaluation. A run that is over computes along, for the program has its shape, and is left as it is."""
+def _train_epoch(
+    runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]"
+) -> None:
+    """One epoch of every run, and its evaluation.
+
+    A run that is over computes along, for the program has its shape, and is left as it is.
+    """
     started = time.perf_counter()
     ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
     seconds = time.perf_counter() - started
@@ -183,11 +215,15 @@ def _alone(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[Any]") ->
     return params, optimiser, np.array(losses), np.array(norms)
 
 
-def _together(runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
+def _together(
+    runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]"
+) -> list[Epoch]:
     step, gradient = make_step(runs[0].optimiser, together=True), _engine_of(runs).loss_and_grad_many
     params: Params
     optimiser: OptimiserState
-    params, optimiser = (jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True))
+    params, optimiser = (
+        jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True)
+    )
     loss_steps, norm_steps = [], []
     for rows in zip(*drawn, strict=True):
         columns = zip(*(run.batch(r) for run, r in zip(runs, rows, strict=True)), strict=True)
@@ -198,7 +234,9 @@ def _together(runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]]
         norm_steps.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
         bar.update()
     losses, norms = np.stack(loss_steps), np.stack(norm_steps)  # (steps, runs), (steps, groups, runs)
-    take = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))]
+    take = [
+        jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))
+    ]
     return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
 
 
@@ -218,10 +256,15 @@ def _record(
     state, config = run.state, run.config
     if not np.isfinite(losses).all() or not all(np.isfinite(v).all() for v in params.values()):
         raise TrainingDiverged(
-            f"seed {config.seed}, epoch {state.epoch + 1}: the loss or a parameter is not finite. Lower lr={config.lr}."
+            f"seed {config.seed}, epoch {state.epoch + 1}: the loss or a parameter is not finite. Lower "
+            f"lr={config.lr}."
         )
     state.params, state.optimiser, state.epoch = params, optimiser, state.epoch + 1
-    row: Row = {"epoch": state.epoch, "train_loss": float(np.mean(losses)), "train_loss_std": float(np.std(losses))}
+    row: Row = {
+        "epoch": state.epoch,
+        "train_loss": float(np.mean(losses)),
+        "train_loss_std": float(np.std(losses)),
+    }
     row |= {"alpha": float(run.objective.alpha(params["alpha"])), "bias": float(params["bias"])}
     for group, norm in zip(GROUPS, np.mean(norms, axis=0), strict=True):
         row[f"grad_norm_{group}"] = float(norm)
@@ -236,21 +279,29 @@ def _record(
 def _evaluate_epoch(run: TrainingRun) -> None:
     state, config = run.state, run.config
     X, y = run.prepared.side("val")
-    logits = np.asarray(run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"]))
+    logits = np.asarray(
+        run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"])
+    )
     threshold = metrics.choose_threshold(logits, y, config.min_pred_pos_rate, config.max_pred_pos_rate)
     found = metrics.evaluate(logits, y, threshold)
     state.history[-1] |= {k if k.startswith("degen") else f"val_{k}": v for k, v in found.items()}
     if threshold.degen and config.abort_on_degen:
-        raise metrics.DegenerateError(f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}.")
+        raise metrics.DegenerateError(
+            f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}."
+        )
     value = _objective_value(config.val_objective, found)
     if state.best_params is None or value > state.best_value:
-        state.best_params, state.best_epoch, state.best_value, state.stale = state.params, state.epoch, value, 0
+        state.best_params, state.best_epoch, state.best_value = state.params, state.epoch, value
+        state.stale = 0
     else:
         state.stale += 1
 
 
 def _objective_value(name: str, found: Row) -> float:
-    """Larger is better. A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing."""
+    """Larger is better.
+
+    A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing.
+    """
     if name in ("bacc", "f1") and found["degen"]:
         return -np.inf
     return float(-found["loss"] if name == "val_loss" else found[name])
@@ -266,6 +317,9 @@ def _line(runs: Sequence[TrainingRun]) -> str:
     if not rows:
         return "failed"
     mean = "mean " if len(runs) > 1 else ""
-    shown = f"epoch {max(row['epoch'] for row in rows)}, {mean}loss {np.mean([row['train_loss'] for row in rows]):.4f}"
+    shown = (
+        f"epoch {max(row['epoch'] for row in rows)}, {mean}loss "
+        f"{np.mean([row['train_loss'] for row in rows]):.4f}"
+    )
     seen = [row["val_auc"] for row in rows if "val_auc" in row]
     return shown + (f", {mean}val AUC {np.mean(seen):.4f}" if seen else "")

@@ -1,9 +1,10 @@
 """What a set of logits is worth: ranking, margin, loss, and what a threshold makes of it.
 
-AUC, sep and val_loss do not depend on a threshold. The threshold is the validation one of highest balanced accuracy, ties by
-precision, halfway between the two logits that it parts, so that rounding moves neither to the other side. Where scores are
-(near-)constant or that threshold puts almost all rows on one side, the evaluation is *degenerate*: threshold = 0
-in logit space, degen = 1 with the reason, and thresholded metrics are diagnostic only.
+AUC, sep and val_loss do not depend on a threshold. The threshold is the validation one of highest balanced
+accuracy, ties by precision, halfway between the two logits that it parts, so that rounding moves neither to
+the other side. Where scores are (near-)constant or that threshold puts almost all rows on one side, the
+evaluation is *degenerate*: threshold = 0 in logit space, degen = 1 with the reason, and thresholded metrics
+are diagnostic only.
 """
 
 from dataclasses import dataclass
@@ -51,9 +52,11 @@ def bce(logits: np.ndarray, y: np.ndarray) -> float:
 def choose_threshold(
     logits: np.ndarray, y: np.ndarray, min_pred_pos_rate: float = 0.01, max_pred_pos_rate: float = 0.99
 ) -> Threshold:
-    """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate fallback.
+    """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate
+    fallback.
 
-    It stands halfway between the least logit that is called positive and the greatest that is not, if there is one.
+    It stands halfway between the least logit that is called positive and the greatest that is not, if there
+    is one.
 
     Args:
         logits, y: (B,) validation logits and labels in {0, 1}, both classes present.
@@ -62,7 +65,8 @@ def choose_threshold(
     logits, y = np.asarray(logits, dtype=float), np.asarray(y)
     if np.std(logits) < CONSTANT_SPREAD:
         return Threshold(0.0, 1, f"the logits are constant (standard deviation {np.std(logits):.1e})")
-    fpr, tpr, values = (a[1:] for a in roc_curve(y, logits, drop_intermediate=False))  # the first predicts no positive at all
+    # the first predicts no positive at all
+    fpr, tpr, values = (a[1:] for a in roc_curve(y, logits, drop_intermediate=False))
     positives = y.sum()
     true_pos, false_pos = tpr * positives, fpr * (len(y) - positives)
     precision = true_pos / (true_pos + false_pos)
@@ -70,12 +74,19 @@ def choose_threshold(
     rate = (true_pos + false_pos)[best] / len(y)
     if not min_pred_pos_rate <= rate <= max_pred_pos_rate:
         within = f"{min_pred_pos_rate:g} to {max_pred_pos_rate:g}"
-        return Threshold(0.0, 1, f"the best threshold calls a share of {rate:.4f} of the rows positive, not within {within}")
+        return Threshold(
+            0.0,
+            1,
+            f"the best threshold calls a share of {rate:.4f} of the rows positive, not within {within}",
+        )
     return Threshold(_halfway(values, int(best)), 0, "")
 
 
 def _halfway(values: np.ndarray, cut: int) -> float:
-    """Between values[cut] and the next lower one, values (V,) falling; values[cut] where there is no number between, or none lower."""
+    """Between values[cut] and the next lower one, values (V,) falling.
+
+    It is values[cut] where there is no number between, or none lower.
+    """
     least = float(values[cut])
     below = float(values[cut + 1]) if cut + 1 < len(values) else least
     middle = below + (least - below) / 2
@@ -83,7 +94,10 @@ def _halfway(values: np.ndarray, cut: int) -> float:
 
 
 def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str, float]:
-    """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`. Undefined ratios (0 / 0) are 0."""
+    """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`.
+
+    Undefined ratios (0 / 0) are 0.
+    """
     y = np.asarray(y) == 1
     called = np.asarray(logits) >= threshold
     tp, fp, fn, tn = (np.sum(a & b) for a, b in ((called, y), (called, ~y), (~called, y), (~called, ~y)))

@@ -31,7 +31,8 @@ class Model:
         params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
         threshold: decision threshold in logit space, chosen on validation rows.
         engine, device: what trained it, and scores with it.
-        about: where it comes from: data source, label, whether the data is synthetic, hash of the configuration.
+        about: where it comes from: data source, label, whether the data is synthetic, hash of the
+            configuration.
     """
 
     spec: CircuitSpec
@@ -44,24 +45,37 @@ class Model:
     about: dict[str, Any] = field(default_factory=dict)
 
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
-        """l(x) for each raw row of the table it was trained on, (B,). Raises DataError when columns are missing or unusable."""
+        """l(x) for each raw row of the table it was trained on, (B,).
+
+        Raises DataError when columns are missing or unusable.
+        """
         X = self.feature_map.transform(table.frame if isinstance(table, Table) else table)
         return self.logits_of_features(X)
 
     def logits_of_features(self, X: np.ndarray) -> np.ndarray:
-        """l(x) for rows that are features already, X (B, features) -> (B,). A row's logit does not depend on the rows beside it."""
+        """l(x) for rows that are features already, X (B, features) -> (B,).
+
+        A row's logit does not depend on the rows beside it.
+        """
         engine = make_engine(self.engine, self.spec, self.objective, self.device)
-        scores = _scores_in_blocks(engine, self.params, X) if self.engine == "exact" else engine.scores(self.params, X)
+        scores = (
+            _scores_in_blocks(engine, self.params, X)
+            if self.engine == "exact"
+            else engine.scores(self.params, X)
+        )
         return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
 
     def surrogate(self) -> Surrogate:
-        """The same model as a trigonometric polynomial of its angles, a `qnb.training.surrogate.Surrogate`: no circuit, same logits.
+        """The same model as a trigonometric polynomial of its angles, a `qnb.training.surrogate.Surrogate`:
+        no circuit, same logits.
 
         Raises:
             ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
             EngineError: the coefficients do not fit into memory.
         """
-        return surrogate_of(self.spec, self.objective, self.params, self.feature_map, self.threshold, self.about)
+        return surrogate_of(
+            self.spec, self.objective, self.params, self.feature_map, self.threshold, self.about
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.
@@ -94,7 +108,9 @@ class Model:
 
 
 def _scores_in_blocks(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round differently."""
+    """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round
+    differently.
+    """
     (X,) = check_batch(engine.spec, X)
     blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))
     padded = (np.pad(block, ((0, BLOCK - len(block)), (0, 0)), mode="edge") for block in blocks)
@@ -105,7 +121,8 @@ def load_model(folder: str | Path) -> Model:
     """The model saved in `folder`: a model folder, or a run folder with one in it.
 
     Raises:
-        ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is refused.
+        ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is
+            refused.
     """
     folder = Path(folder)
     if (folder / "model").is_dir():
@@ -113,4 +130,13 @@ def load_model(folder: str | Path) -> Model:
     spec, objective, meta = read_description(folder / META)
     params, arrays = read_arrays(folder / ARRAYS, spec, len(meta["features"]["columns"]))
     feature_map = FeatureMap.from_parts(arrays, meta["features"])
-    return Model(spec, objective, params, feature_map, meta["threshold"], meta["engine"], meta["device"], meta["about"])
+    return Model(
+        spec=spec,
+        objective=objective,
+        params=params,
+        feature_map=feature_map,
+        threshold=meta["threshold"],
+        engine=meta["engine"],
+        device=meta["device"],
+        about=meta["about"],
+    )

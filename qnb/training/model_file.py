@@ -1,8 +1,9 @@
 """Reading the two files of a model when nothing in them can be trusted.
 
-model.json is read first: strict JSON of bounded size, every value of its type and in the range that a configuration allows. What
-it says of the circuit and the columns fixes the name and the shape of each array in model.npz, and an array is read only after its
-header was found to agree. Nothing is unpacked to the disk, nothing compressed is opened, no pickle is loaded.
+model.json is read first: strict JSON of bounded size, every value of its type and in the range that a
+configuration allows. What it says of the circuit and the columns fixes the name and the shape of each array
+in model.npz, and an array is read only after its header was found to agree. Nothing is unpacked to the disk,
+nothing compressed is opened, no pickle is loaded.
 """
 
 import json
@@ -73,8 +74,11 @@ def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]
         refuse_unknown(described.spec, [field.name for field in fields(CircuitSpec)], "spec")
         refuse_unknown(described.objective, [field.name for field in fields(Objective)], "objective")
         spec, objective = CircuitSpec(**described.spec), Objective(**described.objective)
-        asked = described.spec | described.objective | {"engine": described.engine, "device": described.device}
-        TrainConfig.make(asked | ({"gate": "off"} if described.engine in WRONG_ON_PURPOSE else {}))  # ranges and contradictions
+        asked = (
+            described.spec | described.objective | {"engine": described.engine, "device": described.device}
+        )
+        # ranges and contradictions
+        TrainConfig.make(asked | ({"gate": "off"} if described.engine in WRONG_ON_PURPOSE else {}))
         _check_description(described)
     except ValidationError as error:
         first = error.errors()[0]
@@ -85,7 +89,9 @@ def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]
     return spec, objective, described.model_dump()
 
 
-def read_arrays(path: Path, spec: CircuitSpec, columns: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def read_arrays(
+    path: Path, spec: CircuitSpec, columns: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Parameters and the arrays of the feature map from a model.npz.
 
     Args:
@@ -102,7 +108,10 @@ def read_arrays(path: Path, spec: CircuitSpec, columns: int) -> tuple[dict[str, 
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, shapes, size, path)
-            arrays = {name: _read_array(archive, members[name], shape, f"{path}: {name}") for name, shape in shapes.items()}
+            arrays = {
+                name: _read_array(archive, members[name], shape, f"{path}: {name}")
+                for name, shape in shapes.items()
+            }
     except (ValueError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} cannot be read as plain arrays: {error}.") from error
     params, features = (
@@ -118,7 +127,9 @@ def _regular_file(path: Path) -> int:
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise ModelError(f"No model in {path.parent}: {path.name} is missing. Give a run folder or its model/ folder.") from None
+        raise ModelError(
+            f"No model in {path.parent}: {path.name} is missing. Give a run folder or its model/ folder."
+        ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(found.st_mode):
@@ -150,9 +161,12 @@ def _check_format(meta: dict[str, Any], path: Path) -> None:
         return
     wrote = meta.get("versions")
     wrote = wrote.get("qnb") if isinstance(wrote, dict) else None
-    by = f"It was written by qnb {wrote!s:.20}; this is qnb {versions()['qnb']}. " if wrote is not None else ""
+    by = (
+        f"It was written by qnb {wrote!s:.20}; this is qnb {versions()['qnb']}. " if wrote is not None else ""
+    )
     raise ModelError(
-        f"{path} has model format {found!r:.40}; this qnb reads format {FORMAT}. {by}Read it with that qnb, or train again."
+        f"{path} has model format {found!r:.40}; this qnb reads format {FORMAT}. {by}Read it with that qnb, "
+        "or train again."
     )
 
 
@@ -163,17 +177,25 @@ def _check_description(described: _Description) -> None:
         raise DataError("features.columns names a column twice.")
     for name, numbers in features.categories.items():
         if name not in features.columns or RARE not in numbers:
-            raise DataError(f"features.categories has an entry {name!r:.40} that belongs to no column, or without a last place.")
+            raise DataError(
+                f"features.categories has an entry {name!r:.40} that belongs to no column, or without a last "
+                "place."
+            )
     if (features.angle_range is None) != (described.spec.get("encoder") == "amplitude"):
         raise DataError(f"features.angle_range = {features.angle_range!r} does not go with that encoder.")
     if not described.device.startswith(LOCAL_DEVICES):
         raise DataError(
-            f"device = {described.device!r:.60}: a model file may only name a simulator on this machine ({LOCAL_DEVICES}*)."
+            f"device = {described.device!r:.60}: a model file may only name a simulator on this machine "
+            f"({LOCAL_DEVICES}*)."
         )
 
 
-def _members(archive: zipfile.ZipFile, shapes: dict[str, Shape], size: int, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The members of the archive by array name: exactly those expected, none of them compressed or longer than the file."""
+def _members(
+    archive: zipfile.ZipFile, shapes: dict[str, Shape], size: int, path: Path
+) -> dict[str, zipfile.ZipInfo]:
+    """The members of the archive by array name: exactly those expected, none of them compressed or longer
+    than the file.
+    """
     infos = archive.infolist()
     names, wanted = [info.filename for info in infos], {f"{name}.npy": name for name in shapes}
     foreign = [name for name in names if name not in wanted or names.count(name) > 1]
@@ -184,7 +206,8 @@ def _members(archive: zipfile.ZipFile, shapes: dict[str, Shape], size: int, path
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise ModelError(
-                f"{path}: {info.filename} is compressed or longer than the file; a model's arrays are stored as they are."
+                f"{path}: {info.filename} is compressed or longer than the file; a model's arrays are stored "
+                "as they are."
             )
     return {wanted[info.filename]: info for info in infos}
 
@@ -199,7 +222,8 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: Shape, w
             what = "pickled objects, which are never loaded" if dtype.hasobject else str(dtype)[:40]
             raise ModelError(f"{where} holds {what}; floating-point numbers were expected.")
         fits = len(found) == len(shape) and all(
-            1 <= have <= QUANTILES if want is None else have == want for have, want in zip(found, shape, strict=True)
+            1 <= have <= QUANTILES if want is None else have == want
+            for have, want in zip(found, shape, strict=True)
         )
         if not fits:
             expected = str(shape).replace("None", f"1 to {QUANTILES}")
@@ -220,5 +244,10 @@ def _check_features(features: dict[str, np.ndarray], path: Path) -> None:
         raise ModelError(f"{path}: {len(quantiles)} quantiles were found for {len(levels)} levels.")
     if (features["scale"] <= 0).any():
         raise ModelError(f"{path}: features/scale holds a value that is not above zero.")
-    if (np.diff(quantiles, axis=0) < 0).any() or (np.diff(levels) <= 0).any() or levels[0] < 0 or levels[-1] > 1:
+    if (
+        (np.diff(quantiles, axis=0) < 0).any()
+        or (np.diff(levels) <= 0).any()
+        or levels[0] < 0
+        or levels[-1] > 1
+    ):
         raise ModelError(f"{path}: quantiles must not fall, and levels must rise from 0 to 1.")

@@ -1,7 +1,7 @@
 """The optimiser: Adam with decoupled weight decay, a schedule, and a multiplier per parameter group (optax).
 
-Rates, multipliers and decays are arrays in the optimiser's state, so that one compiled step serves every configuration, and many
-runs of different ones at once.
+Rates, multipliers and decays are arrays in the optimiser's state, so that one compiled step serves every
+configuration, and many runs of different ones at once.
 """
 
 import functools
@@ -31,8 +31,10 @@ Step = Callable[[Params, OptimiserState, Params], tuple[dict[str, jax.Array], Op
 
 
 def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
-    """Learning rate against step t of T: `constant` lr; `cosine` lr (1 + cos(pi t / T)) / 2 (Loshchilov and Hutter, SGDR, 2017);
-    `onecycle` from lr / 25 up to lr at 0.3 T and down to lr / 250,000, along cosines (Smith and Topin, 2018)."""
+    """Learning rate against step t of T: `constant` lr; `cosine` lr (1 + cos(pi t / T)) / 2 (Loshchilov and
+    Hutter, SGDR, 2017); `onecycle` from lr / 25 up to lr at 0.3 T and down to lr / 250,000, along cosines
+    (Smith and Topin, 2018).
+    """
     if name == "constant":
         return optax.constant_schedule(lr)
     if name == "cosine":
@@ -41,7 +43,8 @@ def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
 
 
 def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """Per group g: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) (Loshchilov and Hutter, Decoupled Weight Decay, 2019).
+    """Per group g: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) (Loshchilov and Hutter, Decoupled
+    Weight Decay, 2019).
 
     The bias follows the plain rate without decay; `alpha_train=False` freezes alpha.
 

@@ -1,7 +1,7 @@
 """A run of the training loop: what it was asked, where it stands, what it found; and how it starts.
 
-All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters from itself, batches from its child, so
-that runs of one seed see the same batches whatever the shapes of their parameters.
+All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters from itself, batches
+from its child, so that runs of one seed see the same batches whatever the shapes of their parameters.
 """
 
 from dataclasses import dataclass, field
@@ -82,7 +82,9 @@ class TrainingRun:
     def draw(self) -> list[np.ndarray]:
         """Row numbers of the batches of one epoch."""
         pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
-        return list(epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac))
+        return list(
+            epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac)
+        )
 
     def batch(self, rows: np.ndarray) -> Batch:
         """X (B, features), y (B,) and loss weights (B,) of these training rows."""
@@ -92,12 +94,20 @@ class TrainingRun:
 def circuit_of(config: TrainConfig) -> CircuitSpec:
     """The circuit that a configuration asks for."""
     return CircuitSpec(
-        config.wires, config.layers, config.encoder, config.ansatz, config.measurement, config.reupload, config.hadamard
+        wires=config.wires,
+        layers=config.layers,
+        encoder=config.encoder,
+        ansatz=config.ansatz,
+        measurement=config.measurement,
+        reupload=config.reupload,
+        hadamard=config.hadamard,
     )
 
 
 def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
-    """X, y and the loss weights of one batch: class weights, or importance weights where batches are balanced."""
+    """X, y and the loss weights of one batch: class weights, or importance weights where batches are
+    balanced.
+    """
     X, y = prepared.X["train"][rows], prepared.y["train"][rows]
     if config.prior_correction == "importance":
         return X, y, importance_weights(y, prepared.prior)
@@ -117,7 +127,9 @@ def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
         ParameterError: an engine that is wrong on purpose without gate="off".
     """
     if config.engine in WRONG_ON_PURPOSE and config.gate != "off":
-        raise ParameterError(f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'.")
+        raise ParameterError(
+            f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'."
+        )
     engine = make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     optimiser = make_optimiser(config, config.epochs * count)

@@ -1,10 +1,12 @@
-"""A trained model as a formula: without re-uploading, the circuit's score is a trigonometric polynomial of its angles.
+"""A trained model as a formula: without re-uploading, the circuit's score is a trigonometric polynomial of
+its angles.
 
     s(x) = sum_k C_k prod_i f_{k_i}(x_i),    k in {0, ..., d - 1}^n,    logit = alpha (s + bias),
 
-f = (1, sin x, cos x) for `angle_y`, with or without Hadamard, and (1, sin x, sin 2x, cos 2x) for `angle_xy`. The d^n coefficients
-are not fitted: they are the observable pulled back through the trained circuit (`qnb.core.heisenberg`), in float64. Schreiber, Eisert
-and Meyer (PRL 131, 100803, 2023) call this a classical surrogate: once a model is trained, no circuit is needed to use it.
+f = (1, sin x, cos x) for `angle_y`, with or without Hadamard, and (1, sin x, sin 2x, cos 2x) for `angle_xy`.
+The d^n coefficients are not fitted: they are the observable pulled back through the trained circuit
+(`qnb.core.heisenberg`), in float64. Schreiber, Eisert and Meyer (PRL 131, 100803, 2023) call this a classical
+surrogate: once a model is trained, no circuit is needed to use it.
 """
 
 import functools
@@ -47,7 +49,8 @@ class Surrogate:
     """A trained model without its circuit. It equals the circuit to rounding in float64.
 
     Attributes:
-        coefficients: C, float64 `(d,) * n`; axis i belongs to wire i, index k to the k-th function of BASES[encoder].
+        coefficients: C, float64 `(d,) * n`; axis i belongs to wire i, index k to the k-th function of
+            BASES[encoder].
         encoder: a key of BASES.
         bias, alpha: of the head, logit = alpha (s + bias); alpha is the factor itself, not the raw parameter.
         feature_map: from raw rows to angles.
@@ -64,11 +67,19 @@ class Surrogate:
     about: dict[str, Any] = field(default_factory=dict)
 
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
-        """l(x) for each raw row of the table the model was trained on, (B,). Raises DataError as `Model.logits` does."""
-        return self.logits_of_features(self.feature_map.transform(table.frame if isinstance(table, Table) else table))
+        """l(x) for each raw row of the table the model was trained on, (B,).
+
+        Raises DataError as `Model.logits` does.
+        """
+        return self.logits_of_features(
+            self.feature_map.transform(table.frame if isinstance(table, Table) else table)
+        )
 
     def logits_of_features(self, X: ArrayLike) -> np.ndarray:
-        """l(x) for rows of angles in radians, X (B, n) -> float64 (B,). Raises ParameterError as `scores_of_features` does."""
+        """l(x) for rows of angles in radians, X (B, n) -> float64 (B,).
+
+        Raises ParameterError as `scores_of_features` does.
+        """
         return self.alpha * (self.scores_of_features(X) + self.bias)
 
     def scores_of_features(self, X: ArrayLike) -> np.ndarray:
@@ -81,7 +92,9 @@ class Surrogate:
         if X.ndim != 2 or X.shape[1] != n or len(X) == 0:
             raise ParameterError(f"X has shape {X.shape}; (rows, {n}) was expected: one angle per wire.")
         if not np.isfinite(X).all():
-            raise ParameterError(f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows.")
+            raise ParameterError(
+                f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows."
+            )
         return _evaluate(self.coefficients, self.encoder, X)
 
     def save(self, path: str | Path) -> Path:
@@ -120,7 +133,9 @@ def surrogate_of(
     threshold: float,
     about: dict[str, Any],
 ) -> Surrogate:
-    """The trigonometric polynomial that a trained circuit is; `qnb.training.model.Model.surrogate` calls it with its own parts.
+    """The trigonometric polynomial that a trained circuit is.
+
+    `qnb.training.model.Model.surrogate` calls it with its own parts.
 
     Args:
         params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
@@ -134,7 +149,10 @@ def surrogate_of(
     refuse(spec.encoder, spec.reupload)
     once, _ = heisenberg.memory(spec, 8)
     if once > MEMORY_SHARE * available_memory():
-        raise EngineError(f"The surrogate of {spec} needs {once / 1e9:.1f} GB to compute: use fewer wires, or a larger machine.")
+        raise EngineError(
+            f"The surrogate of {spec} needs {once / 1e9:.1f} GB to compute: use fewer wires, or a larger "
+            "machine."
+        )
     jax.config.update("jax_enable_x64", True)
     weights, readout = (np.asarray(params[name], np.float64) for name in ("weights", "readout"))
     pull_back = jax.jit(functools.partial(heisenberg.prepare, spec), compiler_options=QUICK_TO_COMPILE)
@@ -156,13 +174,13 @@ def refuse(encoder: str, reupload: bool) -> None:
     """Raise ParameterError for a circuit that has no surrogate."""
     if encoder not in BASES:
         raise ParameterError(
-            f"encoder={encoder!r} has no surrogate: the score is a quadratic form of the normalised row, not a polynomial in "
-            "sines and cosines of angles. Use encoder='angle_y' or 'angle_xy'."
+            f"encoder={encoder!r} has no surrogate: the score is a quadratic form of the normalised row, not "
+            "a polynomial in sines and cosines of angles. Use encoder='angle_y' or 'angle_xy'."
         )
     if reupload:
         raise ParameterError(
-            "reupload=True has no surrogate here: each further encoding raises the degree in every angle, so that L layers need "
-            "(2 L + 1)^n coefficients instead of 3^n. Use reupload=False."
+            "reupload=True has no surrogate here: each further encoding raises the degree in every angle, so "
+            "that L layers need (2 L + 1)^n coefficients instead of 3^n. Use reupload=False."
         )
 
 
@@ -178,7 +196,11 @@ def load_surrogate(path: str | Path) -> Surrogate:
         meta = json.loads(arrays[META].item())
         if meta["format"] != FORMAT:
             raise ModelError(f"format {meta['format']!r}; this qnb reads format {FORMAT}")
-        features = {name.removeprefix("features/"): value for name, value in arrays.items() if name.startswith("features/")}
+        features = {
+            name.removeprefix("features/"): value
+            for name, value in arrays.items()
+            if name.startswith("features/")
+        }
         surrogate = Surrogate(
             arrays[COEFFICIENTS],
             meta["encoder"],
@@ -199,8 +221,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise ModelError(f"No surrogate at {path}: the file is missing. `model.surrogate().save(path)` writes one.") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:  # pickles and damaged files
+        raise ModelError(
+            f"No surrogate at {path}: the file is missing. `model.surrogate().save(path)` writes one."
+        ) from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:
+        # pickles and damaged files
         raise ModelError(f"{path} cannot be read as plain arrays: {error}.") from error
 
 
@@ -264,7 +289,9 @@ def _evaluate(coefficients: np.ndarray, encoder: str, X: np.ndarray) -> np.ndarr
     size = padded(min(size, max(16, CHUNK_BYTES // (8 * half))))
     last = np.zeros((size, n))
     last[: len(X) % size] = X[len(X) - len(X) % size :]
-    chunks = [X[start : start + size] for start in range(0, len(X) - size + 1, size)] + [last] * (len(X) % size > 0)
+    chunks = [X[start : start + size] for start in range(0, len(X) - size + 1, size)] + [last] * (
+        len(X) % size > 0
+    )
     scores = [_scores(encoder, C, chunk) for chunk in chunks]  # JAX returns before it has computed
     return np.concatenate(scores)[: len(X)]
 

@@ -1,4 +1,5 @@
-"""A training from a configuration to its metrics: prepare, fit, restore the best epoch, choose the threshold, test once.
+"""A training from a configuration to its metrics: prepare, fit, restore the best epoch, choose the threshold,
+test once.
 
 `train(config)` does all of it; a notebook calls `prepare` first, to show the data before the wait.
 """
@@ -71,8 +72,8 @@ def train(
     Args:
         prepared: the data, if `prepare(config)` has been called already.
         folder: history.csv and checkpoint.npz are written there after every epoch.
-        resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the same final
-            parameters, bit for bit.
+        resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the
+            same final parameters, bit for bit.
         on_epoch: called with the history so far, a list of rows, after every epoch.
 
     Raises:
@@ -86,10 +87,13 @@ def train(
 
 
 def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:
-    """Train many configurations, in order of the list; those of one `qnb.training.loop.shape` together where the engine can.
+    """Train many configurations, in order of the list.
 
-    What they share of the data, and the baselines on it, is computed once. Each ends as `train` would end it by itself, up to
-    the rounding of the engine; in the place of one that diverged, or was degenerate with `abort_on_degen`, stands its error.
+    Those of one `qnb.training.loop.shape` together where the engine can.
+
+    What they share of the data, and the baselines on it, is computed once. Each ends as `train` would end it
+    by itself, up to the rounding of the engine; in the place of one that diverged, or was degenerate with
+    `abort_on_degen`, stands its error.
 
     Raises:
         ParameterError, DataError, WrongGradientError: as `train`.
@@ -126,7 +130,9 @@ ABOUT = ("source", "synthetic", "label", "positive", "fingerprint")  # of the da
 
 def _result(run: TrainingRun, baselines: dict[str, Baseline]) -> TrainResult:
     card = run.prepared.card
-    about = {"data" if name == "source" else name: card.get(name) for name in ABOUT} | {"config_hash": run.config.hash()}
+    about = {"data" if name == "source" else name: card.get(name) for name in ABOUT} | {
+        "config_hash": run.config.hash()
+    }
     model, logits, threshold = choose_model(run, about)
     return TrainResult(
         config=run.config,
@@ -140,8 +146,12 @@ def _result(run: TrainingRun, baselines: dict[str, Baseline]) -> TrainResult:
     )
 
 
-def choose_model(run: TrainingRun, about: dict[str, Any]) -> tuple[Model, dict[str, np.ndarray], metrics.Threshold]:
-    """The model of the best epoch, its logits (B,) by side, training left out, and the threshold chosen on validation rows."""
+def choose_model(
+    run: TrainingRun, about: dict[str, Any]
+) -> tuple[Model, dict[str, np.ndarray], metrics.Threshold]:
+    """The model of the best epoch, its logits (B,) by side, training left out, and the threshold chosen on
+    validation rows.
+    """
     config, prepared = run.config, run.prepared
     model = Model(
         spec=run.spec,
@@ -160,7 +170,10 @@ def choose_model(run: TrainingRun, about: dict[str, Any]) -> tuple[Model, dict[s
 
 
 def _summary(
-    run: TrainingRun, logits: dict[str, np.ndarray], threshold: metrics.Threshold, baselines: dict[str, Baseline]
+    run: TrainingRun,
+    logits: dict[str, np.ndarray],
+    threshold: metrics.Threshold,
+    baselines: dict[str, Baseline],
 ) -> dict[str, Any]:
     config, prepared = run.config, run.prepared
     found = {side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")}
@@ -182,5 +195,7 @@ def _summary(
         "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
         "compile_seconds": run.compile_seconds,
         "median_samples_per_s": float(speed),
-        "baselines": {name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()},
+        "baselines": {
+            name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()
+        },
     }
