@@ -7,6 +7,9 @@ import nbformat
 import pytest
 
 from qnb.config import TrainConfig
+from qnb.data.overlap import split_card
+from qnb.data.splits import split_table
+from qnb.data.table import load_table
 from qnb.reporting import tables
 from qnb.runs.folder import create
 from qnb.stack import versions
@@ -57,3 +60,13 @@ def test_every_distinct_table_of_an_ablation_is_told_and_the_seeds_of_a_model_un
 def test_every_notebook_ends_in_its_provenance(path):
     last = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"][-1]
     assert last.source.splitlines()[-1] in {f"tables.provenance({name})" for name in ("run", "probe", "this_run")}
+
+
+@pytest.mark.parametrize("split", ["random", "group", "time", "attack"])
+def test_the_data_card_says_what_the_data_is_and_how_it_was_split(split):
+    config = TrainConfig(sample=6000, split=split)
+    table = load_table(config)
+    card = split_card(table, split_table(table, config), config)
+    shown = tables.data_card(table.card | card).to_html()
+    assert card["rule"].split(" (")[0] in shown and "SYNTHETIC" in shown
+    assert "test rows that also stand in train" in shown
