@@ -44,7 +44,7 @@ def whole_file(path: Path, folder: Path, name: str) -> list[tuple[str, int, floa
         steps.append((f"{name}: {what}", rows, time.perf_counter() - start))
         return result
 
-    table_cache.CACHE = folder / "cache"
+    table_cache.cache_folder = lambda kind: folder / "cache"
     table = timed("read all rows", lambda: read_table(str(path)))
     rows = table.card["rows_read"]
     steps[0] = (steps[0][0], rows, steps[0][2])

@@ -3,6 +3,7 @@
 import math
 import os
 import secrets
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,22 @@ def atomic_write(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cache_folder(kind: str) -> Path | None:
+    """The folder of that kind in the user's cache, made if there is none; None, said once, where there can be none.
+
+    A cache only saves time, so a user without a home, or one that cannot be written, does without.
+    """
+    try:
+        folder = Path.home() / ".cache" / "qnb" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written")
+    except (OSError, RuntimeError) as error:
+        warnings.warn(f"qnb works without its cache of {kind}: {error}. Nothing is lost but time.", stacklevel=2)
+        return None
+    return folder
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,5 @@
-import jax
 import numpy as np
 import pytest
-
-jax.config.update("jax_enable_x64", True)  # as make_engine does
 
 
 @pytest.fixture

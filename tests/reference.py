@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
-
-jax.config.update("jax_enable_x64", True)
+from jax.experimental import enable_x64
 
 
 def score_function(spec):
     """s(weights, readout, x) on default.qubit, differentiable by backpropagation through JAX."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
-    return lambda weights, readout, x: jnp.real(node(weights, readout, x))
+    return enable_x64()(lambda weights, readout, x: jnp.real(node(weights, readout, x)))
 
 
+@enable_x64()
 def loss_and_grad(spec, objective, params, X, y, w):
     """Loss and gradient of a batch; vmap over the rows, autodiff through head and circuit. Not jitted: compiling takes longer."""
     score = score_function(spec)

@@ -1,14 +1,15 @@
-"""Engine "catalyst": the circuit compiled by PennyLane Catalyst for Lightning, differentiated by the adjoint method.
+"""All that knows Catalyst: the programs that it compiles, run in the child process that `qnb.core.child` starts.
 
-All that knows Catalyst is in this file. One formulation is used because, of all that were tried, it alone compiles and is right
-on the pinned stack (`notebooks/gradient_audit.ipynb`): inside one qjit a `catalyst.for_loop` over the rows, in each iteration
+One formulation is used because, of all that were tried, it alone compiles and is right on the pinned stack
+(`notebooks/gradient_audit.ipynb`): inside one qjit a `catalyst.for_loop` over the rows, in each iteration
 `catalyst.value_and_grad` of one QNode call with one differentiated argument, and the chain rule through the head written out.
 A loss that itself contains the loop must not be differentiated: Catalyst then returns the gradient of one row for the batch's.
 """
 
-import threading
+import contextlib
+import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import catalyst
@@ -17,78 +18,72 @@ import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 from catalyst.utils.exceptions import CompileError
-from threadpoolctl import ThreadpoolController
 
 from qnb.core.circuit import Array, CircuitSpec, Params
-from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
+from qnb.core.engine import EngineError
 from qnb.core.objective import Objective
-from qnb.errors import ParameterError, nearest
 from qnb.stack import describe_stack
 
-EVALUATION_CHUNK = 256  # rows per compiled forward call; the tail is padded to it
+CHUNK = 256  # rows per compiled forward call; the tail is padded to it
 
-# A compiled function called from two threads at once aborts the process, so calls take turns.
-_ONE_AT_A_TIME = threading.Lock()
+Program = Callable[[Array, Array], jax.Array]  # (parameters, rows) -> numbers; two arguments, because each costs a call
 
 
-class CatalystEngine:
-    """See `qnb.core.engine.Engine`. float64; compiled programs are kept per kind and batch size."""
+class Programs:
+    """The compiled programs of one circuit, kept per kind and batch size.
 
-    name = "catalyst"
-    dtype = np.dtype(np.float64)
+    Parameters go in as one vector [theta, readout, bias, alpha]: theta is the weights, then the readout angles if they are
+    gates; readout the coefficients of `z_vec`, and unused otherwise. Rows are [X, y, w].
+    """
 
-    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE):
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
         self.spec, self.objective, self.device = spec, objective, device
-        self._device = _open_device(device, spec.wires)
-        self._threads = ThreadpoolController()  # after the device has loaded its OpenMP runtime
+        self._device = qml.device(device, wires=spec.wires)
         self._programs: dict[tuple[str, int], catalyst.QJIT] = {}
-        self._split = spec.layers * spec.wires * 3  # theta = weights, then the readout angles if they are gates
+        self._weights = spec.layers * spec.wires * 3
+        self._theta = self._weights + (spec.readout_size if spec.measured.rotated else 0)
+        self._readout = 1 if spec.measured.rotated else spec.readout_size
+        self._compiled: dict[int, float] = {}
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """Scores of any number of rows, in compiled chunks of EVALUATION_CHUNK."""
-        (X,) = check_batch(self.spec, X)
-        program = self._program("scores", EVALUATION_CHUNK)
-        theta, readout = self._theta(check_params(self.spec, params))
-        out = np.empty(len(X))
-        for start in range(0, len(X), EVALUATION_CHUNK):
-            chunk = X[start : start + EVALUATION_CHUNK]
-            padded = np.pad(chunk, ((0, EVALUATION_CHUNK - len(chunk)), (0, 0)), mode="edge")
-            out[start : start + len(chunk)] = self._call(program, theta, readout, padded)[0][: len(chunk)]
+        """Scores of any number of rows (B,), in compiled chunks of CHUNK."""
+        program, vector, out = self._program("scores", CHUNK), self._vector(params), np.empty(len(X))
+        for start in range(0, len(X), CHUNK):
+            rows = X[start : start + CHUNK]
+            padded = np.pad(rows, ((0, CHUNK - len(rows)), (0, 0)), mode="edge")
+            out[start : start + len(rows)] = self._call(program, vector, padded)[: len(rows)]
         return out
 
     def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        """Raises EngineError for `amplitude`, which Catalyst cannot differentiate."""
-        X, y, w = check_batch(self.spec, X, y, w)
-        if self.spec.encoder == "amplitude":
-            raise EngineError(
-                "engine='catalyst' cannot train encoder='amplitude': the compiler has no gradient of state preparation. "
-                "Its scores are available; to train, use encoder='angle_y' or 'angle_xy'."
-            )
-        params = check_params(self.spec, params)
-        theta, readout = self._theta(params)
+        """See `qnb.core.engine.Engine`."""
         program = self._program("gradient", len(X))
-        arguments = (theta, readout, params["bias"], params["alpha"], X, y, w)
-        loss, g_theta, g_readout, g_bias, g_alpha = self._call(program, *arguments)
-        g_weights = np.asarray(g_theta[: self._split]).reshape(self.spec.shapes["weights"])
+        found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
+        ends = np.cumsum([1, self._theta, self._readout, 1])
+        loss, theta, readout, bias, alpha = np.split(found, ends)
         if self.spec.measured.rotated:
-            g_readout = g_theta[self._split :]
-        grads = {"weights": g_weights, "readout": g_readout, "bias": g_bias, "alpha": g_alpha}
-        return float(loss), {k: np.asarray(v) for k, v in grads.items()}
+            readout = theta[self._weights :]
+        weights = theta[: self._weights].reshape(self.spec.shapes["weights"])
+        return float(loss[0]), {"weights": weights, "readout": readout, "bias": bias.reshape(()), "alpha": alpha.reshape(())}
 
     def compile(self, batch: int) -> float:
-        """See `qnb.core.engine.Engine`."""
-        started = time.perf_counter()
-        params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
-        self.scores(params, row[None])
-        self.loss_and_grad(params, np.tile(row, (batch, 1)), np.zeros(batch), np.ones(batch))
-        return time.perf_counter() - started
+        """Compile what training with this batch size needs, if it is not; the seconds that it took then."""
+        if batch not in self._compiled:
+            started = time.perf_counter()
+            params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
+            self.scores(params, row[None])
+            if self.spec.encoder != "amplitude":
+                self.loss_and_grad(params, np.tile(row, (batch, 1)), np.zeros(batch), np.ones(batch))
+            self._compiled[batch] = time.perf_counter() - started
+        return self._compiled[batch]
 
-    def _theta(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
-        """(theta, readout): the differentiated flat vector, and the vector of `z_vec` coefficients (unused otherwise)."""
-        weights, readout = params["weights"], params["readout"]
-        if self.spec.measured.rotated:
-            return np.concatenate([weights.ravel(), readout]), np.zeros(1)
-        return weights.ravel(), readout
+    def compiled(self) -> dict[tuple[str, int], int]:
+        """By kind and rows, the identity of each program's binary: it stays the same while nothing is compiled."""
+        return {key: id(program.compiled_function) for key, program in self._programs.items()}
+
+    def _vector(self, params: Params) -> np.ndarray:
+        weights, readout = params["weights"].ravel(), params["readout"]
+        circuit = [weights, readout, np.zeros(1)] if self.spec.measured.rotated else [weights, readout]
+        return np.concatenate([*circuit, params["bias"].reshape(1), params["alpha"].reshape(1)])
 
     def _program(self, kind: str, rows: int) -> catalyst.QJIT:
         key = (kind, rows)
@@ -98,13 +93,14 @@ class CatalystEngine:
             self._programs[key] = catalyst.qjit(build(rows), autograph=False)
         return self._programs[key]
 
-    def _call(self, program: catalyst.QJIT, *args: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _call(self, program: catalyst.QJIT, *args: np.ndarray) -> np.ndarray:
         # Catalyst 0.15.0 ignores strides: an array that is not C-contiguous is silently read in the wrong order.
-        arrays = [np.ascontiguousarray(a, dtype=np.float64).reshape(np.shape(a)) for a in args]
+        arrays = [np.ascontiguousarray(a, dtype=np.float64) for a in args]
         try:
-            # Gates on few wires are far too small to share between OpenMP threads: more threads are slower.
-            with _ONE_AT_A_TIME, self._threads.limit(limits=1, user_api="openmp"):
-                return tuple(np.asarray(r) for r in program(*arrays))
+            if program.compiled_function is None:
+                return np.asarray(program(*arrays))
+            with _pointer_types_of_one_call():
+                return np.asarray(program(*arrays))
         except CompileError as error:
             last = "\n".join(str(error).strip().splitlines()[-5:])
             raise EngineError(
@@ -115,60 +111,58 @@ class CatalystEngine:
     def _qnode(self, body: Callable[..., Any]) -> qml.QNode:
         return qml.QNode(body, self._device, diff_method="adjoint")
 
-    def _unpack(self, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return theta[: self._split].reshape(self.spec.shapes["weights"]), theta[self._split :]
-
     def _score_qnode(self) -> qml.QNode:
         """s(theta, readout, x), with the coefficients of `z_vec` as plain run-time values."""
 
         def score(theta: jax.Array, readout: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
-            weights, angles = self._unpack(theta)
-            return self.spec.score(weights, readout if self.spec.measured.weighted else angles, x)
+            return self.spec.score(self._shaped(theta), readout if self.spec.measured.weighted else theta[self._weights :], x)
 
         return self._qnode(score)
 
-    def _scores_program(self, rows: int) -> Callable[..., tuple[jax.Array]]:
+    def _shaped(self, theta: jax.Array) -> jax.Array:
+        return theta[: self._weights].reshape(self.spec.shapes["weights"])
+
+    def _unpack(self, p: Array) -> tuple[Array, Array, Array, Array]:
+        """(theta, readout, bias, raw alpha)."""
+        return p[: self._theta], p[self._theta : -2], p[-2], p[-1]
+
+    def _scores_program(self, rows: int) -> Program:
         score = self._score_qnode()
 
-        def scores(theta: Array, readout: Array, X: Array) -> tuple[jax.Array]:
+        def scores(p: Array, X: Array) -> jax.Array:
+            theta, readout, _, _ = self._unpack(p)
+
             def row(k: jax.Array, out: jax.Array) -> jax.Array:
                 return out.at[k].set(score(theta, readout, X[k]))
 
-            return (catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(rows)),)
+            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(rows))
+            return found
 
         return scores
 
-    def _gradient_program(self, rows: int) -> Callable[..., tuple[jax.Array, ...]]:
+    def _gradient_program(self, rows: int) -> Program:
         """L = mean_k w_k loss(l_k, y_k), l_k = alpha (s_k + b). With d_k = w_k loss'(l_k) / B:
-        dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b) dalpha/draw."""
-        value = self._value_qnode()
-        objective, size, readout_size = self.objective, self._theta_size(), self.spec.readout_size
+        dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b) dalpha/draw.
+        Returns [L, dL/dtheta, dL/dreadout, dL/db, dL/dalpha_raw]."""
+        value, objective, features = self._value_qnode(), self.objective, self.spec.features
 
-        def gradient(
-            theta: Array, readout: Array, bias: Array, alpha_raw: Array, X: Array, y: Array, w: Array
-        ) -> tuple[jax.Array, ...]:
-            alpha, alpha_slope = objective.alpha(alpha_raw), objective.alpha_slope(alpha_raw)
+        def gradient(p: Array, D: Array) -> jax.Array:
+            theta, readout, bias, raw = self._unpack(p)
+            alpha, alpha_slope = objective.alpha(raw), objective.alpha_slope(raw)
 
-            def row(
-                k: jax.Array, loss: jax.Array, g_theta: jax.Array, g_readout: jax.Array, g_bias: jax.Array, g_alpha: jax.Array
-            ) -> tuple[jax.Array, ...]:
-                s, ds_theta, ds_readout = value(theta, readout, X[k])
+            def row(k: jax.Array, total: jax.Array) -> jax.Array:
+                x, y, w = D[k, :features], D[k, features], D[k, features + 1]
+                s, ds_theta, ds_readout = value(theta, readout, x)
                 logit = alpha * (s + bias)
-                d = w[k] * objective.slope(logit, y[k]) / rows
-                loss = loss + w[k] * objective.loss(logit, y[k]) / rows
-                g_theta = g_theta + d * alpha * ds_theta
-                g_readout = g_readout + d * alpha * ds_readout
-                return loss, g_theta, g_readout, g_bias + d * alpha, g_alpha + d * (s + bias) * alpha_slope
+                d = w * objective.slope(logit, y) / rows
+                loss = w * objective.loss(logit, y) / rows
+                head = jnp.stack([d * alpha, d * (s + bias) * alpha_slope])
+                return total + jnp.concatenate([loss[None], d * alpha * ds_theta, d * alpha * ds_readout, head])
 
-            zero = jnp.zeros(())
-            start = (zero, jnp.zeros(size), jnp.zeros(readout_size), zero, zero)
-            sums: tuple[jax.Array, ...] = catalyst.for_loop(0, rows, 1)(row)(*start)
-            return sums
+            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(self._theta + self._readout + 3))
+            return found
 
         return gradient
-
-    def _theta_size(self) -> int:
-        return self._split + (self.spec.readout_size if self.spec.measured.rotated else 0)
 
     def _value_qnode(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
         """(theta, readout, x) -> s, ds/dtheta, ds/dreadout of one row.
@@ -181,12 +175,12 @@ class CatalystEngine:
 
             def value(theta: jax.Array, readout: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
                 s, ds = catalyst.value_and_grad(score, argnums=0)(theta, readout, x)
-                return s, ds, jnp.zeros(spec.readout_size)
+                return s, ds, jnp.zeros(self._readout)
 
             return value
 
         def expectations(theta: jax.Array, x: jax.Array) -> tuple[qml.measurements.ExpectationMP, ...]:
-            spec.apply(self._unpack(theta)[0], None, x)
+            spec.apply(self._shaped(theta), None, x)
             return tuple(qml.expval(qml.PauliZ(i)) for i in range(spec.wires))
 
         expectations = self._qnode(expectations)
@@ -198,9 +192,15 @@ class CatalystEngine:
         return value_of_z_vec
 
 
-def _open_device(name: str, wires: int) -> qml.devices.Device:
-    try:
-        return qml.device(name, wires=wires)
-    except qml.exceptions.DeviceError as error:
-        installed = sorted(n for n in qml.plugin_devices if n.startswith("lightning."))
-        raise ParameterError(f"device = {name!r} is not installed ({error}). {nearest(name, installed)}") from None
+@contextlib.contextmanager
+def _pointer_types_of_one_call() -> Iterator[None]:
+    """Forget the pointer types that a call makes.
+
+    Catalyst 0.15.0 describes the arguments of every call by ctypes classes of their own, and ctypes keeps a pointer type for each
+    class for ever: 53 kB a call with seven arguments. Those of a program's first call are kept, for its results are read through them.
+    """
+    kept: dict[Any, Any] = ctypes._pointer_type_cache  # type: ignore[attr-defined]  # insertion-ordered
+    before = len(kept)
+    yield
+    while len(kept) > before:
+        kept.popitem()

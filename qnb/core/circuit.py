@@ -4,8 +4,10 @@ ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names 
 `CircuitSpec`; the PennyLane circuit that it draws is the one that is compiled.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import jax
 import numpy as np
@@ -41,6 +43,18 @@ def _cyclic(n: int, reach: int) -> list[tuple[int, int]]:
     return [(i, (i + reach) % n) for i in range(n)]
 
 
+def _strongly_entangling(n: int, layer: int) -> list[tuple[int, int]]:
+    return _cyclic(n, layer % (n - 1) + 1)
+
+
+def _ring(n: int, layer: int) -> list[tuple[int, int]]:
+    return _cyclic(n, 1)
+
+
+def _first(n: int) -> np.ndarray:
+    return np.array([1.0] + [0.0] * (n - 1))
+
+
 def _mean(n: int) -> np.ndarray:
     return np.full(n, 1 / n)
 
@@ -62,13 +76,17 @@ class Measurement:
         return self.coefficients is None
 
 
-ENCODERS = {"angle_y": _angle_y, "angle_xy": _angle_xy, "amplitude": _amplitude}
+ENCODERS: dict[str, Callable[["CircuitSpec", Array], None]] = {
+    "angle_y": _angle_y,
+    "angle_xy": _angle_xy,
+    "amplitude": _amplitude,
+}
 ANSATZE: dict[str, Callable[[int, int], list[tuple[int, int]]]] = {  # (wires, layer) -> CNOTs as (control, target)
-    "strongly_entangling": lambda n, layer: _cyclic(n, layer % (n - 1) + 1),  # Schuld et al., PRA 101, 032308, 2020
-    "ring": lambda n, layer: _cyclic(n, 1),
+    "strongly_entangling": _strongly_entangling,  # Schuld et al., PRA 101, 032308, 2020
+    "ring": _ring,
 }
 MEASUREMENTS: dict[str, Measurement] = {
-    "z0": Measurement(lambda n: np.eye(n)[0]),
+    "z0": Measurement(_first),
     "mean_z": Measurement(_mean),
     "z_vec": Measurement(None),
     "mean_z_readout": Measurement(_mean, rotated=True),
@@ -85,6 +103,11 @@ class CircuitSpec:
     Measurements: `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ per wire,
     then the mean of <Z_i>.
 
+    A name is looked up once, when the spec is made: what is assigned to it in a table later is for later specs.
+
+    Attributes:
+        encode, entangle, measured: what the names of encoder, ansatz and measurement stood for.
+
     Raises:
         ParameterError: an unknown name or a combination that means nothing.
     """
@@ -96,15 +119,25 @@ class CircuitSpec:
     measurement: str = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
+    encode: Callable[["CircuitSpec", Array], None] = field(init=False, repr=False)
+    entangle: Callable[[int, int], list[tuple[int, int]]] = field(init=False, repr=False)
+    measured: Measurement = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for field, valid in (("encoder", ENCODERS), ("ansatz", ANSATZE), ("measurement", MEASUREMENTS)):
-            if getattr(self, field) not in list(valid):
-                raise ParameterError(f"{field} = {getattr(self, field)!r} is not known. {nearest(getattr(self, field), valid)}")
-        for field in ("wires", "layers"):
-            value = getattr(self, field)
+        tables: dict[str, tuple[str, dict[str, Any]]] = {
+            "encoder": ("encode", ENCODERS),
+            "ansatz": ("entangle", ANSATZE),
+            "measurement": ("measured", MEASUREMENTS),
+        }
+        for name, (attribute, table) in tables.items():
+            chosen = getattr(self, name)
+            if chosen not in list(table):
+                raise ParameterError(f"{name} = {chosen!r} is not known. {nearest(chosen, table)}")
+            object.__setattr__(self, attribute, table[chosen])
+        for name in ("wires", "layers"):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ParameterError(f"{field} = {value!r}: a whole number from 1 up was expected.")
+                raise ParameterError(f"{name} = {value!r}: a whole number from 1 up was expected.")
         if self.hadamard and self.encoder != "angle_y":
             raise ParameterError(f"hadamard=True goes with encoder='angle_y' only; encoder={self.encoder!r} was given.")
         if self.reupload and self.encoder == "amplitude":
@@ -115,10 +148,14 @@ class CircuitSpec:
         """Length of x: one angle per wire, or 2^wires amplitudes."""
         return 2**self.wires if self.encoder == "amplitude" else self.wires
 
-    @property
-    def measured(self) -> Measurement:
-        """What the measurement's name stands for."""
-        return MEASUREMENTS[self.measurement]
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields that a spec is made from, as `CircuitSpec(...)` takes them."""
+        return tuple(f.name for f in fields(cls) if f.init)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec in plain types: `CircuitSpec(**spec.to_dict())` looks its names up anew."""
+        return {name: getattr(self, name) for name in self.names()}
 
     @property
     def readout_size(self) -> int:
@@ -156,10 +193,9 @@ class CircuitSpec:
 
     def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
         """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers, wires, 3)."""
-        encode = ENCODERS[self.encoder]
         for layer in range(self.layers):
             if layer == 0 or self.reupload:
-                encode(self, x)
+                self.encode(self, x)
             for i in range(self.wires):
                 _rotate(weights[layer, i], i)
             for control, target in self.cnots(layer):
@@ -172,7 +208,7 @@ class CircuitSpec:
 
     def cnots(self, layer: int) -> list[tuple[int, int]]:
         """(control, target) pairs of one layer, in order of application."""
-        return ANSATZE[self.ansatz](self.wires, layer) if self.wires > 1 else []
+        return self.entangle(self.wires, layer) if self.wires > 1 else []
 
     def coefficients(self, readout: Array) -> Array:
         """c (n,) of the measured sum_i c_i <Z_i>: the readout itself (`z_vec`), or fixed ones in its dtype."""
@@ -196,7 +232,21 @@ class CircuitSpec:
 
     def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting. Those that encode data hold NaN."""
-        params, x = self.init(0), np.full(self.features, np.nan)
+        return self._tape(self.init(0), np.full(self.features, np.nan))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what the circuit computes, whatever it is called: the operations that it queues at two random points, with
+        their wires and parameters, and the observable. A closure that has changed changes it."""
+        digest, rng = hashlib.sha256(), np.random.default_rng(0)
+        for _ in range(2):
+            params = {name: rng.uniform(0.1, 1, shape) for name, shape in self.shapes.items()}
+            for operation in self._tape(params, rng.uniform(0.1, 1, self.features)):
+                described = (operation.name, operation.wires.tolist(), [np.asarray(p).tolist() for p in operation.parameters])
+                digest.update(repr(described).encode())
+            digest.update(repr((self.measured.rotated, self.coefficients(params["readout"]).tolist())).encode())
+        return digest.hexdigest()
+
+    def _tape(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
         with qml.queuing.AnnotatedQueue() as queue:
             self.apply(params["weights"], params["readout"], x)
         operations: list[qml.operation.Operator] = qml.tape.QuantumScript.from_queue(queue).operations

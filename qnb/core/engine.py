@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard
 
-import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -19,7 +18,7 @@ from qnb.core.objective import Objective
 from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
 
 ENGINES = {
-    "catalyst": "qnb.core.catalyst:CatalystEngine",
+    "catalyst": "qnb.core.compiled:CatalystEngine",
     "exact": "qnb.core.exact:ExactEngine",
     "one_sample_demo": "qnb.core.one_sample:OneSampleDemo",  # wrong on purpose: refused without gate="off"
 }
@@ -61,9 +60,8 @@ def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
     return hasattr(engine, "loss_and_grad_many")
 
 
-@functools.lru_cache(maxsize=64)
 def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any) -> Engine:
-    """The engine of that name, from a cache keyed on all that shapes its programs.
+    """The engine of that name, from a cache whose key is what its programs compute, not what the parts are called.
 
     Args:
         name: a key of ENGINES.
@@ -75,8 +73,16 @@ def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str 
     """
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
-    jax.config.update("jax_enable_x64", True)  # head and optimiser compute in float64 with every engine, not just with Catalyst
-    module, cls = ENGINES[name].split(":")
+    computes = spec.fingerprint(), type(objective), objective.fingerprint()
+    return _make_engine(ENGINES[name], name, spec, objective, computes, device, **options)
+
+
+@functools.lru_cache(maxsize=64)
+def _make_engine(
+    path: str, name: str, spec: CircuitSpec, objective: Objective, computes: tuple[Any, ...], device: str, **options: Any
+) -> Engine:
+    """`path` and `computes` are there for the key: an engine, a circuit or an objective that has changed is another one."""
+    module, cls = path.split(":")
     build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
     refuse_unknown(options, list(inspect.signature(build).parameters)[2:], f"engine={name!r}")
     return build(spec, objective, device=device, **options)

@@ -5,29 +5,32 @@ Two paths give the same numbers: `qnb.core.heisenberg` pulls the observable back
 chain rule are shared, and are those of the catalyst engine.
 """
 
+import contextlib
 import functools
 import math
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
+from jax.experimental import enable_x64
+from jax.experimental.compilation_cache import compilation_cache as persistent
 
 from qnb.core import heisenberg, statevector, trig
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
+from qnb.files import cache_folder
 
 PRECISIONS = ("float32", "float64")
 SCORE_ROWS = (256, 4096)  # rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
 MEMORY_SHARE = 0.5  # of the memory available when the engine is made
-CACHE = Path.home() / ".cache" / "qnb" / "xla"
 
 
 class PathModule(Protocol):
@@ -57,7 +60,7 @@ class ExactEngine:
 
     Args:
         device: the default only; this engine runs where JAX runs.
-        precision: "float32", or "float64", which switches jax_enable_x64 on for the process.
+        precision: "float32" or "float64", whatever JAX is set to.
 
     Raises:
         ParameterError: another device, or an unknown precision.
@@ -73,15 +76,14 @@ class ExactEngine:
             )
         if precision not in PRECISIONS:
             raise ParameterError(f"precision = {precision!r} is not known. {nearest(precision, PRECISIONS)}")
-        if precision == "float64":
-            jax.config.update("jax_enable_x64", True)
-        _use_compilation_cache()
         self.spec, self.objective, self.dtype = spec, objective, np.dtype(precision)
+        self._computes = spec.fingerprint()
         self._programs: dict[tuple[str, str, int, int], Callable[..., Any]] = {}
         self._tables: dict[str, Any] = {}
         self._memory = MEMORY_SHARE * available_memory()
         self.path(1)  # raises where not even one row fits
 
+    @enable_x64()  # JAX's default would read float64 as float32
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Scores of any number of rows, in compiled chunks."""
         (X,) = check_batch(self.spec, X)
@@ -96,6 +98,7 @@ class ExactEngine:
         ]
         return np.concatenate([np.asarray(c) for c in chunks])[: len(X)].astype(np.float64)
 
+    @enable_x64()
     def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
         """The batch is padded with rows of zero weight, and cut into equal chunks where memory asks for it."""
         X, y, w = check_batch(self.spec, X, y, w)
@@ -109,6 +112,7 @@ class ExactEngine:
         loss, grads = jax.tree.map(lambda *leaves: np.sum([np.asarray(a) for a in leaves], axis=0), *parts)
         return float(loss), grads
 
+    @enable_x64()
     def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
         """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
         X = np.asarray(X, dtype=np.float64)
@@ -192,7 +196,10 @@ class ExactEngine:
         key = (path, kind, rows, seeds)
         if key not in self._programs:
             build = {"prepare": _prepare, "scores": _scores, "gradient": _loss_and_grad, "many": _many}[kind]
-            with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to TF32
+            if self.spec.fingerprint() != self._computes:
+                raise EngineError(f"What {self.spec} computes has changed since this engine was made: make the engine anew.")
+            # accelerators would round float32 products to TF32
+            with jax.default_matmul_precision("highest"), compilation_cache():
                 self._programs[key] = jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
         return self._programs[key](*args)
 
@@ -250,12 +257,31 @@ def _many(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable
     return jax.vmap(_loss_and_grad(path, spec, objective), in_axes=(None, 0, 0, 0, 0))
 
 
-def _use_compilation_cache() -> None:
-    """Keep compiled programs in CACHE, unless the user has set a place of their own."""
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(CACHE))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        compilation_cache.reset_cache()  # JAX decides once per process, perhaps before this, whether to use a cache
+@contextlib.contextmanager
+def compilation_cache() -> Iterator[None]:
+    """While it lasts, JAX keeps compiled programs in the user's cache folder, unless the user has set a place of their own.
+
+    JAX's settings are those of the process, and it decides once whether to use a cache, so both are put back.
+    """
+    folder = cache_folder("xla")
+    if jax.config.values["jax_compilation_cache_dir"] is not None or folder is None:
+        yield
+        return
+    ours = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.1}
+    with _COMPILING:
+        before = {name: jax.config.values[name] for name in ours}
+        try:
+            for name, value in ours.items():
+                jax.config.update(name, value)
+            persistent.reset_cache()
+            yield
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)
+            persistent.reset_cache()
+
+
+_COMPILING = threading.RLock()
 
 
 def available_memory() -> int:

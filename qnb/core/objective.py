@@ -1,7 +1,8 @@
 """The head and the loss: from a circuit's score to a logit, a loss and its derivative. Pure functions of arrays.
 
 Convention, the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p = sigmoid(l). The bias is
-inside alpha. All functions take jax or numpy arrays of any shape, elementwise, and are traceable.
+inside alpha. All functions take numpy or JAX arrays of any shape, elementwise. JAX arrays are traceable; of numpy's, float64 stays
+float64 whatever JAX is set to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import expit
 
 from qnb.core.circuit import ALPHA_FLOOR, Array
 from qnb.errors import ParameterError, nearest
@@ -34,42 +36,66 @@ class Objective:
         if not self.focal_gamma >= 0:
             raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
 
+    def fingerprint(self) -> tuple[float, ...]:
+        """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever it is called."""
+        l, y = np.array([-1.3, -0.2, 0.4, 1.7, 0.9, -2.1]), np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+        computed = self.loss(l, y), self.slope(l, y), self.alpha(l), self.alpha_slope(l), self.logit(l, 0.3 * y, l)
+        return tuple(float(value) for array in computed for value in np.asarray(array))
+
     def alpha(self, raw: Array) -> Array:
         """alpha = softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
-        return jax.nn.softplus(raw) + ALPHA_FLOOR if self.alpha_mode == "softplus" else raw
+        return _softplus(raw) + ALPHA_FLOOR if self.alpha_mode == "softplus" else raw
 
-    def alpha_slope(self, raw: Array) -> jax.Array:
+    def alpha_slope(self, raw: Array) -> Array:
         """d alpha / d raw."""
-        return jax.nn.sigmoid(raw) if self.alpha_mode == "softplus" else jnp.ones_like(raw)
+        return _sigmoid(raw) if self.alpha_mode == "softplus" else raw * 0 + 1.0
 
     def logit(self, score: Array, bias: Array, alpha_raw: Array) -> Array:
         """l = alpha (s + bias)."""
         return self.alpha(alpha_raw) * (score + bias)
 
-    def loss(self, logit: Array | float, y: Array | float) -> jax.Array:
+    def loss(self, logit: Array | float, y: Array | float) -> Array:
         """Loss per row, in nats."""
-        bce = jax.nn.softplus(logit) - y * logit
+        bce = _softplus(logit) - y * logit
         if self.focal_gamma == 0:
             return bce
-        return jnp.exp(-self.focal_gamma * jax.nn.softplus((2 * y - 1) * logit)) * bce  # 1 - p_t = sigmoid(-(2y-1) l)
+        # 1 - p_t = sigmoid(-(2y-1) l)
+        return _exp(-self.focal_gamma * _softplus((2 * y - 1) * logit)) * bce
 
-    def slope(self, logit: Array | float, y: Array | float) -> jax.Array:
+    def slope(self, logit: Array | float, y: Array | float) -> Array:
         """d loss / d logit per row, in closed form.
 
         With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m):
         d/dm [q^gamma bce] = -q^gamma (gamma p_t bce + q).
         """
         if self.focal_gamma == 0:
-            return jax.nn.sigmoid(logit) - y
+            return _sigmoid(logit) - y
         sign = 2 * y - 1
         margin = sign * logit
-        q_gamma = jnp.exp(-self.focal_gamma * jax.nn.softplus(margin))
-        bce = jax.nn.softplus(-margin)
-        return jnp.negative(sign) * q_gamma * (self.focal_gamma * jax.nn.sigmoid(margin) * bce + jax.nn.sigmoid(-margin))
+        q_gamma = _exp(-self.focal_gamma * _softplus(margin))
+        bce = _softplus(-margin)
+        return -sign * q_gamma * (self.focal_gamma * _sigmoid(margin) * bce + _sigmoid(-margin))
 
-    def batch_loss(self, params: Mapping[str, Array], scores: Array, y: Array, w: Array) -> jax.Array:
+    def batch_loss(self, params: Mapping[str, Array], scores: Array, y: Array, w: Array) -> Array:
         """mean(w_i loss_i) for scores (B,), labels y (B,) in {0, 1}, weights w (B,)."""
-        return jnp.mean(w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y))
+        mean: Array = (w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y)).mean()
+        return mean
+
+
+# JAX's functions for its arrays, traced or not; else numpy's, whose float64 no setting of JAX touches
+
+
+def _softplus(x: Array | float) -> Array:
+    return jnp.logaddexp(x, 0.0) if isinstance(x, jax.Array) else np.logaddexp(x, 0.0)
+
+
+def _sigmoid(x: Array | float) -> Array:
+    found: Array = jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
+    return found
+
+
+def _exp(x: Array) -> Array:
+    return jnp.exp(x) if isinstance(x, jax.Array) else np.exp(x)
 
 
 def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float) -> tuple[float, float]:

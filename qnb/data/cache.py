@@ -5,6 +5,7 @@ all that decides what cleaning makes of them. A folder is published whole, by a 
 deleting it costs one reading of the file.
 """
 
+import functools
 import hashlib
 import json
 import secrets
@@ -19,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qnb.data import cleaning
+from qnb.data import cleaning, csv_file, labels, sampling, values
+from qnb.data import sources as sources_module
 from qnb.data.cleaning import Part
 from qnb.data.csv_file import CsvFile
 from qnb.data.sources import ParquetFile, Source
 from qnb.data.values import DataError, join_chunks
-from qnb.files import atomic_write
+from qnb.files import atomic_write, cache_folder
 
-CACHE = Path.home() / ".cache" / "qnb" / "tables"
 WORTH = 1 << 24  # bytes of a file; smaller ones are read in a second
 ROWS = 1 << 18  # of one Parquet file
 LABEL = "\0label"  # no column of a file is called so
@@ -51,7 +52,12 @@ def cached_parts(
         yield from _unless_changed(source, before, clean(source, tally))
         tally["cache"] = None
         return
-    folder = CACHE / _key(source, source.file)
+    cache = cache_folder("tables")
+    if cache is None:
+        yield from _unless_changed(source, before, clean(source, tally))
+        tally["cache"] = "not written: there is no cache folder"
+        return
+    folder = cache / _key(source, source.file)
     if folder.is_dir():
         yield from _read(folder, tally)
         tally["cache"] = "used"
@@ -88,8 +94,16 @@ def _key(source: Source, file: CsvFile | ParquetFile) -> str:
         source.drop_duplicates,
         source.columns,
     ]
-    said = [cleaning.VERSION, file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
+    said = [_code(), file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+
+
+@functools.cache
+def _code() -> str:
+    """SHA-256 of the code that decides what becomes of a file's cells."""
+    modules = (cleaning, csv_file, labels, sampling, sources_module, values)
+    sources = (Path(str(module.__file__)).read_bytes() for module in modules)
+    return hashlib.sha256(b"\0".join([*sources, pa.__version__.encode()])).hexdigest()
 
 
 def _read(folder: Path, tally: dict[str, Any]) -> Iterator[Part]:

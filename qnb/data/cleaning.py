@@ -18,8 +18,6 @@ from qnb.data.sampling import FirstSeen
 from qnb.data.sources import Source
 from qnb.data.values import Column, DataError, clean_column, clean_text_as_it_stands, take
 
-VERSION = 2  # of what cleaning does to a file: tables cached under another are not used
-
 
 class Part(NamedTuple):
     """Some rows of a cleaned source: columns by name (float64, objects, or Arrow text), and labels, bool

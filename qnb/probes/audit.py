@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pennylane as qml
+from jax.experimental import enable_x64
 
 from qnb.core.circuit import Array, CircuitSpec
 from qnb.core.objective import Objective
@@ -82,6 +83,7 @@ def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: i
     return params | {"X": X[chosen], "y": y[chosen], "w": rng.uniform(0.5, 2, len(chosen))}
 
 
+@enable_x64()
 def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     """Scores row by row on default.qubit, differentiated by backpropagation through JAX; BCE on alpha (s + bias), float64."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
@@ -283,7 +285,7 @@ def audit(
 def _job(key: str, spec: CircuitSpec, device: str) -> dict[str, Any]:
     return {
         "name": f"{key}-{spec.measurement}", "key": key, "inputs": f"{spec.measurement}.npz",
-        "spec": vars(spec) | {"has_readout": spec.has_readout, "device": device},
+        "spec": spec.to_dict() | {"has_readout": spec.has_readout, "device": device},
     }  # fmt: skip
 
 

@@ -132,6 +132,9 @@ def judge_consequence(histories: dict[str, list[Row]]) -> Verdict:
     )  # fmt: skip
 
 
+BY_CATALYST, BY_JAX = "catalyst.grad of the loss", "jax.grad around it"  # two gradients of `qnb.probes.outside`
+
+
 def gate(
     functions: dict[str, Callable[..., Any]], loss: Callable[..., Any], params: Any, *args: Any
 ) -> dict[str, dict[str, Any]]:

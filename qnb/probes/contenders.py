@@ -1,21 +1,22 @@
 """Ways to compute scores, and the loss with its gradient, of a batch: the package's engines, and what else a user might run.
 
-A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Parameters are made
-C-contiguous float64 for Catalyst, float32 for the JAX simulators.
+A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Those that Catalyst compiles
+run in a child process, float64; the JAX simulators run here, float32.
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-import catalyst
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 from jax.experimental import enable_x64
 
+from qnb.core.child import Remote
 from qnb.core.circuit import Array, CircuitSpec, Params
 from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
@@ -52,80 +53,21 @@ class Contender:
     only: tuple[int, ...] | None = None
 
 
-def _float64(*arrays: np.ndarray) -> list[np.ndarray]:
-    return [np.ascontiguousarray(a, dtype=np.float64).reshape(np.shape(a)) for a in arrays]
+class InChild:
+    """A contender on a QNode that Catalyst compiles, in the child process (see `qnb.probes.compiled`)."""
 
-
-class _Compiled:
-    """Contenders on one QNode s(weights, readout, x), compiled or to be compiled by Catalyst."""
-
-    all_scores: Callable[[Array, Array, Array], jax.Array]  # (weights, readout, X) -> (B,)
-
-    def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
-        self.spec, self.objective = spec, objective
-        readout = spec.has_readout
-        self.node = qml.QNode(
-            lambda weights, readout_or_none, x: spec.score(weights, readout_or_none if readout else None, x),
-            qml.device(device, wires=spec.wires), diff_method="adjoint",
-        )  # fmt: skip
-
-    def loss(self, params: Mapping[str, Array], X: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
-        return self.objective.batch_loss(params, self.all_scores(params["weights"], params["readout"], X), y, w)
+    def __init__(self, cls: str, spec: CircuitSpec, objective: Objective, device: str):
+        self.remote = Remote(f"qnb.probes.compiled:{cls}", spec, objective, device)
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        weights, readout, X = _float64(params["weights"], params["readout"], X)
-        return np.asarray(self.all_scores(weights, readout, X))
-
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        params = dict(zip(params, _float64(*params.values()), strict=True))
-        loss, grads = jax.value_and_grad(self.loss)(params, *(jnp.asarray(a) for a in _float64(X, y, w)))
-        return float(loss), {k: np.asarray(v) for k, v in grads.items()}
-
-
-class PythonLoop(_Compiled):
-    """A compiled QNode called once per row from Python."""
-
-    def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
-        super().__init__(spec, objective, device)
-        self.score = catalyst.qjit(self.node)
-
-    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
-        return jnp.stack([self.score(weights, readout, x) for x in X])
-
-
-class VmapOfQjit(PythonLoop):
-    """jax.vmap of a compiled QNode."""
-
-    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
-        scores: jax.Array = jax.vmap(self.score, in_axes=(None, None, 0))(weights, readout, X)
+        """See `qnb.core.engine.Engine`."""
+        scores: np.ndarray = self.remote.call("scores", params, X)
         return scores
 
-
-class ScanOfQjit(PythonLoop):
-    """lax.scan over a compiled QNode, outside of any qjit: the note's evaluation."""
-
-    def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
-        scores: jax.Array = jax.lax.scan(lambda carry, x: (carry, self.score(weights, readout, x)), 0.0, X)[1]
-        return scores
-
-
-class QjitOfVmap(_Compiled):
-    """One qjit around a vmap, jax's or catalyst's, of the QNode; its gradient by catalyst.grad inside the qjit."""
-
-    def __init__(self, spec: CircuitSpec, objective: Objective, device: str, vmap: Callable[..., Callable[..., jax.Array]]):
-        super().__init__(spec, objective, device)
-        self.all_scores = catalyst.qjit(vmap(self.node, in_axes=(None, None, 0)))
-        mapped = vmap(self.node, in_axes=(None, None, 0))
-
-        def loss(weights: Array, readout: Array, bias: Array, alpha: Array, X: Array, y: Array, w: Array) -> jax.Array:
-            return objective.batch_loss({"bias": bias, "alpha": alpha}, mapped(weights, readout, X), y, w)
-
-        self.value_and_grad = catalyst.qjit(lambda *args: catalyst.value_and_grad(loss, argnums=(0, 1, 2, 3))(*args))
-
     def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        names = ("weights", "readout", "bias", "alpha")
-        loss, grads = self.value_and_grad(*_float64(*(params[n] for n in names), X, y, w))
-        return float(loss), dict(zip(names, grads, strict=True))
+        """See `qnb.core.engine.Engine`."""
+        loss, grads = self.remote.call("loss_and_grad", params, X, y, w)
+        return loss, grads
 
 
 Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (weights, readout, x) -> s of one row
@@ -135,7 +77,7 @@ class Mapped:
     """A JAX function of one row under jax.jit and vmap, float32."""
 
     def __init__(self, objective: Objective, score: Score):
-        def loss(params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
+        def loss(params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array) -> Array:
             return objective.batch_loss(params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w)
 
         self._step = jax.jit(jax.value_and_grad(loss))
@@ -190,9 +132,10 @@ def tensorcircuit_score(spec: CircuitSpec) -> Score:
     """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and re-uploading."""
     import tensorcircuit as tc
 
+    before = jax.config.values["jax_enable_x64"]
     tc.set_backend("jax")
     tc.set_dtype("complex64")
-    jax.config.update("jax_enable_x64", True)  # set_dtype switched it off for all of the process; the compiler needs it
+    jax.config.update("jax_enable_x64", before)  # set_dtype switched it off for all of the process
 
     def turn(circuit: Any, wire: int, angles: jax.Array) -> None:
         circuit.rz(wire, theta=angles[0])
@@ -231,11 +174,11 @@ CATALYST, EXACT, DEFAULT_QUBIT, TC = (
     "tensorcircuit-ng, jit + vmap",
 )
 CONTENDERS = {
-    "qjit per row, Python loop": Contender(PythonLoop),
-    "jax.vmap(qjit)": Contender(VmapOfQjit),
-    "lax.scan over qjit": Contender(ScanOfQjit),
-    "qjit(jax.vmap)": Contender(lambda spec, objective, device: QjitOfVmap(spec, objective, device, jax.vmap)),
-    "qjit(catalyst.vmap)": Contender(lambda spec, objective, device: QjitOfVmap(spec, objective, device, catalyst.vmap)),
+    "qjit per row, Python loop": Contender(partial(InChild, "PythonLoop")),
+    "jax.vmap(qjit)": Contender(partial(InChild, "VmapOfQjit")),
+    "lax.scan over qjit": Contender(partial(InChild, "ScanOfQjit")),
+    "qjit(jax.vmap)": Contender(partial(InChild, "QjitOfJaxVmap")),
+    "qjit(catalyst.vmap)": Contender(partial(InChild, "QjitOfCatalystVmap")),
     CATALYST: Contender(_engine("catalyst")),
     EXACT: Contender(_engine("exact")),
     DEFAULT_QUBIT: Contender(default_qubit, quick=False, only=(256,)),

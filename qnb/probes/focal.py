@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import pandas as pd
+from jax.experimental import enable_x64
 from numpy.typing import ArrayLike
 
 from qnb.config import TrainConfig
@@ -17,7 +18,7 @@ from qnb.errors import ParameterError
 from qnb.probes.descent import Descent, Head, descend
 from qnb.reporting.verdict import Verdict
 
-Loss = Callable[[Array | float, Array | float], jax.Array]  # (l, y) -> nats
+Loss = Callable[[Array | float, Array | float], Array]  # (l, y) -> nats
 
 TOLERANCE = 1e-6  # of values and slopes that must agree, relative: single precision, if that is what JAX is set to
 LEFT = 0.05  # a training has left the plateau when the BCE of its logits is this part below log 2
@@ -37,6 +38,7 @@ def slope_at_zero(gamma: ArrayLike) -> np.ndarray:
     return slope
 
 
+@enable_x64()
 def at_zero(gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamma: Objective(gamma).loss) -> pd.DataFrame:
     """For each gamma and label: value and slope of the package's loss at l = 0, the latter by autodiff, beside the closed forms.
 

@@ -10,9 +10,8 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import catalyst
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +27,9 @@ Scores = Callable[[Arrays, jax.Array], jax.Array]  # (circuit, X) -> (B,)
 Differentiate = Callable[..., Callable[..., Arrays]]  # (function, argnums=) -> gradient(*p)
 Layout = Callable[[np.ndarray], np.ndarray]
 Value = Callable[[Arrays, jax.Array], tuple[jax.Array, Arrays]]  # (circuit, x) -> s, one ds per circuit group
+
+if TYPE_CHECKING or not __name__.startswith("qnb."):  # qnb reads the table at the end, where no compiler may be imported
+    import catalyst
 
 NO_READOUT = np.zeros(0)
 

@@ -1,4 +1,7 @@
-"""A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, and two ways to its gradient."""
+"""A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, two ways to its gradient.
+
+It compiles, so it is imported in the child process alone: `child().call("qnb.probes.outside:check")`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
+
+from qnb.probes.audit_verdicts import BY_CATALYST, BY_JAX, gate
 
 WIRES = 4
 Array = jax.Array | np.ndarray  # traced, or a plain one
@@ -75,3 +80,9 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
     params: Params = {"weights": rng.normal(size=(2, WIRES, 3)), "bias": np.array(0.1)}
     coefficients, X = np.array([0.7, 0.3, -0.2, 0.5]), rng.uniform(0, np.pi, (4, WIRES))
     return loss, by_catalyst, by_jax, params, coefficients, X, np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.5, 1.0, 2.0, 1.5])
+
+
+def check() -> dict[str, dict[str, Any]]:
+    """What the gate says of both ways: `qnb.probes.audit_verdicts.gate`."""
+    loss, by_catalyst, by_jax, *arguments = build()
+    return gate({BY_CATALYST: by_catalyst, BY_JAX: by_jax}, loss, *arguments)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qnb.errors import QnbError
+from qnb.files import cache_folder
 
 CURRENT = "current"
-CACHE = Path.home() / ".cache" / "qnb" / "stacks"
 READY = "qnb-stack.json"  # written into an environment when it is whole: what it was made from
 
 LOCKS = Path(__file__).parent / "stack_locks"  # VERSION.lock: names, versions and hashes of all that such an environment holds
@@ -42,18 +42,22 @@ def _recipe(version: str) -> list[str]:
     return [hashlib.sha256(lock.read_bytes()).hexdigest()] if lock.exists() else list(requirements(version))
 
 
-def python_of(stack: str, say: Callable[[str], None] = print, cache: Path = CACHE) -> Path:
+def python_of(stack: str, say: Callable[[str], None] = print, cache: Path | None = None) -> Path:
     """The Python interpreter of a stack, its environment made first if there is none yet.
 
     Args:
         stack: "current", the one this runs on, or a version of Catalyst.
         say: told before anything is installed.
+        cache: where environments are kept; None: the user's cache folder.
 
     Raises:
         StackError: no registry can be reached, the version does not exist, or its requirements cannot be met.
     """
     if stack == CURRENT:
         return Path(sys.executable)
+    cache = cache or cache_folder("stacks")
+    if cache is None:
+        raise StackError(f"Catalyst {stack} cannot be installed: there is no cache folder to keep it in.")
     cache.mkdir(parents=True, exist_ok=True)
     folder, recipe = cache / stack, _recipe(stack)
     with open(cache / f"{stack}.lock", "w") as lock:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
-from catalyst.utils.exceptions import CompileError
 from threadpoolctl import ThreadpoolController
 
+from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec
 from qnb.core.objective import Objective
 from qnb.errors import QnbError
@@ -18,7 +18,7 @@ from qnb.probes.formulations import telling
 from qnb.reporting.verdict import Verdict
 
 KINDS = ("forward", "gradient")
-FAILURES = (QnbError, CompileError, NotImplementedError)  # of a contender that cannot do what it is asked
+FAILURES = (QnbError, NotImplementedError)  # of a contender that cannot do what it is asked
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,10 @@ def call_of(contender: Way, kind: str, spec: CircuitSpec, rows: int) -> Callable
 def unmeasured(name: str, kind: str, spec: CircuitSpec, rows: int, failure: Exception | str = "") -> Timing:
     """One contender at one size, on one thread, without times."""
     if isinstance(failure, Exception):
-        failure = f"{type(failure).__name__}: {telling(str(failure))}"
+        error, message = type(failure).__name__, str(failure)
+        if hasattr(failure, "__notes__"):  # from the child process: the message begins with the kind of error that it was there
+            error, _, message = message.partition(": ")
+        failure = f"{error}: {telling(message)}"
     return Timing(name, kind, spec.wires, spec.layers, rows, threads=1, failure=failure)
 
 
@@ -183,16 +186,17 @@ def by_shape(
 def by_threads(
     specs: Iterable[CircuitSpec], objective: Objective, device: str, rows: int, repeats: int, seconds: float,
 ) -> list[Timing]:  # fmt: skip
-    """One compiled loop over the rows, forward, with OpenMP held to one thread and to two inside this process."""
+    """One compiled loop over the rows, forward, with OpenMP held to one thread and to two in the process that runs it."""
     name, timings = "lax.scan over qjit", []
     for spec in specs:
         call = call_of(CONTENDERS[name].build(spec, objective, device), "forward", spec, rows)
         call()  # compiled, and the OpenMP runtime loaded
         for threads in (1, 2):
-            with ThreadpoolController().limit(limits=threads, user_api="openmp"):
-                first, later = timed(call, repeats, seconds)
+            child().call("qnb.probes.compiled:use_threads", threads)
+            first, later = timed(call, repeats, seconds)
             timing = unmeasured(name, "forward", spec, rows)
             timings.append(replace(timing, threads=threads, first=first, seconds=later))
+    child().call("qnb.probes.compiled:use_threads", 1)
     return timings
 
 

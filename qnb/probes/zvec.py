@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-import catalyst
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pennylane as qml
+from jax.experimental import enable_x64
 
+from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
@@ -70,10 +71,9 @@ def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0
 
 
 def by_coefficients(spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit") -> np.ndarray:
-    """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's coefficients. (B, n)."""
-    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x), qml.device(device, wires=spec.wires), diff_method="adjoint")
-    gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))
-    return np.array([np.asarray(gradient(params["readout"], params["weights"], x)) for x in np.ascontiguousarray(X)])
+    """ds/dw as a user would ask Catalyst for it (`qnb.probes.compiled.coefficient_gradients`). (B, n)."""
+    gradients: np.ndarray = child().call("qnb.probes.compiled:coefficient_gradients", spec, params, X, device)
+    return gradients
 
 
 def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
@@ -90,6 +90,7 @@ def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     return found
 
 
+@enable_x64()
 def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """<Z_i> and ds/dw on PennyLane's default.qubit, differentiated by JAX: (B, n) each."""
     device = qml.device("default.qubit", wires=spec.wires)

@@ -24,7 +24,7 @@ from qnb.files import HISTORY, atomic_write
 from qnb.training import checkpoint, metrics
 from qnb.training.batches import batches_per_epoch
 from qnb.training.metrics import Row
-from qnb.training.optimiser import OptimiserState, make_step, schedule
+from qnb.training.optimiser import OptimiserState, make_step
 from qnb.training.state import TrainingRun, circuit_of, objective_of, start
 
 OnEpoch = Callable[[list[Row]], None]
@@ -270,8 +270,7 @@ def _record(
         row[f"grad_norm_{group}"] = float(norm)
         row[f"param_norm_{group}"] = float(np.linalg.norm(params[group]))
         row[f"delta_{group}"] = float(np.linalg.norm(params[group] - run.initial[group]))
-    last_step = state.epoch * len(losses) - 1
-    row |= {"lr": float(schedule(config.lr_schedule, config.lr, config.epochs * len(losses))(last_step))}
+    row |= {"lr": float(optimiser.rates[state.epoch * len(losses) - 1])}
     row |= {"seconds": seconds, "samples_per_s": together * len(losses) * config.batch / seconds}
     state.history.append(row)
 

@@ -93,7 +93,7 @@ class Model:
         np.savez(buffer, allow_pickle=False, **arrays)
         meta = {
             "format": FORMAT,
-            "spec": asdict(self.spec),
+            "spec": self.spec.to_dict(),
             "objective": asdict(self.objective),
             "features": self.feature_map.meta(),
             "threshold": self.threshold,

@@ -71,7 +71,7 @@ def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]
     _check_format(meta, path)
     try:
         described = _Description.model_validate(meta)
-        refuse_unknown(described.spec, [field.name for field in fields(CircuitSpec)], "spec")
+        refuse_unknown(described.spec, CircuitSpec.names(), "spec")
         refuse_unknown(described.objective, [field.name for field in fields(Objective)], "objective")
         spec, objective = CircuitSpec(**described.spec), Objective(**described.objective)
         asked = (

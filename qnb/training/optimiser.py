@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import enable_x64
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Array, Params
@@ -52,7 +53,8 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
         steps: optimiser steps of the whole run, for the schedule.
     """
     rate = schedule(config.lr_schedule, config.lr, steps)
-    rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)), dtype=np.float64)
+    with enable_x64():
+        rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)))
     multiplier = {"weights": config.lr_mult_weights, "readout": config.lr_mult_readout, "bias": 1.0}
     multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
     decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
@@ -60,7 +62,9 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
 
     def init(params: Params) -> OptimiserState:
         multipliers, decays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
-        return OptimiserState(ADAM.init(params), rates, multipliers, decays)
+        with enable_x64():
+            moments = ADAM.init(params)
+        return OptimiserState(moments, rates, multipliers, decays)
 
     return optax.GradientTransformation(init, _update)
 
@@ -78,7 +82,7 @@ def _update(
 
 
 def make_step(optimiser: optax.GradientTransformation, together: bool = False) -> Step:
-    """step(params, state, grads) -> (params, state), compiled once for all of `make_optimiser`'s.
+    """step(params, state, grads) -> (params, state), in float64, compiled once for all of `make_optimiser`'s.
 
     With `together`, every array has a leading axis of runs, which take their steps side by side.
     """
@@ -93,4 +97,4 @@ def _compiled_step(update: Update, together: bool) -> Step:
         updates, state = update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    return jax.jit(jax.vmap(step) if together else step)
+    return enable_x64()(jax.jit(jax.vmap(step) if together else step))

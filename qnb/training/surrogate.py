@@ -13,7 +13,7 @@ import functools
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jax.experimental import enable_x64
 from numpy.typing import ArrayLike
 
 from qnb.core import heisenberg, trig
@@ -153,10 +154,10 @@ def surrogate_of(
             f"The surrogate of {spec} needs {once / 1e9:.1f} GB to compute: use fewer wires, or a larger "
             "machine."
         )
-    jax.config.update("jax_enable_x64", True)
     weights, readout = (np.asarray(params[name], np.float64) for name in ("weights", "readout"))
     pull_back = jax.jit(functools.partial(heisenberg.prepare, spec), compiler_options=QUICK_TO_COMPILE)
-    pulled_back = pull_back(heisenberg.tables(spec), weights, readout)
+    with enable_x64():
+        pulled_back = pull_back(heisenberg.tables(spec), weights, readout)
     strings = np.asarray(pulled_back).reshape((heisenberg.features(spec),) * spec.wires)
     strings = np.moveaxis(strings, range(spec.wires), heisenberg.plan(spec).order)
     return Surrogate(
@@ -166,7 +167,7 @@ def surrogate_of(
         alpha=float(objective.alpha(params["alpha"])),
         feature_map=feature_map,
         threshold=threshold,
-        about=about | {"circuit": asdict(spec)},
+        about=about | {"circuit": spec.to_dict()},
     )
 
 
@@ -277,9 +278,9 @@ def _bloch_in_basis(spec: CircuitSpec) -> np.ndarray:
     return np.eye(3)
 
 
+@enable_x64()
 def _evaluate(coefficients: np.ndarray, encoder: str, X: np.ndarray) -> np.ndarray:
     """s(x) in compiled chunks of rows."""
-    jax.config.update("jax_enable_x64", True)
     if np.abs(X).max() > trig.LARGEST:
         X = np.arctan2(np.sin(X), np.cos(X))  # the same angles, within half a turn
     d, n = len(coefficients), coefficients.ndim

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pennylane as qml
 import pytest
+from jax.experimental import enable_x64
 from reference import dense_score, random_params, score_function
 
 from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec, Measurement
@@ -39,6 +40,7 @@ def test_ranges_of_strongly_entangling_repeat_after_n_minus_one():
 
 
 @pytest.mark.parametrize(("engine", "reupload"), [("exact", False), ("exact", True), ("catalyst", False)])
+@enable_x64()
 def test_a_line_in_each_table_is_all_that_an_engine_needs(engine, reupload, monkeypatch, rng):
     """An open chain and a signed difference of two turned wires, against gates written out here."""
     monkeypatch.setitem(ANSATZE, "chain", lambda n, layer: [(i, i + 1) for i in range(n - 1)])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.experimental import enable_x64
 from scipy.special import expit, log_expit
 
 from qnb.core.objective import Objective, class_weight_pair, importance_weights
@@ -30,6 +31,7 @@ def test_focal_is_the_formula_of_lin_et_al(gamma, y):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("y", [0.0, 1.0])
+@enable_x64()
 def test_slope_is_the_derivative_of_the_loss(gamma, y):
     objective = Objective(gamma)
     expected = jax.vmap(jax.grad(lambda l: objective.loss(l, y)))(LOGITS)
@@ -42,6 +44,7 @@ def test_values_at_zero_logit():
     assert float(Objective(2.0).slope(0.0, 0.0)) == pytest.approx((1 + 2 * np.log(2)) / 8)  # 60 % of BCE's 1/2
 
 
+@enable_x64()
 def test_bias_is_inside_alpha_and_softplus_keeps_alpha_positive():
     softplus, direct = Objective(), Objective(alpha_mode="direct")
     assert float(direct.logit(0.25, 0.5, 2.0)) == 1.5

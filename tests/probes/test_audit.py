@@ -10,10 +10,10 @@ import pennylane as qml
 import pytest
 from reference import dense_score, loss_and_grad, random_params
 
+from qnb.core.child import child
 from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
-from qnb.core.gate import WrongGradientError, check_gradient_of
 from qnb.core.objective import Objective
-from qnb.probes import audit, audit_figures, audit_verdicts, forks, formulations, outside, stacks
+from qnb.probes import audit, audit_figures, audit_verdicts, forks, formulations, stacks
 from qnb.probes.audit import CHAIN, NONE, NOTES, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Law, Outcome
 
 HERE = Path(sys.executable)
@@ -99,7 +99,7 @@ def test_memory_order_is_what_strides_hide():
 def test_circuit_is_restated_faithfully(ansatz, measurement, options, rng):
     spec = CircuitSpec(3, 3, ansatz=ansatz, measurement=measurement, **options)
     params, x = random_params(spec, rng), rng.uniform(0.1, 3, spec.features)
-    circuit = formulations.Circuit(vars(spec), rot=False)
+    circuit = formulations.Circuit(spec.to_dict(), rot=False)
     score = qml.QNode(circuit.score, qml.device("default.qubit", wires=3))(params["weights"], params["readout"], x)
     assert float(score) == pytest.approx(dense_score(spec, params, x), abs=1e-12)
 
@@ -229,13 +229,12 @@ def test_verdict_on_training_flips(end, verdict):
 
 
 def test_gate_on_a_function_from_outside():
-    """Catalyst's own wrong gradient of a scan is caught, JAX's around the compiled circuit passes; with the roles swapped it flips."""
-    loss, by_catalyst, by_jax, params, *data = outside.build()
-    with pytest.raises(WrongGradientError, match="weights"):
-        check_gradient_of(loss, by_catalyst, params, *data)
-    found = audit_verdicts.gate({"wrong": by_catalyst, "right": by_jax}, loss, params, *data)
-    assert audit_verdicts.judge_gate(found, "wrong", "right").verdict == "reproduced"
-    assert audit_verdicts.judge_gate(found, "right", "wrong").verdict == "refuted"
+    """Catalyst's own wrong gradient of a scan is caught, JAX's around the compiled circuit passes; with roles swapped it flips."""
+    said = child().call("qnb.probes.outside:check")
+    wrong, right = audit_verdicts.BY_CATALYST, audit_verdicts.BY_JAX
+    assert (said[wrong]["gate"], said[wrong]["group"], said[right]["gate"]) == ("caught", "weights", "pass")
+    assert audit_verdicts.judge_gate(said, wrong, right).verdict == "reproduced"
+    assert audit_verdicts.judge_gate(said, right, wrong).verdict == "refuted"
 
 
 def test_quick_plan_is_part_of_the_full_one():

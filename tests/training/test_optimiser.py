@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from jax.experimental import enable_x64
 
 from qnb.config import TrainConfig
 from qnb.training.optimiser import make_optimiser, make_step, schedule
@@ -43,6 +44,7 @@ def test_alpha_can_be_frozen_and_a_multiplier_of_zero_freezes():
     np.testing.assert_array_equal(run(lr_mult_weights=0.0)["weights"], START["weights"])
 
 
+@enable_x64()
 def test_schedule_values():
     steps = np.arange(101)
     constant, cosine, onecycle = (np.array([schedule(n, 0.2, 100)(t) for t in steps]) for n in ("constant", "cosine", "onecycle"))
@@ -66,6 +68,7 @@ def test_short_runs_have_finite_rates(name, steps):
     assert all(np.isfinite(float(schedule(name, 0.1, steps)(t))) for t in range(steps))
 
 
+@enable_x64()
 def test_schedule_is_followed_by_every_group():
     rates = [float(schedule("cosine", 0.1, 3)(t)) for t in range(3)]
     np.testing.assert_allclose(

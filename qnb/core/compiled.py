@@ -1,0 +1,63 @@
+"""Engine "catalyst": the circuit compiled by PennyLane Catalyst for Lightning, differentiated by the adjoint method.
+
+The programs are compiled and run in a child process (`qnb.core.child`); all that knows Catalyst is in `qnb.core.catalyst`, which is
+imported there alone.
+"""
+
+from concurrent.futures import Future
+
+import numpy as np
+import pennylane as qml
+
+from qnb.core.child import Remote
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
+from qnb.core.objective import Objective
+from qnb.errors import ParameterError, nearest
+
+ROWS_PER_REQUEST = 4096  # of scores: what an interrupted call leaves the child with
+
+
+class CatalystEngine:
+    """See `qnb.core.engine.Engine`. float64; compiled programs are kept per kind and batch size.
+
+    Raises:
+        ParameterError: no PennyLane device of that name is installed.
+    """
+
+    name = "catalyst"
+    dtype = np.dtype(np.float64)
+
+    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE):
+        if device not in qml.plugin_devices:
+            installed = sorted(n for n in qml.plugin_devices if n.startswith("lightning."))
+            known = nearest(device, installed)
+            raise ParameterError(f"device = {device!r} is not installed (PennyLane knows none of that name). {known}")
+        self.spec, self.objective, self.device = spec, objective, device
+        self.programs = Remote("qnb.core.catalyst:Programs", spec, objective, device)
+
+    def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """Scores of any number of rows, in compiled chunks."""
+        (X,) = check_batch(self.spec, X)
+        params = check_params(self.spec, params)
+        starts = range(0, len(X), ROWS_PER_REQUEST)
+        return np.concatenate([self.programs.call("scores", params, X[k : k + ROWS_PER_REQUEST]) for k in starts])
+
+    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+        """Raises EngineError for `amplitude`, which Catalyst cannot differentiate."""
+        X, y, w = check_batch(self.spec, X, y, w)
+        if self.spec.encoder == "amplitude":
+            raise EngineError(
+                "engine='catalyst' cannot train encoder='amplitude': the compiler has no gradient of state preparation. "
+                "Its scores are available; to train, use encoder='angle_y' or 'angle_xy'."
+            )
+        loss, grads = self.programs.call("loss_and_grad", check_params(self.spec, params), X, y, w)
+        return loss, grads
+
+    def compile(self, batch: int) -> float:
+        """See `qnb.core.engine.Engine`."""
+        return self.start_compiling(batch).result()
+
+    def start_compiling(self, batch: int) -> "Future[float]":
+        """Compile what `compile` would, in the child, without waiting."""
+        return self.programs.submit("compile", batch)
