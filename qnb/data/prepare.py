@@ -4,7 +4,7 @@ Everything is fitted on the training rows alone.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from qnb.data.overlap import split_card
 from qnb.data.splits import SIDES, split_table
 from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
+from qnb.errors import ParameterError
 
 # of the split: which columns are kept, and the draw
 DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")
@@ -27,6 +28,7 @@ class Prepared:
     """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the
     table.
 
+    `asked` holds the parameters that decided rows and features, by name; empty where no configuration did.
     `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns
     that the card names; None where the table has no groups.
     """
@@ -36,6 +38,7 @@ class Prepared:
     feature_map: FeatureMap
     card: dict[str, Any]
     test_groups: np.ndarray | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def prior(self) -> float:
@@ -71,6 +74,7 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         feature_map=feature_map,
         card=table.card | split_card(table, split, config),
         test_groups=None if groups is None else groups[1],
+        asked=_deciding(config),
     )
 
 
@@ -86,8 +90,7 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
     done: dict[tuple[Any, ...], Prepared] = {}
     found = []
     for config in configs:
-        encoding = None if config.encoder == "amplitude" else config.angle_range
-        key = (_values(config, DECIDES_ROWS), config.features, encoding)
+        key = tuple(_deciding(config).values())
         if key not in done:
             of_table = _values(config, DECIDES_TABLE)
             if of_table not in tables:
@@ -96,6 +99,22 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
         _refuse_small(config, len(done[key].y["train"]), done[key].card["rows_kept"])
         found.append(done[key])
     return found
+
+
+def _deciding(config: TrainConfig) -> dict[str, Any]:
+    """The parameters, and the number of features, that decide what `prepare` returns."""
+    encoding = {} if config.encoder == "amplitude" else {"angle_range": config.angle_range}
+    return {name: getattr(config, name) for name in (*DECIDES_ROWS, "features")} | encoding
+
+
+def require_prepared_for(config: TrainConfig, prepared: Prepared) -> None:
+    """Raise ParameterError, naming both values, where the data were prepared for other parameters."""
+    for name, value in prepared.asked.items():
+        if getattr(config, name) != value:
+            raise ParameterError(
+                f"The data were prepared with {name} = {value!r}, and the training asks for "
+                f"{name} = {getattr(config, name)!r}: call prepare(config) again."
+            )
 
 
 def _refuse_small(config: TrainConfig, training: int, rows: int) -> None:

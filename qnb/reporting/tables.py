@@ -11,7 +11,7 @@ from qnb.config import StrictConfig
 from qnb.core.gate import GateReport
 from qnb.files import CHECKPOINT, HISTORY
 from qnb.runs.folder import MANIFEST, METRICS, PARAMS, Run
-from qnb.runs.project import commit_name
+from qnb.runs.provenance import commit_name
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult
 
@@ -167,10 +167,11 @@ def training_sentence(result: TrainResult) -> str:
     """How the training went, in words."""
     m = result.metrics
     early = ", stopped early" if m["stopped_early"] else ""
+    elsewhere = "".join(f" **Resumed: {sentence}.**" for sentence in m.get("elsewhere", ()))
     return (
         f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch "
         f"{m['best_epoch']}. {m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in "
-        f"{m['compile_seconds']:.1f} s."
+        f"{m['compile_seconds']:.1f} s.{elsewhere}"
     )
 
 
@@ -212,15 +213,20 @@ def provenance(run: Run) -> Styler:
             f"{name} {value}" for name, value in seeds.items() if name.endswith(("seed", "seeds"))
         ),
     }
+    if manifest.get("launched_with"):
+        rows["`qnb run` itself had"] = "; ".join(manifest["launched_with"])
     return _left(pd.DataFrame(rows.items(), columns=["made with", "value"])).hide(axis="index")
 
 
 def _code(git: dict[str, Any] | None) -> str:
-    """The commit, whether the code differs from it, and whether it is that code which ran."""
+    """The commit that ran, whether the code differs from it, and the notebooks' if of another checkout."""
     if git is None:
         return "not under git"
     changes = {True: "", False: ", without changes", None: ", perhaps with changes"}[git["dirty"]]
-    return f"{commit_name(git)}{changes}" + ("" if git["imported"] else "; qnb was imported from elsewhere")
+    name = commit_name(git)
+    text = f"{name}{changes}" if name else f"unknown: {git.get('why') or 'not under git'}"
+    project = git.get("project")
+    return text if project is None else f"{text}; notebooks: {_code(project)}"
 
 
 def written(run: Run) -> str:

@@ -6,11 +6,11 @@ killed.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
+import shutil
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -18,11 +18,12 @@ from typing import Any, TypedDict
 import yaml
 
 from qnb.config import StrictConfig
-from qnb.files import atomic_write, plain
-from qnb.runs.project import RunError, git_state
-from qnb.stack import versions
+from qnb.files import HISTORY, atomic_write, plain
+from qnb.runs.liveness import Lock
+from qnb.runs.project import RunError
+from qnb.runs.provenance import differences, made_by
 
-MANIFEST, METRICS, PARAMS, LOCK = "manifest.json", "metrics.json", "params.yaml", ".lock"
+MANIFEST, METRICS, PARAMS = "manifest.json", "metrics.json", "params.yaml"
 
 
 class Failure(TypedDict):
@@ -57,7 +58,7 @@ class Run:
         self.config, self.resume_from, self.manifest = config, resume_from, manifest
         self.managed = managed
         self._started = time.monotonic()
-        self._lock: int | None = None
+        self._lock: Lock | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.folder.parent.name}/{self.id}, {self.manifest['status']})"
@@ -95,7 +96,15 @@ class Run:
         self.write_json(MANIFEST, self.manifest)
 
     def finish(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook has ended)."""
+        """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook has ended).
+
+        Raises:
+            RunError: they are of a training that did not write into this run: of one before, in a kernel where `begin` was called again.
+        """
+        if "epochs_run" in metrics and not (self.folder / HISTORY).exists():
+            raise RunError(
+                f"These metrics are of another training: run {self.id} has no {HISTORY}. Run the training cell for this run."
+            )
         self.write_json(METRICS, metrics)
         if not self.managed:
             self.close("done")
@@ -110,16 +119,20 @@ class Run:
         )
         self.unlock()
 
+    def go_on(self) -> None:
+        """Back to `running`, after an interruption or an error that did not end the work in this kernel."""
+        self.lock()
+        self.note(status="running", failure=None, ended=None, wall_seconds=None, files=None)
+
     def lock(self) -> None:
-        """Show that this run is alive, until `unlock`, or the end of this process however it ends."""
+        """Show that this run is alive, until `unlock`, or the end of this process however it ends. OSError if that cannot be shown."""
         if self._lock is None:
-            self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = Lock(self.folder)
 
     def unlock(self) -> None:
         """Let go of the lock, if it is held."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
 
@@ -139,6 +152,7 @@ def create(
     """
     values = plain(config if config is not None else parameters or {})
     digest = config.hash() if config is not None else hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+    folder = None
     try:
         folder = _new_folder(root / "executed" / notebook, _run_id(values.get("seed"), digest))
         run = Run(folder, config, None, {})
@@ -149,8 +163,7 @@ def create(
             status="running",
             failure=None,
             **describe(config, values, digest),
-            git=git_state(root),
-            versions=versions(),
+            **made_by(root),
             data=None,
             gate=None,
             started=_now(),
@@ -160,16 +173,54 @@ def create(
         )
         run.write_text(PARAMS, params_yaml(values))
     except OSError as error:
+        if folder is not None:  # nothing is left of a run that did not begin
+            shutil.rmtree(folder, ignore_errors=True)
         raise RunError(f"Cannot write a run folder in {root / 'executed' / notebook}: {error.strerror or error}.") from None
     return run
 
 
 def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
-    """The run that another process made and watches, opened for its notebook, whose word on the parameters counts."""
+    """The run that another process made and watches, opened for its notebook, whose code and stack are those that compute.
+
+    The manifest names this process's code and stack from now on; `launched_with` lists what the other process's are, where they differ.
+
+    Raises:
+        RunError: the notebook's parameters are not those that the run was made for.
+    """
     run = Run(folder, config, resume_from, json.loads((folder / MANIFEST).read_text("utf-8")), managed=True)
-    run.note(**describe(config, plain(config), config.hash()))
+    require_parameters(run.manifest, config)
+    here = made_by(folder.parents[2])
+    differ = differences(run.manifest, here)
+    run.note(**here, **describe(config, plain(config), config.hash()), launched_with=differ)
     run.write_text(PARAMS, params_yaml(plain(config)))
     return run
+
+
+def require_parameters(manifest: dict[str, Any], config: StrictConfig) -> None:
+    """Raise RunError, naming both values of each, where a run was made for other parameters than `config`.
+
+    Of a run that was made without a configuration class, only what was injected is known.
+    """
+    asked, here = manifest["parameters"], plain(config)
+    _refuse_others(manifest, config, {**asked, **here} if manifest["config"] is not None else asked)
+
+
+def require_own_folder(folder: Path, config: StrictConfig) -> None:
+    """Raise RunError where `folder` is that of a run with another value of a parameter of `config`; a folder that is no run's may be used."""
+    if (folder / MANIFEST).exists():
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        _refuse_others(manifest, config, [name for name in plain(config) if name in manifest["parameters"]])
+
+
+def _refuse_others(manifest: dict[str, Any], config: StrictConfig, names: Iterable[str]) -> None:
+    asked, here = manifest["parameters"], plain(config)
+    differ = [
+        f"{name} = {here.get(name)!r}, but the run was made for {name} = {asked.get(name)!r}"
+        for name in names
+        if asked.get(name) != here.get(name)
+    ]
+    if differ:
+        raise RunError(f"Not the parameters of run {manifest['run_id']}: {'; '.join(differ)}.")
 
 
 def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -> dict[str, Any]:
@@ -205,20 +256,3 @@ def _now() -> str:
 
 def _hidden(path: Path, top: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(top).parts)
-
-
-def is_live(folder: Path) -> bool:
-    """Whether a process holds the lock of this run. A lock that cannot be examined counts as held."""
-    try:
-        lock = os.open(folder / LOCK, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two lists at once do not see each other
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False

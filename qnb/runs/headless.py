@@ -28,6 +28,7 @@ from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
 from qnb.runs.html import as_html
 from qnb.runs.job import Job, read_notebook
 from qnb.runs.project import RunError
+from qnb.runs.provenance import package
 
 NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
@@ -36,6 +37,7 @@ OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
 # A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print its traceback.
 logging.getLogger("asyncio").addFilter(lambda record: "DeadKernelError" not in record.getMessage())
 logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it would warn of is refused or recorded here
+START_SECONDS = 300  # that a kernel may take to start: environments on a slow file system take more than a minute
 OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")  # cgroup v2, v1
 
 
@@ -45,7 +47,9 @@ class LostRunError(RunError):
     started = True
 
 
-def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **items: Any) -> Run:
+def execute(
+    job: Job, timeout: int | None = None, log: TextIO = sys.stderr, start_timeout: int = START_SECONDS, **items: Any
+) -> Run:
     """Run a prepared notebook in a folder of its own and record how it ended.
 
     SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main thread).
@@ -54,6 +58,7 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **it
         job: what `qnb.runs.job.prepare` returned.
         timeout: seconds that one cell may take; None: for ever.
         log: where the notebook's stdout and stderr go as they come.
+        start_timeout: seconds that the kernel may take to start.
         **items: what else the manifest is to say.
 
     Returns:
@@ -71,9 +76,11 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **it
     if job.resumed is not None:
         what = f"the checkpoint of {job.resume_from.name}" if job.resume_from else "the beginning: there is no checkpoint"
         print(f"resuming {job.resumed} from {what}", file=log, flush=True)
+    for name in job.unread:
+        print(f"nothing in {job.path.name} reads {name}: its value has no effect", file=log, flush=True)
     try:
         with StopSignals() as signals:
-            failure = _run(nb, job, run, timeout, log, signals)
+            failure = _run(nb, job, run, (timeout, start_timeout), log, signals)
             run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))  # with what the kernel noted
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
                 failure = _failure("error", "the notebook ended before run.finish(...)")
@@ -84,6 +91,10 @@ def execute(job: Job, timeout: int | None = None, log: TextIO = sys.stderr, **it
         with contextlib.suppress(OSError):  # on a full disk this may fail as well: then the run shows as killed
             run.close("failed", _failure("error", message))
         raise LostRunError(message) from None
+    finally:
+        if run.manifest["status"] == "running" and (unforeseen := sys.exc_info()[1]) is not None:
+            with contextlib.suppress(OSError):
+                run.close("failed", _failure("error", f"{type(unforeseen).__name__}: {unforeseen}"))
     return run
 
 
@@ -111,6 +122,10 @@ class StopSignals:
             raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+class KernelStartError(Exception):
+    """The kernel's process could not be started."""
+
+
 class LoggedKernel(AsyncKernelManager):
     """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for the run."""
 
@@ -118,17 +133,30 @@ class LoggedKernel(AsyncKernelManager):
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async in its class too, by assignment
         with open(self.output, "wb") as file:
-            await super().start_kernel(stdout=file, stderr=file, **options)
+            try:
+                await super().start_kernel(stdout=file, stderr=file, **options)
+            except OSError as error:  # not of a file of ours: of the program, or of the system's limits
+                raise KernelStartError(f"the kernel could not be started: {error}") from None
 
 
-def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log: TextIO, signals: StopSignals) -> Failure | None:
+def _run(
+    nb: nbformat.NotebookNode,
+    job: Job,
+    run: Run,
+    timeouts: tuple[int | None, int],
+    log: TextIO,
+    signals: StopSignals,
+) -> Failure | None:
     """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
     name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))
+    timeout, start_timeout = timeouts
     options = {
         "kernel_manager_class": LoggedKernel,
         "config": Config(LoggedKernel={"output": str(run.folder / KERNEL_LOG)}),
         "execution_timeout": timeout,
+        "start_timeout": start_timeout,
+        "language": "python",  # many notebooks do not say
         "coalesce_streams": True,  # a progress bar is stored as its last state
     }
     kills = _oom_kills()
@@ -141,11 +169,15 @@ def _run(nb: nbformat.NotebookNode, job: Job, run: Run, timeout: int | None, log
     except PapermillExecutionError as error:
         signals.armed = False
         return _cell_error(error, log)
+    except KernelStartError as error:
+        return _failure("no_kernel", str(error))
     except TimeoutError:  # nbclient's CellTimeoutError
         return _failure("timeout", f"a cell ran longer than {timeout} s")
-    except RuntimeError as error:  # nbclient's DeadKernelError, or a kernel that did not start
+    except RuntimeError as error:  # nbclient's DeadKernelError, or jupyter_client's word on a kernel that did not start
         if kills is not None and (_oom_kills() or 0) > kills:
             return _failure("out_of_memory", "the kernel was killed by the system: out of memory")
+        if "respond" in str(error):
+            return _failure("no_kernel", f"the kernel did not answer within {start_timeout} s of its start: see --start-timeout")
         return _failure("dead_kernel", f"the kernel died without a Python error ({error}); {KERNEL_LOG} has its last words")
     finally:
         signals.armed = False
@@ -170,7 +202,8 @@ def _with_folder(nb: nbformat.NotebookNode, run: Run) -> nbformat.NotebookNode:
     """A copy of the notebook that begins with a cell handing `qnb.runs.kernel.begin` its folder."""
     resume = str(run.resume_from) if run.resume_from else None
     cell = nbformat.v4.new_code_cell(
-        f"import qnb.runs.kernel\nqnb.runs.kernel.attach({str(run.folder)!r}, {resume!r})", metadata={"tags": [OURS]}
+        f"import qnb.runs.kernel\nqnb.runs.kernel.attach({str(run.folder)!r}, {resume!r}, {str(package())!r})",
+        metadata={"tags": [OURS]},
     )
     prepared = copy.deepcopy(nb)
     prepared.cells.insert(0, cell)

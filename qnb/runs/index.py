@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
 from qnb.runs.listing import list_runs
-from qnb.runs.project import RunError, commit_name
+from qnb.runs.project import RunError
+from qnb.runs.provenance import commit_name
 
 INDEX = "index.html"
 CURVES = {  # columns of history.csv that are drawn: title, axis label

@@ -1,7 +1,8 @@
 """What `qnb run` is asked to do, checked before a kernel starts: notebook, parameters, kernel, and the run to go on from."""
 
 import ast
-import contextlib
+import difflib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from qnb.config import StrictConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
 from qnb.files import CHECKPOINT, plain
 from qnb.probes import config as probe_config
-from qnb.runs.kernel import assigned_names
+from qnb.runs.cells import DECLARED, assigned_names, literals, names_read
 from qnb.runs.listing import Entry, find_run
 from qnb.runs.project import RunError, given_root
 from qnb.studies import config as study_config
@@ -35,6 +36,7 @@ class Job:
         config: the effective parameters, None when the notebook names no configuration class.
         resumed: id of the run to go on from, None for a run of its own.
         resume_from: folder with the checkpoint to go on from: that run's, or one it was itself resumed from. None: there is none.
+        unread: names in `parameters` that the notebook declares and nothing in it reads.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class Job:
     config: StrictConfig | None
     resumed: str | None = None
     resume_from: Path | None = None
+    unread: tuple[str, ...] = ()
 
 
 def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Job:
@@ -52,7 +55,7 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
         notebook: a name in notebooks/, or the path of an .ipynb.
         parameters: the overrides, name to value.
         root: the project; None looks for it.
-        resume: id of a run to go on from, with its parameters; then `parameters` must be empty.
+        resume: a run to go on from, with its parameters, as `qnb.runs.listing.find_run` takes it; then `parameters` must be empty.
 
     Raises:
         RunError: no such notebook, project, kernel or run.
@@ -61,22 +64,29 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
     folder = given_root(root)
     path = find_notebook(folder, notebook)
     nb = read_notebook(path)
-    declared = _declared(nb)
+    declared = _declared(nb, path)
     entry: Entry = {}
     if resume is not None:
         if parameters:
             raise ParameterError(f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set.")
         entry = _resumable(folder, path.stem, resume)
         parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
+    if parameters and not declared:
+        raise RunError(
+            f"{path.name} has no cell tagged `parameters`, so that {', '.join(parameters)} would arrive nowhere. A tool may have dropped its "
+            f"tags: tag the cell that begins with {DECLARED!r}."
+        )
     refuse_unknown(parameters, declared, path.name)
-    config = _configuration(nb, path, {**_literals(declared), **parameters})
+    _refuse_executed(nb, path, parameters)
+    config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
     config = config and config.resolved(folder, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(f"The parameters of {known} mean something else to this notebook and this version of qnb.")
     _require_kernel(nb, path)
     injected = plain(parameters)  # papermill writes a tuple as text
-    return Job(folder, path, injected, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None)
+    unread = () if config is not None else _unread(nb, parameters)
+    return Job(folder, path, injected, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None, unread)
 
 
 def find_notebook(root: Path, name: str) -> Path:
@@ -101,20 +111,58 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def _declared(nb: nbformat.NotebookNode) -> dict[str, ast.expr | None]:
-    """Names of the parameters cell, the first with papermill's tag; empty if there is none."""
-    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
-    return assigned_names(cells[0].source) if cells else {}
+def _tagged(nb: nbformat.NotebookNode, tag: str) -> list[str]:
+    """Sources of the cells with that tag."""
+    return [cell.source for cell in nb.cells if tag in cell.metadata.get("tags", [])]
 
 
-def _literals(declared: dict[str, ast.expr | None]) -> dict[str, Any]:
-    """Defaults that the parameters cell writes out; one that it computes is known to the kernel alone."""
-    found = {}
-    for name, value in declared.items():
-        if value is not None:
-            with contextlib.suppress(ValueError, TypeError):
-                found[name] = ast.literal_eval(value)
-    return found
+def _declared(nb: nbformat.NotebookNode, path: Path) -> dict[str, ast.expr | None]:
+    """Names of the parameters cell; empty if there is none. RunError if there are several: only the first would be overridden."""
+    cells = _tagged(nb, "parameters")
+    if len(cells) > 1:
+        raise RunError(f"{path.name} has {len(cells)} cells tagged `parameters`; papermill overrides the first alone. Tag one.")
+    return assigned_names(cells[0]) if cells else {}
+
+
+def _refuse_executed(nb: nbformat.NotebookNode, path: Path, parameters: dict[str, Any]) -> None:
+    """Raise RunError where the notebook holds overrides of an earlier execution: they would run under the name of the defaults, or be
+    replaced by `parameters` as a whole."""
+    earlier = {name: value for source in _tagged(nb, "injected-parameters") for name, value in assigned_names(source).items()}
+    lost = [name for name in earlier if name not in parameters]
+    if lost:
+        known = literals(earlier)
+        options = " ".join(f"-p {name} {known.get(name, '...')!r}" for name in lost)
+        raise RunError(
+            f"{path.name} is an executed notebook, with {', '.join(f'{name} = {known.get(name)!r}' for name in lost)} injected into it. "
+            f"Run its source, or give what it was given as well: {options}"
+        )
+
+
+def _defaults(
+    nb: nbformat.NotebookNode, path: Path, declared: dict[str, ast.expr | None], parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Defaults that the parameters cell writes out. RunError where a checked notebook computes one, which the kernel alone would know."""
+    written = literals(declared)
+    computed = [name for name in declared if name not in written and name not in parameters]
+    if computed and "config" in nb.metadata.get("qnb", {}):
+        raise RunError(
+            f"{path.name} computes the default of {computed[0]}: write its value out, or give one with -p {computed[0]}."
+        )
+    return written
+
+
+def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str, ...]:
+    """Names given that no code cell reads. Empty where that cannot be told: a magic, or a call that looks names up."""
+    read: set[str] = set()
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            try:
+                read |= names_read(ast.parse(cell.source))
+            except SyntaxError:
+                return ()
+    looked_up = {"begin", "globals", "locals", "vars", "eval", "exec", "get_ipython"}
+    begins = any("begin(" in cell.source for cell in nb.cells if cell.cell_type == "code")
+    return () if begins or read & looked_up else tuple(name for name in parameters if name not in read)
 
 
 def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]) -> StrictConfig | None:
@@ -128,13 +176,27 @@ def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]
 
 
 def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Raise RunError where the notebook's kernel is not named, not known, not Python, or has lost its program. Notes its language."""
     name = nb.metadata.get("kernelspec", {}).get("name")
-    try:
-        KernelSpecManager().get_kernel_spec(name or "")
-    except NoSuchKernel:
+    known = KernelSpecManager().find_kernel_specs()
+    if not name:
         raise RunError(
-            f"{path.name} asks for the kernel {name!r}. {nearest(name, KernelSpecManager().find_kernel_specs())}"
-        ) from None
+            f"{path.name} names no kernel (metadata.kernelspec.name): open it in JupyterLab and choose one of {', '.join(known)}."
+        )
+    try:
+        spec = KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel:
+        raise RunError(f"{path.name} asks for the kernel {name!r}. {nearest(name, known)}") from None
+    if spec.language.lower() not in ("python", ""):
+        raise RunError(
+            f"{path.name} asks for the kernel {name!r}, whose language is {spec.language!r}; qnb runs Python notebooks."
+        )
+    program = spec.argv[0]
+    if shutil.which(program) is None:
+        raise RunError(
+            f"The kernel {name!r} of {path.name} starts {program}, which is not there: was its environment removed? `jupyter kernelspec "
+            f"list` shows where it is registered; `jupyter kernelspec remove {name}` removes it."
+        )
 
 
 def _resumable(root: Path, notebook: str, run_id: str) -> Entry:
@@ -179,9 +241,16 @@ def read_parameters(path: str) -> dict[str, Any]:
     try:
         return parse_parameters(Path(path).read_text("utf-8"), path)
     except OSError as error:
-        raise ParameterError(f"Cannot read the parameters file {path}: {error.strerror}.") from None
+        raise ParameterError(f"Cannot read the parameters file {path}: {error.strerror}.{_nearest_file(Path(path))}") from None
     except UnicodeDecodeError:
         raise ParameterError(f"The parameters file {path} is not UTF-8 text.") from None
+
+
+def _nearest_file(path: Path) -> str:
+    """A sentence with the YAML file whose name comes closest, beside `path` or in params/ below the working directory."""
+    known = {str(file): file.name for folder in (path.parent, Path("params")) for file in folder.glob("*.y*ml")}
+    close = difflib.get_close_matches(path.name, known.values(), n=1, cutoff=0.5)
+    return f" Did you mean {next(file for file, name in known.items() if name == close[0])}?" if close else ""
 
 
 def parse_parameters(text: str, where: str) -> dict[str, Any]:
@@ -190,7 +259,7 @@ def parse_parameters(text: str, where: str) -> dict[str, Any]:
         node = yaml.compose(text, Loader=NoDatesSafeLoader)
         values = yaml.load(text, Loader=NoDatesSafeLoader)
     except yaml.YAMLError as error:
-        raise ParameterError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
+        raise ParameterError(f"{where} is not YAML: {_yaml_error(error)}.") from None
     if node is None or values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
@@ -200,3 +269,12 @@ def parse_parameters(text: str, where: str) -> dict[str, Any]:
     if twice:
         raise ParameterError(f"{where} gives {twice[0]!r} twice.")
     return values
+
+
+def _yaml_error(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}"
+        if "'\\t'" in (error.problem or ""):
+            return f"{place} has a tab where YAML takes spaces only"
+        return f"{place}: {error.problem}"
+    return " ".join(str(error).split())

@@ -4,34 +4,38 @@ A notebook reads its own parameters back from what was executed, so that papermi
 names are those assigned in the parameters cell and in the cell that papermill injects after it, the values are the variables'.
 """
 
-import ast
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from qnb.config import StrictConfig
-from qnb.errors import QnbError, refuse_unknown
+from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.runs import alt_text, project
+from qnb.runs.cells import DECLARED, INJECTED, assigned_names, literals
 from qnb.runs.folder import Failure, Run, create, reopen
+from qnb.runs.guard import Guard, StaleParameters
 from qnb.runs.project import RunError, find_root
-
-DECLARED = "# Parameters of "  # how the first line of a notebook's parameters cell begins
-INJECTED = "# Parameters"  # the first line of the cell that papermill injects
+from qnb.runs.provenance import package
 
 _attached: tuple[Path, Path | None] | None = None  # set by the cell that `qnb run` inserts
 _current: Run | None = None  # the run of this kernel; holding it here keeps its lock
+_seen = 0  # cells of the history that earlier calls of `begin` have judged
 
 
 def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the run folder.
 
-    A second call in one kernel (cells run again in JupyterLab) starts a run of its own; the one before, if unfinished, is failed.
+    What was injected and what the variables hold must agree. From then on the kernel's cells are held against the run's parameters (see
+    `qnb.runs.guard`). A second call in one kernel (cells run again in JupyterLab) starts a run of its own; the one before, if
+    unfinished, is failed.
 
     Raises:
-        ParameterError: a parameter is unknown or refused by `config_class`; no folder was made.
-        RunError: not in a notebook, no parameters cell was executed, no project, or its executed/ cannot be written.
+        ParameterError: a parameter is unknown, refused by `config_class`, or not what was injected; no folder was made.
+        RunError: not in a notebook, no parameters cell was executed, no project, its executed/ cannot be written, or, under `qnb run`,
+            the parameters or the code are not those that it was asked with.
     """
-    global _attached, _current
+    global _attached, _current, _seen
     shell = _shell()
     shell.set_custom_exc((QnbError,), _message_alone)
     alt_text.install(shell)
@@ -40,95 +44,89 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     if _current is not None and _current.manifest["status"] == "running":
         _current.close("failed", {"kind": "error", "message": "given up: its notebook was begun anew", "cell": None})
     _current = None
-    names, values = shell.user_ns, {}
-    for name in parameter_names(shell.history_manager.input_hist_parsed, f"{notebook}.ipynb"):
-        if name not in names:
-            raise RunError(f"Parameter {name!r} has no value: run the parameters cell again.")
-        values[name] = names[name]
+    history = shell.history_manager.input_hist_parsed
+    since, _seen = _seen, len(history)
+    where = f"{notebook}.ipynb"
+    values = parameter_values(history, shell.user_ns, config_class, where)
+    injected = _injected(history, since, where, values)
     root = find_root()
-    config = config_class.make(values).resolved(root, injected_names(shell.history_manager.input_hist_parsed))
+    config = config_class.make(values).resolved(root, injected)
     if _attached is not None:
         _current, _attached = reopen(_attached[0], config, _attached[1]), None
+        for difference in _current.manifest["launched_with"]:
+            print(f"not the stack that `qnb run` has: {difference}", file=sys.stderr)
     else:
         _current = create(root, notebook, config)
         shell.events.register("post_run_cell", _after_cell)
+    Guard(_current, values).install(shell)
     return _current
 
 
-def attach(folder: str, resume_from: str | None = None) -> None:
+def attach(folder: str, resume_from: str | None = None, launched_from: str | None = None) -> None:
     """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from. For the cell that `qnb run` inserts.
 
     From then on the folder's project is the one that `find_root` finds, wherever the kernel works.
+
+    Args:
+        launched_from: where the process that asks has imported qnb from.
+
+    Raises:
+        RunError: this kernel has imported it from elsewhere.
     """
     global _attached
+    if launched_from is not None and Path(launched_from) != package():
+        raise RunError(
+            f"`qnb run` has qnb from {launched_from}, its kernel from {package()} ({sys.executable}): that would be other code than was "
+            "asked. Start `qnb` from the environment whose kernel runs the notebook, with one PYTHONPATH for both, or choose another kernel."
+        )
     _attached = (Path(folder), Path(resume_from) if resume_from else None)
     project.attached = _attached[0].parents[2]
 
 
-def parameter_names(history: list[str], where: str) -> list[str]:
-    """Names of the parameters that executed cells declare or inject, in order.
+def parameter_values(
+    history: list[str], variables: dict[str, Any], config_class: type[StrictConfig], where: str
+) -> dict[str, Any]:
+    """The values that the kernel's variables hold for the parameters, by name.
 
-    The last executed parameters cell counts, with the cells injected after it.
-
-    Raises:
-        ParameterError: an injected name is not declared.
-        RunError: no parameters cell was executed.
-    """
-    starts = _declarations(history)
-    if not starts:
-        raise RunError(f"No parameters cell was executed: run the cell of {where} that begins with {DECLARED!r} first.")
-    declared = assigned_names(history[starts[-1]])
-    refuse_unknown(injected_names(history), declared, where)
-    return list(declared)
-
-
-def injected_names(history: list[str]) -> list[str]:
-    """Names that the cells injected after the last executed parameters cell assign, in order.
+    The names are those of the last executed parameters cell. A kernel that keeps no history (`store_history=False`: nbval, %run) cannot
+    tell whether one was executed; there they are the fields of `config_class`, if all of them have a value.
 
     Raises:
-        RunError: such a cell is not Python.
+        RunError: no parameters cell was executed, or one of its names has lost its value.
     """
-    after = history[max(_declarations(history), default=-1) + 1 :]
-    return [name for source in after if source.split("\n", 1)[0].strip() == INJECTED for name in assigned_names(source)]
+    declared = [source for source in history if source.startswith(DECLARED)]
+    names = list(assigned_names(declared[-1]) if declared else config_class.model_fields)
+    missing = [name for name in names if name not in variables]
+    if missing and not declared:
+        raise RunError(
+            f"No parameters cell was executed: run the cell of {where} that begins with {DECLARED!r} first "
+            f"({len(missing)} of its {len(names)} names have no value: {', '.join(missing[:5])}, ...)."
+        )
+    if missing:
+        raise RunError(f"Parameter {missing[0]!r} has no value: run the parameters cell again.")
+    return {name: variables[name] for name in names}
 
 
-def _declarations(history: list[str]) -> list[int]:
-    """Where in the history the parameters cells are."""
-    return [i for i, source in enumerate(history) if source.startswith(DECLARED)]
-
-
-def assigned_names(source: str) -> dict[str, ast.expr | None]:
-    """Names that a cell assigns at its top level, in order, each with the expression assigned; None where the value is not
-    that of one expression: in a tuple assignment, `+=`, a loop.
+def _injected(history: list[str], since: int, where: str, values: dict[str, Any]) -> list[str]:
+    """Names that papermill or `qnb run` injected: by cells after the last parameters cell, and, in vain, by others since the last `begin`.
 
     Raises:
-        RunError: the cell is not Python.
+        ParameterError: one is not declared, or its variable holds another value.
     """
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError as error:
-        raise RunError(f"The parameters cell is not valid Python (line {error.lineno}: {error.msg}).") from None
-    found: dict[str, ast.expr | None] = {}
-    for statement in statements:
-        targets, value = _assignment(statement)
-        for target in targets:
-            if isinstance(target, ast.Name):
-                found[target.id] = value
-            elif isinstance(target, ast.Tuple | ast.List):
-                found |= {item.id: None for item in target.elts if isinstance(item, ast.Name)}
-    return found
-
-
-def _assignment(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
-    """What a statement assigns to, and the expression that is assigned."""
-    match statement:
-        case ast.Assign():
-            return statement.targets, statement.value
-        case ast.AnnAssign():
-            return [statement.target], statement.value
-        case ast.AugAssign() | ast.For() | ast.AsyncFor():
-            return [statement.target], None
-    return [], None
+    last = max((i for i, source in enumerate(history) if source.startswith(DECLARED)), default=-1)
+    cells = [source for source in history[min(since, last + 1) :] if source.split("\n", 1)[0].strip() == INJECTED]
+    after = [source for source in history[last + 1 :] if source in cells]
+    given: dict[str, Any] = {}
+    for source in cells:
+        refuse_unknown(assigned_names(source), values, where)
+        given |= literals(assigned_names(source))
+    for name, value in given.items():
+        if (type(value), value) != (type(values[name]), values[name]):
+            raise ParameterError(
+                f"{name} = {value!r} was injected into {where}, but its variable holds {values[name]!r}: a cell below assigns it again, "
+                f"or the cell that begins with {DECLARED!r} has lost its tag `parameters`, so that it ran after the injected one."
+            )
+    return [name for source in after for name in assigned_names(source)]
 
 
 def _shell() -> Any:
@@ -159,6 +157,8 @@ def _after_cell(result: Any) -> None:
     if _current is None or error is None or _current.manifest["status"] == "done":
         return
     if isinstance(error, SystemExit) and error.code in (None, 0):
+        return
+    if isinstance(error, StaleParameters):  # the cell did not run
         return
     interrupted = isinstance(error, KeyboardInterrupt)
     message = str(error) if isinstance(error, QnbError) else f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -2,16 +2,21 @@
 
 import difflib
 import json
-import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qnb.runs.folder import MANIFEST, METRICS, is_live
+from qnb.runs.folder import MANIFEST, METRICS
+from qnb.runs.liveness import liveness
 from qnb.runs.project import RunError, find_root
 
 Entry = dict[str, Any]  # what `list_runs` says of a run: its manifest, and four keys more
 NOT_NOTEBOOKS = ("reference",)  # executed/reference/ holds notebooks for readers, not run folders
+
+
+class SkippedWarning(UserWarning):
+    """Something in executed/ that cannot be read as a run, or as a folder of runs, was left out."""
 
 
 def list_runs(root: Path | None = None) -> list[Entry]:
@@ -21,38 +26,66 @@ def list_runs(root: Path | None = None) -> list[Entry]:
     it should; `why` says what happened to a run that is not done; `metrics` is what metrics.json holds; `folder` is relative
     to the project.
 
+    What cannot be read at all (a folder without permission, a name that is not UTF-8) is left out, with a SkippedWarning that names it.
+
     Raises:
         RunError: there is no project, or executed/ cannot be read.
     """
     root = root or find_root()
+    executed = root / "executed"
     try:
-        folders = list(_run_folders(root / "executed"))
+        notebooks = _folders(executed) if executed.exists() or executed.is_symlink() else []
     except OSError as error:
-        raise RunError(f"Cannot read {error.filename}: {error.strerror}.") from None
+        raise RunError(f"Cannot read {executed}: {error.strerror}.") from None
+    folders = [folder for notebook in notebooks if notebook.name not in NOT_NOTEBOOKS for folder in _readable(notebook)]
     return sorted((_entry(folder, root) for folder in folders), key=lambda e: (e["run_id"], e["notebook"]))
 
 
-def _run_folders(executed: Path) -> Iterator[Path]:
-    for notebook in executed.iterdir() if os.path.lexists(executed) else ():
-        if notebook.is_dir() and notebook.name not in NOT_NOTEBOOKS and not notebook.name.startswith("."):
-            yield from (f for f in notebook.iterdir() if f.is_dir() and not f.name.startswith("."))
+def _readable(notebook: Path) -> list[Path]:
+    try:
+        return _folders(notebook)
+    except OSError as error:
+        _skip(notebook, error.strerror)
+        return []
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The folders in a folder whose names are text and not hidden. OSError if it cannot be read."""
+    found = []
+    for path in parent.iterdir():
+        try:
+            path.name.encode()
+            if path.is_dir() and not path.name.startswith("."):
+                found.append(path)
+        except UnicodeEncodeError:
+            _skip(path, "its name is not UTF-8")
+        except OSError as error:
+            _skip(path, error.strerror)
+    return found
+
+
+def _skip(path: Path, why: str | None) -> None:
+    name = f"{path.parent.name}/{path.name}".encode(errors="surrogateescape").decode(errors="backslashreplace")
+    warnings.warn(f"{name} is left out: {why}.", SkippedWarning, stacklevel=4)
 
 
 def _entry(folder: Path, root: Path) -> Entry:
-    live = is_live(folder)  # before the manifest is read: a run that ends in between is done, not killed
+    alive, judged = liveness(folder)  # before the manifest is read: a run that ends in between is done, not killed
     entry: Entry = {"status": "broken", "why": None, "metrics": {}}
     try:
         manifest = _read_object(folder / MANIFEST)
         entry |= manifest | {"metrics": _read_object(folder / METRICS) if (folder / METRICS).exists() else {}}
         missing = [name for name in manifest.get("files") or () if not (folder / name).exists()]
-        if manifest["status"] == "running" and not live:
-            entry |= {"status": "killed", "why": "its process ended without a final status"}
+        if manifest["status"] == "running" and alive is False:
+            entry |= {"status": "killed", "why": "its process ended without a final status" + (f" ({judged})" if judged else "")}
+        elif manifest["status"] == "running":
+            entry["why"] = judged
         elif missing:
             entry |= {"status": "broken", "why": f"missing: {', '.join(missing)}"}
         elif manifest["failure"]:
             entry["why"] = f"{manifest['failure']['kind']}: {manifest['failure']['message']}"
     except FileNotFoundError as error:
-        starting = live and Path(error.filename).name == MANIFEST
+        starting = alive is not False and Path(error.filename).name == MANIFEST
         entry |= {"status": "running"} if starting else {"status": "broken", "why": f"no {Path(error.filename).name}"}
     except KeyError as error:
         entry |= {"status": "broken", "why": f"{MANIFEST} has no {error}"}
@@ -69,13 +102,14 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def find_run(root: Path, run_id: str) -> Entry:
-    """The entry of list_runs whose run id is `run_id` or, alone, begins with it; `notebook/run_id` is understood too.
+    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; or the path that `qnb run` prints,
+    of the run folder or of a file in it.
 
     Raises:
         RunError: there is none (with the nearest), or more than one.
     """
     entries = list_runs(root)
-    notebook, _, wanted = run_id.rpartition("/")
+    notebook, _, wanted = run_name(root, run_id).rpartition("/")
     if notebook:
         entries = [e for e in entries if e["notebook"] == notebook]
     found = [e for e in entries if e["run_id"] == wanted] or [e for e in entries if wanted and e["run_id"].startswith(wanted)]
@@ -92,3 +126,23 @@ def columns_of_text(rows: Sequence[Sequence[str]]) -> str:
     """Rows of text as lines, each column padded to its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def run_name(root: Path, text: str) -> str:
+    """`notebook/run_id` of a path into executed/, as it is printed (relative to the project) or as the user has it; other text as it is.
+
+    Raises:
+        RunError: the path is in no run folder of this project.
+    """
+    if "/" not in text:
+        return text
+    executed = (root / "executed").resolve()
+    path = Path(text).expanduser()
+    for candidate in (path, root / path):
+        inside = candidate.resolve()
+        if candidate.exists() and inside.is_relative_to(executed) and len(inside.relative_to(executed).parts) > 1:
+            return "/".join(inside.relative_to(executed).parts[:2])
+    if path.is_absolute() or path.exists():
+        raise RunError(f"{text} is in no run folder of {executed}. Name the project of that run with --root.")
+    parts = [part for part in path.parts if part not in (".", "executed")]
+    return "/".join(parts[:2])

@@ -1,4 +1,4 @@
-"""The project a run belongs to: where it is, and which code it is made of.
+"""The project a run belongs to, and where it is.
 
 A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb. Notebooks and run
 folders live there, never in the installed package.
@@ -6,18 +6,12 @@ folders live there, never in the installed package.
 
 import importlib.metadata
 import json
-import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import qnb
 from qnb.errors import QnbError
-
-DECIDES_A_RUN = ("qnb", "notebooks", "pyproject.toml")  # what `dirty` looks at
-
 
 attached: Path | None = None  # the project of this kernel's run, where `qnb run` made it (see qnb.runs.kernel.attach)
 
@@ -78,33 +72,3 @@ def _checkouts_installed_from() -> list[Path]:
         return []
     url = urlsplit(json.loads(record)["url"]) if record else None
     return [Path(url2pathname(url.path))] if url and url.scheme == "file" else []
-
-
-def git_state(root: Path) -> dict[str, Any] | None:
-    """Commit of the project, whether what decides a run differs from it, and whether the qnb that is imported is that checkout's.
-
-    None when the project is not under git, or has no commit yet.
-    """
-
-    def git(*args: str) -> str | None:
-        try:
-            return subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return None
-
-    commit = git("rev-parse", "HEAD") if git("ls-files", "--error-unmatch", "pyproject.toml") else None
-    if commit is None:
-        return None
-    changes = git("status", "--porcelain", "--", *DECIDES_A_RUN)
-    return {
-        "commit": commit,
-        "dirty": None if changes is None else bool(changes),
-        "imported": Path(qnb.__file__).resolve().is_relative_to(root),
-    }
-
-
-def commit_name(git: dict[str, Any] | None) -> str | None:
-    """The first twelve digits of the commit, and whether the code differed from it."""
-    if not git or not git.get("commit"):
-        return None
-    return str(git["commit"])[:12] + (" with changes" if git.get("dirty") else "")

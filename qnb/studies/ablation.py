@@ -20,7 +20,7 @@ from qnb.runs.project import find_root
 from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
 from qnb.studies.config import AblationConfig, Planned
-from qnb.studies.sweep.folder import load_sweep
+from qnb.studies.sweep.folder import load_sweep, other_code, require_one_table
 from qnb.training.train import train_all
 
 FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
@@ -37,12 +37,14 @@ class Study:
         results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test AUC.
         histories: per arm one history per seed, see `qnb.training.loop.fit`; None where the run failed.
         cards: by seed the data card of a run that finished, see `qnb.data.table` and `qnb.data.overlap.split_card`; all arms have the same.
+        other_code: a sentence for each way in which runs of a sweep were made by different code or stacks.
     """
 
     config: AblationConfig
     results: pd.DataFrame
     histories: dict[str, list[pd.DataFrame | None]]
     cards: dict[int, dict[str, Any]]
+    other_code: tuple[str, ...] = ()
 
     @property
     def card(self) -> dict[str, Any]:
@@ -111,10 +113,11 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
     """The study of `config`'s arms and seeds from the runs of a sweep.
 
     Raises:
-        RunError: no such sweep.
+        RunError: no such sweep, or its runs had different tables.
         ParameterError: it has no run that finished.
     """
     sweep = load_sweep(root or find_root(), sweep_id)
+    require_one_table(sweep)
     rows, histories = [], _no_histories()
     cards: dict[int, dict[str, Any]] = {}
     by_place = {(row["arm"], row["seed"]): row for row in sweep.rows}
@@ -129,7 +132,7 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         histories[planned.arm].append(history)
     if not cards:
         raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
-    return Study(config, pd.DataFrame(rows), dict(histories), cards)
+    return Study(config, pd.DataFrame(rows), dict(histories), cards, tuple(other_code(sweep)))
 
 
 def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
@@ -175,7 +178,7 @@ def what_seeds_cover(study: Study) -> str:
             f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
             f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
         )
-    return f"{text} {shared}" if (shared := _shared_groups(study)) else text
+    return " ".join([text, *filter(None, [_shared_groups(study)]), *(f"**{sentence}**" for sentence in study.other_code)])
 
 
 def _shared_groups(study: Study) -> str:
@@ -238,6 +241,7 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
         "arms": arms,
         "comparison": comparison.to_dict() | {"rule": rule(study.config), "warnings": warnings},
         "synthetic": study.card.get("synthetic"),
+        **({"other_code": list(study.other_code)} if study.other_code else {}),
     }
 
 

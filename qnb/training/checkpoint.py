@@ -3,8 +3,10 @@
 No pickle.
 """
 
+import functools
 import io
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,17 +15,24 @@ import numpy as np
 
 from qnb.errors import QnbError
 from qnb.files import CHECKPOINT, atomic_write
+from qnb.runs.provenance import differences, made_by
 from qnb.training.state import State
 
-COUNTERS = ("epoch", "best_epoch", "best_value", "stale", "history")
+COUNTERS = ("epoch", "best_epoch", "best_value", "stale", "history", "elsewhere")
+
+_this_process = functools.cache(made_by)  # once for all epochs
 
 
 class CheckpointError(QnbError):
-    """There is no checkpoint, or it belongs to another configuration."""
+    """There is no checkpoint, or it belongs to another configuration, or its data have changed since."""
+
+
+class OtherCodeWarning(UserWarning):
+    """A training goes on with other code, or another stack, than made its first epochs."""
 
 
 def save(folder: Path, state: State, config_hash: str) -> None:
-    """Write `folder`/checkpoint.npz."""
+    """Write `folder`/checkpoint.npz, with the data's identity, and the code and the stack of this process."""
     arrays = {f"params/{k}": v for k, v in state.params.items()}
     arrays |= {f"best/{k}": v for k, v in (state.best_params or {}).items()}
     arrays |= {
@@ -32,6 +41,7 @@ def save(folder: Path, state: State, config_hash: str) -> None:
     }
     meta = {name: getattr(state, name) for name in COUNTERS}
     meta |= {"config_hash": config_hash, "generator": state.rng.bit_generator.state}
+    meta |= {"data": state.data, "made_by": _this_process()}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
@@ -43,8 +53,11 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
 
     `fresh` is the state at the start of such a run.
 
+    Where other code or another stack made it, an OtherCodeWarning says what differs, and `elsewhere` of the
+    state has it from then on.
+
     Raises:
-        CheckpointError: no readable checkpoint, or one of another configuration.
+        CheckpointError: no readable checkpoint, or one of another configuration, or of other data.
     """
     path = folder if folder.suffix == ".npz" else folder / CHECKPOINT
     try:
@@ -61,6 +74,11 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
         raise CheckpointError(
             f"{path} belongs to configuration {meta['config_hash']}, not {config_hash}: start a new run."
         )
+    _require_same_data(path, meta.get("data"), fresh.data)
+    elsewhere = meta.get("elsewhere", [])
+    if found := differences(meta.get("made_by") or {}, _this_process()):
+        elsewhere = [*elsewhere, f"epochs up to {meta['epoch']} were made by other code: {'; '.join(found)}"]
+        warnings.warn(f"{path.parent.name}: {elsewhere[-1]}.", OtherCodeWarning, stacklevel=2)
     leaves, structure = jax.tree_util.tree_flatten(fresh.optimiser)
     saved = [arrays[f"optimiser/{i}"] for i in range(len(leaves))]
     best = {name: arrays[f"best/{name}"] for name in fresh.params if f"best/{name}" in arrays}
@@ -70,5 +88,26 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
         optimiser=jax.tree_util.tree_unflatten(structure, saved),
         rng=fresh.rng,
         best_params=best or None,
-        **{name: meta[name] for name in COUNTERS},
+        data=fresh.data,
+        **{name: meta[name] for name in COUNTERS if name in meta} | {"elsewhere": elsewhere},
     )
+
+
+def _require_same_data(path: Path, there: dict[str, str | None] | None, here: dict[str, str | None]) -> None:
+    """Raise CheckpointError, naming both fingerprints, where the data are not those of the checkpoint."""
+    if there is None:
+        raise CheckpointError(
+            f"{path} does not say which data it was trained on, and they cannot be compared: start a new run."
+        )
+    if there["table"] != here["table"]:
+        known = [str(side["table"])[:16] for side in (there, here)]
+        raise CheckpointError(
+            f"The table has changed since {path.parent.name} was stopped: its fingerprint was {known[0]}, "
+            f"it is {known[1]} now. Bring the old table back, or start a new run."
+        )
+    if there["split"] != here["split"]:
+        raise CheckpointError(
+            f"The split has changed since {path.parent.name} was stopped, though the features have not: "
+            "other rows stand on its sides (groups or times in the table, or the code that splits). "
+            "Start a new run."
+        )

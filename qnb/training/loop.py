@@ -21,6 +21,7 @@ from qnb.core.gate import Batch, check_gradient, check_together
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
 from qnb.files import HISTORY, atomic_write
+from qnb.runs.folder import require_own_folder
 from qnb.training import checkpoint, metrics
 from qnb.training.batches import batches_per_epoch
 from qnb.training.metrics import Row
@@ -59,9 +60,13 @@ def fit(
         folder, resume_from: see `qnb.training.train.train`.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
     """
+    if folder is not None:
+        require_own_folder(Path(folder), config)
     run = start(config, prepared)
     if resume_from is not None:
         run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
+        if folder is not None:  # so that nothing is missing where no epoch is left to train
+            _keep(Path(folder), run)
     _fit([run], folder, progress, on_epoch)
     if run.failure is not None:
         raise run.failure

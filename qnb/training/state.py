@@ -4,6 +4,7 @@ All draws of a run come from one numpy Generator seeded by its `seed`: initial p
 from its child, so that runs of one seed see the same batches whatever the shapes of their parameters.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import WRONG_ON_PURPOSE, Engine, make_engine
 from qnb.core.gate import Batch, GateReport
 from qnb.core.objective import Objective, class_weight_pair, importance_weights
-from qnb.data.prepare import Prepared
+from qnb.data.prepare import Prepared, require_prepared_for
 from qnb.errors import ParameterError, QnbError
 from qnb.training.batches import batches_per_epoch, epoch_batches
 from qnb.training.metrics import Row
@@ -34,6 +35,10 @@ class State:
     best_value: float = -np.inf  # of val_objective, larger is better
     stale: int = 0  # evaluations since the best one
     history: list[Row] = field(default_factory=list)
+    data: dict[str, str | None] = field(default_factory=dict)  # see `data_identity`
+    elsewhere: list[str] = field(
+        default_factory=list
+    )  # what made earlier epochs, where that was not this code and stack
 
 
 @dataclass
@@ -91,6 +96,16 @@ class TrainingRun:
         return batch_of(self.config, self.prepared, rows)
 
 
+def data_identity(prepared: Prepared) -> dict[str, str | None]:
+    """What tells one run's data from another's: `table`, the fingerprint of its card (None for arrays), and
+    `split`, a digest of the labels of each side in their order.
+    """
+    labels = hashlib.sha256()
+    for name, y in prepared.y.items():
+        labels.update(f"{name} {len(y)}".encode() + np.asarray(y, np.int8).tobytes())
+    return {"table": prepared.card.get("fingerprint"), "split": labels.hexdigest()[:16]}
+
+
 def circuit_of(config: TrainConfig) -> CircuitSpec:
     """The circuit that a configuration asks for."""
     return CircuitSpec(
@@ -124,8 +139,10 @@ def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
     """A run before its first epoch.
 
     Raises:
-        ParameterError: an engine that is wrong on purpose without gate="off".
+        ParameterError: an engine that is wrong on purpose without gate="off", or data prepared for other
+            parameters.
     """
+    require_prepared_for(config, prepared)
     if config.engine in WRONG_ON_PURPOSE and config.gate != "off":
         raise ParameterError(
             f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'."
@@ -136,5 +153,7 @@ def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
     rng = np.random.default_rng(config.seed)
     (of_batches,) = rng.spawn(1)
     initial = engine.spec.init(rng, config.alpha_mode)
-    state = State(params=initial, optimiser=optimiser.init(initial), rng=of_batches)
+    state = State(
+        params=initial, optimiser=optimiser.init(initial), rng=of_batches, data=data_identity(prepared)
+    )
     return TrainingRun(config, prepared, engine, count, optimiser, initial, state)

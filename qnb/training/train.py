@@ -71,13 +71,17 @@ def train(
 
     Args:
         prepared: the data, if `prepare(config)` has been called already.
-        folder: history.csv and checkpoint.npz are written there after every epoch.
+        folder: history.csv and checkpoint.npz are written there after every epoch. A run folder takes the
+            training of its own parameters alone.
         resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the
             same final parameters, bit for bit.
         on_epoch: called with the history so far, a list of rows, after every epoch.
 
     Raises:
-        ParameterError, DataError: the configuration or the table cannot be used.
+        ParameterError, DataError: the configuration or the table cannot be used, or `prepared` is of
+            another configuration.
+        RunError: `folder` is that of a run with other parameters.
+        CheckpointError: the checkpoint is of another configuration, or of other data.
         WrongGradientError: the gate found the engine's gradient wrong.
         DegenerateError: scores are degenerate and `abort_on_degen` is set.
     """
@@ -187,6 +191,7 @@ def _summary(
         "best_epoch": run.state.best_epoch,
         "epochs_run": run.state.epoch,
         "stopped_early": run.state.epoch < config.epochs,
+        **({"elsewhere": run.state.elsewhere} if run.state.elsewhere else {}),
         "degen": threshold.degen,
         "degen_reason": threshold.reason,
         "threshold": threshold.value,

@@ -25,7 +25,7 @@ def told(run):
 
 def test_provenance_is_what_the_manifest_holds(tmp_path):
     run = create(tmp_path, "train", TrainConfig(seed=3, split_seed=4))
-    run.note(data={"fingerprint": "f" * 64}, git={"commit": COMMIT, "dirty": True, "imported": True})
+    run.note(data={"fingerprint": "f" * 64}, git={"commit": COMMIT, "dirty": True, "project": None})
     found = told(run)
     assert found["commit"] == "0123456789ab with changes" and found["data fingerprint"] == "f" * 16
     assert found["hash of the parameters"] == run.config.hash() and found["seeds"] == "data_seed 0, split_seed 4, seed 3"
@@ -37,9 +37,13 @@ def test_provenance_is_what_the_manifest_holds(tmp_path):
     ("git", "words"),
     [
         (None, "not under git"),
-        ({"commit": COMMIT, "dirty": False, "imported": True}, "0123456789ab, without changes"),
-        ({"commit": COMMIT, "dirty": None, "imported": True}, "0123456789ab, perhaps with changes"),
-        ({"commit": COMMIT, "dirty": False, "imported": False}, "0123456789ab, without changes; qnb was imported from elsewhere"),
+        ({"commit": COMMIT, "dirty": False}, "0123456789ab, without changes"),
+        ({"commit": COMMIT, "dirty": None}, "0123456789ab, perhaps with changes"),
+        ({"commit": None, "dirty": None, "why": "no commit yet"}, "unknown: no commit yet"),
+        (
+            {"commit": COMMIT, "dirty": False, "project": {"commit": "f" * 40, "dirty": True}},
+            "0123456789ab, without changes; notebooks: ffffffffffff with changes",
+        ),
     ],
 )
 def test_the_commit_says_whether_it_is_the_code_that_ran(tmp_path, git, words):

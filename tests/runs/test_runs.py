@@ -1,8 +1,6 @@
 """Run folders, manifests, the index, and `begin` in a live IPython."""
 
-import ast
 import errno
-import fcntl
 import json
 import math
 import os
@@ -12,28 +10,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import yaml
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from qnb import files
 from qnb.config import TrainConfig
-from qnb.errors import ParameterError
 from qnb.files import atomic_write, plain
-from qnb.runs import folder, kernel, project
-from qnb.runs.folder import create, is_live
+from qnb.runs import folder, project
+from qnb.runs.folder import create
 from qnb.runs.job import parse_parameters
-from qnb.runs.kernel import assigned_names, parameter_names
 from qnb.runs.listing import find_run, list_runs
 from qnb.runs.project import RunError, find_root
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 # --- where the project is
 
@@ -55,21 +40,6 @@ def test_another_project_is_not_ours(root, text, monkeypatch):
 def test_outside_of_any_project_the_checkout_pip_installed_from_counts(tmp_path):
     assert project.is_project(find_root(tmp_path))
     assert (find_root(tmp_path) / "qnb" / "config.py").exists()
-
-
-def test_git_state_is_null_outside_of_git_and_tells_changes(root):
-    assert project.git_state(root) is None
-
-    def git(*args):
-        os.spawnlp(os.P_WAIT, "git", "git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@t", *args)
-
-    git("init", "-q")
-    git("add", ".")
-    assert project.git_state(root) is None  # no commit yet
-    git("commit", "-qm", "one")
-    assert project.git_state(root) | {"commit": ""} == {"commit": "", "dirty": False, "imported": False}
-    (root / "notebooks" / "new.ipynb").write_text("{}")
-    assert project.git_state(root)["dirty"] is True
 
 
 # --- files
@@ -195,15 +165,6 @@ def test_list_tells_the_truth_about_every_folder(root):
     assert all(e["why"] for e in entries[5:])
 
 
-def test_a_lock_is_seen_while_it_is_held_and_by_several_readers(root):
-    run = create(root, "train", TrainConfig())
-    assert is_live(run.folder)
-    run.unlock()
-    with open(run.folder / ".lock", "rb") as reader:
-        fcntl.flock(reader, fcntl.LOCK_SH)
-        assert not is_live(run.folder)
-
-
 def test_find_run_by_prefix_with_the_nearest_when_wrong(root):
     first, second = create(root, "train", TrainConfig(seed=1)), create(root, "audit", TrainConfig(seed=2))
     assert find_run(root, first.id)["notebook"] == "train"
@@ -214,147 +175,6 @@ def test_find_run_by_prefix_with_the_nearest_when_wrong(root):
         find_run(root, second.id[:-1] + "zz")
     with pytest.raises(RunError, match="No run ''"):
         find_run(root, "")
-
-
-# --- begin, in a live shell
-
-
-@pytest.fixture
-def shell(root, monkeypatch):
-    monkeypatch.setattr(kernel, "_current", None)
-    monkeypatch.setattr(kernel, "_attached", None)
-    monkeypatch.setattr(project, "attached", None)
-    instance = InteractiveShell.instance(config=Config(HistoryManager={"hist_file": ":memory:"}))
-    instance.run_cell("from qnb import config, errors\nfrom qnb.runs import kernel", store_history=True)
-    yield lambda source: instance.run_cell(source, store_history=True)
-    instance.history_manager.end_session()
-    InteractiveShell.clear_instance()
-
-
-DECLARED = "# Parameters of train.ipynb\nseed = 0\nepochs: int = 10"
-BEGIN = "run = kernel.begin('train', config.TrainConfig)"
-
-
-def statuses(root):
-    return [e["status"] for e in list_runs(root)]
-
-
-def test_begin_takes_the_variables_that_the_cells_declare(shell, root):
-    shell(DECLARED)
-    shell("# Parameters\nseed = 3\n")
-    shell("figure = 7; epochs = 5")
-    run = shell(BEGIN + "; run").result
-    assert (run.config.seed, run.config.epochs) == (3, 5)
-    assert run.folder.parent == root / "executed" / "train"
-
-
-def test_begin_refuses_an_injected_name_before_it_makes_a_folder(shell, root, capsys):
-    shell(DECLARED)
-    shell("# Parameters\nsed = 3\n")
-    result = shell(BEGIN)
-    assert isinstance(result.error_in_exec, ParameterError)
-    printed = capsys.readouterr().out.strip()
-    assert printed == "ParameterError: Unknown parameter 'sed' for train.ipynb. Did you mean 'seed'? Valid: seed, epochs."
-    assert statuses(root) == []
-
-
-def test_begin_stores_the_configuration_that_counts_and_tells_what_was_given(shell, root):
-    class Pointing(TrainConfig):
-        def resolved(self, folder, given):
-            assert folder == root and list(given) == ["seed"]
-            return self.make(self.model_dump() | {"epochs": 3})
-
-    for attached in (False, True):
-        if attached:
-            shell(f"kernel.attach({str(create(root, 'train', TrainConfig()).folder)!r})")
-        InteractiveShell.instance().user_ns["Pointing"] = Pointing
-        shell(DECLARED), shell("# Parameters\nseed = 0\n")
-        run = shell("run = kernel.begin('train', Pointing); run").result
-        stored = yaml.safe_load((run.folder / "params.yaml").read_text())
-        assert (stored["epochs"], run.manifest["parameters"]["epochs"], run.manifest["hash"]) == (3, 3, run.config.hash())
-        shell("run.finish({})")
-
-
-def test_begin_judges_a_second_pass_by_its_own_cells(shell, root):
-    for cell in (DECLARED, "# Parameters\nsed = 3\n", BEGIN, DECLARED, "# Parameters\nseed = 4\n", BEGIN):
-        result = shell(cell)
-    assert result.success
-    assert [e["seed"] for e in list_runs(root)] == [4]
-
-
-def test_a_parameter_has_a_value_before_the_kernel_only_where_one_expression_gives_it():
-    cell = "a = b = 1\nc: int = 2\nd, e = 3, 4\na += 1\nfor f in (5, 6):\n    g = f\nprint(a)"
-    found = {name: value and ast.literal_eval(value) for name, value in assigned_names(cell).items()}
-    assert found == {"a": None, "b": 1, "c": 2, "d": None, "e": None, "f": None}
-
-
-def test_begin_wants_the_parameters_cell_first(shell):
-    assert "run the cell of train.ipynb that begins with '# Parameters of '" in str(shell(BEGIN).error_in_exec)
-
-
-def test_a_cell_that_raises_fails_the_run_and_finishing_it_later_counts(shell, root):
-    shell(DECLARED), shell(BEGIN), shell("1 / 0")
-    assert list_runs(root)[0]["why"] == "error: ZeroDivisionError: division by zero"
-    shell("run.finish({'test_auc': 0.5})")
-    assert statuses(root) == ["done"]
-    shell("1 / 0")
-    assert statuses(root) == ["done"]
-
-
-@pytest.mark.parametrize(
-    ("cell", "status", "kind"),
-    [
-        ("raise KeyboardInterrupt", "interrupted", "interrupted"),
-        ("raise MemoryError", "failed", "out_of_memory"),
-        ("raise errors.QnbError('no label')", "failed", "error"),
-        ("x = = 1", "failed", "error"),
-    ],
-)
-def test_kinds_of_failure_in_a_live_kernel(shell, root, cell, status, kind):
-    shell(DECLARED), shell(BEGIN), shell(cell)
-    assert (statuses(root)[0], list_runs(root)[0]["failure"]["kind"]) == (status, kind)
-
-
-def test_beginning_anew_leaves_the_unfinished_run_failed(shell, root):
-    shell(DECLARED), shell(BEGIN), shell(DECLARED), shell(BEGIN), shell("run.finish({})")
-    assert statuses(root) == ["failed", "done"]
-    assert "begun anew" in list_runs(root)[0]["why"]
-
-
-def test_an_attached_run_leaves_the_status_to_its_maker(shell, root):
-    made = create(root, "train", TrainConfig(seed=1))
-    shell(f"kernel.attach({str(made.folder)!r}, '/elsewhere/old')"), shell(DECLARED)
-    run = shell(BEGIN + "; run").result
-    assert run.folder == made.folder and run.resume_from.name == "old"
-    shell("run.note(gate='pass'); run.finish({'test_auc': 0.5})")
-    entry = list_runs(root)[0]
-    assert (entry["status"], entry["gate"], entry["seed"]) == ("running", "pass", 0)
-    assert "begin() was called twice" in str(shell(BEGIN).error_in_exec)
-
-
-def test_the_project_of_an_attached_run_is_the_one_that_counts(shell, root, tmp_path_factory, monkeypatch):
-    made = create(root, "train", TrainConfig())
-    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert find_root() != root
-    shell(f"kernel.attach({str(made.folder)!r})"), shell(DECLARED)
-    assert shell(BEGIN + "; run").result.folder == made.folder
-    assert find_root() == root  # for what the notebook looks up later, too
-    assert find_run(find_root(), made.id)["run_id"] == made.id
-
-
-def test_begin_outside_of_ipython_says_so():
-    with pytest.raises(RunError, match="is for notebooks"):
-        kernel.begin("train", TrainConfig)
-
-
-def test_parameter_names_of_odd_cells():
-    history = [
-        "# Parameters of a.ipynb\nold = 1",
-        "# Parameters of a.ipynb\na, b = 1, 2\nc: int = 3\nd = [x for x in ()]\nimport os",
-    ]
-    assert parameter_names(history, "a.ipynb") == ["a", "b", "c", "d"]
-    with pytest.raises(RunError, match="not valid Python"):
-        parameter_names(["# Parameters of a.ipynb\nx = = 1"], "a.ipynb")
 
 
 def test_params_yaml_reads_back_what_yaml_is_prone_to_change():

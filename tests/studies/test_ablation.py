@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from qnb.runs.project import RunError
 from qnb.statistics import words
 from qnb.studies import ablation
 from qnb.studies.config import AblationConfig
+from qnb.studies.sweep.folder import Sweep
 from qnb.training.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -113,11 +113,12 @@ def test_from_a_sweep_the_runs_are_read_and_what_is_missing_is_a_gap(study, tmp_
     study.histories["fast"][1].to_csv(tmp_path / "run" / "history.csv", index=False)
     (tmp_path / "run" / "metrics.json").write_text(json.dumps({"test_auc": 0.75, "baselines": {"logistic": {"test_auc": 0.8}}}))
     (tmp_path / "run" / "manifest.json").write_text(json.dumps({"data": study.card}))
+    done = {"split_seed": 0, "fingerprint": study.card["fingerprint"], "made_by": {}, "run_id": "r"}
     rows = [
-        {"arm": "fast", "seed": 6, "status": "done", "folder": tmp_path / "run"},
+        {"arm": "fast", "seed": 6, "status": "done", "folder": tmp_path / "run", **done},
         {"arm": "slow", "seed": 5, "status": "killed"},
     ]
-    monkeypatch.setattr(ablation, "load_sweep", lambda root, name: SimpleNamespace(config=config, rows=rows))
+    monkeypatch.setattr(ablation, "load_sweep", lambda root, name: Sweep(name, tmp_path, "done", config, rows))
     gathered = ablation.from_sweep(config, "s", tmp_path)
     assert list(gathered.cards) == [6] and gathered.fingerprints == [study.card["fingerprint"]]
     assert gathered.values()["fast"][1] == 0.75 and np.isnan(gathered.values()["fast"][[0, 2]]).all()

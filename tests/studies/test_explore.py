@@ -179,7 +179,12 @@ def test_resume_names_a_run_of_this_notebook_and_this_training(project, prepared
     named = ExploreConfig(**SMALL, resume=stopped.id, row=3)
     with pytest.raises(RunError, match="has no checkpoint: no epoch of it was finished"):
         going_on_from(create(project, "explore", named))
-    train(CONFIG.model_copy(update={"epochs": 1}), prepared, folder=stopped.folder, progress=False)
+
+    def stop(rows):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, prepared, folder=stopped.folder, progress=False, on_epoch=stop)
     assert going_on_from(create(project, "explore", named)) == stopped.folder
     with pytest.raises(RunError, match=r"was asked otherwise: lr\. Its training goes on with its own parameters only"):
         going_on_from(create(project, "explore", named.model_copy(update={"lr": 0.2})))

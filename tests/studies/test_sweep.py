@@ -19,11 +19,14 @@ import pytest
 
 from qnb import cli
 from qnb.config import TrainConfig
+from qnb.data.table import load_table
 from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
+from qnb.runs.project import RunError
+from qnb.studies import ablation
 from qnb.studies.config import AblationConfig
 from qnb.studies.sweep import estimate
-from qnb.studies.sweep.folder import load_sweep
+from qnb.studies.sweep.folder import load_sweep, require_one_table, summary
 from qnb.studies.sweep.plan import changes, prepare
 from qnb.training.train import train
 
@@ -181,8 +184,6 @@ def test_a_sweep_is_resumed_as_it_was_planned(root):
 
 
 def refusal(root, values, resume):
-    from qnb.runs.project import RunError
-
     with pytest.raises(RunError) as error:
         prepare(values, root, resume)
     return str(error.value)
@@ -212,18 +213,57 @@ def test_of_several_attempts_the_finished_one_counts(root):
     assert [p.arm for p in prepare({"arms": GOOD, "seeds": 2}, root, second.id).todo] == ["two", "one", "two"]
 
 
-def test_runs_of_other_code_are_told(root):
-    config = AblationConfig(arms=GOOD, seeds=2)
+def swept(root, runs, config=None, status="failed"):
+    """A sweep whose first runs are done, with these entries in their manifests; its id."""
+    config = config or AblationConfig(arms=GOOD, seeds=2)
     sweep = create(root, "sweep", config)
-    for i, planned in enumerate(config.plan()[:2]):
+    for planned, entries in zip(config.plan(), runs, strict=False):
         one = create(root, "train", planned.config, sweep=sweep.id, arm=planned.arm)
-        one.note(git={"commit": "0" * 40} if i else one.manifest["git"])
+        one.note(**entries)
         one.close("done")
-    sweep.close("failed")
-    assert changes(prepare({"arms": GOOD, "seeds": 2}, root, sweep.id)) == [
-        "1 of the 2 runs that are done were made with another state of the code."
-    ]
+    sweep.close(status)
+    return sweep.id
+
+
+def test_runs_of_other_code_are_told(root):
+    commit = {"commit": "0" * 40, "dirty": False}
+    sweep = swept(root, [{}, {"git": commit}, {"versions": {"optax": "0.2.7"}}])
+    found = changes(prepare({"arms": GOOD, "seeds": 2}, root, sweep))
+    assert found[0].startswith("1 of the 3 runs that are done were made with other code: commit 000000000000 there, ")
+    assert found[1].startswith("1 of the 3 runs that are done were made with other code: ") and "optax 0.2.7 there" in found[1]
     assert changes(prepare({"arms": GOOD, "seeds": 2}, root)) == []
+    told = summary(load_sweep(root, sweep))
+    assert "1 of the 3 runs were made by other code than" in told and "000000000000 here" in told
+
+
+def test_runs_on_different_tables_are_not_compared(root):
+    first, second = ({"data": {"fingerprint": letter * 64}} for letter in "ab")
+    sweep = swept(root, [first, second], status="done")
+    message = "one, seed 0 .*: aaaaaaaaaaaaaaaa; two, seed 0 .*: bbbbbbbbbbbbbbbb"
+    with pytest.raises(RunError, match=message):
+        ablation.from_sweep(load_sweep(root, sweep).config, sweep, root)
+    with pytest.raises(RunError, match=message):
+        prepare({"arms": GOOD, "seeds": 2}, root, sweep)
+
+
+def test_each_split_seed_has_a_table_of_its_own(root):
+    config = AblationConfig(arms=GOOD, seeds=2, resample="split")
+    tables = [{"data": {"fingerprint": letter * 64}} for letter in "aabb"]
+    require_one_table(load_sweep(root, swept(root, tables, config)))
+
+
+def test_a_sweep_is_not_resumed_on_another_table(root):
+    shutil.copy(Path(__file__).parents[2] / "notebooks" / "train.ipynb", root / "notebooks")
+    csv_file = root / "table.csv"
+    values = {"arms": GOOD, "seeds": 2, "data": str(csv_file), "label": "label", "batch": 8}
+    rows = "".join(f"{i},{(i * i) % 7},{i % 2}\n" for i in range(200))
+    csv_file.write_text("a,b,label\n" + rows)
+    config = AblationConfig(**values)
+    done = {"data": {"fingerprint": load_table(config).card["fingerprint"]}}
+    sweep = swept(root, [done], config)
+    assert prepare(values, root, sweep).resumed == sweep
+    csv_file.write_text("a,b,label\n" + rows + "1,2,1\n")
+    assert f"{csv_file} has changed since sweep {sweep}" in refusal(root, values, sweep)
 
 
 # --- a sweep from start to end

@@ -24,7 +24,7 @@ from qnb.runs.project import RunError
 from qnb.stack import versions
 from qnb.studies.config import Planned
 from qnb.studies.sweep import worker
-from qnb.studies.sweep.folder import NAME, Sweep, chain, load_sweep, write_results
+from qnb.studies.sweep.folder import NAME, Sweep, chain, load_sweep, require_one_table, write_results
 from qnb.studies.sweep.plan import Plan, overrides
 
 TRIES = 3  # of a run whose process or worker is killed
@@ -71,6 +71,10 @@ def _record(plan: Plan, client: Client | None, log: TextIO) -> Sweep:
         if failure is None and sweep.missing:
             message = f"{len(sweep.missing)} of {len(sweep.rows)} runs are not done"
             failure = {"kind": "error", "message": message, "cell": None}
+        try:
+            require_one_table(sweep)
+        except RunError as error:
+            failure = failure or {"kind": "error", "message": str(error), "cell": None}
         run.close("done" if failure is None else "interrupted" if failure["kind"] == "interrupted" else "failed", failure)
     return load_sweep(plan.root, run.id)
 

@@ -5,6 +5,7 @@ A sweep that was resumed is a folder of its own, whose manifest says `resumed_fr
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,8 +13,9 @@ from typing import Any
 
 from qnb.errors import nearest
 from qnb.runs.folder import METRICS, Run
-from qnb.runs.listing import Entry, columns_of_text, list_runs
+from qnb.runs.listing import Entry, columns_of_text, list_runs, run_name
 from qnb.runs.project import RunError
+from qnb.runs.provenance import differences
 from qnb.studies.config import AblationConfig
 
 NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
@@ -32,8 +34,8 @@ class Sweep:
         folder: absolute.
         status: running, done, failed, interrupted or killed.
         config: what was asked.
-        rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, run_id, folder (absolute Path), status, why,
-            wall_seconds and the names of FIGURES. Without a run, run_id and folder are None and the status is "not run"; figures
+        rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, split_seed, run_id, folder (absolute Path),
+            status, why, wall_seconds, fingerprint (of its data), made_by (`git` and `versions` of its manifest) and the names of FIGURES. Without a run, run_id and folder are None and the status is "not run"; figures
             that a run has not are None.
     """
 
@@ -47,6 +49,11 @@ class Sweep:
     def missing(self) -> list[dict[str, Any]]:
         """The rows that are not done."""
         return [row for row in self.rows if row["status"] != "done"]
+
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """The rows that are done."""
+        return [row for row in self.rows if row["status"] == "done"]
 
 
 def load_sweep(root: Path, sweep_id: str) -> Sweep:
@@ -67,29 +74,59 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
     for arm, seed, one in config.plan():
         same = [run for run in tried if run["hash"] == one.hash()]
         best = next((run for run in same if run["status"] == "done"), same[-1] if same else None)
-        rows.append({"arm": arm, "seed": seed, "hash": one.hash()} | _row(root, best, refused.get(one.hash())))
+        rows.append(
+            {"arm": arm, "seed": seed, "hash": one.hash(), "split_seed": one.split_seed}
+            | _row(root, best, refused.get(one.hash()))
+        )
     return Sweep(entry["run_id"], root / entry["folder"], entry["status"], config, rows)
 
 
 def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
     if run is None:
-        none = dict.fromkeys(("run_id", "folder", "wall_seconds", *FIGURES))
+        none = dict.fromkeys(("run_id", "folder", "wall_seconds", "fingerprint", "made_by", *FIGURES))
         return none | {"status": "failed" if refused else NOT_RUN, "why": refused}
     found = {name: run["metrics"].get(name) for name in FIGURES}
     return {
         "folder": root / run["folder"],
         **{name: run.get(name) for name in ("run_id", "status", "why", "wall_seconds")},
+        "fingerprint": (run.get("data") or {}).get("fingerprint"),
+        "made_by": {name: run.get(name) for name in ("git", "versions")},
     } | found
 
 
+def require_one_table(sweep: Sweep) -> None:
+    """Raise RunError, naming two of them, where runs that should have the same rows had different tables."""
+    first: dict[int, dict[str, Any]] = {}
+    for row in sweep.done:
+        known = first.setdefault(row["split_seed"], row)
+        if known["fingerprint"] != row["fingerprint"]:
+            sides = [f"{r['arm']}, seed {r['seed']} ({r['run_id']}): {str(r['fingerprint'])[:16]}" for r in (known, row)]
+            raise RunError(
+                f"The runs of sweep {sweep.id} had different tables: {'; '.join(sides)}. {sweep.config.data} changed in between, so that "
+                "their difference is one of data. Start a fresh sweep."
+            )
+
+
+def other_code(sweep: Sweep) -> list[str]:
+    """One sentence for each way in which code or stack of runs that are done differs from that of the first."""
+    if not sweep.done:
+        return []
+    first = sweep.done[0]
+    differ = Counter("; ".join(found) for row in sweep.done if (found := differences(first["made_by"], row["made_by"])))
+    return [
+        f"{count} of the {len(sweep.done)} runs were made by other code than {first['run_id']}: {what}."
+        for what, count in differ.items()
+    ]
+
+
 def find_sweep(root: Path, sweep_id: str) -> Entry:
-    """Its entry in `qnb.runs.listing.list_runs`; the beginning of an id will do if no other begins so.
+    """Its entry in `qnb.runs.listing.list_runs`; the beginning of an id will do if no other begins so, and its path.
 
     Raises:
         RunError: there is none, or more than one.
     """
     known = {run["run_id"]: run for run in list_runs(root) if run["notebook"] == NAME}
-    wanted = sweep_id.removeprefix(f"{NAME}/")
+    wanted = run_name(root, sweep_id).removeprefix(f"{NAME}/")
     found = [known[wanted]] if wanted in known else [run for name, run in known.items() if wanted and name.startswith(wanted)]
     if len(found) > 1:
         raise RunError(f"Sweep {sweep_id!r} is ambiguous: {', '.join(run['run_id'] for run in found[:5])}.")
@@ -119,7 +156,9 @@ def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[E
 def write_results(run: Run, sweep: Sweep) -> None:
     """runs.csv, one line per arm and seed, and metrics.json with the counts."""
     text = io.StringIO()
-    table = csv.DictWriter(text, [name for name in sweep.rows[0] if name != "folder"], extrasaction="ignore", lineterminator="\n")
+    table = csv.DictWriter(
+        text, [name for name in sweep.rows[0] if name not in ("folder", "made_by")], extrasaction="ignore", lineterminator="\n"
+    )
     table.writeheader()
     table.writerows(sweep.rows)
     run.write_text(RUNS, text.getvalue())
@@ -137,7 +176,7 @@ def summary(sweep: Sweep) -> str:
         lines.append((arm, f"{len(done)} of {len(of_arm)}", *auc, str(degenerate) if degenerate else ""))
     notes = [f"{row['arm']}, seed {row['seed']}: {_state(row)}" for row in sweep.missing]
     data = ["SYNTHETIC data: this says nothing about any network."] if any(row["synthetic"] for row in sweep.rows) else []
-    return "\n".join([columns_of_text(lines), *data, *([""] if notes else []), *notes])
+    return "\n".join([columns_of_text(lines), *data, *other_code(sweep), *([""] if notes else []), *notes])
 
 
 def _mean_sd(values: list[float]) -> str:

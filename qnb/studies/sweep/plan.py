@@ -1,18 +1,20 @@
 """What a sweep is to do, checked before anything starts: the ablation, each of its trainings, and the sweep to go on with."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qnb.config import TrainConfig
+from qnb.data.table import load_table
 from qnb.errors import nearest
 from qnb.files import plain
 from qnb.runs import job
 from qnb.runs.listing import list_runs
-from qnb.runs.project import RunError, git_state, given_root
-from qnb.stack import versions
+from qnb.runs.project import RunError, given_root
+from qnb.runs.provenance import differences, made_by
 from qnb.studies.config import AblationConfig, Planned
-from qnb.studies.sweep.folder import NAME, TRAIN, load_sweep
+from qnb.studies.sweep.folder import NAME, TRAIN, Sweep, load_sweep, require_one_table
 
 LAST = "last"  # resume: the latest sweep of the same configuration
 
@@ -51,7 +53,8 @@ def prepare(values: dict[str, Any], root: str | Path | None = None, resume: str 
 
     Raises:
         ParameterError: a parameter is refused.
-        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another configuration, still running.
+        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another configuration, still running, or
+            its runs had another table.
     """
     folder = given_root(root)
     config = AblationConfig.make(values)
@@ -70,18 +73,31 @@ def prepare(values: dict[str, Any], root: str | Path | None = None, resume: str 
     _require_resumable(folder, earlier.id, earlier.status)
     if earlier.config.hash() != config.hash():
         raise RunError(_another(earlier.config, config, earlier.id))
+    require_one_table(earlier)
+    _require_same_table(earlier, planned)
     return Plan(folder, config, planned, {r["hash"]: r["run_id"] for r in earlier.rows if r["status"] == "done"}, earlier.id)
 
 
+def _require_same_table(earlier: Sweep, planned: list[Planned]) -> None:
+    """Raise RunError where the table is no longer that of the runs that are done: the rest would be compared with them."""
+    known = next((row for row in earlier.done if row["fingerprint"] is not None), None)
+    if known is None:
+        return
+    (one,) = (one for one in planned if (one.arm, one.seed) == (known["arm"], known["seed"]))
+    now = load_table(one.config).card["fingerprint"]
+    if now != known["fingerprint"]:
+        raise RunError(
+            f"{one.config.data} has changed since sweep {earlier.id}: run {known['run_id']} had the table {known['fingerprint'][:16]}, it is "
+            f"{now[:16]} now, and runs on different tables cannot be compared. Bring the old one back, or start a fresh sweep."
+        )
+
+
 def changes(plan: Plan) -> list[str]:
-    """One sentence for each thing about the code that is not as it was when the runs that are done were run."""
-    here = {"git": git_state(plan.root), "versions": versions()}
+    """One sentence for each way in which code or stack is not as it was when the runs that are done were run."""
+    here = made_by(plan.root)
     then = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
-    return [
-        f"{sum(run.get(name) != now for run in then)} of the {len(then)} runs that are done were made with another {what}."
-        for (name, now), what in zip(here.items(), ("state of the code", "stack"), strict=True)
-        if any(run.get(name) != now for run in then)
-    ]
+    differ = Counter("; ".join(found) for run in then if (found := differences(run, here)))
+    return [f"{count} of the {len(then)} runs that are done were made with other code: {what}." for what, count in differ.items()]
 
 
 def overrides(config: TrainConfig) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from qnb.runs.folder import is_live
 from qnb.runs.listing import Entry
+from qnb.runs.liveness import liveness
 from qnb.stack import versions
 from qnb.studies.sweep.folder import attempts
 
@@ -41,7 +41,7 @@ def describe(folder: str, cwd: str) -> dict[str, Any]:
         "interpreter": sys.executable,
         "kernel": _kernel(),
         "missing": [path for path in (folder, cwd) if not Path(path).is_dir()],
-        "locked": is_live(Path(folder)),
+        "locked": liveness(Path(folder)).alive is True,
     }
 
 

@@ -1,0 +1,69 @@
+"""The cells of a kernel, held against the parameters of its run.
+
+A run's parameters are fixed when it begins. In JupyterLab the parameters cell can be edited and run again
+without `begin`: the variables then say one thing and what trains another. A cell that uses the run, or its
+configuration, is refused while they differ.
+"""
+
+import ast
+import copy
+from typing import Any
+
+from IPython.core.error import InputRejected
+
+from qnb.errors import QnbError
+from qnb.runs.cells import assigned, literals, names_read
+from qnb.runs.folder import Run
+
+
+class StaleParameters(InputRejected, QnbError):  # IPython refuses the cell, and shows the message alone
+    """A parameter has been assigned anew since the run began, and the run has the value from before."""
+
+
+class Guard(ast.NodeTransformer):
+    """Sees every cell before it runs, as an AST transformer of IPython's, and changes none.
+
+    A parameter counts as assigned anew where a cell gives its variable a value that is written out, as a
+    parameters cell does; a loop variable of the same name, say, is no parameter.
+    """
+
+    def __init__(self, run: Run, values: dict[str, Any]):
+        self.run, self.values, self.again = run, copy.deepcopy(values), dict[str, Any]()
+
+    def install(self, shell: Any) -> None:
+        """See the cells of this shell, in the place of the guard of an earlier run."""
+        self.variables = shell.user_ns
+        shell.ast_transformers[:] = [*(t for t in shell.ast_transformers if not isinstance(t, Guard)), self]
+
+    def visit(self, node: ast.AST) -> Any:
+        """Refuse the cell `node`, or leave it as it is.
+
+        Raises:
+            StaleParameters: it uses the run while a parameter has another value in the kernel.
+        """
+        if not isinstance(node, ast.Module) or _begins(node):
+            return node
+        now = {name: value for name, value in literals(assigned(node.body)).items() if name in self.values}
+        self.again |= now
+        if not self._uses_the_run(node):
+            return node
+        for name in self.again:
+            value = now.get(name, self.variables.get(name))
+            if (type(value), value) != (type(self.values[name]), self.values[name]):
+                raise StaleParameters(
+                    f"{name} is {value!r} in the kernel, but run {self.run.id} began with {name} = {self.values[name]!r} and goes on with "
+                    "that. Run the cell with begin(...) again for a run of the new value, or put the old one back."
+                )
+        if self.run.manifest["status"] in ("failed", "interrupted") and not self.run.managed:
+            self.run.go_on()
+        return node
+
+    def _uses_the_run(self, cell: ast.Module) -> bool:
+        ours = (self.run, self.run.config)
+        return any(any(self.variables.get(name) is one for one in ours) for name in names_read(cell))
+
+
+def _begins(cell: ast.Module) -> bool:
+    """Whether a cell calls `begin`."""
+    calls = (node.func for node in ast.walk(cell) if isinstance(node, ast.Call))
+    return any(getattr(function, "id", getattr(function, "attr", None)) == "begin" for function in calls)
