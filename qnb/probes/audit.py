@@ -365,6 +365,15 @@ def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
     return grouped.agg({"where": ", ".join, "relative error": "max", "residual": "max"}).reset_index()
 
 
+def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
+    """What gave no gradient, one row per stack, verdict and message: stack, verdict, formulation (all of them), message."""
+    refused = table([o for o in outcomes if o.verdict not in ("right", "wrong", "not applicable")])
+    if refused.empty:
+        return refused
+    named = refused.groupby(["stack", "verdict", "message"])["formulation"].agg(lambda names: "; ".join(dict.fromkeys(names)))
+    return named.reset_index()[["stack", "verdict", "formulation", "message"]]
+
+
 def counts(outcomes: list[Outcome]) -> pd.DataFrame:
     """Formulations by stack and verdict."""
     frame = pd.DataFrame([{"stack": o.stack, "verdict": o.verdict} for o in outcomes])

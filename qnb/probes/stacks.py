@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from qnb.errors import QnbError
@@ -69,6 +69,19 @@ def python_of(stack: str, say: Callable[[str], None] = print, cache: Path | None
             _install(python, requirements(stack), stack)
             marker.write_text(json.dumps(recipe))
     return python
+
+
+def installed(stacks: Iterable[str]) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
+    """(interpreter of each stack that can be had, versions in it), both by stack; one that cannot be had says why in `left out`."""
+    pythons, versions = {}, {}
+    for stack in stacks:
+        try:
+            pythons[stack] = python_of(stack)
+        except StackError as error:
+            versions[stack] = {"left out": str(error)}
+        else:
+            versions[stack] = versions_in(pythons[stack])
+    return pythons, versions
 
 
 def _install(python: Path, asked: tuple[str, ...], stack: str) -> None:

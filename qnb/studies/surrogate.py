@@ -6,7 +6,7 @@ are quantiles, but they depend on each other: so what matters on data is asked o
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
@@ -35,15 +35,18 @@ STEPS = 30  # numbers of terms at which the AUC is taken, about evenly on a loga
 Comparison = dict[str, float]  # with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
 
 
-class Found(TypedDict):
-    """The figures that `reading` puts into words."""
+class Figures(TypedDict):
+    """What metrics.json holds of the study; `conclusion` puts it into words."""
 
+    test_auc: float
     share_by_order: Sequence[float]
     order_needed: int
     terms_needed: int
     terms_total: int
     fit_main: Sequence[float]  # `fit R2` and `fit auc` of order 1 from `by_order`, NaN if it was not fitted
     against: dict[str, Comparison]  # `main` and `pairs`, from `compare`
+    by_order: dict[Hashable, list[Any]]  # the table of that function, by column
+    by_terms: dict[Hashable, list[Any]]
 
 
 def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None]:
@@ -185,11 +188,33 @@ def outcome(interval: Comparison, min_effect: float) -> str:
     return "undecided"
 
 
-def reading(found: Found, min_effect: float) -> str:
+def figures(
+    expansion: Expansion, by_order: pd.DataFrame, by_terms: pd.DataFrame, against: dict[str, Comparison],
+    test_auc: float, min_effect: float,
+) -> Figures:  # fmt: skip
+    """The figures of the study, from its tables: see `by_order`, `by_terms` and `compare`."""
+    return {
+        "test_auc": test_auc,
+        "share_by_order": expansion.share_by_order().tolist(),
+        "order_needed": needed(by_order, "order", test_auc, min_effect),
+        "terms_needed": needed(by_terms, "terms", test_auc, min_effect),
+        "terms_total": expansion.coefficients.size - 1,
+        "fit_main": by_order[["fit R2", "fit auc"]].iloc[0].tolist(),
+        "against": against,
+        "by_order": by_order.to_dict("list"),
+        "by_terms": by_terms.to_dict("list"),
+    }
+
+
+def conclusion(figures: Figures, min_effect: float) -> str:
     """What the figures say, in words."""
-    main, pairs = (outcome(found["against"][name], min_effect) for name in ("main", "pairs"))
+    main, pairs = (outcome(figures["against"][name], min_effect) for name in ("main", "pairs"))
     return " ".join(
-        [_composition(found["share_by_order"]), _ranking(found, min_effect), _against(found["against"], main, pairs, min_effect)]
+        [
+            _composition(figures["share_by_order"]),
+            _ranking(figures, min_effect),
+            _against(figures["against"], main, pairs, min_effect),
+        ]
     )
 
 
@@ -205,14 +230,14 @@ def _composition(shares: Sequence[float]) -> str:
     return text + "."
 
 
-def _ranking(found: Found, min_effect: float) -> str:
-    order = found["order_needed"]
+def _ranking(figures: Figures, min_effect: float) -> str:
+    order = figures["order_needed"]
     parts = "its main effects alone" if order == 1 else f"the parts up to order {order}"
     text = (
-        f"On the test rows the AUC of {parts}, or of the {found['terms_needed']:,} largest of its {found['terms_total']:,} terms (the "
+        f"On the test rows the AUC of {parts}, or of the {figures['terms_needed']:,} largest of its {figures['terms_total']:,} terms (the "
         f"smallest of the counts tried), is within {min_effect:g} of the whole model's."
     )
-    r2, auc = found["fit_main"]
+    r2, auc = figures["fit_main"]
     return (
         text
         if np.isnan(r2)

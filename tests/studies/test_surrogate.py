@@ -121,9 +121,9 @@ def interval(difference, half=0.002):
         ([1.0], 1, 0.004, 0.004, ["not shown to differ by 0.005 from", "nothing here speaks for"]),
     ],
 )  # fmt: skip
-def test_the_reading_follows_the_figures(shares, order, main, pairs, said):
+def test_the_conclusion_follows_the_figures(shares, order, main, pairs, said):
     found = {"share_by_order": shares, "order_needed": order, "terms_needed": 12, "terms_total": 6560, "fit_main": [0.84, 0.8]}
-    text = study.reading(found | {"against": {"main": interval(main), "pairs": interval(pairs)}}, 0.005)
+    text = study.conclusion(found | {"against": {"main": interval(main), "pairs": interval(pairs)}}, 0.005)
     assert all(part in text for part in said), text
     assert "main effects alone have 84% of the logit's variance there, and an AUC of 0.8000." in text
     assert "Fitted" not in study._ranking(found | {"fit_main": [np.nan, np.nan]}, 0.005)
