@@ -77,8 +77,8 @@ def run(
 def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
     from qnb.probes import suite
 
-    finished = suite.execute(suite.prepare(values, root, resume), timeout)
-    click.echo(suite.table(finished))
+    finished = suite.execute(suite.prepare_probes(values, root, resume), timeout)
+    click.echo(suite.verdicts_table(finished))
     for one in finished:
         click.echo(f"report  {one.folder / 'report.html'}")
     return max(EXIT_CODES[one.manifest["status"]] for one in finished)

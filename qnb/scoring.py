@@ -19,7 +19,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from qnb.core.engine import WRONG_ON_PURPOSE
-from qnb.data.scorable import Scorable, Truth, check_columns, open_table, reading_of
+from qnb.data.scorable import Scorable, Truth, check_columns, label_rule_of, open_table
 from qnb.data.values import DataError, clean_column
 from qnb.errors import QnbError
 from qnb.files import plain
@@ -85,7 +85,7 @@ def score(
     """
     out = _new_file(Path(out))
     model, manifest = _find_model(run, root)
-    source = open_table(table, reading_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters"))
+    source = open_table(table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters"))
     check_columns(source, model.feature_map.columns)
     logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
     decision = (logits >= model.threshold).astype(np.int8)

@@ -15,7 +15,7 @@ from qnb.data.values import DataError
 
 
 @dataclass(frozen=True)
-class Reading:
+class LabelRule:
     """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0
     and 1).
 
@@ -27,23 +27,23 @@ class Reading:
     unknown: str | None = None
 
 
-def reading_of(about: dict[str, Any], card: dict[str, Any]) -> Reading:
-    """The reading that a model keeps in its `about`.
+def label_rule_of(about: dict[str, Any], card: dict[str, Any]) -> LabelRule:
+    """The rule that a model keeps in its `about`.
 
     Else, as in one of an earlier version, its run's data card.
     """
     kept = about if "positive" in about else card
     label, positive = about.get("label"), kept.get("positive")
     if not isinstance(label, str):
-        return Reading(None, None, "the model does not name the column of its labels")
+        return LabelRule(None, None, "the model does not name the column of its labels")
     if "positive" not in kept or not isinstance(positive, str | int | bool | None):
-        return Reading(
+        return LabelRule(
             label,
             None,
             f"the model does not say which value of {label!r} counted as 1, so that column is not read: "
             "score with the run, whose data card says it, or train anew",
         )
-    return Reading(label, positive)
+    return LabelRule(label, positive)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Scorable:
     name: str
     columns: list[str]
     batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
-    reading: Reading
+    label_rule: LabelRule
     synthetic: bool
     rows: int | None = None  # None: not known before it was read
     place: Callable[[int], str] = lambda row: f"row {row + 1}"
@@ -64,26 +64,26 @@ class Scorable:
     @property
     def label(self) -> str | None:
         """The column of the labels; None: there is none that can be read, see `unlabelled`."""
-        return None if self.unlabelled else self.reading.label
+        return None if self.unlabelled else self.label_rule.label
 
     @property
     def positive(self) -> str | int | bool | None:
         """The value that counts as 1."""
-        return self.reading.positive
+        return self.label_rule.positive
 
     @property
     def unlabelled(self) -> str | None:
         """Why no label is read."""
-        return self.reading.unknown or (
-            None if self.reading.label in self.columns else "the table has no label column"
+        return self.label_rule.unknown or (
+            None if self.label_rule.label in self.columns else "the table has no label column"
         )
 
 
-def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
+def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scorable:
     """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
 
     Args:
-        reading: how the model's training read its labels; those of the table are read in the same way,
+        label_rule: how the model's training read its labels; those of the table are read in the same way,
             whatever the table.
         asked: the parameters of the model's run, as far as they are known: what draws the bundled capture.
 
@@ -100,9 +100,9 @@ def open_table(table: str, reading: Reading, asked: dict[str, Any]) -> Scorable:
         drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
         config = TrainConfig.make({"data": table} | drawn)
         source = open_source(table, None, None, config.data_seed, config.leaks)
-        return Scorable(source.name, source.columns, source.batches, reading, source.synthetic)
+        return Scorable(source.name, source.columns, source.batches, label_rule, source.synthetic)
     file = open_file(table)
-    return Scorable(str(file.path), file.columns, file.batches, reading, False, file.rows, file.place)
+    return Scorable(str(file.path), file.columns, file.batches, label_rule, False, file.rows, file.place)
 
 
 def check_columns(source: Scorable, needed: list[str]) -> None:
@@ -112,7 +112,7 @@ def check_columns(source: Scorable, needed: list[str]) -> None:
     """
     missing = [name for name in needed if name not in source.columns]
     if missing:
-        free = [name for name in source.columns if name not in (*needed, source.reading.label)]
+        free = [name for name in source.columns if name not in (*needed, source.label_rule.label)]
         listed = [f"  {name!r}{_hint(name, free)}" for name in missing[:20]]
         more = [f"  and {len(missing) - 20} more"] if len(missing) > 20 else []
         head = f"{source.name} lacks {len(missing)} of the {len(needed)} columns that the model takes:"

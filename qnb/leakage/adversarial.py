@@ -30,7 +30,7 @@ MIN_ROWS = 40  # of each side
 
 
 @dataclass(frozen=True)
-class Told:
+class Separation:
     """How well negative rows of the two sides can be told apart.
 
     Attributes:
@@ -53,17 +53,17 @@ class Told:
 
 def examine(
     table: Table, rules: dict[str, Rule], seed: int = 0, done: Callable[[str], object] = lambda what: None
-) -> list[Told]:
-    """One `Told` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
-    found = []
+) -> list[Separation]:
+    """One `Separation` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
+    separations = []
     for rule in rules.values():
-        if rule.arms and (told := _examine(table, rule, np.random.default_rng(seed), seed)) is not None:
-            found.append(told)
+        if rule.arms and (separation := _examine(table, rule, np.random.default_rng(seed), seed)) is not None:
+            separations.append(separation)
             done(rule.name)
-    return found
+    return separations
 
 
-def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> Told | None:
+def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> Separation | None:
     sides = [rows[table.y[rows] == 0] for rows in (rule.arms[0].train, rule.arms[0].test)]
     if min(map(len, sides)) < MIN_ROWS:
         return None
@@ -81,16 +81,16 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> T
         3
     )
     best = {str(name): area for name, area in alone.items()}
-    return Told(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best)
+    return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best)
 
 
-def judge(found: list[Told]) -> Verdict:
+def judge_sides(separations: list[Separation]) -> Verdict:
     """The verdict on all rules together."""
     question = "Can normal traffic of the training side be told from that of the test side?"
-    tests = max(len(found), 1)
+    tests = max(len(separations), 1)
     tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
-    figures = {t.rule: {"auc": t.auc, "p": t.p, "rows": t.rows, "columns": t.columns} for t in found}
-    if not found:
+    figures = {t.rule: {"auc": t.auc, "p": t.p, "rows": t.rows, "columns": t.columns} for t in separations}
+    if not separations:
         return Verdict(
             question,
             "not testable",
@@ -98,8 +98,8 @@ def judge(found: list[Told]) -> Verdict:
             tolerance,
             f"No split has {MIN_ROWS} negative rows on both sides.",
         )
-    caught = [t for t in found if t.auc >= 0.5 + EFFECT and t.p <= ALPHA / tests]
-    listed = ", ".join(f"{t.rule} {t.auc:.3f}" for t in found)
+    caught = [t for t in separations if t.auc >= 0.5 + EFFECT and t.p <= ALPHA / tests]
+    listed = ", ".join(f"{t.rule} {t.auc:.3f}" for t in separations)
     text = f"AUC of telling them apart, by rule: {listed}."
     for t in caught:
         text += f" Under {t.rule}, {', '.join(t.columns)} tell most."

@@ -110,34 +110,34 @@ def _both(y: np.ndarray) -> bool:
     return bool(0 < y.sum() < len(y))
 
 
-def judge(found: Twins | DataError) -> Verdict:
+def judge_twins(twins: Twins | DataError) -> Verdict:
     """The verdict on duplicates; where there are too few rows to split, why."""
     question = "Do the same rows stand on both sides of a random split?"
     tolerance = {"share of test rows with a twin in training at least": SHARE}
-    if isinstance(found, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(found))
+    if isinstance(twins, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(twins))
     figures = {
-        "rows": found.rows,
-        "repeats": found.repeats,
-        "test rows with a twin in training": found.both_sides,
-        "share of the test rows": found.share,
-        "share of twins with one label": found.same_label,
-        "auc": found.auc,
-        "auc without them": found.auc_without,
-        "worth of twins": found.worth,
-        "interval of the worth": found.worth_interval,
-        "dropped by the reader": found.dropped_by_reader,
+        "rows": twins.rows,
+        "repeats": twins.repeats,
+        "test rows with a twin in training": twins.both_sides,
+        "share of the test rows": twins.share,
+        "share of twins with one label": twins.same_label,
+        "auc": twins.auc,
+        "auc without them": twins.auc_without,
+        "worth of twins": twins.worth,
+        "interval of the worth": twins.worth_interval,
+        "dropped by the reader": twins.dropped_by_reader,
     }
     text = (
-        f"{found.repeats:,} of {found.rows:,} rows repeat another in every feature, {found.both_sides:,} of "
-        f"{found.test:,} test rows have a twin in training"
+        f"{twins.repeats:,} of {twins.rows:,} rows repeat another in every feature, {twins.both_sides:,} of "
+        f"{twins.test:,} test rows have a twin in training"
     )
-    if found.share < SHARE:
+    if twins.share < SHARE:
         return Verdict(question, "none found", figures, tolerance, text + ".")
-    text += f"; AUC of boosting {found.auc:.4f} with these, {found.auc_without:.4f} without."
+    text += f"; AUC of boosting {twins.auc:.4f} with these, {twins.auc_without:.4f} without."
     reader = (
         " The reader drops repeats before any split."
-        if found.dropped_by_reader
+        if twins.dropped_by_reader
         else " The reader keeps repeats of this table."
     )
     return Verdict(question, "leak", figures, tolerance, text + reader)

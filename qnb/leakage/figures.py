@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from qnb.leakage import single_columns as single
 from qnb.leakage.adversarial import EFFECT as TOLD
-from qnb.leakage.adversarial import Told
+from qnb.leakage.adversarial import Separation
 from qnb.leakage.duplicates import SHARE, Twins
 from qnb.leakage.formatting import Form
 from qnb.leakage.permutation import Permuted
 from qnb.leakage.preprocessing import EFFECT as FITTED
-from qnb.leakage.preprocessing import STEPS, Fitted
+from qnb.leakage.preprocessing import STEPS, StepGain
 from qnb.leakage.single_columns import Pair, Single
 from qnb.leakage.splitting import DECIDE, Compared
 from qnb.leakage.splitting import EFFECT as SEEN
@@ -247,31 +247,31 @@ def _bars(
     axes.errorbar(x, at, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
 
 
-def duplicates(found: Twins, note: str | None = None) -> Figure:
+def duplicates(twins: Twins, note: str | None = None) -> Figure:
     """Left: test rows with a twin in training; middle: AUC with and without them.
 
     Right: what the twins are worth on those rows.
     """
     figure, (counts, areas, worth) = new_figure(3, height=3.0)
-    counts.barh([0], [found.share], color=ORANGE, height=0.5)
+    counts.barh([0], [twins.share], color=ORANGE, height=0.5)
     counts.axvline(SHARE, color=INK, lw=0.8, ls="--", label=f"leak from {SHARE:.1%} on")
     counts.set(
         title="Test rows with a twin in training",
         xlabel="share of the test rows",
         yticks=[],
-        xlim=(0, max(2 * SHARE, 1.3 * found.share)),
+        xlim=(0, max(2 * SHARE, 1.3 * twins.share)),
         ylim=(-0.7, 0.9),
     )
     counts.text(
-        found.share,
+        twins.share,
         0.32,
-        f"{found.both_sides:,} of {found.test:,}",
+        f"{twins.both_sides:,} of {twins.test:,}",
         fontsize=9,
-        ha="right" if found.share > SHARE else "left",
+        ha="right" if twins.share > SHARE else "left",
     )
     counts.legend(fontsize=8, loc="upper right")
-    areas.plot([0, 1], [found.auc, found.auc_without], "o", color=GREEN, ms=7)
-    for x, value in enumerate((found.auc, found.auc_without)):
+    areas.plot([0, 1], [twins.auc, twins.auc_without], "o", color=GREEN, ms=7)
+    for x, value in enumerate((twins.auc, twins.auc_without)):
         areas.annotate(f"{value:.4f}", (x, value), xytext=(8, 4), textcoords="offset points", fontsize=9)
     areas.set(
         title="AUC of gradient boosting",
@@ -281,12 +281,12 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
         xlim=(-0.5, 1.7),
     )
     # without twins a class may be missing
-    known = [value for value in (found.auc, found.auc_without) if np.isfinite(value)]
+    known = [value for value in (twins.auc, twins.auc_without) if np.isfinite(value)]
     if known:
         # a difference under 0.005 is not to look large
         middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)
         areas.set_ylim(middle - half, middle + half)
-    if np.isnan(found.worth):
+    if np.isnan(twins.worth):
         worth.set_axis_off()
         worth.text(
             0.5,
@@ -297,7 +297,7 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
             transform=worth.transAxes,
         )
     else:
-        _bars(worth, [0], [found.worth], [found.worth_interval], GREEN)
+        _bars(worth, [0], [twins.worth], [twins.worth_interval], GREEN)
         worth.axhline(0, color=INK, lw=0.8)
         worth.set(
             title="What twins are worth to themselves",
@@ -308,18 +308,18 @@ def duplicates(found: Twins, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = None) -> Figure:
+def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None = None) -> Figure:
     """Left: gain at the table's own size.
 
     Right: gain of logistic regression on smaller draws, true and permuted labels.
 
     Args:
-        found: from `qnb.leakage.preprocessing.examine`.
+        gains: from `qnb.leakage.preprocessing.examine`.
         sizes: the table of `qnb.leakage.preprocessing.by_size`.
     """
     figure, (own, small) = new_figure(2, height=3.4, gridspec_kw={"width_ratios": [1, 1.5]})
-    for k, model in enumerate(dict.fromkeys(f.model for f in found)):
-        mine = [f for f in found if f.model == model]
+    for k, model in enumerate(dict.fromkeys(f.model for f in gains)):
+        mine = [f for f in gains if f.model == model]
         at = [list(STEPS).index(f.step) + 0.16 * (2 * k - 1) for f in mine]
         _bars(
             own,
@@ -362,51 +362,51 @@ def preprocessing(found: list[Fitted], sizes: pd.DataFrame, note: str | None = N
     return caption(figure, note)
 
 
-def permutation(found: Permuted, note: str | None = None) -> Figure:
+def permutation(permuted: Permuted, note: str | None = None) -> Figure:
     """AUC of each model on permuted labels, the means, and the interval in which a mean must lie."""
     figure, (axes,) = new_figure(height=2.6, width=8.0)
-    half = found.half_width()
+    half = permuted.half_width()
     axes.axvspan(0.5 - half, 0.5 + half, color=MUTED, alpha=0.2, lw=0, label="where the mean must lie")
     axes.axvline(0.5, color=INK, lw=0.8)
-    for row, (model, values) in enumerate(found.auc.items()):
+    for row, (model, values) in enumerate(permuted.auc.items()):
         axes.plot(values, [row] * len(values), "o", ms=5, mfc="none", color=MODEL_COLOURS[model])
         axes.plot(np.mean(values), row, "D", ms=7, color=MODEL_COLOURS[model])
     axes.set(
         title="AUC on permuted labels (circles) and its mean (diamonds)",
         xlabel="AUC on the test rows",
-        yticks=range(len(found.auc)),
-        yticklabels=[MODEL_NAMES[m] for m in found.auc],
-        ylim=(-0.6, len(found.auc) - 0.4),
+        yticks=range(len(permuted.auc)),
+        yticklabels=[MODEL_NAMES[m] for m in permuted.auc],
+        ylim=(-0.6, len(permuted.auc) - 0.4),
     )
     axes.legend(fontsize=8)
     axes.invert_yaxis()
-    return caption(figure, _with_rows(note, f"{found.rows:,} of these rows used"))
+    return caption(figure, _with_rows(note, f"{permuted.rows:,} of these rows used"))
 
 
 def _with_rows(note: str | None, used: str) -> str:
     return f"{note}\n{used}" if note else used
 
 
-def adversarial(found: list[Told], note: str | None = None) -> Figure:
+def adversarial(separations: list[Separation], note: str | None = None) -> Figure:
     """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by
     themselves; the rows used at the foot.
     """
-    figure, (axes,) = new_figure(height=0.55 * max(len(found), 2) + 1.5, width=9.0)
-    for row, told in enumerate(found):
+    figure, (axes,) = new_figure(height=0.55 * max(len(separations), 2) + 1.5, width=9.0)
+    for row, separation in enumerate(separations):
         axes.errorbar(
-            told.auc,
+            separation.auc,
             row,
-            xerr=3 * told.sd,
+            xerr=3 * separation.sd,
             fmt="o",
             color=ORANGE,
             capsize=3,
             label="± 3 standard deviations of a useless one" if row == 0 else None,
         )
-        best = ", ".join(f"{name} {auc:.2f}" for name, auc in told.columns.items())
-        left = told.auc < 0.75
+        best = ", ".join(f"{name} {auc:.2f}" for name, auc in separation.columns.items())
+        left = separation.auc < 0.75
         axes.annotate(
             f"alone: {best}",
-            (told.auc, row),
+            (separation.auc, row),
             xytext=(-4 if left else 4, -14),
             textcoords="offset points",
             fontsize=8,
@@ -418,13 +418,12 @@ def adversarial(found: list[Told], note: str | None = None) -> Figure:
     axes.set(
         title="Normal traffic: training side told from test side",
         xlabel="AUC",
-        yticks=range(len(found)),
-        yticklabels=[t.rule for t in found],
-        ylim=(-0.6, len(found) - 0.3),
-        xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in found)]), 0), 1),
+        yticks=range(len(separations)),
+        yticklabels=[t.rule for t in separations],
+        ylim=(-0.6, len(separations) - 0.3),
+        xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in separations)]), 0), 1),
     )
     axes.legend(fontsize=8, loc="upper right")
     axes.invert_yaxis()
-    return caption(
-        figure, _with_rows(note, "negative rows used: " + ", ".join(f"{t.rule} {t.rows:,}" for t in found))
-    )
+    used = ", ".join(f"{s.rule} {s.rows:,}" for s in separations)
+    return caption(figure, _with_rows(note, f"negative rows used: {used}"))

@@ -87,10 +87,10 @@ def examine(
     rng = np.random.default_rng(seed)
     # so that p can get under ALPHA / columns
     permutations = max(PERMUTATIONS, round(2 * len(columns) / ALPHA))
-    found = [
+    forms = [
         _examine(name, column, y, name in features, permutations, rng) for name, column in columns.items()
     ]
-    return sorted(found, key=lambda form: -form.auc)
+    return sorted(forms, key=lambda form: -form.auc)
 
 
 def _examine(
@@ -163,7 +163,7 @@ def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     return np.stack([rows - ones, ones], axis=-1)
 
 
-def judge(forms: list[Form]) -> Verdict:
+def judge_forms(forms: list[Form]) -> Verdict:
     """The verdict on the way values are written."""
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)

@@ -77,8 +77,9 @@ def score_arms(
             )
         ready = prepare_arm(table, arm, config)
         prepared.append(ready)
-        found = fit_baselines(ready.side("train"), ready.side("val"), ready.side("test"), seed=config.seed)
-        scores.append({name: result["test_logits"] for name, result in found.items()})
+        train, val, test = (ready.side(name) for name in SIDES)
+        baselines = fit_baselines(train, val, test, seed=config.seed)
+        scores.append({name: result["test_logits"] for name, result in baselines.items()})
         done(arm.name)
     for ready, fitted, one in zip(
         prepared, fit_together([config] * len(arms), prepared, progress=False), scores, strict=True

@@ -73,26 +73,26 @@ def examine(
     return Permuted(len(part), auc, null_sd(y[0]))
 
 
-def judge(found: Permuted | DataError) -> Verdict:
+def judge_permuted(permuted: Permuted | DataError) -> Verdict:
     """The verdict on the pipeline; where there are too few rows for it, why."""
     question = "Does the pipeline score on permuted labels?"
     tolerance: dict[str, Any] = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
-    if isinstance(found, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(found))
-    low, high = 0.5 - found.half_width(), 0.5 + found.half_width()
+    if isinstance(permuted, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(permuted))
+    low, high = 0.5 - permuted.half_width(), 0.5 + permuted.half_width()
     tolerance["mean AUC within"] = [low, high]
-    means = {m: float(np.mean(values)) for m, values in found.auc.items()}
-    p = {m: float(2 * stats.norm.sf(abs(found.z(m)))) for m in means}
+    means = {m: float(np.mean(values)) for m, values in permuted.auc.items()}
+    p = {m: float(2 * stats.norm.sf(abs(permuted.z(m)))) for m in means}
     figures = {
-        "rows": found.rows,
-        "auc": found.auc,
+        "rows": permuted.rows,
+        "auc": permuted.auc,
         "mean": means,
         "p": p,
     }
     wrong = [m for m in means if p[m] <= ALPHA / len(MODELS)]
     listed = ", ".join(f"{m} {mean:.3f}" for m, mean in means.items())
     text = (
-        f"Mean AUC over {PERMUTATIONS} permutations of {found.rows:,} labels: {listed}; {low:.3f} to "
+        f"Mean AUC over {PERMUTATIONS} permutations of {permuted.rows:,} labels: {listed}; {low:.3f} to "
         f"{high:.3f} is chance."
     )
     return Verdict(question, "leak" if wrong else "none found", figures, tolerance, text)

@@ -34,7 +34,7 @@ JUDGES = ("logistic", "boosting")
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class StepGain:
     """One model with one step of the preprocessing fitted on everything.
 
     Attributes:
@@ -75,7 +75,7 @@ def _with_quantiles(feature_map: FeatureMap, frame: pd.DataFrame) -> FeatureMap:
     return dataclasses.replace(feature_map, quantiles=fitted.quantiles_, levels=fitted.references_)
 
 
-def examine(table: Table, config: TrainConfig) -> list[Fitted]:
+def examine(table: Table, config: TrainConfig) -> list[StepGain]:
     """Both steps, both models, at the table's own size, under the random split of `config`.
 
     Raises:
@@ -89,15 +89,15 @@ def examine(table: Table, config: TrainConfig) -> list[Fitted]:
             (feature_map.transform(table.frame.iloc[rows]), table.y[rows]) for rows in (train, val, test)
         )
         logits[name] = {m: r["test_logits"] for m, r in fit_baselines(a, b, c, seed=config.seed).items()}
-    y, rng, found = table.y[test], np.random.default_rng(config.seed), []
+    y, rng, gains = table.y[test], np.random.default_rng(config.seed), []
     for model in JUDGES:
         draws = bootstrap_auc([logits[name][model] for name in ("honest", *STEPS)], y, rng)
         honest = roc_auc_score(y, logits["honest"][model])
         for k, step in enumerate(STEPS, start=1):
             leaky = roc_auc_score(y, logits[step][model])
             bounds = interval(leaky - honest, draws[:, k] - draws[:, 0], len(JUDGES))
-            found.append(Fitted(step, model, float(honest), float(leaky), float(leaky - honest), bounds))
-    return found
+            gains.append(StepGain(step, model, float(honest), float(leaky), float(leaky - honest), bounds))
+    return gains
 
 
 def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) ->
         over draws), error (its standard error). Sizes beyond a third of the table, and draws that cannot be
         reduced to the features asked for, are left out.
     """
-    rng, found = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(seed), []
     for size in (s for s in SIZES if 3 * s <= len(table)):
         for k in range(draws):
             part = table.take(np.sort(rng.choice(len(table), size, replace=False)))
@@ -117,13 +117,13 @@ def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) ->
                     gains = _gains(dataclasses.replace(part, y=y), config, seed + k)
                 except DataError:  # so few rows may lack a direction or a class
                     continue
-                found += [
+                rows += [
                     {"size": size, "labels": labels, "step": step, "gain": gain}
                     for step, gain in gains.items()
                 ]
-    if not found:
+    if not rows:
         return pd.DataFrame(columns=["size", "step", "labels", "gain", "error"])
-    grouped = pd.DataFrame(found).groupby(["size", "step", "labels"])["gain"]
+    grouped = pd.DataFrame(rows).groupby(["size", "step", "labels"])["gain"]
     return pd.DataFrame({"gain": grouped.mean(), "error": grouped.sem(ddof=1)}).reset_index()
 
 
@@ -137,7 +137,7 @@ def _gains(table: Table, config: TrainConfig, seed: int) -> dict[str, float]:
     return {step: areas[step] - areas["honest"] for step in STEPS}
 
 
-def judge(step: str, found: list[Fitted] | DataError) -> Verdict:
+def judge_step(step: str, gains: list[StepGain] | DataError) -> Verdict:
     """The verdict on one of STEPS; where the table is too small for the features asked for, why."""
     question = f"Would fitting {STEPS[step]} on everything have raised the score?"
     tolerance = {
@@ -145,9 +145,9 @@ def judge(step: str, found: list[Fitted] | DataError) -> Verdict:
         "its interval above": 0.0,
         "level of the interval": 1 - ALPHA / len(JUDGES),
     }
-    if isinstance(found, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(found))
-    mine = [f for f in found if f.step == step]
+    if isinstance(gains, DataError):
+        return Verdict(question, "not testable", {}, tolerance, str(gains))
+    mine = [f for f in gains if f.step == step]
     figures = {
         f.model: {
             "fitted on training rows": f.honest,

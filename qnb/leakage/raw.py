@@ -60,8 +60,8 @@ class RawColumn:
 
     def seconds(self) -> np.ndarray | None:
         """Seconds of times of day, or of dates and times, `(N,)`; None where none of the texts is one."""
-        found, _ = read_times(self.written)
-        return found[self.codes] if np.isfinite(found).any() else None
+        times, _ = read_times(self.written)
+        return times[self.codes] if np.isfinite(times).any() else None
 
     def present(self) -> np.ndarray:
         """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such
@@ -90,12 +90,14 @@ class Raw:
         """The features after cleaning, duplicates included: N rows of float64 and text columns, as in
         `qnb.data.table.Table`.
         """
-        found = {}
+        features = {}
         for name in self.source.features:
             column = self.columns[name]
             values = column.values()
-            found[name] = np.array(column.cleaned, dtype=object)[column.codes] if values is None else values
-        return pd.DataFrame(found)
+            features[name] = (
+                np.array(column.cleaned, dtype=object)[column.codes] if values is None else values
+            )
+        return pd.DataFrame(features)
 
 
 def read_raw(

@@ -98,13 +98,13 @@ def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[
                 f"identifiers names {name!r}, which is no column of {raw.source.name}. "
                 f"{nearest(name, raw.columns)}"
             )
-    rng, found = np.random.default_rng(seed), []
+    rng, singles = np.random.default_rng(seed), []
     for name, column in raw.columns.items():
         kind = kind_of(name, raw.source, identifiers)
         rows = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
         alone = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
-        found.append(Single(name, kind, *alone, float(rows.mean()), name in raw.source.features))
-    return sorted(found, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
+        singles.append(Single(name, kind, *alone, float(rows.mean()), name in raw.source.features))
+    return sorted(singles, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
 
 
 def coded(values: pd.Series) -> np.ndarray:
@@ -132,12 +132,12 @@ def best_pair(raw: Raw, singles: list[Single], seed: int = 0, candidates: int = 
     if len(best) < 2:
         return None
     codes = {one.column: _coarse(raw.columns[one.column]) for one in best}
-    rng, found = np.random.default_rng(seed), []
+    rng, pairs = np.random.default_rng(seed), []
     for i, a in enumerate(best):
         for b in best[i + 1 :]:
             cell = codes[a.column] * (codes[b.column].max() + 1) + codes[b.column]
-            found.append(Pair((a.column, b.column), rate_auc(cell, raw.y, rng).auc))
-    return max(found, key=lambda pair: pair.auc)
+            pairs.append(Pair((a.column, b.column), rate_auc(cell, raw.y, rng).auc))
+    return max(pairs, key=lambda pair: pair.auc)
 
 
 def _coarse(column: RawColumn, limit: int = 16) -> np.ndarray:

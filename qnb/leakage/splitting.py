@@ -157,11 +157,11 @@ def compare(
     Args:
         scores: by name of the arm, the logits on its test rows by model.
     """
-    rng, found, base = np.random.default_rng(seed), list[Compared](), Base()
+    rng, compared, base = np.random.default_rng(seed), list[Compared](), Base()
     for rule in rules.values():
         if rule.arms:
-            found += _compare(table, rule, scores, base, rng)
-    return found
+            compared += _compare(table, rule, scores, base, rng)
+    return compared
 
 
 def _compare(
@@ -175,7 +175,7 @@ def _compare(
     halves = [s[m][first] for m in MODELS for s in (apart, seen)]
     paired = bootstrap_auc(halves, y1, rng)
     grouped = None if rule.clusters is None else bootstrap_auc(halves, y1, rng, rule.clusters[first])
-    found = []
+    compared = []
     for i, m in enumerate(MODELS):
         auc = roc_auc_score(y, apart[m])
         random_auc, random_draws = base.setdefault(m, (auc, draws[:, i]))  # the first rule is `random`
@@ -187,19 +187,22 @@ def _compare(
             (np.nan, np.nan) if d is None else interval(gain, d[:, 2 * i + 1] - d[:, 2 * i], models)
             for d in (paired, grouped)
         )
-        figures = (
-            auc,
-            interval(auc, draws[:, i], models),
-            drop,
-            drop_interval,
-            alone,
-            beside,
-            gain,
-            gained,
-            over_groups,
+        compared.append(
+            Compared(
+                rule=rule.name,
+                model=m,
+                auc=auc,
+                auc_interval=interval(auc, draws[:, i], models),
+                drop=drop,
+                drop_interval=drop_interval,
+                apart=alone,
+                seen=beside,
+                gain=gain,
+                gain_interval=gained,
+                gain_over_groups=over_groups,
+            )
         )
-        found.append(Compared(rule.name, m, *figures))
-    return found
+    return compared
 
 
 QUESTIONS = {
@@ -216,7 +219,7 @@ SAME = {
 }
 
 
-def judge(rule: Rule, compared: list[Compared]) -> Verdict:
+def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
     """The verdict on one rule other than `random`."""
     question = QUESTIONS[rule.name]
     tolerance = {

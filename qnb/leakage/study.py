@@ -136,15 +136,15 @@ def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule]
     except DataError as error:
         return {name: Rule(name, refused=str(error)) for name in rules}, []
     return rules, compare(
-        table, rules, {arm.name: found for arm, found in zip(arms, scores, strict=True)}, config.seed
+        table, rules, {arm.name: logits for arm, logits in zip(arms, scores, strict=True)}, config.seed
     )
 
 
-def shown(found: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
+def shown(result: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
     """The figure of what was found; or, where nothing could be examined, why."""
-    if isinstance(found, DataError):
-        return Markdown(f"Not testable: {found}")
-    return draw(found, note) if found else Markdown("Not testable; the verdict below says why.")
+    if isinstance(result, DataError):
+        return Markdown(f"Not testable: {result}")
+    return draw(result, note) if result else Markdown("Not testable; the verdict below says why.")
 
 
 def conclude(run: Run, verdicts: list[Verdict]) -> Styler:
@@ -156,10 +156,10 @@ def conclude(run: Run, verdicts: list[Verdict]) -> Styler:
             "verdicts": {v.question: v.verdict for v in verdicts},
         }
     )
-    return table(verdicts)
+    return verdicts_table(verdicts)
 
 
-def table(verdicts: list[Verdict]) -> Styler:
+def verdicts_table(verdicts: list[Verdict]) -> Styler:
     """One row per suspicion: question, verdict, and the answer in words."""
     frame = pd.DataFrame(
         [(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"]

@@ -52,14 +52,14 @@ def trainings(config: TrainConfig, prepared: Prepared, alpha: float, push: float
         bias = pushing_bias(_mean_score(config, prepared, seed, frozen), prior, push)
         return descend(config, prepared, optimiser, steps, seed, Head(alpha, bias, mode), frozen)
 
-    found = {
+    arms = {
         "direct": arm("direct", alpha),
         "softplus": arm("softplus", alpha),
         "alpha fixed": arm("softplus", 1.0, alpha_train=False),
     }
     still = {"lr_mult_weights": 0.0, "lr_mult_readout": 0.0, "weight_decay_weights": 0.0, "weight_decay_readout": 0.0}
-    circuit = {name: found["softplus"].params[name] for name in ("weights", "readout")}
-    return found | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
+    circuit = {name: arms["softplus"].params[name] for name in ("weights", "readout")}
+    return arms | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
 
 
 def _mean_score(config: TrainConfig, prepared: Prepared, seed: int, circuit: Params | None) -> float:
@@ -79,7 +79,7 @@ def kind(history: pd.DataFrame) -> str:
 
 def summary(arms: dict[str, Descent]) -> pd.DataFrame:
     """How each training ended: alpha, bias, auc, auc_s, sep, bce, and the kind of its inversion."""
-    rows = {name: dict(found.history.iloc[-1]) | {"inversion": kind(found.history)} for name, found in arms.items()}
+    rows = {name: dict(descent.history.iloc[-1]) | {"inversion": kind(descent.history)} for name, descent in arms.items()}
     return pd.DataFrame(rows).T[["alpha", "bias", "auc", "auc_s", "sep", "bce", "inversion"]]
 
 

@@ -103,8 +103,8 @@ def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     d_scores, d_bias, d_raw = jax.grad(loss, argnums=(0, 1, 2))(s, *head)
     d_same = jax.vmap(lambda s_k: jax.grad(loss)(jnp.full(s.shape, s_k), *head))(s)
     gradient = {name: jnp.tensordot(d_scores, d_rows[name], 1) for name in circuit} | {"bias": d_bias, "alpha": d_raw}
-    found = jax.tree.map(np.asarray, (gradient, d_scores, d_same, d_rows))
-    return Reference(spec, arrays, *found)
+    parts_of_gradient = jax.tree.map(np.asarray, (gradient, d_scores, d_same, d_rows))
+    return Reference(spec, arrays, *parts_of_gradient)
 
 
 def references(
@@ -147,20 +147,20 @@ class Law:
 
 
 def fit_law(
-    found: np.ndarray, d_scores: np.ndarray, d_same: np.ndarray, d_rows: np.ndarray, misread: np.ndarray | None = None,
+    gradient: np.ndarray, d_scores: np.ndarray, d_same: np.ndarray, d_rows: np.ndarray, misread: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
 ) -> Law:  # fmt: skip
     """The law that a group's gradient follows; NONE, with the residual of the nearest, if it follows none.
 
     Args:
-        found: the gradient of one group.
+        gradient: the gradient of one group.
         d_scores, d_same: see Reference.
         d_rows: (B, ...) ds_k/dgroup.
         misread: the right gradient of the rows in memory order, where they were given with other strides.
     """
     count = len(d_scores)
     rows = np.reshape(d_rows, (count, -1))
-    flat, size = np.ravel(found), np.linalg.norm(found)
+    flat, size = np.ravel(gradient), np.linalg.norm(gradient)
     coefficients = np.linalg.lstsq(rows.T, flat, rcond=None)[0]
     if size <= tolerance * np.linalg.norm(rows.T @ d_scores):
         return Law(ZERO, 0.0, coefficients)
@@ -216,8 +216,11 @@ class Outcome:
         return "; ".join(f"{g}: {law}" for g, law in named.items())
 
 
-def judge(
-    found: Mapping[str, np.ndarray], right: Reference, tolerance: float = TOLERANCE, misread: dict[str, np.ndarray] | None = None
+def compare_with_reference(
+    gradient: Mapping[str, np.ndarray],
+    right: Reference,
+    tolerance: float = TOLERANCE,
+    misread: dict[str, np.ndarray] | None = None,
 ) -> tuple[str, dict[str, float], dict[str, Law]]:
     """(verdict, errors, laws) of a gradient by group. `misread`: the gradient by group of the rows in memory order.
 
@@ -226,7 +229,7 @@ def judge(
     whole = np.sqrt(sum(np.sum(g**2) for g in right.gradient.values()))
     errors, laws = {}, {}
     for group, expected in right.gradient.items():
-        value = np.asarray(found[group], dtype=np.float64)
+        value = np.asarray(gradient[group], dtype=np.float64)
         if value.shape != expected.shape or not np.isfinite(value).all():
             errors[group] = np.inf
             continue
@@ -338,11 +341,11 @@ def _outcome(
         verdict = "not applicable" if said["kind"] == "not applicable" else "does not compile"
         return Outcome(stack, key, measurement, verdict, f"{said['kind']}: {said['message']}", seconds=seconds)
     with np.load(gradient) as found:
-        verdict, errors, laws = judge(found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread)
+        verdict, errors, laws = compare_with_reference(found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread)
     return Outcome(stack, key, measurement, verdict, "", errors, laws, seconds)
 
 
-def table(outcomes: list[Outcome]) -> pd.DataFrame:
+def outcomes_table(outcomes: list[Outcome]) -> pd.DataFrame:
     """One row per outcome, with its law or message."""
     rows = [
         {
@@ -357,17 +360,17 @@ def table(outcomes: list[Outcome]) -> pd.DataFrame:
 
 def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
     """What is wrong, one row per formulation and law: where, the largest relative error, the largest residual of the law."""
-    found = table([o for o in outcomes if o.verdict == "wrong"])
-    if found.empty:
-        return found
-    found["where"] = found["stack"] + " " + found["measurement"]
-    grouped = found.groupby(["formulation", "law"], sort=False)
+    wrong = outcomes_table([o for o in outcomes if o.verdict == "wrong"])
+    if wrong.empty:
+        return wrong
+    wrong["where"] = wrong["stack"] + " " + wrong["measurement"]
+    grouped = wrong.groupby(["formulation", "law"], sort=False)
     return grouped.agg({"where": ", ".join, "relative error": "max", "residual": "max"}).reset_index()
 
 
 def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
     """What gave no gradient, one row per stack, verdict and message: stack, verdict, formulation (all of them), message."""
-    refused = table([o for o in outcomes if o.verdict not in ("right", "wrong", "not applicable")])
+    refused = outcomes_table([o for o in outcomes if o.verdict not in ("right", "wrong", "not applicable")])
     if refused.empty:
         return refused
     named = refused.groupby(["stack", "verdict", "message"])["formulation"].agg(lambda names: "; ".join(dict.fromkeys(names)))

@@ -96,10 +96,10 @@ def row_weights(outcomes: Sequence[Outcome], references: dict[str, Reference], n
     shown = list({id(o): o for o in [*reversed(first.values()), *([last] if last else [])]}.values())
     figure, axes = new_figure(max(len(shown), 1), height=3.2, width=max(4.5, 3.4 * len(shown)))
     for panel, o in zip(axes, shown, strict=False):
-        right, found = references[o.measurement].d_scores, o.laws["weights"].coefficients
+        right, fitted = references[o.measurement].d_scores, o.laws["weights"].coefficients
         rows = np.arange(len(right))
         panel.bar(rows - 0.2, right, 0.4, color=GREEN, label="right: dL/ds_k")
-        panel.bar(rows + 0.2, found, 0.4, color=ORANGE, label="found")
+        panel.bar(rows + 0.2, fitted, 0.4, color=ORANGE, label="found")
         panel.axhline(0, color=MUTED, lw=0.8)
         panel.set(title=f"{o.stack}, {o.measurement}", xlabel=f"row k of the batch\n{_shorter(o.title, 44)}", xticks=rows)
         panel.xaxis.label.set_fontsize(8)

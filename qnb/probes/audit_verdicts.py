@@ -21,7 +21,7 @@ MARGIN = 0.05  # of AUC between two trainings that differ
 LAST = 3  # epochs over which the end of a training is averaged
 
 
-def judge(outcomes: list[Outcome]) -> list[Verdict]:
+def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
     """One verdict per stack on the note's formulation, on silence and on memory layout, and one on the package's engines."""
     stacks = dict.fromkeys(o.stack for o in outcomes)
     per_stack = [[o for o in outcomes if o.stack == stack] for stack in stacks]
@@ -143,12 +143,12 @@ def gate(
     Args:
         functions: name -> gradient function, see `qnb.check_gradient_of`.
     """
-    found: dict[str, dict[str, Any]] = {}
+    reports: dict[str, dict[str, Any]] = {}
     for name, gradient in functions.items():
         try:
             report = check_gradient_of(loss, gradient, params, *args)
         except WrongGradientError as error:
-            found[name] = {
+            reports[name] = {
                 "gate": "caught",
                 "group": error.group,
                 "expected": error.expected,
@@ -156,18 +156,18 @@ def gate(
                 "said": str(error),
             }
         else:
-            found[name] = {
+            reports[name] = {
                 "gate": report.verdict,
                 "said": f"groups: {', '.join(f'{g} {c.status}' for g, c in report.groups.items())}",
             }
-    return found
+    return reports
 
 
-def judge_gate(found: dict[str, dict[str, Any]], wrong: str, right: str) -> Verdict:
+def judge_gate(reports: dict[str, dict[str, Any]], wrong: str, right: str) -> Verdict:
     """`reproduced` if the gate caught `wrong` and passed `right`."""
-    holds = found[wrong]["gate"] == "caught" and found[right]["gate"] == "pass"
+    holds = reports[wrong]["gate"] == "caught" and reports[right]["gate"] == "pass"
     return Verdict(
         "Does the gate tell a wrong gradient of a function from outside the package from a right one?",
-        "reproduced" if holds else "refuted", found, "1e-4 relative, float64",
-        f"The gate's word on the wrong gradient: {found[wrong]['gate']}; on the right one: {found[right]['gate']}.",
+        "reproduced" if holds else "refuted", reports, "1e-4 relative, float64",
+        f"The gate's word on the wrong gradient: {reports[wrong]['gate']}; on the right one: {reports[right]['gate']}.",
     )  # fmt: skip

@@ -16,29 +16,29 @@ if TYPE_CHECKING:  # drawing needs no compiler
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 
-def identity(found: "Identity", note: str | None = None) -> Figure:
+def identity(measured: "Identity", note: str | None = None) -> Figure:
     """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows; then the forward sensitivity.
 
     Args:
-        found: a `qnb.probes.zvec.Identity`.
+        measured: a `qnb.probes.zvec.Identity`.
     """
     figure, (bars, rows, moved) = new_figure(3, height=3.8, gridspec_kw={"width_ratios": [2, 1.1, 1]})
-    wires = np.arange(found.z.shape[1])
-    width = 0.8 / len(found.ways)
-    for k, ((name, values), colour) in enumerate(zip(found.ways.items(), COLOURS, strict=False)):
-        bars.bar(wires + (k - (len(found.ways) - 1) / 2) * width, values[0], width, color=colour, label=name)
-        rows.plot(found.z.ravel(), values.ravel(), "ox+."[k % 4], ms=9 - 2 * k, mfc="none", color=colour, label=name)
+    wires = np.arange(measured.z.shape[1])
+    width = 0.8 / len(measured.ways)
+    for k, ((name, values), colour) in enumerate(zip(measured.ways.items(), COLOURS, strict=False)):
+        bars.bar(wires + (k - (len(measured.ways) - 1) / 2) * width, values[0], width, color=colour, label=name)
+        rows.plot(measured.z.ravel(), values.ravel(), "ox+."[k % 4], ms=9 - 2 * k, mfc="none", color=colour, label=name)
     for wire in wires:
-        bars.hlines(found.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else "")
+        bars.hlines(measured.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else "")
     bars.axhline(0, color=MUTED, lw=0.8)
     bars.set(title="ds/dw_i for one input", xlabel="wire i", ylabel="ds/dw_i (no unit)", xticks=wires)
     low, high = bars.get_ylim()
     bars.set_ylim(low, high + 0.55 * (high - low))
     bars.legend(fontsize=8, ncol=2, loc="upper left")
-    ends = [found.z.min(), found.z.max()]
+    ends = [measured.z.min(), measured.z.max()]
     rows.plot(ends, ends, color=MUTED, lw=0.8)
-    rows.set(title=f"All {len(found.z)} inputs", xlabel="⟨Z_i⟩", ylabel="ds/dw_i")
-    moved.bar(wires, found.moved, color=BLUE)
+    rows.set(title=f"All {len(measured.z)} inputs", xlabel="⟨Z_i⟩", ylabel="ds/dw_i")
+    moved.bar(wires, measured.moved, color=BLUE)
     moved.set(title="The score does move", xlabel="wire i", ylabel="largest |Δs| for w_i + 0.1", xticks=wires)
     return caption(figure, note)
 
@@ -163,12 +163,12 @@ def plateau(
     return caption(figure, note)
 
 
-def score_ranges(found: dict[str, "Sides"], note: str | None = None) -> Figure:
+def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure:
     """Histograms of s (above) and l (below) per measurement, at the start and after training: from `qnb.probes.geometry.trainings`."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, len(found), figsize=(11, 5.2), sharey="row")
+        figure, axes = plt.subplots(2, len(trained), figsize=(11, 5.2), sharey="row")
     plt.close(figure)
-    for column, (measurement, sides) in enumerate(found.items()):
+    for column, (measurement, sides) in enumerate(trained.items()):
         start, end = sides["start"], sides["end"]
         for row, (name, *both) in enumerate((("score s", start["s"], end["s"]), ("logit l", start["l"], end["l"]))):
             panel = axes[row, column]
@@ -184,18 +184,18 @@ def score_ranges(found: dict[str, "Sides"], note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def spectra(found: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
+def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
     """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout; one panel for each ansatz.
 
     Args:
-        found: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
+        jacobians: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
     """
-    ansatze = list(dict.fromkeys(ansatz for _, ansatz in found))
+    ansatze = list(dict.fromkeys(ansatz for _, ansatz in jacobians))
     figure, panels = new_figure(len(ansatze), height=3.8, sharey=True)
     floor = 1e-18
     for axes, ansatz in zip(panels, ansatze, strict=True):
-        for (measurement, of), colour in zip([k for k in found if k[1] == ansatz], COLOURS, strict=False):
-            j = found[measurement, of]
+        for (measurement, of), colour in zip([k for k in jacobians if k[1] == ansatz], COLOURS, strict=False):
+            j = jacobians[measurement, of]
             for part, style, name in ((j, "o-", "all"), (j.part("readout"), "x:", "readout")):
                 if name == "readout" and part.rank == 0:
                     continue

@@ -56,12 +56,12 @@ def at_zero(gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamm
 
 def curves(gammas: Iterable[float], logits: np.ndarray) -> dict[float, dict[str, np.ndarray]]:
     """Per gamma, loss and |slope| over the logits for y = 0 and y = 1: keys loss0, loss1, slope0, slope1, arrays like `logits`."""
-    found = {}
+    by_gamma = {}
     for gamma in gammas:
         objective = Objective(gamma)
-        found[gamma] = {f"loss{y}": np.asarray(objective.loss(logits, float(y))) for y in (0, 1)}
-        found[gamma] |= {f"slope{y}": np.abs(np.asarray(objective.slope(logits, float(y)))) for y in (0, 1)}
-    return found
+        by_gamma[gamma] = {f"loss{y}": np.asarray(objective.loss(logits, float(y))) for y in (0, 1)}
+        by_gamma[gamma] |= {f"slope{y}": np.abs(np.asarray(objective.slope(logits, float(y)))) for y in (0, 1)}
+    return by_gamma
 
 
 def trainings(
@@ -84,14 +84,14 @@ def left_at(history: pd.DataFrame) -> int | None:
     return int(left.iloc[0]) if len(left) else None
 
 
-def times(found: dict[tuple[str, float], Descent]) -> pd.DataFrame:
+def times(descents: dict[tuple[str, float], Descent]) -> pd.DataFrame:
     """Per optimiser: steps to leave the plateau without and with focal, their ratio (NaN if one did not leave), and steps trained."""
     rows: dict[str, dict[str, int | None]] = {}
-    for (name, gamma), descent in found.items():
+    for (name, gamma), descent in descents.items():
         rows.setdefault(name, {})["gamma = 0" if gamma == 0 else f"gamma = {gamma:g}"] = left_at(descent.history)
     table = pd.DataFrame(rows, dtype=float).T
     return table.assign(
-        ratio=table.iloc[:, 1] / table.iloc[:, 0], trained=float(max(d.history["step"].max() for d in found.values()))
+        ratio=table.iloc[:, 1] / table.iloc[:, 0], trained=float(max(d.history["step"].max() for d in descents.values()))
     )
 
 

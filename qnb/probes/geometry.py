@@ -105,7 +105,7 @@ def identifiability(
     config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = tuple(ANSATZE)
 ) -> dict[tuple[str, str], Jacobian]:
     """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X."""
-    found = {}
+    jacobians = {}
     for ansatz in ansatze:
         for measurement in MEASUREMENTS:
             spec = replace(circuit_of(config), measurement=measurement, ansatz=ansatz)
@@ -114,14 +114,14 @@ def identifiability(
                 rng.normal(size=spec.readout_size) if spec.measured.weighted else rng.uniform(-np.pi, np.pi, spec.readout_size)
             )
             params = spec.init(0) | {"weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]), "readout": angles}
-            found[measurement, ansatz] = jacobian(engine, params, X)
-    return found
+            jacobians[measurement, ansatz] = jacobian(engine, params, X)
+    return jacobians
 
 
-def ranks(found: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
+def ranks(jacobians: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
     """Parameters, rank and dead parameters of weights, of the readout and of both, for each measurement and ansatz."""
     rows = []
-    for (measurement, ansatz), j in found.items():
+    for (measurement, ansatz), j in jacobians.items():
         row: dict[str, Any] = {"measurement": measurement, "ansatz": ansatz}
         for group in ("weights", "readout"):
             part = j.part(group)
@@ -155,7 +155,7 @@ class Sides(TypedDict):
 
 def trainings(config: TrainConfig, prepared: Prepared, steps: int, seed: int) -> dict[str, Sides]:
     """Per measurement, a short training of the circuit with it."""
-    found: dict[str, Sides] = {}
+    trained: dict[str, Sides] = {}
     for measurement in MEASUREMENTS:
         changed = config.model_copy(update={"measurement": measurement})
         spec, head = circuit_of(changed), Head(mode=config.alpha_mode, focal_gamma=config.focal_gamma)
@@ -163,10 +163,10 @@ def trainings(config: TrainConfig, prepared: Prepared, steps: int, seed: int) ->
         descent = descend(changed, prepared, make_optimiser(changed, steps), steps, seed, head)
         X, y = (part[:WATCHED_ROWS] for part in prepared.side("val"))
         first = spec.init(np.random.default_rng(seed), config.alpha_mode)
-        found[measurement] = {
+        trained[measurement] = {
             "start": _output(engine, first, X), "end": _output(engine, descent.params, X), "y": y, "descent": descent,
         }  # fmt: skip
-    return found
+    return trained
 
 
 def _output(engine: Engine, params: Params, X: np.ndarray) -> Output:
@@ -174,10 +174,10 @@ def _output(engine: Engine, params: Params, X: np.ndarray) -> Output:
     return {"s": s, "l": np.asarray(engine.objective.logit(s, params["bias"], params["alpha"]), dtype=float)}
 
 
-def ranges(found: dict[str, Sides]) -> pd.DataFrame:
+def ranges(trained: dict[str, Sides]) -> pd.DataFrame:
     """Per measurement, before and after training: range of s and of l, alpha, AUC, and the separation of s and of l."""
     rows = []
-    for measurement, sides in found.items():
+    for measurement, sides in trained.items():
         history = sides["descent"].history
         for when, output, k in (("start", sides["start"], 0), ("end", sides["end"], -1)):
             s, l = output["s"], output["l"]
@@ -189,11 +189,11 @@ def ranges(found: dict[str, Sides]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def carried(found: dict[str, Sides]) -> pd.DataFrame:
+def carried(trained: dict[str, Sides]) -> pd.DataFrame:
     """How far alpha alone carries: BCE (nats) of the trained model; of its scores with alpha = 1 and the best bias; of the untrained
     circuit under the best alpha and bias; and of no model, the prior."""
     rows = {}
-    for measurement, sides in found.items():
+    for measurement, sides in trained.items():
         y = sides["y"]
         rows[measurement] = {
             "trained": metrics.bce(sides["end"]["l"], y),
@@ -219,11 +219,11 @@ def _best_head(s: np.ndarray, y: np.ndarray) -> np.ndarray:
     return logits
 
 
-def judge_dead(found: dict[tuple[str, str], Jacobian]) -> Verdict:
+def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
     """That exactly the last RZ of each wire is dead in the readout of `mean_z_readout`, for each ansatz."""
     figures: dict[str, dict[str, Any]] = {}
     holds = True
-    for (measurement, ansatz), j in found.items():
+    for (measurement, ansatz), j in jacobians.items():
         part = j.part("readout")
         figures[f"{measurement}, {ansatz}"] = {
             "parameters": len(part.names),
@@ -241,7 +241,7 @@ def judge_dead(found: dict[tuple[str, str], Jacobian]) -> Verdict:
         ": the last RZ of each wire, which commutes with Z. The others are independent of each other; z_vec has no dead coefficient."
         if holds else f" and the rank is {shown['rank']}: not the last RZ of each wire alone ({', '.join(shown['dead']) or 'none'})."
     )  # fmt: skip
-    tolerance = next(iter(found.values())).floor
+    tolerance = next(iter(jacobians.values())).floor
     return Verdict(
         "n of the 3n readout angles of mean_z_readout are dead", "reproduced" if holds else "refuted", figures, tolerance, text
     )

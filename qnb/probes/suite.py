@@ -18,7 +18,7 @@ NOTEBOOKS = (
 SUSPECTS = "suspects"  # last, and only with a run
 
 
-def prepare(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:
+def prepare_probes(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:
     """Check the parameters against every probe before the first one starts; with `run`, the notebook of suspects comes last.
 
     Raises:
@@ -40,7 +40,7 @@ def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.s
     return done
 
 
-def table(finished: list[Run]) -> str:
+def verdicts_table(finished: list[Run]) -> str:
     """One line per verdict, then, if the suspects were examined, one per suspect; a probe that failed says why."""
     lines, suspects = [], []
     for run in finished:

@@ -47,23 +47,23 @@ def examine(run: Subject) -> list[Finding]:
     """A finding for each of SUSPECTS, in that order. `run`: the subject of a finished, or failed, run."""
     data, compiler = examine_data(run), examine_compiler(run)
     blamed = [f.suspect for f in (data, compiler) if f.status == "suspected"]
-    found = [data, examine_objective(run, blamed), examine_readout(run), examine_optimiser(run, blamed), compiler]
-    return sorted(found, key=lambda f: SUSPECTS.index(f.suspect))
+    findings = [data, examine_objective(run, blamed), examine_readout(run), examine_optimiser(run, blamed), compiler]
+    return sorted(findings, key=lambda f: SUSPECTS.index(f.suspect))
 
 
-def table(found: list[Finding]) -> pd.DataFrame:
+def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """The findings as a table: suspect, status, evidence."""
-    return pd.DataFrame([{"suspect": f.suspect, "status": f.status, "evidence": f.evidence} for f in found])
+    return pd.DataFrame([{"suspect": f.suspect, "status": f.status, "evidence": f.evidence} for f in findings])
 
 
-def verdicts(found: list[Finding]) -> list[Verdict]:
+def verdicts(findings: list[Finding]) -> list[Verdict]:
     """The findings for verdict.json."""
     tolerance: dict[str, Any] = {
         "data": {"standard deviations from chance": CHANCE_SDS}, "compiler": "that of the gate", "readout": DEAD_RATIO,
         "objective": {"weight share": WEIGHT_SHARE, "attenuation": ATTENUATION, "plateau": PLATEAU, "inverted": INVERTED},
         "optimiser": {"too still, rad": TOO_STILL, "too far, rad": TOO_FAR, "worse": WORSE},
     }  # fmt: skip
-    return [Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence) for f in found]
+    return [Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence) for f in findings]
 
 
 def _finding(suspect: str, against: list[str], for_it: list[str], figures: dict[str, Any], open_: Sequence[str] = ()) -> Finding:

@@ -200,7 +200,7 @@ def by_threads(
     return timings
 
 
-def table(timings: list[Timing]) -> pd.DataFrame:
+def timings_table(timings: list[Timing]) -> pd.DataFrame:
     """One row per timing: samples/s by the median, the spread of the times in percent of it, compile apart from run time."""
     rows = []
     for t in timings:

@@ -25,7 +25,7 @@ def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Samples/s against batch size, forward and gradient, one line per way; bars from the slowest to the fastest call.
 
     Args:
-        table: of `qnb.probes.throughput.table`; rows without a median are left out.
+        table: of `qnb.probes.throughput.timings_table`; rows without a median are left out.
     """
     figure, panels = new_figure(2, height=4.6, width=12.0, sharey=True)
     measured = table.dropna(subset=["samples_per_s"])

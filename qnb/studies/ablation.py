@@ -93,10 +93,10 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
         QnbError: every run failed; the message is the first one's.
     """
     plan = config.plan()
-    found = train_all([planned.config for planned in plan], progress)
+    outcomes = train_all([planned.config for planned in plan], progress)
     rows, histories = [], _no_histories()
     cards: dict[int, dict[str, Any]] = {}
-    for planned, result in zip(plan, found, strict=True):
+    for planned, result in zip(plan, outcomes, strict=True):
         if isinstance(result, QnbError):
             rows.append(_row(planned, {}, "failed", str(result)))
             histories[planned.arm].append(None)
@@ -105,7 +105,7 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
             histories[planned.arm].append(result.history)
             cards.setdefault(planned.seed, result.prepared.card)
     if not cards:
-        raise next(result for result in found if isinstance(result, QnbError))
+        raise next(result for result in outcomes if isinstance(result, QnbError))
     return Study(config, pd.DataFrame(rows), dict(histories), cards)
 
 

@@ -1,4 +1,4 @@
-"""The figures of an ablation. Each takes what `qnb.statistics.compare.compare` found, or histories, and returns a matplotlib Figure."""
+"""The figures of an ablation. Each takes what `qnb.statistics.compare.compare` returns, or histories, and returns a matplotlib Figure."""
 
 from typing import Any
 
@@ -14,12 +14,17 @@ ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933"
 DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undecided": MUTED, "identical": PURPLE}
 
 
-def forest(found: Comparison, note: str | None = None) -> Figure:
+def forest(comparison: Comparison, note: str | None = None) -> Figure:
     """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the margin of equivalence."""
-    rows = list(found.differences.values())
+    rows = list(comparison.differences.values())
     figure, (axes,) = new_figure(height=1.9 + 0.62 * len(rows), width=9.5)
     axes.axvspan(
-        -found.min_effect, found.min_effect, color=BLUE, alpha=0.1, lw=0, label=f"±{found.min_effect:g}, would not matter"
+        -comparison.min_effect,
+        comparison.min_effect,
+        color=BLUE,
+        alpha=0.1,
+        lw=0,
+        label=f"±{comparison.min_effect:g}, would not matter",
     )
     axes.axvline(0, color=INK, lw=0.8)
     for row, d in enumerate(rows):
@@ -35,8 +40,8 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=10)
     axes.set(yticks=range(len(rows)), yticklabels=[d.arm for d in rows], ylim=(len(rows) - 0.45, -0.55))
     axes.set(
-        title=f"Differences over {found.seeds} seeds, each arm minus {found.reference}",
-        xlabel=f"difference in {found.metric}",
+        title=f"Differences over {comparison.seeds} seeds, each arm minus {comparison.reference}",
+        xlabel=f"difference in {comparison.metric}",
         ylabel="arm",
     )
     axes.grid(False, axis="y")
@@ -47,19 +52,29 @@ def forest(found: Comparison, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
-def slopes(found: Comparison, note: str | None = None) -> Figure:
+def slopes(comparison: Comparison, note: str | None = None) -> Figure:
     """One line per seed across the arms, the reference first, and the means: what is paired shows as lines that run alike."""
-    names = [found.reference, *found.differences]
-    values = np.array([found.arms[name].values for name in names])  # (arms, S)
+    names = [comparison.reference, *comparison.differences]
+    values = np.array([comparison.arms[name].values for name in names])  # (arms, S)
     figure, (axes,) = new_figure(height=4.2, width=min(11.0, 2.6 + 1.5 * len(names)))
     places = np.arange(len(names))
     for seed, line in enumerate(values.T):
         axes.plot(places, line, "o-", ms=3.5, lw=0.9, color=MUTED, alpha=0.75, label="one seed" if seed == 0 else None)
     axes.plot(
-        places, [found.arms[name].mean for name in names], "D-", ms=6, lw=2, color=ORANGE, label="mean of the seeds that ended"
+        places,
+        [comparison.arms[name].mean for name in names],
+        "D-",
+        ms=6,
+        lw=2,
+        color=ORANGE,
+        label="mean of the seeds that ended",
     )
     axes.set(
-        xticks=places, xlim=(-0.35, len(names) - 0.65), title="The same seeds in every arm", xlabel="arm", ylabel=found.metric
+        xticks=places,
+        xlim=(-0.35, len(names) - 0.65),
+        title="The same seeds in every arm",
+        xlabel="arm",
+        ylabel=comparison.metric,
     )
     crowded = sum(map(len, names)) > 12 * len(names)
     axes.set_xticks(places, names, rotation=20 if crowded else 0, ha="right" if crowded else "center")

@@ -49,7 +49,7 @@ class Hand:
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputResult:
     """What one input gives.
 
     Attributes:
@@ -112,7 +112,7 @@ class Bench:
         spec = self._spec(measurement)
         return float(self._resting(spec)["readout"][_under_hand(spec)]) if spec.has_readout else None
 
-    def read(self, hand: Hand) -> Reading:
+    def read(self, hand: Hand) -> InputResult:
         """Score, logit, loss and every gradient of the input under the hand."""
         engine, params = self._circuit(hand)
         x, y = self._input(hand), float(self.prepared.y["val"][hand.row])
@@ -125,7 +125,7 @@ class Bench:
         slope = float(objective.slope(logit, y))
         gradient = {group: slope * hand.alpha * value for group, value in slopes.items()}
         gradient |= {"bias": np.asarray(slope * hand.alpha), "alpha": np.asarray(slope * (score + bias))}
-        return Reading(y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient)
+        return InputResult(y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient)
 
     def scan(self, hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first feature over its range, with the score and the logit that each value gives; all (SCANNED,)."""

@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 
 from qnb.runs import alt_text
 from qnb.studies import explore_figures
-from qnb.studies.explore import Bench, Hand, Reading
+from qnb.studies.explore import Bench, Hand, InputResult
 from qnb.training.loop import OnEpoch
 
 WIDE = ipywidgets.Layout(width="32em")
 LABELS = {"description_width": "9em"}
 
 
-def words(found: Reading) -> str:
+def words(result: InputResult) -> str:
     """A reading in one line."""
-    norms = ", ".join(f"{group} {np.linalg.norm(value):.3e}" for group, value in found.gradient.items())
+    norms = ", ".join(f"{group} {np.linalg.norm(value):.3e}" for group, value in result.gradient.items())
     return (
-        f"label {found.y:.0f}: s = {found.score:+.4f}, l = {found.logit:+.4f}, p = {found.probability:.4f}, "
-        f"loss = {found.loss:.4f} nats, dloss/dl = {found.slope:+.4f}; norms of the gradient: {norms}"
+        f"label {result.y:.0f}: s = {result.score:+.4f}, l = {result.logit:+.4f}, p = {result.probability:.4f}, "
+        f"loss = {result.loss:.4f} nats, dloss/dl = {result.slope:+.4f}; norms of the gradient: {norms}"
     )
 
 
@@ -64,9 +64,9 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
         hand = Hand(**values | {"readout": None if hands["readout"].disabled else values["readout"]})
         if hand in shown:  # one move can change two controls
             return
-        found = bench.read(hand)
-        line.value = f"<p>{html.escape(words(found))}</p>"
-        picture.value = _image(explore_figures.reading(bench, hand, found, note))
+        result = bench.read(hand)
+        line.value = f"<p>{html.escape(words(result))}</p>"
+        picture.value = _image(explore_figures.reading(bench, hand, result, note))
         shown[:] = [hand]
 
     def other_input(change: dict[str, Any]) -> None:

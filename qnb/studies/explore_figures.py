@@ -7,45 +7,45 @@ from matplotlib.figure import Figure
 
 from qnb.core.objective import Objective
 from qnb.reporting.plots import BLUE, GREEN, GROUP_COLOURS, INK, MUTED, ORANGE, caption, new_figure, whole_ticks
-from qnb.studies.explore import Bench, Hand, Reading
+from qnb.studies.explore import Bench, Hand, InputResult
 from qnb.training.metrics import Row
 
 FLOOR = 1e-9  # a gradient below it is drawn as none
 
 
-def reading(bench: Bench, hand: Hand, found: Reading, note: str | None = None) -> Figure:
+def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = None) -> Figure:
     """Score and logit along the input's first feature, the loss along the logit with its slope, and the gradient per group."""
     figure, (score, logit, loss, gradient) = new_figure(4, height=3.2, width=14.0)
     values, scores, logits = bench.scan(hand)
     what = "first entry of x" if bench.config.encoder == "amplitude" else "first angle (rad)"
     for axes, line, at, title in (
-        (score, scores, found.score, "Score s"),
-        (logit, logits, found.logit, "Logit l = alpha (s + bias)"),
+        (score, scores, result.score, "Score s"),
+        (logit, logits, result.logit, "Logit l = alpha (s + bias)"),
     ):
         axes.plot(values, line, color=BLUE, lw=1.4)
         axes.plot(hand.feature, at, "o", color=ORANGE, ms=8)
         axes.axhline(0, color=INK, lw=0.8)
         axes.set(title=f"{title}: {at:+.3f}", xlabel=what, ylabel=title.split()[0].lower())
-    _loss(loss, hand, found)
-    _gradient(gradient, found)
+    _loss(loss, hand, result)
+    _gradient(gradient, result)
     return caption(figure, note)
 
 
-def _loss(axes: Axes, hand: Hand, found: Reading) -> None:
-    reach = max(4.0, 1.15 * abs(found.logit))
+def _loss(axes: Axes, hand: Hand, result: InputResult) -> None:
+    reach = max(4.0, 1.15 * abs(result.logit))
     l = np.linspace(-reach, reach, 121)
     if hand.gamma > 0:
-        axes.plot(l, Objective().loss(l, found.y), ":", color=MUTED, lw=1.2, label="gamma = 0")
-    axes.plot(l, Objective(hand.gamma).loss(l, found.y), color=BLUE, lw=1.4, label=f"gamma = {hand.gamma:g}")
-    axes.plot(found.logit, found.loss, "o", color=ORANGE, ms=8)
-    near = found.logit + np.array([-0.25, 0.25]) * reach
-    axes.plot(near, found.loss + found.slope * (near - found.logit), color=ORANGE, lw=1.6, label=f"slope {found.slope:+.3f}")
-    axes.set(title=f"Loss, label {found.y:.0f}: {found.loss:.4f}", xlabel="logit", ylabel="loss (nats)", ylim=(-0.2, None))
+        axes.plot(l, Objective().loss(l, result.y), ":", color=MUTED, lw=1.2, label="gamma = 0")
+    axes.plot(l, Objective(hand.gamma).loss(l, result.y), color=BLUE, lw=1.4, label=f"gamma = {hand.gamma:g}")
+    axes.plot(result.logit, result.loss, "o", color=ORANGE, ms=8)
+    near = result.logit + np.array([-0.25, 0.25]) * reach
+    axes.plot(near, result.loss + result.slope * (near - result.logit), color=ORANGE, lw=1.6, label=f"slope {result.slope:+.3f}")
+    axes.set(title=f"Loss, label {result.y:.0f}: {result.loss:.4f}", xlabel="logit", ylabel="loss (nats)", ylim=(-0.2, None))
     axes.legend(fontsize=8)
 
 
-def _gradient(axes: Axes, found: Reading) -> None:
-    norms = {group: float(np.linalg.norm(found.gradient[group])) for group in GROUP_COLOURS}
+def _gradient(axes: Axes, result: InputResult) -> None:
+    norms = {group: float(np.linalg.norm(result.gradient[group])) for group in GROUP_COLOURS}
     for place, (group, norm) in enumerate(norms.items()):
         axes.barh(group, max(norm, FLOOR), color=GROUP_COLOURS[group])
         axes.text(max(norm, FLOOR) * 1.3, place, f"{norm:.2e}" if norm > FLOOR else "0", va="center", fontsize=8)

@@ -163,11 +163,11 @@ def compare(logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, re
 
     The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another training.
     """
-    found = {}
+    comparisons = {}
     for name, other in others.items():
         interval = asdict(auc_difference_interval(y, logits, other, seed=seed, resamples=resamples))
-        found[name] = {"auc": metrics.auc(other, y)} | {key: float(interval[key]) for key in ("difference", "low", "high")}
-    return found
+        comparisons[name] = {"auc": metrics.auc(other, y)} | {key: float(interval[key]) for key in ("difference", "low", "high")}
+    return comparisons
 
 
 def needed(table: pd.DataFrame, column: str, auc: float, min_effect: float) -> int:

@@ -219,23 +219,23 @@ def _units(groups: np.ndarray) -> np.ndarray:
     return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
 
 
-def parameters_file(found: Search, data: str, auc: float, path: str) -> str:
+def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
     """The winner as a file for `-f`, with a header that says where it comes from; `path` is its own, from the root."""
-    head = f"# The best of {len(found.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
-    return head + f"#   qnb run train -f {path}\n" + yaml.safe_dump(found.overrides(), sort_keys=False)
+    head = f"# The best of {len(result.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
+    return head + f"#   qnb run train -f {path}\n" + yaml.safe_dump(result.overrides(), sort_keys=False)
 
 
-def sentence(found: Confirmation, note: str) -> str:
+def sentence(confirmed: Confirmation, note: str) -> str:
     """What the confirmation says, in words."""
-    auc = found.test_auc
-    text = f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on {found.rows}. "
+    auc = confirmed.test_auc
+    text = f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on {confirmed.rows}. "
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
-    for key, difference in found.over.items():
+    for key, difference in confirmed.over.items():
         low, high = difference.low, difference.high
         verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
         text += (
             f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to {_end(high)} over seeds and "
-            f"{difference.units} {found.units}. "
+            f"{difference.units} {confirmed.units}. "
         )
     return text + f"{note}."
 
@@ -245,14 +245,14 @@ def _end(value: float) -> str:
     return f"{value:+.4f}" if abs(value) >= 0.00005 or value == 0 else f"{value:+.1e}"
 
 
-def metrics(found: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
+def metrics(result: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
     """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in words (`sentence`)."""
-    finished = found.trials[found.trials["state"] == "COMPLETE"]
+    finished = result.trials[result.trials["state"] == "COMPLETE"]
     return {
         "conclusion": conclusion,
-        "best": found.overrides(),
+        "best": result.overrides(),
         "val_auc": float(finished["val_auc"].max()),
-        "trials": {state: int(count) for state, count in found.trials["state"].value_counts().items()},
+        "trials": {state: int(count) for state, count in result.trials["state"].value_counts().items()},
         "test_auc": float(confirmed.test_auc.mean()),
         "test_auc_sd": float(confirmed.test_auc.std(ddof=1)),
         "test_rows": confirmed.rows,

@@ -287,13 +287,13 @@ def _evaluate_epoch(run: TrainingRun) -> None:
         run.objective.logit(run.engine.scores(state.params, X), state.params["bias"], state.params["alpha"])
     )
     threshold = metrics.choose_threshold(logits, y, config.min_pred_pos_rate, config.max_pred_pos_rate)
-    found = metrics.evaluate(logits, y, threshold)
-    state.history[-1] |= {k if k.startswith("degen") else f"val_{k}": v for k, v in found.items()}
+    row = metrics.evaluate(logits, y, threshold)
+    state.history[-1] |= {k if k.startswith("degen") else f"val_{k}": v for k, v in row.items()}
     if threshold.degen and config.abort_on_degen:
         raise metrics.DegenerateError(
             f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}."
         )
-    value = _objective_value(config.val_objective, found)
+    value = _objective_value(config.val_objective, row)
     if state.best_params is None or value > state.best_value:
         state.best_params, state.best_epoch, state.best_value = state.params, state.epoch, value
         state.stale = 0
@@ -301,14 +301,14 @@ def _evaluate_epoch(run: TrainingRun) -> None:
         state.stale += 1
 
 
-def _objective_value(name: str, found: Row) -> float:
+def _objective_value(name: str, row: Row) -> float:
     """Larger is better.
 
     A thresholded metric of a degenerate epoch is diagnostic only, so it wins over nothing.
     """
-    if name in ("bacc", "f1") and found["degen"]:
+    if name in ("bacc", "f1") and row["degen"]:
         return -np.inf
-    return float(-found["loss"] if name == "val_loss" else found[name])
+    return float(-row["loss"] if name == "val_loss" else row[name])
 
 
 def _keep(folder: Path, run: TrainingRun) -> None:

@@ -125,16 +125,16 @@ def read_arrays(
 def _regular_file(path: Path) -> int:
     """The size of a file that can be read to its end, in bytes."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         raise ModelError(
             f"No model in {path.parent}: {path.name} is missing. Give a run folder or its model/ folder."
         ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ModelError(f"{path} is not a regular file.")
-    return found.st_size
+    return status.st_size
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_format(meta: dict[str, Any], path: Path) -> None:
-    found = meta.get("format")
-    if found == FORMAT and not isinstance(found, bool):
+    version = meta.get("format")
+    if version == FORMAT and not isinstance(version, bool):
         return
     wrote = meta.get("versions")
     wrote = wrote.get("qnb") if isinstance(wrote, dict) else None
@@ -165,8 +165,8 @@ def _check_format(meta: dict[str, Any], path: Path) -> None:
         f"It was written by qnb {wrote!s:.20}; this is qnb {versions()['qnb']}. " if wrote is not None else ""
     )
     raise ModelError(
-        f"{path} has model format {found!r:.40}; this qnb reads format {FORMAT}. {by}Read it with that qnb, "
-        "or train again."
+        f"{path} has model format {version!r:.40}; this qnb reads format {FORMAT}. {by}"
+        "Read it with that qnb, or train again."
     )
 
 
@@ -217,22 +217,22 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: Shape, w
     with archive.open(info) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ModelError(f"{where} is not in NumPy's array format 1.0.")
-        found, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MOST_HEADER)
+        stored, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MOST_HEADER)
         if dtype not in (np.dtype("<f8"), np.dtype("<f4")):
             what = "pickled objects, which are never loaded" if dtype.hasobject else str(dtype)[:40]
             raise ModelError(f"{where} holds {what}; floating-point numbers were expected.")
-        fits = len(found) == len(shape) and all(
+        fits = len(stored) == len(shape) and all(
             1 <= have <= QUANTILES if want is None else have == want
-            for have, want in zip(found, shape, strict=True)
+            for have, want in zip(stored, shape, strict=True)
         )
         if not fits:
             expected = str(shape).replace("None", f"1 to {QUANTILES}")
-            raise ModelError(f"{where} is of shape {found!s:.60}; {expected} was expected.")
-        count = int(np.prod(found, dtype=np.int64)) * dtype.itemsize
+            raise ModelError(f"{where} is of shape {stored!s:.60}; {expected} was expected.")
+        count = int(np.prod(stored, dtype=np.int64)) * dtype.itemsize
         data = stream.read(count + 1)
     if len(data) != count:
         raise ModelError(f"{where} has {len(data)} bytes; its header says {count}.")
-    array = np.frombuffer(data, dtype).reshape(found, order="F" if fortran else "C").copy(order="K")
+    array = np.frombuffer(data, dtype).reshape(stored, order="F" if fortran else "C").copy(order="K")
     if not np.isfinite(array).all():
         raise ModelError(f"{where} holds values that are not finite numbers.")
     return array

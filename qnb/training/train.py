@@ -116,12 +116,12 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
     """Positions of the configurations that train together."""
-    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    cohorts: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
         name, device, spec, objective, *_ = key = shape(config, data)
         alone = () if can_train_together(make_engine(name, spec, objective, device)) else (i,)
-        found[(*key, *alone)].append(i)
-    return list(found.values())
+        cohorts[(*key, *alone)].append(i)
+    return list(cohorts.values())
 
 
 def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
@@ -180,9 +180,11 @@ def _summary(
     baselines: dict[str, Baseline],
 ) -> dict[str, Any]:
     config, prepared = run.config, run.prepared
-    found = {side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")}
+    evaluated = {
+        side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")
+    }
     flat = {
-        f"{side}_{key}": found[side][key]
+        f"{side}_{key}": evaluated[side][key]
         for side in ("test", "val")
         for key in ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
     }

@@ -120,7 +120,7 @@ def edge_rows(path: Path) -> Path:
 def test_two_zeros_are_found_in_23_rows_and_nothing_else_is(tmp_path):
     raw = read_raw(str(edge_rows(tmp_path / "edge.csv")))
     forms = {f.column: f for f in formatting.examine(raw.columns, raw.y, raw.source.features)}
-    verdict = formatting.judge(list(forms.values()))
+    verdict = formatting.judge_forms(list(forms.values()))
     assert verdict.verdict == "leak" and sorted(verdict.figures["columns"]) == sorted(TWO_ZEROS)
     assert forms["tcp.options"].auc == 1 and not forms["tcp.options"].leaks(61)
     assert forms["tcp.seq"].auc == 0.5 and forms["tcp.seq"].auc_alone > 0.9  # its length tells, its spelling does not
@@ -149,7 +149,7 @@ def test_spelling_of_text_and_missing_values_counts_and_the_reader_is_watched():
     assert [n for n, f in forms.items() if f.leaks(3)] == ["case", "space", "missing"]
     assert [n for n, f in forms.items() if f.reaches_model] == ["case"]
     assert np.isnan(forms["typed"].auc_alone)
-    assert formatting.judge([forms["typed"]]).verdict == "not testable"
+    assert formatting.judge_forms([forms["typed"]]).verdict == "not testable"
     kinds = {"0": "integer", "-3": "integer", "0.0": "decimal", "1e5": "number", "0x1f": "text", " ": "empty"}
     assert {text: formatting.kind_of_text(text) for text in kinds} == kinds
 
@@ -175,11 +175,11 @@ def captures():
 def quick_verdicts(raw):
     singles = single_columns.examine(raw)
     return {
-        "formatting": formatting.judge(formatting.examine(raw.columns, raw.y, raw.source.features)),
+        "formatting": formatting.judge_forms(formatting.examine(raw.columns, raw.y, raw.source.features)),
         "identifiers": single_columns.judge_identifiers(singles),
         "sessions": single_columns.judge_time(singles),
         "feature": single_columns.judge_features(raw, singles, single_columns.best_pair(raw, singles)),
-        "duplicates": duplicates.judge(duplicates.examine(raw)),
+        "duplicates": duplicates.judge_twins(duplicates.examine(raw)),
     }
 
 
@@ -278,13 +278,13 @@ def by_group():
 
 
 def test_groups_that_share_something_are_found_and_others_are_not(by_group):
-    assert {offset: splitting.judge(rules["group"], compared).verdict for offset, (rules, compared) in by_group.items()} == {
+    assert {offset: splitting.judge_rule(rules["group"], compared).verdict for offset, (rules, compared) in by_group.items()} == {
         0.0: "none found", 2.0: "leak",
     }  # fmt: skip
     rules, compared = by_group[2.0]
     control = next(c for c in compared if (c.rule, c.model) == ("random", "boosting"))
     assert abs(control.gain) < 0.03 and control.drop == 0
-    verdict = splitting.judge(rules["time"], compared)
+    verdict = splitting.judge_rule(rules["time"], compared)
     assert verdict.verdict == "not testable" and "frame.time" in verdict.sentence
 
 
@@ -305,12 +305,12 @@ def test_too_few_rows_are_not_testable(rng):
     table = grouped_table(rng, 0.0, rows=60)
     rules = splitting.plan(table, {rule: TrainConfig(split=rule, **SMALL) for rule in ("random", "group")})
     assert all("AUCs of fewer than 20 rows" in rule.refused for rule in rules.values())
-    assert splitting.judge(rules["group"], []).verdict == "not testable"
+    assert splitting.judge_rule(rules["group"], []).verdict == "not testable"
     config = TrainConfig(**SMALL)
     for judged in (
-        preprocessing.judge("pls", study.tried(lambda: preprocessing.examine(table, config))),
-        permutation.judge(study.tried(lambda: permutation.examine(table, config))),
-        adversarial.judge(adversarial.examine(table, rules)),
+        preprocessing.judge_step("pls", study.tried(lambda: preprocessing.examine(table, config))),
+        permutation.judge_permuted(study.tried(lambda: permutation.examine(table, config))),
+        adversarial.judge_sides(adversarial.examine(table, rules)),
     ):
         assert judged.verdict == "not testable"
 
@@ -338,8 +338,8 @@ def test_pls_on_everything_leaks_in_a_small_table_and_the_quantile_map_does_not(
     config = TrainConfig(**SMALL)
     small = table.take(np.arange(300))
     found = preprocessing.examine(small, config)
-    assert preprocessing.judge("pls", found).verdict == "would leak"
-    assert preprocessing.judge("quantile", found).verdict == "none found"
+    assert preprocessing.judge_step("pls", found).verdict == "would leak"
+    assert preprocessing.judge_step("quantile", found).verdict == "none found"
     sizes = preprocessing.by_size(table, config, draws=2).set_index(["step", "labels", "size"])["gain"]
     assert sizes["pls", "permuted", 150] > 0.1 > 10 * abs(sizes["quantile", "permuted", 150]) - 0.5
     train = np.arange(200)
@@ -351,7 +351,7 @@ def test_pls_on_everything_leaks_in_a_small_table_and_the_quantile_map_does_not(
 def test_permuted_labels_give_half_and_a_pipeline_that_cheats_is_caught(rng, monkeypatch):
     table = grouped_table(rng, 2.0, rows=800)
     found = permutation.examine(table, TrainConfig(**SMALL))
-    verdict = permutation.judge(found)
+    verdict = permutation.judge_permuted(found)
     assert verdict.verdict == "none found" and set(verdict.figures["mean"]) == {"logistic", "boosting", "circuit"}
     tables = []
 
@@ -362,7 +362,7 @@ def test_permuted_labels_give_half_and_a_pipeline_that_cheats_is_caught(rng, mon
         ]
 
     monkeypatch.setattr(permutation, "score_arms", cheat)
-    assert permutation.judge(permutation.examine(table, TrainConfig(**SMALL))).verdict == "leak"
+    assert permutation.judge_permuted(permutation.examine(table, TrainConfig(**SMALL))).verdict == "leak"
     assert all(t.y.sum() == table.y.sum() and not np.array_equal(t.y, table.y) for t in tables)
 
 
@@ -371,9 +371,9 @@ def test_sides_that_differ_are_told_apart(rng):
     rows = rng.permutation(2000)
     alike = splitting.Rule("random", (Arm("random, apart", rows[:1000], rows[1000:1200], rows[1200:]),))
     moved = dataclasses.replace(table, frame=table.frame.assign(a=table.frame["a"] + 2 * np.isin(np.arange(2000), rows[1200:])))
-    assert adversarial.judge(adversarial.examine(table, {"random": alike})).verdict == "none found"
+    assert adversarial.judge_sides(adversarial.examine(table, {"random": alike})).verdict == "none found"
     found = adversarial.examine(moved, {"random": alike})
-    assert adversarial.judge(found).verdict == "leak" and next(iter(found[0].columns)) == "a"
+    assert adversarial.judge_sides(found).verdict == "leak" and next(iter(found[0].columns)) == "a"
 
 
 def test_sides_that_are_alike_are_told_apart_no_more_often_than_promised(rng, monkeypatch):
@@ -486,7 +486,7 @@ def test_the_figure_of_spellings_fills_what_is_judged_a_leak(tmp_path):
 def test_captions_give_the_rows_used_and_no_auc_goes_beyond_1(by_group):
     permuted = permutation.Permuted(20_000, {m: [0.5, 0.51] for m in permutation.MODELS}, 0.01)
     assert figures.permutation(permuted, "100,000 rows").get_supxlabel() == "100,000 rows\n20,000 of these rows used"
-    figure = figures.adversarial([adversarial.Told("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
+    figure = figures.adversarial([adversarial.Separation("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
     assert figure.get_supxlabel() == "100,000 rows\nnegative rows used: group 300" and figure.axes[0].get_xlim()[1] == 1
     _, compared = by_group[2.0]
     wide = [dataclasses.replace(c, auc_interval=(-0.2, 1.3)) for c in compared]

@@ -77,13 +77,13 @@ def test_law_needs_its_tolerance(right):
 
 
 def test_judge_flips(right):
-    verdict, errors, laws = audit.judge(right.gradient, right)
+    verdict, errors, laws = audit.compare_with_reference(right.gradient, right)
     assert verdict == "right" and max(errors.values()) < 1e-12 and not laws
     for group in right.gradient:
-        verdict, errors, _ = audit.judge(right.gradient | {group: 1.01 * right.gradient[group] + 1e-4}, right)
+        verdict, errors, _ = audit.compare_with_reference(right.gradient | {group: 1.01 * right.gradient[group] + 1e-4}, right)
         assert verdict == "wrong" and errors[group] > 1e-4
     for broken in (np.full(right.gradient["weights"].shape, np.nan), np.zeros(3)):
-        assert audit.judge(right.gradient | {"weights": broken}, right)[0] == "wrong"
+        assert audit.compare_with_reference(right.gradient | {"weights": broken}, right)[0] == "wrong"
 
 
 def test_memory_order_is_what_strides_hide():
@@ -142,7 +142,7 @@ def test_every_way_to_end_is_told_apart(right, tmp_path):
         "loss_unrolled": "wrong", "row_by_row": "right",
     }  # fmt: skip
     assert by_key[NOTES].message == "SIGABRT. Assertion `x' failed." and "exit code" in by_key["inside_scan"].message
-    assert len(done) == len(pairs) and list(audit.table(outcomes)["verdict"]) == [o.verdict for o in outcomes]
+    assert len(done) == len(pairs) and list(audit.outcomes_table(outcomes)["verdict"]) == [o.verdict for o in outcomes]
     assert audit.counts(outcomes).loc["here", "crashed"] == 2
 
 

@@ -35,14 +35,14 @@ def test_the_parameters_cell_and_the_configuration_are_one(name):
 
 def test_everything_is_checked_before_the_first_probe_starts(monkeypatch):
     monkeypatch.setattr(suite, "NOTEBOOKS", MINE[:2])
-    assert [j.path.stem for j in suite.prepare({"seed": 3}, ROOT)] == list(MINE[:2])
-    assert [j.path.stem for j in suite.prepare({"run": "r2026"}, ROOT)] == [*MINE[:2], "suspects"]
+    assert [j.path.stem for j in suite.prepare_probes({"seed": 3}, ROOT)] == list(MINE[:2])
+    assert [j.path.stem for j in suite.prepare_probes({"run": "r2026"}, ROOT)] == [*MINE[:2], "suspects"]
     with pytest.raises(ParameterError, match=r"Unknown parameter 'push' for zvec_gradient_identity.ipynb"):
-        suite.prepare({"push": 0.5}, ROOT)
+        suite.prepare_probes({"push": 0.5}, ROOT)
     with pytest.raises(ParameterError, match="brings its own parameters: leave lr out"):
-        suite.prepare({"run": "r2026", "lr": 0.2}, ROOT)
+        suite.prepare_probes({"run": "r2026", "lr": 0.2}, ROOT)
     with pytest.raises(ParameterError, match="--resume"):
-        suite.prepare({}, ROOT, resume="r2026")
+        suite.prepare_probes({}, ROOT, resume="r2026")
 
 
 def ended(root, notebook, status="done", verdicts=()):

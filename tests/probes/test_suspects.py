@@ -70,9 +70,9 @@ def test_each_broken_run_points_to_what_is_broken_and_the_sound_one_to_nothing(s
     found = suspects.examine(subjects[broken])
     assert [f.suspect for f in found] == list(suspects.SUSPECTS)
     suspected = [f.suspect for f in found if f.status == "suspected"]
-    assert suspected == ([] if broken == "none" else [broken]), suspects.table(found).to_string()
+    assert suspected == ([] if broken == "none" else [broken]), suspects.findings_table(found).to_string()
     assert all(f.evidence for f in found) and len(suspects.verdicts(found)) == 5
-    assert suspects.table(found)["suspect"].tolist() == list(suspects.SUSPECTS)
+    assert suspects.findings_table(found)["suspect"].tolist() == list(suspects.SUSPECTS)
 
 
 def test_the_evidence_has_the_numbers(subjects):

@@ -116,7 +116,7 @@ def test_by_batch_stops_where_a_way_fails_or_grows_slow(monkeypatch):
 
 
 def test_table_keeps_compile_time_apart():
-    row = throughput.table([took(EXACT, 100, 0.5)]).iloc[0]
+    row = throughput.timings_table([took(EXACT, 100, 0.5)]).iloc[0]
     assert row["samples_per_s"] == 200 and row["compile_s"] == 1.5 and row["spread"] == 0
 
 

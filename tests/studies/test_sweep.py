@@ -27,7 +27,7 @@ from qnb.studies import ablation
 from qnb.studies.config import AblationConfig
 from qnb.studies.sweep import estimate
 from qnb.studies.sweep.folder import load_sweep, require_one_table, summary
-from qnb.studies.sweep.plan import changes, prepare
+from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.training.train import train
 
 distributed = pytest.importorskip("distributed", reason="sweeps need Dask (distributed)")
@@ -174,18 +174,18 @@ def test_a_sweep_is_resumed_as_it_was_planned(root):
     assert "still running" in refusal(root, values, ended.id)
     assert "still running" in refusal(root, values, "last")
     ended.close("failed")
-    assert prepare(values, root, "last").resumed == prepare(values, root, ended.id[:8]).resumed == ended.id
+    assert plan_sweep(values, root, "last").resumed == plan_sweep(values, root, ended.id[:8]).resumed == ended.id
     assert "seeds (there 2, here 3)" in refusal(root, values | {"seeds": 3}, ended.id)
     assert "No sweep of this configuration" in refusal(root, values | {"seeds": 3}, "last")
     later = create(root, "sweep", AblationConfig(**values), resumed_from=ended.id)
     later.close("failed")
     assert f"--resume {later.id}" in refusal(root, values, ended.id)
-    assert prepare(values, root, "last").resumed == later.id
+    assert plan_sweep(values, root, "last").resumed == later.id
 
 
 def refusal(root, values, resume):
     with pytest.raises(RunError) as error:
-        prepare(values, root, resume)
+        plan_sweep(values, root, resume)
     return str(error.value)
 
 
@@ -210,7 +210,7 @@ def test_of_several_attempts_the_finished_one_counts(root):
     assert (row["arm"], row["seed"], row["run_id"], row["status"], row["test_auc"]) == ("one", 0, done, "done", 0.75)
     assert [r["status"] for r in others] == ["not run"] * 3 and others[0]["folder"] is None
     second.unlock()
-    assert [p.arm for p in prepare({"arms": GOOD, "seeds": 2}, root, second.id).todo] == ["two", "one", "two"]
+    assert [p.arm for p in plan_sweep({"arms": GOOD, "seeds": 2}, root, second.id).todo] == ["two", "one", "two"]
 
 
 def swept(root, runs, config=None, status="failed"):
@@ -228,10 +228,10 @@ def swept(root, runs, config=None, status="failed"):
 def test_runs_of_other_code_are_told(root):
     commit = {"commit": "0" * 40, "dirty": False}
     sweep = swept(root, [{}, {"git": commit}, {"versions": {"optax": "0.2.7"}}])
-    found = changes(prepare({"arms": GOOD, "seeds": 2}, root, sweep))
+    found = changes(plan_sweep({"arms": GOOD, "seeds": 2}, root, sweep))
     assert found[0].startswith("1 of the 3 runs that are done were made with other code: commit 000000000000 there, ")
     assert found[1].startswith("1 of the 3 runs that are done were made with other code: ") and "optax 0.2.7 there" in found[1]
-    assert changes(prepare({"arms": GOOD, "seeds": 2}, root)) == []
+    assert changes(plan_sweep({"arms": GOOD, "seeds": 2}, root)) == []
     told = summary(load_sweep(root, sweep))
     assert "1 of the 3 runs were made by other code than" in told and "000000000000 here" in told
 
@@ -243,7 +243,7 @@ def test_runs_on_different_tables_are_not_compared(root):
     with pytest.raises(RunError, match=message):
         ablation.from_sweep(load_sweep(root, sweep).config, sweep, root)
     with pytest.raises(RunError, match=message):
-        prepare({"arms": GOOD, "seeds": 2}, root, sweep)
+        plan_sweep({"arms": GOOD, "seeds": 2}, root, sweep)
 
 
 def test_each_split_seed_has_a_table_of_its_own(root):
@@ -261,7 +261,7 @@ def test_a_sweep_is_not_resumed_on_another_table(root):
     config = AblationConfig(**values)
     done = {"data": {"fingerprint": load_table(config).card["fingerprint"]}}
     sweep = swept(root, [done], config)
-    assert prepare(values, root, sweep).resumed == sweep
+    assert plan_sweep(values, root, sweep).resumed == sweep
     csv_file.write_text("a,b,label\n" + rows + "1,2,1\n")
     assert f"{csv_file} has changed since sweep {sweep}" in refusal(root, values, sweep)
 
@@ -321,7 +321,7 @@ def test_a_dry_run_says_what_would_run_and_for_how_long_and_leaves_nothing(finis
 
 def test_a_dry_run_of_a_resumed_sweep_says_what_is_done(finished, project):
     sweep, _, _ = finished
-    plan = prepare(json.loads(Path(asked(project, ONE_FAILS)).read_text()) | {"epochs": 5}, project, sweep.id)
+    plan = plan_sweep(json.loads(Path(asked(project, ONE_FAILS)).read_text()) | {"epochs": 5}, project, sweep.id)
     known = {estimate.shape(p.config): [10.0] for p in plan.todo}
     text = estimate.describe(plan, 2, known)
     assert f"2 are done in sweep {sweep.id}" in text

@@ -7,7 +7,7 @@ import click
 from qnb.errors import ParameterError
 from qnb.studies.sweep import dispatch
 from qnb.studies.sweep.folder import RUNS, summary
-from qnb.studies.sweep.plan import changes, prepare
+from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.studies.sweep.worker import cores
 
 CODES = {"done": 0, "failed": 1, "interrupted": 130}
@@ -19,7 +19,7 @@ def sweep(
     """Plan, then run or estimate; print the result. Returns the exit code."""
     if workers is not None and scheduler is not None:
         raise ParameterError("--workers starts workers here, --scheduler uses those of a running cluster: give one of the two.")
-    plan = prepare(values, root, resume)
+    plan = plan_sweep(values, root, resume)
     workers = workers or len(cores())
     for sentence in changes(plan):
         click.echo(f"qnb: {sentence}", err=True)

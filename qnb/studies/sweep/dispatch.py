@@ -134,20 +134,20 @@ def _try_out(client: Client, root: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".", dir=parent) as folder:
             trial = Run(Path(folder), None, None, {})
             trial.lock()
-            found = _describe(client, _addresses(client), trial.folder)
+            answers = _describe(client, _addresses(client), trial.folder)
             trial.unlock()
     except OSError as error:
         raise RunError(f"Cannot write a sweep folder in {parent}: {error.strerror or error}.") from None
-    for address, wrong in ((a, _unfit(seen, root)) for a, seen in found.items()):
+    for address, wrong in ((a, _unfit(seen, root)) for a, seen in answers.items()):
         if wrong:
             raise RunError(f"Worker {address} cannot run this sweep: {wrong}")
 
 
 def _describe(client: Client, addresses: list[str], folder: Path) -> dict[str, Seen | Exception]:
-    found: dict[str, Seen | Exception] = client.run(
+    answers: dict[str, Seen | Exception] = client.run(
         worker.describe, str(folder), str(Path.cwd()), workers=addresses, on_error="return"
     )
-    return found
+    return answers
 
 
 def _unfit(seen: Seen | Exception, root: Path) -> str | None:

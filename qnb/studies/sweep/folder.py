@@ -85,13 +85,13 @@ def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
     if run is None:
         none = dict.fromkeys(("run_id", "folder", "wall_seconds", "fingerprint", "made_by", *FIGURES))
         return none | {"status": "failed" if refused else NOT_RUN, "why": refused}
-    found = {name: run["metrics"].get(name) for name in FIGURES}
+    figures = {name: run["metrics"].get(name) for name in FIGURES}
     return {
         "folder": root / run["folder"],
         **{name: run.get(name) for name in ("run_id", "status", "why", "wall_seconds")},
         "fingerprint": (run.get("data") or {}).get("fingerprint"),
         "made_by": {name: run.get(name) for name in ("git", "versions")},
-    } | found
+    } | figures
 
 
 def require_one_table(sweep: Sweep) -> None:
@@ -127,24 +127,24 @@ def find_sweep(root: Path, sweep_id: str) -> Entry:
     """
     known = {run["run_id"]: run for run in list_runs(root) if run["notebook"] == NAME}
     wanted = run_name(root, sweep_id).removeprefix(f"{NAME}/")
-    found = [known[wanted]] if wanted in known else [run for name, run in known.items() if wanted and name.startswith(wanted)]
-    if len(found) > 1:
-        raise RunError(f"Sweep {sweep_id!r} is ambiguous: {', '.join(run['run_id'] for run in found[:5])}.")
-    if not found:
+    matches = [known[wanted]] if wanted in known else [run for name, run in known.items() if wanted and name.startswith(wanted)]
+    if len(matches) > 1:
+        raise RunError(f"Sweep {sweep_id!r} is ambiguous: {', '.join(run['run_id'] for run in matches[:5])}.")
+    if not matches:
         raise RunError(
             f"No sweep {sweep_id!r} in {root / 'executed' / NAME}. " + (nearest(wanted, known) if known else "There is none yet.")
         )
-    return found[0]
+    return matches[0]
 
 
 def chain(root: Path, sweep_id: str) -> list[str]:
     """Ids of the sweep and of those that it was resumed from, the latest first."""
-    found: list[str] = []
+    ids: list[str] = []
     link: str | None = sweep_id
-    while link is not None and link not in found:
-        found.append(link)
+    while link is not None and link not in ids:
+        ids.append(link)
         link = find_sweep(root, link).get("resumed_from")
-    return found
+    return ids
 
 
 def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:

@@ -43,7 +43,7 @@ class Plan:
         return [one for one in self.planned if one.config.hash() not in self.done]
 
 
-def prepare(values: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Plan:
+def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Plan:
     """Check a sweep.
 
     Args:
