@@ -1,6 +1,8 @@
-"""Products over wires and permutations of their basis: the few array operations that both paths of the exact engine share.
+"""Products over wires and permutations of their basis: the few array operations that both paths of the exact
+engine share.
 
-Wire 0 is the most significant digit of a basis index, as in PennyLane. All is traceable, for any dtype, and keeps the dtype.
+Wire 0 is the most significant digit of a basis index, as in PennyLane. All is traceable, for any dtype, and
+keeps the dtype.
 """
 
 import functools
@@ -29,15 +31,21 @@ def kron(matrices: Sequence[jax.Array]) -> jax.Array:
 
 @jax.custom_vjp
 def permute(array: ArrayLike, there: ArrayLike, back: ArrayLike) -> jax.Array:
-    """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too, never a scatter."""
+    """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too,
+    never a scatter.
+    """
     return jnp.asarray(array).at[there].get(mode="promise_in_bounds", unique_indices=True)
 
 
-def _permute_forward(array: ArrayLike, there: ArrayLike, back: ArrayLike) -> tuple[jax.Array, tuple[ArrayLike, ArrayLike]]:
+def _permute_forward(
+    array: ArrayLike, there: ArrayLike, back: ArrayLike
+) -> tuple[jax.Array, tuple[ArrayLike, ArrayLike]]:
     return permute(array, there, back), (there, back)
 
 
-def _permute_backward(tables: tuple[ArrayLike, ArrayLike], cotangent: jax.Array) -> tuple[jax.Array, None, None]:
+def _permute_backward(
+    tables: tuple[ArrayLike, ArrayLike], cotangent: jax.Array
+) -> tuple[jax.Array, None, None]:
     there, back = tables
     return permute(cotangent, back, there), None, None
 

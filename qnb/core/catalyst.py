@@ -1,9 +1,11 @@
-"""All that knows Catalyst: the programs that it compiles, run in the child process that `qnb.core.child` starts.
+"""All that knows Catalyst: the programs that it compiles, run in the child process that `qnb.core.child`
+starts.
 
 One formulation is used because, of all that were tried, it alone compiles and is right on the pinned stack
 (`notebooks/gradient_audit.ipynb`): inside one qjit a `catalyst.for_loop` over the rows, in each iteration
-`catalyst.value_and_grad` of one QNode call with one differentiated argument, and the chain rule through the head written out.
-A loss that itself contains the loop must not be differentiated: Catalyst then returns the gradient of one row for the batch's.
+`catalyst.value_and_grad` of one QNode call with one differentiated argument, and the chain rule through the
+head written out. A loss that itself contains the loop must not be differentiated: Catalyst then returns the
+gradient of one row for the batch's.
 """
 
 import contextlib
@@ -26,14 +28,15 @@ from qnb.stack import describe_stack
 
 CHUNK = 256  # rows per compiled forward call; the tail is padded to it
 
-Program = Callable[[Array, Array], jax.Array]  # (parameters, rows) -> numbers; two arguments, because each costs a call
+# (parameters, rows) -> numbers; two arguments, because each costs a call
+Program = Callable[[Array, Array], jax.Array]
 
 
 class Programs:
     """The compiled programs of one circuit, kept per kind and batch size.
 
-    Parameters go in as one vector [theta, readout, bias, alpha]: theta is the weights, then the readout angles if they are
-    gates; readout the coefficients of `z_vec`, and unused otherwise. Rows are [X, y, w].
+    Parameters go in as one vector [theta, readout, bias, alpha]: theta is the weights, then the readout
+    angles if they are gates; readout the coefficients of `z_vec`, and unused otherwise. Rows are [X, y, w].
     """
 
     def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
@@ -54,7 +57,9 @@ class Programs:
             out[start : start + len(rows)] = self._call(program, vector, padded)[: len(rows)]
         return out
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`."""
         program = self._program("gradient", len(X))
         found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
@@ -63,13 +68,21 @@ class Programs:
         if self.spec.measured.rotated:
             readout = theta[self._weights :]
         weights = theta[: self._weights].reshape(self.spec.shapes["weights"])
-        return float(loss[0]), {"weights": weights, "readout": readout, "bias": bias.reshape(()), "alpha": alpha.reshape(())}
+        return float(loss[0]), {
+            "weights": weights,
+            "readout": readout,
+            "bias": bias.reshape(()),
+            "alpha": alpha.reshape(()),
+        }
 
     def compile(self, batch: int) -> float:
         """Compile what training with this batch size needs, if it is not; the seconds that it took then."""
         if batch not in self._compiled:
             started = time.perf_counter()
-            params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
+            params, row = (
+                self.spec.init(0, self.objective.alpha_mode),
+                np.linspace(0.1, 1, self.spec.features),
+            )
             self.scores(params, row[None])
             if self.spec.encoder != "amplitude":
                 self.loss_and_grad(params, np.tile(row, (batch, 1)), np.zeros(batch), np.ones(batch))
@@ -77,7 +90,9 @@ class Programs:
         return self._compiled[batch]
 
     def compiled(self) -> dict[tuple[str, int], int]:
-        """By kind and rows, the identity of each program's binary: it stays the same while nothing is compiled."""
+        """By kind and rows, the identity of each program's binary: it stays the same while nothing is
+        compiled.
+        """
         return {key: id(program.compiled_function) for key, program in self._programs.items()}
 
     def _vector(self, params: Params) -> np.ndarray:
@@ -88,13 +103,15 @@ class Programs:
     def _program(self, kind: str, rows: int) -> catalyst.QJIT:
         key = (kind, rows)
         if key not in self._programs:
-            # their parameters are annotated with a union: where all are plain types, qjit compiles ahead of time, for those types
+            # their parameters are annotated with a union: where all are plain types, qjit
+            # compiles ahead of time, for those types
             build = {"scores": self._scores_program, "gradient": self._gradient_program}[kind]
             self._programs[key] = catalyst.qjit(build(rows), autograph=False)
         return self._programs[key]
 
     def _call(self, program: catalyst.QJIT, *args: np.ndarray) -> np.ndarray:
-        # Catalyst 0.15.0 ignores strides: an array that is not C-contiguous is silently read in the wrong order.
+        # Catalyst 0.15.0 ignores strides: an array that is not C-contiguous is silently read in the
+        # wrong order.
         arrays = [np.ascontiguousarray(a, dtype=np.float64) for a in args]
         try:
             if program.compiled_function is None:
@@ -115,7 +132,9 @@ class Programs:
         """s(theta, readout, x), with the coefficients of `z_vec` as plain run-time values."""
 
         def score(theta: jax.Array, readout: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
-            return self.spec.score(self._shaped(theta), readout if self.spec.measured.weighted else theta[self._weights :], x)
+            return self.spec.score(
+                self._shaped(theta), readout if self.spec.measured.weighted else theta[self._weights :], x
+            )
 
         return self._qnode(score)
 
@@ -142,8 +161,9 @@ class Programs:
 
     def _gradient_program(self, rows: int) -> Program:
         """L = mean_k w_k loss(l_k, y_k), l_k = alpha (s_k + b). With d_k = w_k loss'(l_k) / B:
-        dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b) dalpha/draw.
-        Returns [L, dL/dtheta, dL/dreadout, dL/db, dL/dalpha_raw]."""
+        dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b)
+        dalpha/draw. Returns [L, dL/dtheta, dL/dreadout, dL/db, dL/dalpha_raw].
+        """
         value, objective, features = self._value_qnode(), self.objective, self.spec.features
 
         def gradient(p: Array, D: Array) -> jax.Array:
@@ -157,7 +177,9 @@ class Programs:
                 d = w * objective.slope(logit, y) / rows
                 loss = w * objective.loss(logit, y) / rows
                 head = jnp.stack([d * alpha, d * (s + bias) * alpha_slope])
-                return total + jnp.concatenate([loss[None], d * alpha * ds_theta, d * alpha * ds_readout, head])
+                return total + jnp.concatenate(
+                    [loss[None], d * alpha * ds_theta, d * alpha * ds_readout, head]
+                )
 
             found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(self._theta + self._readout + 3))
             return found
@@ -167,13 +189,15 @@ class Programs:
     def _value_qnode(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
         """(theta, readout, x) -> s, ds/dtheta, ds/dreadout of one row.
 
-        Catalyst's gradient with respect to Hamiltonian coefficients is silently zero, so `z_vec` uses the identity
-        ds/dw_i = <Z_i>, from a forward pass that returns the n expectation values.
+        Catalyst's gradient with respect to Hamiltonian coefficients is silently zero, so `z_vec` uses the
+        identity ds/dw_i = <Z_i>, from a forward pass that returns the n expectation values.
         """
         score, spec = self._score_qnode(), self.spec
         if not spec.measured.weighted:
 
-            def value(theta: jax.Array, readout: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            def value(
+                theta: jax.Array, readout: jax.Array, x: jax.Array
+            ) -> tuple[jax.Array, jax.Array, jax.Array]:
                 s, ds = catalyst.value_and_grad(score, argnums=0)(theta, readout, x)
                 return s, ds, jnp.zeros(self._readout)
 
@@ -185,7 +209,9 @@ class Programs:
 
         expectations = self._qnode(expectations)
 
-        def value_of_z_vec(theta: jax.Array, readout: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def value_of_z_vec(
+            theta: jax.Array, readout: jax.Array, x: jax.Array
+        ) -> tuple[jax.Array, jax.Array, jax.Array]:
             z = jnp.stack(expectations(theta, x))
             return jnp.dot(readout, z), catalyst.grad(score, argnums=0)(theta, readout, x), z
 
@@ -196,8 +222,9 @@ class Programs:
 def _pointer_types_of_one_call() -> Iterator[None]:
     """Forget the pointer types that a call makes.
 
-    Catalyst 0.15.0 describes the arguments of every call by ctypes classes of their own, and ctypes keeps a pointer type for each
-    class for ever: 53 kB a call with seven arguments. Those of a program's first call are kept, for its results are read through them.
+    Catalyst 0.15.0 describes the arguments of every call by ctypes classes of their own, and ctypes keeps a
+    pointer type for each class for ever: 53 kB a call with seven arguments. Those of a program's first call
+    are kept, for its results are read through them.
     """
     kept: dict[Any, Any] = ctypes._pointer_type_cache  # type: ignore[attr-defined]  # insertion-ordered
     before = len(kept)

@@ -1,12 +1,13 @@
 """A process of its own for compiled programs, one for each process that asks for one.
 
-Catalyst's compiled functions take over the signal handler of SIGINT for good, its compiler can abort, its import changes JAX's
-settings for the whole process. All of that happens in a child: `child().call("module:function", *args)` imports the function
-there and returns what it returns. The child has a session of its own, so that an interrupt at the terminal or in JupyterLab reaches
-the caller alone; it ends when its parent does.
+Catalyst's compiled functions take over the signal handler of SIGINT for good, its compiler can abort, its
+import changes JAX's settings for the whole process. All of that happens in a child:
+`child().call("module:function", *args)` imports the function there and returns what it returns. The child has
+a session of its own, so that an interrupt at the terminal or in JupyterLab reaches the caller alone; it ends
+when its parent does.
 
-Requests are answered one after another. A call that is interrupted leaves its request behind: the answer is received and dropped
-before the next request is sent.
+Requests are answered one after another. A call that is interrupted leaves its request behind: the answer is
+received and dropped before the next request is sent.
 """
 
 import contextlib
@@ -42,7 +43,8 @@ class Child:
     """The caller's side. Start it through `child()`.
 
     Attributes:
-        about: what the child says of itself: `qnb`, the folder that it imported qnb from, `versions` and `pid`; empty until then.
+        about: what the child says of itself: `qnb`, the folder that it imported qnb from, `versions` and
+            `pid`; empty until then.
         holding: keys of the objects that are known to be in the child.
         ended: why it answers no more; None: it does.
     """
@@ -66,7 +68,9 @@ class Child:
         try:
             return future.result()
         finally:
-            future.cancel()  # no effect on what is done or on its way; a request that waits is not sent for a caller who has left
+            # no effect on what is done or on its way; a request that waits is not sent for a
+            # caller who has left
+            future.cancel()
 
     def submit(self, function: str, *args: Any) -> "Future[Any]":
         """As `call`, without waiting."""
@@ -109,7 +113,11 @@ class Child:
         command = [sys.executable, "-P", "-m", "qnb.core.child", str(child_in), str(child_out)]
         try:
             process = subprocess.Popen(
-                command, pass_fds=(child_in, child_out), start_new_session=True, stdin=subprocess.DEVNULL, env=_environment()
+                command,
+                pass_fds=(child_in, child_out),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
             )
         finally:
             os.close(child_in)
@@ -123,7 +131,10 @@ class Child:
         self._refuse_all(error)
 
     def _refuse_all(self, error: EngineError) -> None:
-        """Answer all that waits. It is called after `ended` is set and after a request has come, so that none is left waiting."""
+        """Answer all that waits.
+
+        It is called after `ended` is set and after a request has come, so that none is left waiting.
+        """
         with contextlib.suppress(queue.Empty):
             while True:
                 _, future = self._todo.get_nowait()
@@ -132,9 +143,17 @@ class Child:
 
 
 def _exchange(
-    process: "subprocess.Popen[bytes]", requests: Connection, answers: Connection, number: int, body: bytes, future: "Future[Any]"
+    process: "subprocess.Popen[bytes]",
+    requests: Connection,
+    answers: Connection,
+    number: int,
+    body: bytes,
+    future: "Future[Any]",
 ) -> None:
-    """Send one request and pass its answer on. EOFError or OSError: the child has ended, and `future` has been told."""
+    """Send one request and pass its answer on.
+
+    EOFError or OSError: the child has ended, and `future` has been told.
+    """
     try:
         requests.send((number, body))
         answered, value, error = answers.recv()
@@ -153,11 +172,14 @@ def _exchange(
 
 
 def _environment() -> dict[str, str]:
-    """That of this process; with its import path, so that both import the same files, and one OpenMP thread, because gates on few
-    wires are far too small to share between threads."""
+    """That of this process; with its import path, so that both import the same files, and one OpenMP thread,
+    because gates on few wires are far too small to share between threads.
+    """
     own = [str(Path(qnb.__file__).parents[1]), *(p or os.getcwd() for p in sys.path)]
     path = [
-        p for p in dict.fromkeys(own) if not Path(p).is_relative_to(sys.base_prefix) and not Path(p).is_relative_to(sys.prefix)
+        p
+        for p in dict.fromkeys(own)
+        if not Path(p).is_relative_to(sys.base_prefix) and not Path(p).is_relative_to(sys.prefix)
     ]
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
 
@@ -167,8 +189,9 @@ def _require_same_package(about: dict[str, Any]) -> None:
     for name, value in here.items():
         if about[name] != value:
             raise EngineError(
-                f"The process for compiled programs runs other code than this one: its {name} is {about[name]}, here it is {value}. "
-                "Start Python anew; if that does not help, make sys.path lead to one installation of qnb."
+                f"The process for compiled programs runs other code than this one: its {name} is "
+                f"{about[name]}, here it is {value}. Start Python anew; if that does not help, make sys.path "
+                "lead to one installation of qnb."
             )
 
 
@@ -202,7 +225,8 @@ def child() -> Child:
 
 
 class Remote:
-    """An object that lives in the child: made there by `factory` ("module:name") when it is first used, and anew in each new child.
+    """An object that lives in the child: made there by `factory` ("module:name") when it is first used, and
+    anew in each new child.
 
     Functions of the user's among `args` go by value.
     """
@@ -261,15 +285,20 @@ def _invoke(key: str, parts: bytes | None, method: str, args: tuple[Any, ...]) -
 
 
 def serve(requests: Connection, answers: Connection) -> None:
-    """The child's side: answer requests until the parent is gone, then end at once, whatever is being computed."""
+    """The child's side: answer requests until the parent is gone, then end at once, whatever is being
+    computed.
+    """
     answers.send({"qnb": str(Path(qnb.__file__).parent), "versions": versions(), "pid": os.getpid()})
-    with ThreadPoolExecutor(1, "programs") as programs:  # so that the end of the parent is seen while one computes
+    # so that the end of the parent is seen while one computes
+    with ThreadPoolExecutor(1, "programs") as programs:
         while True:
             try:
                 number, body = requests.recv()
             except EOFError:
                 os.killpg(0, signal.SIGKILL)  # a compiler that runs, too
-            programs.submit(_answer_to, number, body).add_done_callback(functools.partial(_send, answers, number))
+            programs.submit(_answer_to, number, body).add_done_callback(
+                functools.partial(_send, answers, number)
+            )
 
 
 def _send(answers: Connection, number: int, done: "Future[bytes]") -> None:
@@ -279,7 +308,9 @@ def _send(answers: Connection, number: int, done: "Future[bytes]") -> None:
         return
     trace = "In the process for compiled programs:\n" + "".join(format_exception(error))
     passed_on = type(error) in PASSED_ON
-    kind, message = (type(error), str(error)) if passed_on else (EngineError, f"{type(error).__name__}: {error}")
+    kind, message = (
+        (type(error), str(error)) if passed_on else (EngineError, f"{type(error).__name__}: {error}")
+    )
     answers.send((number, None, (kind, message, trace)))
 
 

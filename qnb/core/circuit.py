@@ -1,7 +1,7 @@
 """The variational circuit: what is encoded, entangled and measured, and the shapes of its parameters.
 
-ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Every engine reads them through
-`CircuitSpec`; the PennyLane circuit that it draws is the one that is compiled.
+ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Every engine reads
+them through `CircuitSpec`; the PennyLane circuit that it draws is the one that is compiled.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ GROUPS = ("weights", "readout", "alpha", "bias")  # of parameters
 ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
 
 Array = jax.Array | np.ndarray  # traced, or a plain one
-Params = dict[str, np.ndarray]  # one array per group: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
+# one array per group: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
+Params = dict[str, np.ndarray]
 
 
 def _angle_y(spec: "CircuitSpec", x: Array) -> None:
@@ -36,7 +37,11 @@ def _angle_xy(spec: "CircuitSpec", x: Array) -> None:
 
 
 def _amplitude(spec: "CircuitSpec", x: Array) -> None:
-    qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x, axis=-1, keepdims=True)), wires=range(spec.wires), validate_norm=False)
+    qml.StatePrep(
+        x / qml.math.sqrt(qml.math.sum(x * x, axis=-1, keepdims=True)),
+        wires=range(spec.wires),
+        validate_norm=False,
+    )
 
 
 def _cyclic(n: int, reach: int) -> list[tuple[int, int]]:
@@ -81,7 +86,8 @@ ENCODERS: dict[str, Callable[["CircuitSpec", Array], None]] = {
     "angle_xy": _angle_xy,
     "amplitude": _amplitude,
 }
-ANSATZE: dict[str, Callable[[int, int], list[tuple[int, int]]]] = {  # (wires, layer) -> CNOTs as (control, target)
+# (wires, layer) -> CNOTs as (control, target)
+ANSATZE: dict[str, Callable[[int, int], list[tuple[int, int]]]] = {
     "strongly_entangling": _strongly_entangling,  # Schuld et al., PRA 101, 032308, 2020
     "ring": _ring,
 }
@@ -97,13 +103,18 @@ MEASUREMENTS: dict[str, Measurement] = {
 class CircuitSpec:
     """A circuit family, without its parameters.
 
-    Encoders: `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of 2^wires entries.
-    Ansätze, each layer RZ RY RZ per wire and then CNOTs: `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1,
-    `ring` i -> (i + 1) mod n. One wire has no CNOT; two wires in a ring have both directions.
-    Measurements: `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ per wire,
-    then the mean of <Z_i>.
+    Encoders:
+        `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of
+        2^wires entries.
+    Ansätze, each layer RZ RY RZ per wire and then CNOTs:
+        `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1; `ring` i -> (i + 1) mod n.
+        One wire has no CNOT; two wires in a ring have both directions.
+    Measurements:
+        `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ
+        per wire, then the mean of <Z_i>.
 
-    A name is looked up once, when the spec is made: what is assigned to it in a table later is for later specs.
+    A name is looked up once, when the spec is made: what is assigned to it in a table later is for later
+    specs.
 
     Attributes:
         encode, entangle, measured: what the names of encoder, ansatz and measurement stood for.
@@ -139,9 +150,13 @@ class CircuitSpec:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise ParameterError(f"{name} = {value!r}: a whole number from 1 up was expected.")
         if self.hadamard and self.encoder != "angle_y":
-            raise ParameterError(f"hadamard=True goes with encoder='angle_y' only; encoder={self.encoder!r} was given.")
+            raise ParameterError(
+                f"hadamard=True goes with encoder='angle_y' only; encoder={self.encoder!r} was given."
+            )
         if self.reupload and self.encoder == "amplitude":
-            raise ParameterError("encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False.")
+            raise ParameterError(
+                "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
+            )
 
     @property
     def features(self) -> int:
@@ -159,8 +174,9 @@ class CircuitSpec:
 
     @property
     def readout_size(self) -> int:
-        """Length of the readout vector: n where it is the coefficients (`z_vec`), 3 n where it is rotations (`mean_z_readout`;
-        reshaped (n, 3), row by row), else 1, unused."""
+        """Length of the readout vector: n where it is the coefficients (`z_vec`), 3 n where it is rotations
+        (`mean_z_readout`; reshaped (n, 3), row by row), else 1, unused.
+        """
         return self.wires if self.measured.weighted else 3 * self.wires if self.measured.rotated else 1
 
     @property
@@ -170,12 +186,19 @@ class CircuitSpec:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter group: weights (layers, wires, 3), readout (readout_size,), bias (), alpha ()."""
-        return {"weights": (self.layers, self.wires, 3), "readout": (self.readout_size,), "bias": (), "alpha": ()}
+        """Shape of each parameter group: weights (layers, wires, 3), readout (readout_size,), bias (), alpha
+        ().
+        """
+        return {
+            "weights": (self.layers, self.wires, 3),
+            "readout": (self.readout_size,),
+            "bias": (),
+            "alpha": (),
+        }
 
     def init(self, seed: int | np.random.Generator, alpha_mode: str = "softplus") -> Params:
-        """Starting parameters, float64: weights 0.01 N(0, 1); readout 1/n (`z_vec`) or 0.01 N(0, 1) (`mean_z_readout`); bias 0;
-        alpha the raw value for which alpha = 1.
+        """Starting parameters, float64: weights 0.01 N(0, 1); readout 1/n (`z_vec`) or 0.01 N(0, 1)
+        (`mean_z_readout`); bias 0; alpha the raw value for which alpha = 1.
 
         Args:
             seed: an integer, or a numpy Generator to draw from.
@@ -189,10 +212,17 @@ class CircuitSpec:
         raw = {"direct": 1.0, "softplus": np.log(np.expm1(1 - ALPHA_FLOOR))}
         if alpha_mode not in raw:
             raise ParameterError(f"alpha_mode = {alpha_mode!r} is not known. {nearest(alpha_mode, raw)}")
-        return {"weights": weights, "readout": readout, "bias": np.zeros(()), "alpha": np.asarray(raw[alpha_mode])}
+        return {
+            "weights": weights,
+            "readout": readout,
+            "bias": np.zeros(()),
+            "alpha": np.asarray(raw[alpha_mode]),
+        }
 
     def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
-        """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers, wires, 3)."""
+        """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers,
+        wires, 3).
+        """
         for layer in range(self.layers):
             if layer == 0 or self.reupload:
                 self.encode(self, x)
@@ -202,7 +232,9 @@ class CircuitSpec:
                 qml.CNOT(wires=[control, target])
         if self.measured.rotated:
             if readout is None:
-                raise ParameterError(f"measurement={self.measurement!r} needs its readout angles; None was given.")
+                raise ParameterError(
+                    f"measurement={self.measurement!r} needs its readout angles; None was given."
+                )
             for i in range(self.wires):
                 _rotate(readout[3 * i : 3 * i + 3], i)
 
@@ -211,12 +243,16 @@ class CircuitSpec:
         return self.entangle(self.wires, layer) if self.wires > 1 else []
 
     def coefficients(self, readout: Array) -> Array:
-        """c (n,) of the measured sum_i c_i <Z_i>: the readout itself (`z_vec`), or fixed ones in its dtype."""
+        """c (n,) of the measured sum_i c_i <Z_i>: the readout itself (`z_vec`), or fixed ones in its
+        dtype.
+        """
         fixed = self.measured.coefficients
         return readout if fixed is None else fixed(self.wires).astype(readout.dtype)
 
     def observable(self, coefficients: Array | Sequence[float] | None = None) -> qml.operation.Operator:
-        """The measured observable sum_i c_i Z_i: with the measurement's own c_i, or those given (n,) for `z_vec`."""
+        """The measured observable sum_i c_i Z_i: with the measurement's own c_i, or those given (n,) for
+        `z_vec`.
+        """
         fixed = self.measured.coefficients
         if fixed is None:
             return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
@@ -231,19 +267,30 @@ class CircuitSpec:
         return qml.expval(self.observable(readout if self.measured.weighted else None))
 
     def operations(self) -> list[qml.operation.Operator]:
-        """The PennyLane operations of one forward pass, in order, for drawing and counting. Those that encode data hold NaN."""
+        """The PennyLane operations of one forward pass, in order, for drawing and counting.
+
+        Those that encode data hold NaN.
+        """
         return self._tape(self.init(0), np.full(self.features, np.nan))
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the circuit computes, whatever it is called: the operations that it queues at two random points, with
-        their wires and parameters, and the observable. A closure that has changed changes it."""
+        """SHA-256 of what the circuit computes, whatever it is called: the operations that it queues at two
+        random points, with their wires and parameters, and the observable. A closure that has changed changes
+        it.
+        """
         digest, rng = hashlib.sha256(), np.random.default_rng(0)
         for _ in range(2):
             params = {name: rng.uniform(0.1, 1, shape) for name, shape in self.shapes.items()}
             for operation in self._tape(params, rng.uniform(0.1, 1, self.features)):
-                described = (operation.name, operation.wires.tolist(), [np.asarray(p).tolist() for p in operation.parameters])
+                described = (
+                    operation.name,
+                    operation.wires.tolist(),
+                    [np.asarray(p).tolist() for p in operation.parameters],
+                )
                 digest.update(repr(described).encode())
-            digest.update(repr((self.measured.rotated, self.coefficients(params["readout"]).tolist())).encode())
+            digest.update(
+                repr((self.measured.rotated, self.coefficients(params["readout"]).tolist())).encode()
+            )
         return digest.hexdigest()
 
     def _tape(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
@@ -254,7 +301,8 @@ class CircuitSpec:
 
 
 def _rotate(angles: Array, wire: int) -> None:
-    # qml.Rot's order; three gates, because they compile and differentiate in every version of the stack that was measured
+    # qml.Rot's order; three gates, because they compile and differentiate in every version of the stack
+    # that was measured
     qml.RZ(angles[0], wires=wire)
     qml.RY(angles[1], wires=wire)
     qml.RZ(angles[2], wires=wire)

@@ -1,7 +1,8 @@
-"""Engine "catalyst": the circuit compiled by PennyLane Catalyst for Lightning, differentiated by the adjoint method.
+"""Engine "catalyst": the circuit compiled by PennyLane Catalyst for Lightning, differentiated by the adjoint
+method.
 
-The programs are compiled and run in a child process (`qnb.core.child`); all that knows Catalyst is in `qnb.core.catalyst`, which is
-imported there alone.
+The programs are compiled and run in a child process (`qnb.core.child`); all that knows Catalyst is in
+`qnb.core.catalyst`, which is imported there alone.
 """
 
 from concurrent.futures import Future
@@ -32,7 +33,9 @@ class CatalystEngine:
         if device not in qml.plugin_devices:
             installed = sorted(n for n in qml.plugin_devices if n.startswith("lightning."))
             known = nearest(device, installed)
-            raise ParameterError(f"device = {device!r} is not installed (PennyLane knows none of that name). {known}")
+            raise ParameterError(
+                f"device = {device!r} is not installed (PennyLane knows none of that name). {known}"
+            )
         self.spec, self.objective, self.device = spec, objective, device
         self.programs = Remote("qnb.core.catalyst:Programs", spec, objective, device)
 
@@ -41,15 +44,19 @@ class CatalystEngine:
         (X,) = check_batch(self.spec, X)
         params = check_params(self.spec, params)
         starts = range(0, len(X), ROWS_PER_REQUEST)
-        return np.concatenate([self.programs.call("scores", params, X[k : k + ROWS_PER_REQUEST]) for k in starts])
+        return np.concatenate(
+            [self.programs.call("scores", params, X[k : k + ROWS_PER_REQUEST]) for k in starts]
+        )
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """Raises EngineError for `amplitude`, which Catalyst cannot differentiate."""
         X, y, w = check_batch(self.spec, X, y, w)
         if self.spec.encoder == "amplitude":
             raise EngineError(
-                "engine='catalyst' cannot train encoder='amplitude': the compiler has no gradient of state preparation. "
-                "Its scores are available; to train, use encoder='angle_y' or 'angle_xy'."
+                "engine='catalyst' cannot train encoder='amplitude': the compiler has no gradient of state "
+                "preparation. Its scores are available; to train, use encoder='angle_y' or 'angle_xy'."
             )
         loss, grads = self.programs.call("loss_and_grad", check_params(self.spec, params), X, y, w)
         return loss, grads

@@ -1,7 +1,8 @@
 """What an engine is, and how to get one.
 
-An engine computes the same model in its own way: scores of a batch, and the loss of a batch with its gradient. Everything that
-knows a compiler or a simulator stays in the engine's own file, which is imported only when it is asked for.
+An engine computes the same model in its own way: scores of a batch, and the loss of a batch with its
+gradient. Everything that knows a compiler or a simulator stays in the engine's own file, which is imported
+only when it is asked for.
 """
 
 import functools
@@ -27,7 +28,9 @@ DEFAULT_DEVICE = "lightning.qubit"
 
 
 class EngineError(QnbError):
-    """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not compile."""
+    """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not
+    compile.
+    """
 
 
 class Engine(Protocol):
@@ -41,8 +44,13 @@ class Engine(Protocol):
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """s(x) for each row: X (B, features) -> (B,)."""
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        """mean(w_i loss_i) and its gradient, with the keys and shapes of params. X (B, features), y and w (B,)."""
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
+        """mean(w_i loss_i) and its gradient, with the keys and shapes of params.
+
+        X (B, features), y and w (B,).
+        """
 
     def compile(self, batch: int) -> float:
         """Compile what a run with this batch size needs; the seconds that it took."""
@@ -51,8 +59,12 @@ class Engine(Protocol):
 class EngineOfMany(Engine, Protocol):
     """An engine that computes the gradients of several runs as one program."""
 
-    def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
-        """`loss_and_grad` of S runs: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
+    def loss_and_grad_many(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[np.ndarray, Params]:
+        """`loss_and_grad` of S runs: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,),
+        gradients (S, ...).
+        """
 
 
 def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
@@ -60,8 +72,11 @@ def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
     return hasattr(engine, "loss_and_grad_many")
 
 
-def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any) -> Engine:
-    """The engine of that name, from a cache whose key is what its programs compute, not what the parts are called.
+def make_engine(
+    name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any
+) -> Engine:
+    """The engine of that name, from a cache whose key is what its programs compute, not what the parts are
+    called.
 
     Args:
         name: a key of ENGINES.
@@ -79,9 +94,17 @@ def make_engine(name: str, spec: CircuitSpec, objective: Objective, device: str 
 
 @functools.lru_cache(maxsize=64)
 def _make_engine(
-    path: str, name: str, spec: CircuitSpec, objective: Objective, computes: tuple[Any, ...], device: str, **options: Any
+    path: str,
+    name: str,
+    spec: CircuitSpec,
+    objective: Objective,
+    computes: tuple[Any, ...],
+    device: str,
+    **options: Any,
 ) -> Engine:
-    """`path` and `computes` are there for the key: an engine, a circuit or an objective that has changed is another one."""
+    """`path` and `computes` are there for the key: an engine, a circuit or an objective that has changed is
+    another one.
+    """
     module, cls = path.split(":")
     build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
     refuse_unknown(options, list(inspect.signature(build).parameters)[2:], f"engine={name!r}")
@@ -100,28 +123,36 @@ def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple
     if not np.isfinite(X).all():
         raise ParameterError(f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows.")
     if spec.encoder == "amplitude" and not X.any(axis=1).all():
-        raise ParameterError("A row of X is all zeros: it has no direction, so encoder='amplitude' cannot prepare it.")
+        raise ParameterError(
+            "A row of X is all zeros: it has no direction, so encoder='amplitude' cannot prepare it."
+        )
     columns = tuple(_numbers(name, column) for name, column in zip(("y", "w"), columns, strict=False))
     for c in columns:
         if c.shape != (len(X),):
-            raise ParameterError(f"Labels and weights need shape ({len(X)},) like X's rows; {c.shape} was given.")
+            raise ParameterError(
+                f"Labels and weights need shape ({len(X)},) like X's rows; {c.shape} was given."
+            )
     _check_values(*columns)
     return X, *columns
 
 
 def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> None:
-    """The loss is a likelihood for labels 0 and 1 alone: with -1 or 2 it has no lower bound, and its gradient is still its gradient."""
+    """The loss is a likelihood for labels 0 and 1 alone: with -1 or 2 it has no lower bound, and its gradient
+    is still its gradient.
+    """
     if y is not None and not (labels := np.isin(y, (0, 1))).all():
         others = ", ".join(f"{v:g}" for v in np.unique(y[~labels])[:3])
         raise ParameterError(
-            f"Labels y need to be 0 or 1; {int((~labels).sum())} of {len(y)} are not ({others}). For -1 and 1, pass (y + 1) / 2."
+            f"Labels y need to be 0 or 1; {int((~labels).sum())} of {len(y)} are not ({others}). For -1 and "
+            "1, pass (y + 1) / 2."
         )
     if w is not None and not (finite := np.isfinite(w)).all():
         raise ParameterError(f"Weights w hold NaN or inf in {int((~finite).sum())} of {len(w)} rows.")
 
 
 def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> Params:
-    """The parameters as C-contiguous float64 arrays, each of the shape that the spec gives it, (runs, ...) for several runs.
+    """The parameters as C-contiguous float64 arrays, each of the shape that the spec gives it, (runs, ...)
+    for several runs.
 
     Raises:
         ParameterError: a group is missing, or of another shape.
@@ -129,11 +160,14 @@ def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> 
     lead, checked = () if runs is None else (runs,), {}
     for name, shape in spec.shapes.items():
         if name not in params:
-            raise ParameterError(f"The parameters lack {name!r}; {', '.join(spec.shapes)} were expected by {spec}.")
+            raise ParameterError(
+                f"The parameters lack {name!r}; {', '.join(spec.shapes)} were expected by {spec}."
+            )
         array = _numbers(name, params[name])
         if array.shape != lead + shape:
             raise ParameterError(f"{name} has shape {array.shape}; {lead + shape} was expected by {spec}.")
-        checked[name] = np.ascontiguousarray(array).reshape(array.shape)  # the first makes a vector of a number
+        # the first makes a vector of a number
+        checked[name] = np.ascontiguousarray(array).reshape(array.shape)
     return checked
 
 

@@ -1,8 +1,9 @@
 """Engine "exact": the same model computed for whole batches at once by a simulator in pure JAX.
 
-Two paths give the same numbers: `qnb.core.heisenberg` pulls the observable back once and then costs a few thousand operations a row;
-`qnb.core.statevector` follows every row's state, and also does what the first cannot: re-uploading and `amplitude`. The head and its
-chain rule are shared, and are those of the catalyst engine.
+Two paths give the same numbers: `qnb.core.heisenberg` pulls the observable back once and then costs a few
+thousand operations a row; `qnb.core.statevector` follows every row's state, and also does what the first
+cannot: re-uploading and `amplitude`. The head and its chain rule are shared, and are those of the catalyst
+engine.
 """
 
 import contextlib
@@ -29,12 +30,16 @@ from qnb.errors import ParameterError, nearest
 from qnb.files import cache_folder
 
 PRECISIONS = ("float32", "float64")
-SCORE_ROWS = (256, 4096)  # rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
+# rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
+SCORE_ROWS = (256, 4096)
 MEMORY_SHARE = 0.5  # of the memory available when the engine is made
 
 
 class PathModule(Protocol):
-    """What `qnb.core.heisenberg` and `qnb.core.statevector` have in common. Their tables, and what they prepare, are their own."""
+    """What `qnb.core.heisenberg` and `qnb.core.statevector` have in common.
+
+    Their tables, and what they prepare, are their own.
+    """
 
     def tables(self, spec: CircuitSpec, /) -> Any:
         """What is static, in numpy arrays."""
@@ -56,7 +61,9 @@ class PathModule(Protocol):
 
 
 class ExactEngine:
-    """See `qnb.core.engine.Engine`. Programs are compiled once per kind and batch size, and kept on disk for later processes.
+    """See `qnb.core.engine.Engine`.
+
+    Programs are compiled once per kind and batch size, and kept on disk for later processes.
 
     Args:
         device: the default only; this engine runs where JAX runs.
@@ -69,10 +76,17 @@ class ExactEngine:
 
     name = "exact"
 
-    def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, precision: str = "float32"):
+    def __init__(
+        self,
+        spec: CircuitSpec,
+        objective: Objective,
+        device: str = DEFAULT_DEVICE,
+        precision: str = "float32",
+    ):
         if device != DEFAULT_DEVICE:
             raise ParameterError(
-                f"device = {device!r} has no effect with engine='exact', which runs where JAX runs: leave it out."
+                f"device = {device!r} has no effect with engine='exact', which runs where JAX runs: leave it "
+                "out."
             )
         if precision not in PRECISIONS:
             raise ParameterError(f"precision = {precision!r} is not known. {nearest(precision, PRECISIONS)}")
@@ -99,22 +113,37 @@ class ExactEngine:
         return np.concatenate([np.asarray(c) for c in chunks])[: len(X)].astype(np.float64)
 
     @enable_x64()
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
-        """The batch is padded with rows of zero weight, and cut into equal chunks where memory asks for it."""
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
+        """The batch is padded with rows of zero weight, and cut into equal chunks where memory asks
+        for it.
+        """
         X, y, w = check_batch(self.spec, X, y, w)
         params = self._cast(params)
         path = self.path(len(X))
         size = self.chunk(path, len(X))
         parts = [
-            self._run(path, "gradient", size, self._path_tables(path), params, *self._batch(X[k], y[k], w[k] / len(X), size))
+            self._run(
+                path,
+                "gradient",
+                size,
+                self._path_tables(path),
+                params,
+                *self._batch(X[k], y[k], w[k] / len(X), size),
+            )
             for k in (slice(start, start + size) for start in range(0, len(X), size))
         ]
         loss, grads = jax.tree.map(lambda *leaves: np.sum([np.asarray(a) for a in leaves], axis=0), *parts)
         return float(loss), grads
 
     @enable_x64()
-    def loss_and_grad_many(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, Params]:
-        """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,), gradients (S, ...)."""
+    def loss_and_grad_many(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[np.ndarray, Params]:
+        """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,),
+        gradients (S, ...).
+        """
         X = np.asarray(X, dtype=np.float64)
         checked = [check_batch(self.spec, *seed) for seed in zip(X, y, w, strict=True)]
         X, y, w = (np.stack(column) for column in zip(*checked, strict=True))
@@ -126,7 +155,14 @@ class ExactEngine:
         for start in range(0, rows, size):
             k = slice(start, start + size)
             batches = [self._batch(X[s, k], y[s, k], w[s, k] / rows, size) for s in range(seeds)]
-            part = self._run(path, "many", size, tables, params, *(np.stack(column) for column in zip(*batches, strict=True)))
+            part = self._run(
+                path,
+                "many",
+                size,
+                tables,
+                params,
+                *(np.stack(column) for column in zip(*batches, strict=True)),
+            )
             parts.append(jax.tree.map(np.asarray, part))
         losses, grads = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), parts)
         return losses, grads
@@ -146,20 +182,30 @@ class ExactEngine:
         Raises:
             EngineError: none can.
         """
-        needed = {name: self._bytes(name, 16, seeds) for name in PATHS if name == "statevector" or _has_one_observable(self.spec)}
+        needed = {
+            name: self._bytes(name, 16, seeds)
+            for name in PATHS
+            if name == "statevector" or _has_one_observable(self.spec)
+        }
         fitting = [name for name, size in needed.items() if size <= self._memory]
         if not fitting:
             raise EngineError(
-                f"engine='exact' needs {min(needed.values()) / 1e9:.1f} GB for a step of 16 rows of {self.spec}; "
-                f"{self._memory / 1e9:.1f} GB is what it may take of this machine. Use fewer wires or layers."
+                f"engine='exact' needs {min(needed.values()) / 1e9:.1f} GB for a step of 16 rows of "
+                f"{self.spec}; {self._memory / 1e9:.1f} GB is what it may take of this machine. Use fewer "
+                "wires or layers."
             )
         return min(fitting, key=lambda name: PATHS[name].cost(self.spec, rows))
 
     def chunk(self, path: str, rows: int, seeds: int = 1) -> int:
-        """Rows of a compiled call, padding included: all of them in equal parts within the path's limit and the memory."""
+        """Rows of a compiled call, padding included: all of them in equal parts within the path's limit and
+        the memory.
+        """
         once, _ = PATHS[path].memory(self.spec, self.dtype.itemsize)
         each = self._bytes(path, 1, seeds) - seeds * once
-        limit = min(PATHS[path].row_limit(self.spec, self.dtype.itemsize) // seeds, (self._memory - seeds * once) // each)
+        limit = min(
+            PATHS[path].row_limit(self.spec, self.dtype.itemsize) // seeds,
+            (self._memory - seeds * once) // each,
+        )
         parts = math.ceil(rows / max(limit, 16))
         return padded(math.ceil(rows / parts))
 
@@ -180,7 +226,9 @@ class ExactEngine:
         padded[: len(X)] = X if self.spec.encoder == "amplitude" else trig.reduced(X)
         return padded
 
-    def _batch(self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _batch(
+        self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         columns = np.zeros((2, size), self.dtype)
         columns[:, : len(X)] = y, w
         return self._rows(X, size), *columns
@@ -191,21 +239,30 @@ class ExactEngine:
         return self._tables[path]
 
     def _run(self, path: str, kind: str, rows: int, *args: Any) -> Any:
-        """Call the compiled program of that kind; the first call of a kind, size and seed count compiles it."""
+        """Call the compiled program of that kind.
+
+        The first call of a kind, size and seed count compiles it.
+        """
         seeds = len(args[-1]) if kind == "many" else 0
         key = (path, kind, rows, seeds)
         if key not in self._programs:
             build = {"prepare": _prepare, "scores": _scores, "gradient": _loss_and_grad, "many": _many}[kind]
             if self.spec.fingerprint() != self._computes:
-                raise EngineError(f"What {self.spec} computes has changed since this engine was made: make the engine anew.")
+                raise EngineError(
+                    f"What {self.spec} computes has changed since this engine was made: make the engine anew."
+                )
             # accelerators would round float32 products to TF32
             with jax.default_matmul_precision("highest"), compilation_cache():
-                self._programs[key] = jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
+                self._programs[key] = (
+                    jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
+                )
         return self._programs[key](*args)
 
 
 def padded(rows: int) -> int:
-    """`rows` rounded up to a multiple of 16 that is no multiple of 256: rows of such lengths fall on each other in the cache."""
+    """`rows` rounded up to a multiple of 16 that is no multiple of 256: rows of such lengths fall on each
+    other in the cache.
+    """
     size = -(-rows // 16) * 16
     return size + 16 if size % 256 == 0 else size
 
@@ -232,8 +289,10 @@ def _scores(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callab
 
 
 def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
-    """L = sum_k w_k loss(l_k, y_k), l_k = alpha (s_k + b), with the mean's 1/B inside w. With d_k = w_k loss'(l_k):
-    dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b) dalpha/draw."""
+    """L = sum_k w_k loss(l_k, y_k), l_k = alpha (s_k + b), with the mean's 1/B inside w. With d_k = w_k
+    loss'(l_k): dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k
+    (s_k + b) dalpha/draw.
+    """
 
     def loss_and_grad(
         tables: Any, params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array
@@ -246,7 +305,10 @@ def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) ->
         logit = objective.logit(s, bias, raw)
         d = w * objective.slope(logit, y)
         g_weights, g_readout = pull(objective.alpha(raw) * d)
-        g_bias, g_alpha = objective.alpha(raw) * jnp.sum(d), objective.alpha_slope(raw) * jnp.sum(d * (s + bias))
+        g_bias, g_alpha = (
+            objective.alpha(raw) * jnp.sum(d),
+            objective.alpha_slope(raw) * jnp.sum(d * (s + bias)),
+        )
         loss = jnp.sum(w * objective.loss(logit, y))
         return loss, {"weights": g_weights, "readout": g_readout, "bias": g_bias, "alpha": g_alpha}
 
@@ -259,7 +321,8 @@ def _many(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable
 
 @contextlib.contextmanager
 def compilation_cache() -> Iterator[None]:
-    """While it lasts, JAX keeps compiled programs in the user's cache folder, unless the user has set a place of their own.
+    """While it lasts, JAX keeps compiled programs in the user's cache folder, unless the user has set a place
+    of their own.
 
     JAX's settings are those of the process, and it decides once whether to use a cache, so both are put back.
     """
@@ -290,7 +353,11 @@ def available_memory() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         free.append(
-            next(int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
+            next(
+                int(line.split()[1]) * 1024
+                for line in meminfo.read_text().splitlines()
+                if line.startswith("MemAvailable")
+            )
         )
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         if Path(limit).exists() and (text := Path(limit).read_text().strip()).isdigit():

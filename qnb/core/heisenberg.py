@@ -1,13 +1,18 @@
-"""The observable path of the exact engine: pull the observable back through the circuit once, whatever the batch.
+"""The observable path of the exact engine: pull the observable back through the circuit once, whatever the
+batch.
 
-Without re-uploading, s(x) = <phi(x)| M |phi(x)> with one M = U^+ O U for all rows and phi(x) a product state, so that
+Without re-uploading, s(x) = <phi(x)| M |phi(x)> with one M = U^+ O U for all rows and phi(x) a product state,
+so that
     s(x) = sum_P C_P prod_i f_{P_i}(x_i),    M = sum_P C_P P_0 x ... x P_{n-1},
-over Pauli strings P, with f the Bloch vector of one encoded wire. RY encoding never points along Y, which leaves 3^n terms
-(Schreiber, Eisert, Meyer, PRL 131, 100803, 2023, call this the classical surrogate). All numbers are real.
+over Pauli strings P, with f the Bloch vector of one encoded wire. RY encoding never points along Y, which
+leaves 3^n terms (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023, call this the classical surrogate). All
+numbers are real.
 
-Digits: a Pauli is I, X, Z, Y = 0, 1, 2, 3, that is x + 2 z of its bits in X^x Z^z; a string is a number in base 4.
-Wires are held in two halves, left and right. Where CNOTs do not join the halves, C is a sum of at most 3 n products of a left
-and a right factor, and each half is evolved on its own; the dense 4^n is formed only when a layer joins them.
+Digits: a Pauli is I, X, Z, Y = 0, 1, 2, 3, that is x + 2 z of its bits in X^x Z^z; a string is a number in
+    base 4.
+Wires are held in two halves, left and right. Where CNOTs do not join the halves, C is a sum of at most 3 n
+products of a left and a right factor, and each half is evolved on its own; the dense 4^n is formed only when
+a layer joins them.
 """
 
 from collections.abc import Sequence
@@ -31,7 +36,8 @@ CNOTs = Sequence[tuple[int, int]]
 class Tables(TypedDict):
     """The CNOT layers as static signed permutations.
 
-    first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed, wires in `order`.
+    first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed,
+        wires in `order`.
     layers: per layer before the last, latest first, one of `_signed` for each half, or one for all wires.
     """
 
@@ -41,7 +47,10 @@ class Tables(TypedDict):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which wires are left and right, and how many layers before the last leave the halves apart. `order` is left, then right."""
+    """Which wires are left and right, and how many layers before the last leave the halves apart.
+
+    `order` is left, then right.
+    """
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -54,7 +63,9 @@ class Plan:
 
 
 def plan(spec: CircuitSpec) -> Plan:
-    """Even and odd wires if the CNOTs of the layer before the last keep them apart, else the first and the second half."""
+    """Even and odd wires if the CNOTs of the layer before the last keep them apart, else the first and the
+    second half.
+    """
     n, wires = spec.wires, tuple(range(spec.wires))
     parities = [all((c - t) % 2 == 0 for c, t in spec.cnots(layer)) for layer in range(spec.layers - 1)]
     apart = next((k for k, keeps in enumerate(reversed(parities)) if not keeps), len(parities))
@@ -65,7 +76,9 @@ def plan(spec: CircuitSpec) -> Plan:
 
 
 def features(spec: CircuitSpec) -> int:
-    """Bloch components of one encoded wire that can differ from 0, the constant included: I, X, Z or I, X, Z, Y."""
+    """Bloch components of one encoded wire that can differ from 0, the constant included: I, X, Z or I, X, Z,
+    Y.
+    """
     return 4 if spec.encoder == "angle_xy" else 3
 
 
@@ -80,12 +93,16 @@ def tables(spec: CircuitSpec) -> Tables:
     layers = []
     for k, layer in enumerate(range(spec.layers - 2, -1, -1)):
         pieces = [h for h in (p.left, p.right) if h] if k < p.apart else [p.order]
-        layers.append([_permutation([c for c in spec.cnots(layer) if c[0] in piece], piece) for piece in pieces])
+        layers.append(
+            [_permutation([c for c in spec.cnots(layer) if c[0] in piece], piece) for piece in pieces]
+        )
     return {"first": one_hot, "layers": layers}
 
 
 def single_paulis(spec: CircuitSpec) -> np.ndarray:
-    """The strings measured after the readout rotations are pulled back: X, Z, Y on each wire, or only Z. Shape (3 n,) or (n,)."""
+    """The strings measured after the readout rotations are pulled back: X, Z, Y on each wire, or only Z.
+    Shape (3 n,) or (n,).
+    """
     wires, paulis = np.arange(spec.wires - 1, -1, -1), [X, Z, Y] if spec.measured.rotated else [Z]
     return np.array([p << 2 * w for w in wires for p in paulis], dtype=np.int64)
 
@@ -106,12 +123,15 @@ def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.
     rows = jnp.einsum("kip,ipq->iqk", tables["first"].astype(weights.dtype), rotations[-1])
     first, *others = jnp.unstack(rows)  # per wire (4, K)
     factors = [first * _string_coefficients(spec, readout), *others]
-    halves = [_grow_or_one(factors[:left], rows), _grow_or_one(factors[left:], rows)]  # (4^left, K), (4^right, K)
+    # (4^left, K), (4^right, K)
+    halves = [_grow_or_one(factors[:left], rows), _grow_or_one(factors[left:], rows)]
     dense = None
     for rotation, pieces in zip(rotations[-2::-1], tables["layers"], strict=True):
         if len(pieces) == 2 or not p.right:
             parts = zip(halves, pieces, (rotation[:left], rotation[left:]), strict=False)
-            halves = [_rotate(_signed(half, *piece), part) for half, piece, part in parts] + halves[len(pieces) :]
+            halves = [_rotate(_signed(half, *piece), part) for half, piece, part in parts] + halves[
+                len(pieces) :
+            ]
         else:
             dense = halves[0] @ halves[1].T if dense is None else dense
             dense = _rotate(_signed(dense.reshape(-1, 1), *pieces[0]), rotation)
@@ -127,13 +147,17 @@ def scores(spec: CircuitSpec, tables: Tables, coefficients: jax.Array, x: jax.Ar
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step; those of the evolution, in narrow products, run at a third of the speed of the others."""
+    """Multiply-adds of a training step.
+
+    Those of the evolution, in narrow products, run at a third of the speed of the others.
+    """
     return products(spec, rows) + 2 * products(spec, 0)
 
 
 def products(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step: for each layer that joins the halves n / 2 products of 4^n numbers with 16 x 16 blocks,
-    3 times (value and two gradients); and 2 d^n for each row."""
+    """Multiply-adds of a training step: for each layer that joins the halves n / 2 products of 4^n numbers
+    with 16 x 16 blocks, 3 times (value and two gradients); and 2 d^n for each row.
+    """
     joined = spec.layers - 1 - plan(spec).apart
     found: int = 3 * joined * 4**spec.wires * 8 * spec.wires + 2 * features(spec) ** spec.wires * rows
     return found
@@ -154,7 +178,9 @@ def row_limit(spec: CircuitSpec, itemsize: int) -> int:
 
 
 def bloch_rotation(angles: jax.Array) -> jax.Array:
-    """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (..., 3) -> (..., 4, 4), rows and columns I, X, Z, Y."""
+    """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (..., 3) -> (..., 4, 4), rows and
+    columns I, X, Z, Y.
+    """
     (ca, cb, cc), (sa, sb, sc) = (jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin))
     zero, one = jnp.zeros_like(ca), jnp.ones_like(ca)
     rows = [
@@ -177,7 +203,9 @@ def bloch_features(spec: CircuitSpec, x: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def contract(coefficients: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
-    """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires, d, B)."""
+    """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires,
+    d, B).
+    """
     t = coefficients.T @ _grow_or_one(jnp.unstack(left), left)  # (d^right, B)
     for f in jnp.unstack(right):  # Horner: one wire of v at a time, its first feature is 1
         constant, *others = jnp.unstack(t.reshape(len(f), -1, t.shape[-1]))
@@ -191,11 +219,18 @@ def _contract_forward(
     return contract(coefficients, left, right), (left, right)
 
 
-def _contract_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _contract_backward(
+    saved: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     left, right = saved
-    # XLA's product of two arrays with long rows is slow on a CPU: it is made to transpose the second one first
+    # XLA's product of two arrays with long rows is slow on a CPU: it is made to transpose the second
+    # one first
     weighted = jax.lax.optimization_barrier((_grow_or_one(jnp.unstack(right), right) * g).T)
-    return _grow_or_one(jnp.unstack(left), left) @ weighted, jnp.full_like(left, jnp.nan), jnp.full_like(right, jnp.nan)
+    return (
+        _grow_or_one(jnp.unstack(left), left) @ weighted,
+        jnp.full_like(left, jnp.nan),
+        jnp.full_like(right, jnp.nan),
+    )
 
 
 contract.defvjp(_contract_forward, _contract_backward)
@@ -217,7 +252,8 @@ def _string_coefficients(spec: CircuitSpec, readout: jax.Array) -> jax.Array:
 def _rotate(strings: jax.Array, rotations: jax.Array) -> jax.Array:
     """Every wire's rotation on strings (4^m, K), first wire major: rotations (m, 4, d) -> (d^m, K)."""
     count, wires = strings.shape[-1], len(rotations)
-    pairs = jnp.unstack(kron([rotations[: wires - 1 : 2], rotations[1::2]]))  # two wires in one product: 16 x d^2
+    # two wires in one product: 16 x d^2
+    pairs = jnp.unstack(kron([rotations[: wires - 1 : 2], rotations[1::2]]))
     blocks = [*pairs, rotations[-1]] if wires % 2 else pairs
     for block in blocks:  # a pair of wires leaves in front and comes back at the end, behind K
         strings = jnp.tensordot(strings.reshape(len(block), -1), block, ((0,), (0,)))
@@ -238,7 +274,8 @@ def _permutation(cnots: CNOTs, wires: Sequence[int]) -> tuple[np.ndarray, np.nda
 def _conjugate(strings: np.ndarray, cnots: CNOTs, wires: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """C^+ P C for the product C of `cnots`: strings (N,) -> (their images, signs in {1, -1} as int8).
 
-    One CNOT: x_t ^= x_c, z_c ^= z_t, sign -1 where x_c z_t (x_t ^ z_c ^ 1) (Aaronson, Gottesman, PRA 70, 052328, 2004).
+    One CNOT: x_t ^= x_c, z_c ^= z_t, sign -1 where x_c z_t (x_t ^ z_c ^ 1) (Aaronson, Gottesman, PRA 70,
+    052328, 2004).
     """
     strings, minus = strings.copy(), np.zeros(len(strings), dtype=np.int64)
     x_bit = {w: 2 * (len(wires) - 1 - place) for place, w in enumerate(wires)}

@@ -1,8 +1,10 @@
-"""The head and the loss: from a circuit's score to a logit, a loss and its derivative. Pure functions of arrays.
+"""The head and the loss: from a circuit's score to a logit, a loss and its derivative.
 
-Convention, the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p = sigmoid(l). The bias is
-inside alpha. All functions take numpy or JAX arrays of any shape, elementwise. JAX arrays are traceable; of numpy's, float64 stays
-float64 whatever JAX is set to.
+Pure functions of arrays.
+
+Convention, the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p =
+sigmoid(l). The bias is inside alpha. All functions take numpy or JAX arrays of any shape, elementwise. JAX
+arrays are traceable; of numpy's, float64 stays float64 whatever JAX is set to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +23,8 @@ from qnb.errors import ParameterError, nearest
 class Objective:
     """Loss per row and its derivative in the logit.
 
-    BCE with logits (gamma = 0): softplus(l) - y l. Focal (Lin et al., ICCV 2017, eq. 4): (1 - p_t)^gamma * BCE with
-    p_t = sigmoid((2 y - 1) l). The loss of a batch is mean(w_i loss_i).
+    BCE with logits (gamma = 0): softplus(l) - y l. Focal (Lin et al., ICCV 2017, eq. 4): (1 - p_t)^gamma *
+    BCE with p_t = sigmoid((2 y - 1) l). The loss of a batch is mean(w_i loss_i).
     """
 
     focal_gamma: float = 0.0
@@ -31,15 +33,24 @@ class Objective:
     def __post_init__(self) -> None:
         if self.alpha_mode not in ("softplus", "direct"):
             raise ParameterError(
-                f"alpha_mode = {self.alpha_mode!r} is not known. {nearest(self.alpha_mode, ('softplus', 'direct'))}"
+                f"alpha_mode = {self.alpha_mode!r} is not known. "
+                f"{nearest(self.alpha_mode, ('softplus', 'direct'))}"
             )
         if not self.focal_gamma >= 0:
             raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
 
     def fingerprint(self) -> tuple[float, ...]:
-        """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever it is called."""
+        """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever
+        it is called.
+        """
         l, y = np.array([-1.3, -0.2, 0.4, 1.7, 0.9, -2.1]), np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
-        computed = self.loss(l, y), self.slope(l, y), self.alpha(l), self.alpha_slope(l), self.logit(l, 0.3 * y, l)
+        computed = (
+            self.loss(l, y),
+            self.slope(l, y),
+            self.alpha(l),
+            self.alpha_slope(l),
+            self.logit(l, 0.3 * y, l),
+        )
         return tuple(float(value) for array in computed for value in np.asarray(array))
 
     def alpha(self, raw: Array) -> Array:
@@ -108,7 +119,8 @@ def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float)
 
 
 def importance_weights(y: np.ndarray, prior: float) -> np.ndarray:
-    """Weights that bring a batch drawn at another class ratio back to the true prior (mean 1 by construction).
+    """Weights that bring a batch drawn at another class ratio back to the true prior (mean 1 by
+    construction).
 
     w_pos = pi_t / pi_b, w_neg = (1 - pi_t) / (1 - pi_b), with pi_b = n_pos / B as realised in the batch.
 
@@ -119,6 +131,9 @@ def importance_weights(y: np.ndarray, prior: float) -> np.ndarray:
     y = np.asarray(y)
     realised = y.mean()
     if not 0 < realised < 1:
-        raise ParameterError(f"Importance weights need both classes in the batch; it holds {int(y.sum())} positives of {y.size}.")
+        raise ParameterError(
+            f"Importance weights need both classes in the batch; it holds {int(y.sum())} positives of "
+            f"{y.size}."
+        )
     weights: np.ndarray = np.where(y == 1, prior / realised, (1 - prior) / (1 - realised))
     return weights

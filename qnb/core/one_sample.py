@@ -1,4 +1,6 @@
-"""The one-sample gradient, on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a batch."""
+"""The one-sample gradient, on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a
+batch.
+"""
 
 import numpy as np
 
@@ -8,10 +10,10 @@ from qnb.core.objective import Objective
 
 
 class OneSampleDemo:
-    """An engine that is wrong on purpose: it returns the one-sample gradient that Catalyst 0.13.0 to 0.14.1 gave for a loss over
-    a loop, dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with k the last row of the batch. Loss, bias and alpha gradients are right,
-    so nothing looks broken. It is simulated on the exact engine, in float64. For tests and demonstrations; training refuses it
-    without gate="off".
+    """An engine that is wrong on purpose: it returns the one-sample gradient that Catalyst 0.13.0 to 0.14.1
+    gave for a loss over a loop, dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with k the last row of the batch.
+    Loss, bias and alpha gradients are right, so nothing looks broken. It is simulated on the exact engine, in
+    float64. For tests and demonstrations; training refuses it without gate="off".
     """
 
     name = "one_sample_demo"
@@ -30,7 +32,9 @@ class OneSampleDemo:
         """See `qnb.core.engine.Engine`."""
         return self._engine.compile(batch) + self._row.compile(1)
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """The right loss with the one-sample gradient of weights and readout."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
@@ -41,7 +45,9 @@ class OneSampleDemo:
         return loss, grads | {name: d_scores * last[name] for name in ("weights", "readout")}
 
     def _score_gradient(self, params: Params, x: np.ndarray) -> Params:
-        """ds/dtheta of one row, from the loss softplus(s) of a head with alpha = 1, bias = 0 and label 0: slope sigmoid(s)."""
+        """ds/dtheta of one row, from the loss softplus(s) of a head with alpha = 1, bias = 0 and label 0:
+        slope sigmoid(s).
+        """
         plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
         _, grads = self._row.loss_and_grad(plain, x, np.zeros(1), np.ones(1))
         slope = 1 / (1 + np.exp(-float(self.scores(params, x)[0])))

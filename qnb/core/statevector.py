@@ -1,13 +1,15 @@
 """The state path of the exact engine: the states of a whole batch, layer by layer, in real arithmetic.
 
-The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array (2^(n+1), B); its first
-index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the imaginary part. So the matrix of g0 acts on
-the merged (g0, c) and that of g1 on the merged (c, g1), each as one real product; for g2 and g3 c is moved over to them.
+The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array
+(2^(n+1), B); its first index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the
+imaginary part. So the matrix of g0 acts on the merged (g0, c) and that of g1 on the merged (c, g1), each as
+one real product; for g2 and g3 c is moved over to them.
 
 A circuit is a sequence of three kinds of steps:
     Rotate   a complex 2 x 2 matrix per wire, multiplied out over each group
     Permute  the CNOTs of a layer
-    Encode   RZ(x_i) on every wire of every row. Re-uploading comes down to it: RY(x) = V RZ(x) V^+, V = S H; RX(x) = H RZ(x) H.
+    Encode   RZ(x_i) on every wire of every row. Re-uploading comes down to it: RY(x) = V RZ(x) V^+, V = S H;
+    RX(x) = H RZ(x) H.
 """
 
 import functools
@@ -32,7 +34,10 @@ Parts = tuple[jax.Array, ...]  # the real and the imaginary part; () where there
 
 
 class Tables(TypedDict):
-    """What is static: `cnots` per layer and `moves` as permutations; `signs` (n, 2^(n+1)), int8, of Z_i on each row."""
+    """What is static: `cnots` per layer and `moves` as permutations.
+
+    `signs` (n, 2^(n+1)), int8, of Z_i on each row.
+    """
 
     cnots: Sequence[Permutation]
     moves: Sequence[Permutation]
@@ -42,7 +47,8 @@ class Tables(TypedDict):
 class Rotate(NamedTuple):
     """One rotation on every wire."""
 
-    blocks: tuple[jax.Array, ...]  # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
+    # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
+    blocks: tuple[jax.Array, ...]
     moves: tuple[
         Permutation, ...
     ]  # (there, back) that take c from pair j to the next, the last one to the first; () for a single pair
@@ -81,7 +87,10 @@ Prepared = tuple[list[Step], jax.Array]  # steps, and the diagonal of the observ
 
 
 def group_sizes(wires: int) -> list[int]:
-    """Wires of each group: an even number of groups, as equal as can be, the larger first; the second is empty for one wire."""
+    """Wires of each group: an even number of groups, as equal as can be, the larger first.
+
+    The second is empty for one wire.
+    """
     count = 2 * math.ceil(wires / (2 * MAX_GROUP))
     return [len(part) for part in np.array_split(np.arange(wires), count)]
 
@@ -91,8 +100,13 @@ def tables(spec: CircuitSpec) -> Tables:
     n, sizes = spec.wires, group_sizes(spec.wires)
     index = np.arange(2 ** (n + 1), dtype=np.int32).reshape(2, -1)  # c in front of the basis state
     places = [sum(sizes[: 2 * j + 1]) for j in range(len(sizes) // 2)]  # wires in front of c, for each pair
-    layouts = [np.moveaxis(index.reshape(2, 2**p, -1), 0, 1).ravel() for p in places]  # place of a row -> (c, basis state)
-    moves = [_permutation(a, b) for a, b in zip(layouts, layouts[1:] + layouts[:1], strict=True)] if len(places) > 1 else []
+    # place of a row -> (c, basis state)
+    layouts = [np.moveaxis(index.reshape(2, 2**p, -1), 0, 1).ravel() for p in places]
+    moves = (
+        [_permutation(a, b) for a, b in zip(layouts, layouts[1:] + layouts[:1], strict=True)]
+        if len(places) > 1
+        else []
+    )
     cnots = [_permutation(_after(spec, layer, layouts[0]), layouts[0]) for layer in range(spec.layers)]
     bits = (layouts[0] >> np.arange(n - 1, -1, -1, dtype=np.int32)[:, None]) & 1
     return {"cnots": cnots, "moves": moves, "signs": (1 - 2 * bits).astype(np.int8)}
@@ -130,7 +144,8 @@ def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.
                 rotate(jnp.broadcast_to(jnp.asarray(after, _complex(weights)), (spec.wires, 2, 2)))
         angles = weights[layer]
         if layer == spec.layers - 1 and not spec.measured.rotated:
-            angles = angles.at[:, 2].set(0)  # this RZ commutes with the CNOTs and with Z: its gradient is exactly zero
+            # this RZ commutes with the CNOTs and with Z: its gradient is exactly zero
+            angles = angles.at[:, 2].set(0)
         rotate(_rotation(angles))
         if spec.wires > 1:
             step(Permute(*tables["cnots"][layer]))
@@ -147,16 +162,27 @@ def scores(spec: CircuitSpec, tables: Tables, prepared: Prepared, X: jax.Array) 
     front = 2 ** group_sizes(spec.wires)[0]
     re, im = (part.reshape(front, -1, len(X)) for part in _start(spec, X))
     state = jnp.stack([re, im], axis=1).reshape(-1, len(X))
-    rows = tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X)) if spec.reupload and spec.layers > 1 else ()
+    rows = (
+        tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X))
+        if spec.reupload and spec.layers > 1
+        else ()
+    )
     for step in steps:
         state = step(state, rows)
     return diagonal @ (state * state)
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step: a product of 2^(n+1) numbers with every group's matrix for each Rotate, 3 of them (value
-    and two gradients)."""
-    found: int = 3 * rows * 2 ** (spec.wires + 1) * sum(2 ** (g + 1) for g in group_sizes(spec.wires)) * _rotations(spec)
+    """Multiply-adds of a training step: a product of 2^(n+1) numbers with every group's matrix for each
+    Rotate, 3 of them (value and two gradients).
+    """
+    found: int = (
+        3
+        * rows
+        * 2 ** (spec.wires + 1)
+        * sum(2 ** (g + 1) for g in group_sizes(spec.wires))
+        * _rotations(spec)
+    )
     return found
 
 
@@ -168,7 +194,9 @@ def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
-    """Rows after which a larger chunk no longer fits the processor's cache: 512 of the default circuit, 1 MiB of states."""
+    """Rows after which a larger chunk no longer fits the processor's cache: 512 of the default circuit, 1 MiB
+    of states.
+    """
     return max(16, (1 << 20) // (itemsize << (spec.wires + 1)))
 
 
@@ -195,12 +223,17 @@ def _rotation(angles: jax.Array) -> jax.Array:
     cos, sin = jnp.cos(b / 2), jnp.sin(b / 2)
     plus, minus = ((a + c) / 2, (a - c) / 2)
     entries = [(cos, -plus), (-sin, minus), (sin, -minus), (cos, plus)]
-    re, im = (jnp.stack([r * f(phase) for r, phase in entries], -1).reshape(-1, 2, 2) for f in (jnp.cos, jnp.sin))
+    re, im = (
+        jnp.stack([r * f(phase) for r, phase in entries], -1).reshape(-1, 2, 2) for f in (jnp.cos, jnp.sin)
+    )
     return re + 1j * im
 
 
 def _multiply_out(spec: CircuitSpec, tables: Tables, turns: Sequence[jax.Array | Step]) -> list[Step]:
-    """Replace every (n, 2, 2) among the steps by a Rotate; the products over wires are formed for all of them at once."""
+    """Replace every (n, 2, 2) among the steps by a Rotate.
+
+    The products over wires are formed for all of them at once.
+    """
     matrices = jnp.stack([t for t in turns if not isinstance(t, tuple)])  # (P, n, 2, 2)
     wires, blocks, start = jnp.unstack(matrices, axis=1), [], 0
     for g, size in enumerate(group_sizes(spec.wires)):
@@ -224,7 +257,9 @@ def _after(spec: CircuitSpec, layer: int, rows: np.ndarray) -> np.ndarray:
 
 
 def _permutation(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(there, back) with new_state[k] = old_state[there[k]], from the labels that rows hold before and after."""
+    """(there, back) with new_state[k] = old_state[there[k]], from the labels that rows hold before
+    and after.
+    """
     where = inverse(old)
     return where[new], inverse(where[new])
 

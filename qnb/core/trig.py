@@ -1,8 +1,9 @@
-"""Sine and cosine together, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar function for each otherwise.
+"""Sine and cosine together, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar
+function for each otherwise.
 
-x = k pi/2 + r with |r| <= pi/4, pi/2 in two parts of which k times the first is exact (Cody and Waite, Software Manual for the
-Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then Taylor's series in r, cut where the next term is under
-5e-17, and the quadrant.
+x = k pi/2 + r with |r| <= pi/4, pi/2 in two parts of which k times the first is exact (Cody and Waite,
+Software Manual for the Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then
+Taylor's series in r, cut where the next term is under 5e-17, and the quadrant.
 """
 
 import math
@@ -19,7 +20,9 @@ COS = [(-1) ** i / math.factorial(2 * i) for i in range(9)]  # of r^2i
 
 
 def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(sin x, cos x) for x in radians, of any shape, in its dtype; computed in float64, which must be on (jax_enable_x64).
+    """(sin x, cos x) for x in radians, of any shape, in its dtype.
+
+    Computed in float64, which must be on (jax_enable_x64).
 
     To 3e-16 for |x| <= LARGEST, and beyond to the distance between neighbouring float64 numbers at x.
     """
@@ -29,16 +32,20 @@ def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     sin, cos = r * _polynomial(SIN, r * r), _polynomial(COS, r * r)
     quadrant = (k - 4 * jnp.floor(k / 4)).astype(jnp.int32)
     odd = quadrant & 1 == 1
-    sin, cos = jnp.where(odd, cos, sin) * (1 - (quadrant & 2)), jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2))
+    sin, cos = (
+        jnp.where(odd, cos, sin) * (1 - (quadrant & 2)),
+        jnp.where(odd, sin, cos) * (1 - ((quadrant + 1) & 2)),
+    )
     return sin.astype(x.dtype), cos.astype(x.dtype)
 
 
 def reduced(angles: np.ndarray) -> np.ndarray:
     """The same angles, those beyond a turn brought into [-pi, pi]; float64, of any shape and magnitude.
 
-    Neither float32 nor XLA's sine can hold an angle of many turns: at 1e6 neighbouring float32 numbers are 0.06 rad apart. So it is
-    done before the cast, in float64, by the system's sine and cosine, whose reduction is exact (Payne and Hanek, ACM SIGNUM
-    Newsletter 18, 19, 1983). Angles up to a turn are returned as they are.
+    Neither float32 nor XLA's sine can hold an angle of many turns: at 1e6 neighbouring float32 numbers are
+    0.06 rad apart. So it is done before the cast, in float64, by the system's sine and cosine, whose
+    reduction is exact (Payne and Hanek, ACM SIGNUM Newsletter 18, 19, 1983). Angles up to a turn are returned
+    as they are.
     """
     far = np.abs(angles) > 2 * math.pi
     if not far.any():
