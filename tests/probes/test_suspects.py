@@ -11,7 +11,7 @@ from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.data.table import load_table
 from qnb.errors import ParameterError
-from qnb.probes import suspects
+from qnb.probes import suspects, suspects_words
 from qnb.probes.config import AlphaConfig, SuspectsConfig, ZvecConfig
 from qnb.probes.subject import finished_run, subject
 from qnb.runs.folder import create
@@ -70,9 +70,9 @@ def test_each_broken_run_points_to_what_is_broken_and_the_sound_one_to_nothing(s
     found = suspects.examine(subjects[broken])
     assert [f.suspect for f in found] == list(suspects.SUSPECTS)
     suspected = [f.suspect for f in found if f.status == "suspected"]
-    assert suspected == ([] if broken == "none" else [broken]), suspects.findings_table(found).to_string()
-    assert all(f.evidence for f in found) and len(suspects.verdicts(found)) == 5
-    assert suspects.findings_table(found)["suspect"].tolist() == list(suspects.SUSPECTS)
+    assert suspected == ([] if broken == "none" else [broken]), suspects_words.findings_table(found).to_string()
+    assert all(f.evidence for f in found) and len(suspects_words.verdicts(found)) == 5
+    assert suspects_words.findings_table(found)["suspect"].tolist() == list(suspects.SUSPECTS)
 
 
 def test_the_evidence_has_the_numbers(subjects):
