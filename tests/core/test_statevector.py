@@ -6,7 +6,7 @@ import pytest
 
 from qnb.core import statevector
 from qnb.core.circuit import CircuitSpec
-from qnb.core.engine import make_engine
+from qnb.core.exact import ExactEngine
 from qnb.core.objective import Objective
 
 
@@ -25,7 +25,7 @@ def test_four_groups_of_wires(reupload, monkeypatch):
     monkeypatch.setattr(statevector, "MAX_GROUP", 1)
     spec = CircuitSpec(4, 2, reupload=reupload)
     assert statevector.group_sizes(4) == [1, 1, 1, 1]
-    engine = make_engine.__wrapped__("exact", spec, Objective(), precision="float64")
+    engine = ExactEngine(spec, Objective(), precision="float64")
     monkeypatch.setattr(engine, "path", lambda rows, seeds=1: "statevector")
     params, X = {k: v + 0.4 for k, v in spec.init(0).items()}, np.random.default_rng(0).normal(size=(3, 4))
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=4))
