@@ -7,9 +7,14 @@ from typing import Any
 
 
 def describe(figure: Any) -> str:
-    """A matplotlib Figure in words: per panel its title, what is drawn against what, and the legend; then the note at the foot."""
+    """A matplotlib Figure in words: per panel its title, what is drawn against what, and the legend.
+
+    Then the note at the foot.
+    """
     panels = [_panel(axes) for axes in figure.axes]
-    return " ".join(f"{part.rstrip('.')}." for part in (figure.get_suptitle(), *panels, figure.get_supxlabel()) if part)
+    return " ".join(
+        f"{part.rstrip('.')}." for part in (figure.get_suptitle(), *panels, figure.get_supxlabel()) if part
+    )
 
 
 def _panel(axes: Any) -> str:
@@ -23,7 +28,9 @@ def _panel(axes: Any) -> str:
 
 
 def install(shell: Any) -> None:
-    """Let the IPython `shell` keep `describe(figure)` with every matplotlib figure that it shows, whatever draws the image."""
+    """Let the IPython `shell` keep `describe(figure)` with every matplotlib figure that it shows, whatever
+    draws the image.
+    """
     shell.display_formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", _metadata)
 
 

@@ -20,7 +20,9 @@ def assigned_names(source: str) -> dict[str, ast.expr | None]:
     try:
         return assigned(ast.parse(source).body)
     except SyntaxError as error:
-        raise RunError(f"The parameters cell is not valid Python (line {error.lineno}: {error.msg}).") from None
+        raise RunError(
+            f"The parameters cell is not valid Python (line {error.lineno}: {error.msg})."
+        ) from None
 
 
 def assigned(statements: list[ast.stmt]) -> dict[str, ast.expr | None]:
@@ -60,4 +62,6 @@ def literals(assigned: dict[str, ast.expr | None]) -> dict[str, Any]:
 
 def names_read(code: ast.AST) -> set[str]:
     """Names whose value code asks for."""
-    return {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }

@@ -1,8 +1,8 @@
 """Run folders: executed/<notebook>/<run_id>/, the files in them and their manifests.
 
-A folder is made under its final name by an exclusive mkdir; every file in it is written to a temporary name and renamed. While a
-run is alive its process holds a lock on `.lock`: a manifest that says `running` without that lock belongs to a run that was
-killed.
+A folder is made under its final name by an exclusive mkdir; every file in it is written to a temporary name
+and renamed. While a run is alive its process holds a lock on `.lock`: a manifest that says `running` without
+that lock belongs to a run that was killed.
 """
 
 import contextlib
@@ -64,7 +64,10 @@ class Run:
         return f"Run({self.folder.parent.name}/{self.id}, {self.manifest['status']})"
 
     def path(self, name: str) -> Path:
-        """Path of a file of this run, its folder made. ValueError for a name that leads out of the run folder."""
+        """Path of a file of this run, its folder made.
+
+        ValueError for a name that leads out of the run folder.
+        """
         path = self.folder / name
         if ".." in path.parts or not path.is_relative_to(self.folder):
             raise ValueError(f"{name!r} leads out of the run folder")
@@ -83,7 +86,9 @@ class Run:
 
     def write_json(self, name: str, value: Any) -> Path:
         """As write_bytes, as JSON; arrays become lists, NaN and infinity null."""
-        return self.write_text(name, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        return self.write_text(
+            name, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        )
 
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds; empty before `finish`."""
@@ -96,14 +101,17 @@ class Run:
         self.write_json(MANIFEST, self.manifest)
 
     def finish(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook has ended).
+        """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook
+        has ended).
 
         Raises:
-            RunError: they are of a training that did not write into this run: of one before, in a kernel where `begin` was called again.
+            RunError: they are of a training that did not write into this run: of one before, in a kernel
+                where `begin` was called again.
         """
         if "epochs_run" in metrics and not (self.folder / HISTORY).exists():
             raise RunError(
-                f"These metrics are of another training: run {self.id} has no {HISTORY}. Run the training cell for this run."
+                f"These metrics are of another training: run {self.id} has no {HISTORY}. Run the training "
+                "cell for this run."
             )
         self.write_json(METRICS, metrics)
         if not self.managed:
@@ -112,10 +120,16 @@ class Run:
     def close(self, status: str, failure: Failure | None = None) -> None:
         """Give the run its final status: done, failed or interrupted. The lock goes with it."""
         files = sorted(
-            p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file() and not _hidden(p, self.folder)
+            p.relative_to(self.folder).as_posix()
+            for p in self.folder.rglob("*")
+            if p.is_file() and not _hidden(p, self.folder)
         )
         self.note(
-            status=status, failure=failure, ended=_now(), wall_seconds=round(time.monotonic() - self._started, 3), files=files
+            status=status,
+            failure=failure,
+            ended=_now(),
+            wall_seconds=round(time.monotonic() - self._started, 3),
+            files=files,
         )
         self.unlock()
 
@@ -125,7 +139,10 @@ class Run:
         self.note(status="running", failure=None, ended=None, wall_seconds=None, files=None)
 
     def lock(self) -> None:
-        """Show that this run is alive, until `unlock`, or the end of this process however it ends. OSError if that cannot be shown."""
+        """Show that this run is alive, until `unlock`, or the end of this process however it ends.
+
+        OSError if that cannot be shown.
+        """
         if self._lock is None:
             self._lock = Lock(self.folder)
 
@@ -145,13 +162,18 @@ def create(
 ) -> Run:
     """Make a run folder with its manifest (status `running`) and params.yaml, and hold its lock.
 
-    `parameters` stand in for `config` where a notebook has no configuration class; `items` go into the manifest.
+    `parameters` stand in for `config` where a notebook has no configuration class; `items` go into the
+    manifest.
 
     Raises:
         RunError: executed/ cannot be written.
     """
     values = plain(config if config is not None else parameters or {})
-    digest = config.hash() if config is not None else hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+    digest = (
+        config.hash()
+        if config is not None
+        else hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+    )
     folder = None
     try:
         folder = _new_folder(root / "executed" / notebook, _run_id(values.get("seed"), digest))
@@ -175,14 +197,18 @@ def create(
     except OSError as error:
         if folder is not None:  # nothing is left of a run that did not begin
             shutil.rmtree(folder, ignore_errors=True)
-        raise RunError(f"Cannot write a run folder in {root / 'executed' / notebook}: {error.strerror or error}.") from None
+        raise RunError(
+            f"Cannot write a run folder in {root / 'executed' / notebook}: {error.strerror or error}."
+        ) from None
     return run
 
 
 def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
-    """The run that another process made and watches, opened for its notebook, whose code and stack are those that compute.
+    """The run that another process made and watches, opened for its notebook, whose code and stack are those
+    that compute.
 
-    The manifest names this process's code and stack from now on; `launched_with` lists what the other process's are, where they differ.
+    The manifest names this process's code and stack from now on; `launched_with` lists what the other
+    process's are, where they differ.
 
     Raises:
         RunError: the notebook's parameters are not those that the run was made for.
@@ -206,7 +232,10 @@ def require_parameters(manifest: dict[str, Any], config: StrictConfig) -> None:
 
 
 def require_own_folder(folder: Path, config: StrictConfig) -> None:
-    """Raise RunError where `folder` is that of a run with another value of a parameter of `config`; a folder that is no run's may be used."""
+    """Raise RunError where `folder` is that of a run with another value of a parameter of `config`.
+
+    A folder that is no run's may be used.
+    """
     if (folder / MANIFEST).exists():
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         _refuse_others(manifest, config, [name for name in plain(config) if name in manifest["parameters"]])

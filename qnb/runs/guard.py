@@ -51,8 +51,9 @@ class Guard(ast.NodeTransformer):
             value = now.get(name, self.variables.get(name))
             if (type(value), value) != (type(self.values[name]), self.values[name]):
                 raise StaleParameters(
-                    f"{name} is {value!r} in the kernel, but run {self.run.id} began with {name} = {self.values[name]!r} and goes on with "
-                    "that. Run the cell with begin(...) again for a run of the new value, or put the old one back."
+                    f"{name} is {value!r} in the kernel, but run {self.run.id} began with {name} = "
+                    f"{self.values[name]!r} and goes on with that. Run the cell with begin(...) again for a "
+                    "run of the new value, or put the old one back."
                 )
         if self.run.manifest["status"] in ("failed", "interrupted") and not self.run.managed:
             self.run.go_on()

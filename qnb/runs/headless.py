@@ -1,7 +1,9 @@
-"""A notebook executed without a browser, in a run folder of its own: papermill run, progress shown, outcome recorded.
+"""A notebook executed without a browser, in a run folder of its own: papermill run, progress shown, outcome
+recorded.
 
-papermill injects the parameters and executes. The status, the kinds of failure and the notebook that is kept are decided here,
-because papermill writes its output in place and, after a dead kernel, marks every cell completed.
+papermill injects the parameters and executes. The status, the kinds of failure and the notebook that is kept
+are decided here, because papermill writes its output in place and, after a dead kernel, marks every cell
+completed.
 """
 
 import contextlib
@@ -34,11 +36,15 @@ NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
 KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
 OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
-# A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print its traceback.
+# A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print
+# its traceback.
 logging.getLogger("asyncio").addFilter(lambda record: "DeadKernelError" not in record.getMessage())
-logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it would warn of is refused or recorded here
-START_SECONDS = 300  # that a kernel may take to start: environments on a slow file system take more than a minute
-OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")  # cgroup v2, v1
+# what it would warn of is refused or recorded here
+logging.getLogger("papermill").addHandler(logging.NullHandler())
+# that a kernel may take to start: environments on a slow file system take more than a minute
+START_SECONDS = 300
+# cgroup v2, v1
+OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memory.oom_control")
 
 
 class LostRunError(RunError):
@@ -48,11 +54,16 @@ class LostRunError(RunError):
 
 
 def execute(
-    job: Job, timeout: int | None = None, log: TextIO = sys.stderr, start_timeout: int = START_SECONDS, **items: Any
+    job: Job,
+    timeout: int | None = None,
+    log: TextIO = sys.stderr,
+    start_timeout: int = START_SECONDS,
+    **items: Any,
 ) -> Run:
     """Run a prepared notebook in a folder of its own and record how it ended.
 
-    SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main thread).
+    SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main
+    thread).
 
     Args:
         job: what `qnb.runs.job.prepare` returned.
@@ -70,25 +81,34 @@ def execute(
     """
     nb = read_notebook(job.path)
     source = {"notebook": job.path.name, "sha256": hashlib.sha256(job.path.read_bytes()).hexdigest()}
-    run = create(job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items)
+    run = create(
+        job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items
+    )
     run.resume_from = job.resume_from
     print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
     if job.resumed is not None:
-        what = f"the checkpoint of {job.resume_from.name}" if job.resume_from else "the beginning: there is no checkpoint"
+        what = (
+            f"the checkpoint of {job.resume_from.name}"
+            if job.resume_from
+            else "the beginning: there is no checkpoint"
+        )
         print(f"resuming {job.resumed} from {what}", file=log, flush=True)
     for name in job.unread:
         print(f"nothing in {job.path.name} reads {name}: its value has no effect", file=log, flush=True)
     try:
         with StopSignals() as signals:
             failure = _run(nb, job, run, (timeout, start_timeout), log, signals)
-            run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))  # with what the kernel noted
+            # with what the kernel noted
+            run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
                 failure = _failure("error", "the notebook ended before run.finish(...)")
             _publish(nb, run, failure)
-            run.close("done" if failure is None else "interrupted" if failure["kind"] == "interrupted" else "failed", failure)
+            ended = "interrupted" if failure and failure["kind"] == "interrupted" else "failed"
+            run.close(ended if failure else "done", failure)
     except OSError as error:
         message = f"Cannot write in {run.folder}: {error.strerror or error}."
-        with contextlib.suppress(OSError):  # on a full disk this may fail as well: then the run shows as killed
+        # on a full disk this may fail as well: then the run shows as killed
+        with contextlib.suppress(OSError):
             run.close("failed", _failure("error", message))
         raise LostRunError(message) from None
     finally:
@@ -99,7 +119,10 @@ def execute(
 
 
 class StopSignals:
-    """While `armed` is set, the first signal that means `stop` raises KeyboardInterrupt; the others, and all later ones, are ignored."""
+    """While `armed` is set, the first signal that means `stop` raises KeyboardInterrupt.
+
+    The others, and all later ones, are ignored.
+    """
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -127,11 +150,14 @@ class KernelStartError(Exception):
 
 
 class LoggedKernel(AsyncKernelManager):
-    """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for the run."""
+    """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for
+    the run.
+    """
 
     output = Unicode(help="path of that file").tag(config=True)
 
-    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # async in its class too, by assignment
+    # async in its class too, by assignment
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         with open(self.output, "wb") as file:
             try:
                 await super().start_kernel(stdout=file, stderr=file, **options)
@@ -162,7 +188,9 @@ def _run(
     kills = _oom_kills()
     try:
         signals.armed = True
-        papermill.execute_notebook(name, name, job.parameters, progress_bar=False, stdout_file=log, stderr_file=log, **options)
+        papermill.execute_notebook(
+            name, name, job.parameters, progress_bar=False, stdout_file=log, stderr_file=log, **options
+        )
         signals.armed = False
     except KeyboardInterrupt as stop:
         return _failure("interrupted", f"stopped by {stop}")
@@ -173,12 +201,19 @@ def _run(
         return _failure("no_kernel", str(error))
     except TimeoutError:  # nbclient's CellTimeoutError
         return _failure("timeout", f"a cell ran longer than {timeout} s")
-    except RuntimeError as error:  # nbclient's DeadKernelError, or jupyter_client's word on a kernel that did not start
+    except RuntimeError as error:
+        # nbclient's DeadKernelError, or jupyter_client's word on a kernel that did not start
         if kills is not None and (_oom_kills() or 0) > kills:
             return _failure("out_of_memory", "the kernel was killed by the system: out of memory")
         if "respond" in str(error):
-            return _failure("no_kernel", f"the kernel did not answer within {start_timeout} s of its start: see --start-timeout")
-        return _failure("dead_kernel", f"the kernel died without a Python error ({error}); {KERNEL_LOG} has its last words")
+            return _failure(
+                "no_kernel",
+                f"the kernel did not answer within {start_timeout} s of its start: see --start-timeout",
+            )
+        return _failure(
+            "dead_kernel",
+            f"the kernel died without a Python error ({error}); {KERNEL_LOG} has its last words",
+        )
     finally:
         signals.armed = False
     return None
@@ -189,7 +224,10 @@ def _failure(kind: str, message: str, cell: int | None = None) -> Failure:
 
 
 def _cell_error(error: PapermillExecutionError, log: TextIO) -> Failure:
-    """The failure of a cell that raised. An error of ours comes without a traceback (see qnb.runs.kernel); others are shown in full."""
+    """The failure of a cell that raised.
+
+    An error of ours comes without a traceback (see qnb.runs.kernel); others are shown in full.
+    """
     ours = len(error.traceback) == 1
     if not ours:
         print(strip_color("\n".join(error.traceback)), file=log, flush=True)
@@ -202,7 +240,8 @@ def _with_folder(nb: nbformat.NotebookNode, run: Run) -> nbformat.NotebookNode:
     """A copy of the notebook that begins with a cell handing `qnb.runs.kernel.begin` its folder."""
     resume = str(run.resume_from) if run.resume_from else None
     cell = nbformat.v4.new_code_cell(
-        f"import qnb.runs.kernel\nqnb.runs.kernel.attach({str(run.folder)!r}, {resume!r}, {str(package())!r})",
+        "import qnb.runs.kernel\n"
+        f"qnb.runs.kernel.attach({str(run.folder)!r}, {resume!r}, {str(package())!r})",
         metadata={"tags": [OURS]},
     )
     prepared = copy.deepcopy(nb)
@@ -215,7 +254,8 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> No
     partial = run.folder / PARTIAL
     try:
         nb = nbformat.read(partial, as_version=4)
-    except (ValueError, nbformat.reader.NotJSONError):  # half-written: keep at least the source and the failure
+    except (ValueError, nbformat.reader.NotJSONError):
+        # half-written: keep at least the source and the failure
         nb = copy.deepcopy(nb)
     nb.cells = [cell for cell in nb.cells if OURS not in cell.metadata.get("tags", [])]
     _correct_metadata(nb, run)
@@ -241,17 +281,26 @@ def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:
 def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
     """Write a failure that left no error output into the cell that was running, and at the top."""
     text = f"{failure['kind']}: {failure['message']}"
-    started = [c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")]
+    started = [
+        c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")
+    ]
     if started:
-        output = nbformat.v4.new_output("error", ename=failure["kind"], evalue=failure["message"], traceback=[text])
+        output = nbformat.v4.new_output(
+            "error", ename=failure["kind"], evalue=failure["message"], traceback=[text]
+        )
         started[-1].outputs.append(output)
         started[-1].metadata["papermill"] |= {"exception": True, "status": "failed"}
-        failure["cell"] = started[-1].execution_count or 1 + max((c.execution_count or 0 for c in started), default=0)
+        failure["cell"] = started[-1].execution_count or 1 + max(
+            (c.execution_count or 0 for c in started), default=0
+        )
     nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {text}"))
 
 
 def _oom_kills() -> int | None:
-    """Processes of this control group that the kernel has killed for want of memory so far; None where that is not told."""
+    """Processes of this control group that the kernel has killed for want of memory so far.
+
+    None where that is not told.
+    """
     try:
         groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:

@@ -7,8 +7,9 @@ from nbconvert import HTMLExporter
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 
-# nbconvert's page loads RequireJS, MathJax and Mermaid from a content network, and runs what an output brings along. Ours loads
-# nothing, runs nothing and may not: live controls and JavaScript of a notebook are left out, code is folded by <details>.
+# nbconvert's page loads RequireJS, MathJax and Mermaid from a content network, and runs what an output
+# brings along. Ours loads nothing, runs nothing and may not: live controls and JavaScript of a notebook are
+# left out, code is folded by <details>.
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}
@@ -60,20 +61,30 @@ TEMPLATE = """
 {%- block data_widget_view scoped -%}
 <p class="live">Live controls stand here when the notebook runs in JupyterLab.</p>
 {%- endblock data_widget_view -%}
-{%- block data_javascript scoped -%}<p class="live">A script stood here; reports run none.</p>{%- endblock data_javascript -%}
+{%- block data_javascript scoped -%}
+<p class="live">A script stood here; reports run none.</p>
+{%- endblock data_javascript -%}
 {%- block footer -%}</html>{%- endblock footer -%}
 """
 STYLE = """
 body.jp-Notebook { max-width: 75rem; margin: 0 auto; overflow-x: hidden; }
-.code > summary { cursor: pointer; padding: 0.2rem 0.4rem; font: 0.8rem var(--jp-ui-font-family); color: var(--jp-ui-font-color2); }
+.code > summary {
+  cursor: pointer; padding: 0.2rem 0.4rem;
+  font: 0.8rem var(--jp-ui-font-family); color: var(--jp-ui-font-color2);
+}
 #all-code, #all-code + label { display: none; }
 @supports selector(::details-content) {
   #all-code { display: inline-block; margin: 1rem 0.4rem 0 0.5rem; }
-  #all-code + label { display: inline; font: 0.9rem var(--jp-ui-font-family); color: var(--jp-ui-font-color1); }
+  #all-code + label {
+    display: inline; font: 0.9rem var(--jp-ui-font-family); color: var(--jp-ui-font-color1);
+  }
   #all-code:checked ~ main .code::details-content { content-visibility: visible; }
   #all-code:checked ~ main .code > summary { visibility: hidden; }
 }
-@media print { .code::details-content { content-visibility: visible; } #all-code, #all-code + label, .code > summary { display: none; } }
+@media print {
+  .code::details-content { content-visibility: visible; }
+  #all-code, #all-code + label, .code > summary { display: none; }
+}
 .jp-RenderedImage, .jp-RenderedHTML, .jp-RenderedText { overflow-x: auto; }
 .jp-RenderedImage img { max-width: max(100%, 48rem); height: auto; }
 .live { font-style: italic; color: var(--jp-content-font-color2); }
@@ -81,15 +92,19 @@ body.jp-Notebook { max-width: 75rem; margin: 0 auto; overflow-x: hidden; }
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
   .jp-Cell, body.jp-Notebook { padding: 0.25rem; }
 }
-@media screen and (prefers-color-scheme: dark) { .jp-RenderedImage img, .jp-RenderedSVG img { background: white; border-radius: 4px; } }
+@media screen and (prefers-color-scheme: dark) {
+  .jp-RenderedImage img, .jp-RenderedSVG img { background: white; border-radius: 4px; }
+}
 """
 
 
 def as_html(nb: nbformat.NotebookNode, title: str) -> str:
-    """The notebook, code and outputs, as one HTML page with images embedded; formulas stay as they are written.
+    """The notebook, code and outputs, as one HTML page with images embedded.
 
-    Code is folded, but for cells that raised. Every image says in words what it shows (`qnb.runs.alt_text`). The page follows the
-    reader's choice of light or dark.
+    Formulas stay as they are written.
+
+    Code is folded, but for cells that raised. Every image says in words what it shows (`qnb.runs.alt_text`).
+    The page follows the reader's choice of light or dark.
     """
     page = HTMLExporter(raw_template=TEMPLATE.replace("%s", STYLE), embed_images=True)
     html, _ = page.from_notebook_node(with_alt_text(nb), resources={"metadata": {"name": title}})
@@ -97,7 +112,9 @@ def as_html(nb: nbformat.NotebookNode, title: str) -> str:
 
 
 def with_alt_text(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy of the notebook in which every image has words: its own (see `qnb.runs.alt_text`), or its number and the heading that it stands under."""
+    """A copy of the notebook in which every image has words: its own (see `qnb.runs.alt_text`), or its number
+    and the heading that it stands under.
+    """
     nb, heading, count = copy.deepcopy(nb), "", 0
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -108,5 +125,7 @@ def with_alt_text(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 if kind in output.get("data", {}):
                     count += 1
                     about = output.metadata.setdefault(kind, {})
-                    about.setdefault("alt", f"Figure {count}{f', under the heading “{heading}”' if heading else ''}")
+                    about.setdefault(
+                        "alt", f"Figure {count}{f', under the heading “{heading}”' if heading else ''}"
+                    )
     return nb

@@ -1,7 +1,8 @@
 """executed/index.html: every run of a project on one page, to filter, sort and compare.
 
-The page is one file without a server: styles, script and data are in it, it runs no other script, loads nothing, and its links lead
-into the run folders beside it. It is derived from those folders alone, so building it anew replaces it; nothing else is touched.
+The page is one file without a server: styles, script and data are in it, it runs no other script, loads
+nothing, and its links lead into the run folders beside it. It is derived from those folders alone, so
+building it anew replaces it; nothing else is touched.
 """
 
 import base64
@@ -31,14 +32,32 @@ CURVES = {  # columns of history.csv that are drawn: title, axis label
     "alpha": ("Alpha, in logit = alpha (s + bias)", "alpha"),
 }
 POINTS = 200  # of a curve at most; of a longer history every k-th epoch is drawn, and the last
-STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}  # what tells stacks apart
-ROWS_DECIDED_BY = ("split", "split_seed", "val_fraction", "test_fraction", "group_by", "embargo", "attack_test")
+# what tells stacks apart
+STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}
+ROWS_DECIDED_BY = (
+    "split",
+    "split_seed",
+    "val_fraction",
+    "test_fraction",
+    "group_by",
+    "embargo",
+    "attack_test",
+)
 MANY = {  # files of a run that trained more than one model, and what it is
     HISTORIES: "an ablation: many trainings, whose learning curves are in its report and in {}",
     TRIALS: "a search: many trainings, which are in its report and in {}",
 }
-LINKS = {"report": "report.html", "notebook": "notebook.ipynb", "parameters": "params.yaml", "metrics": "metrics.json", "history": HISTORY,
-         "histories": HISTORIES, "trials": TRIALS, "verdicts": "verdict.json", "manifest": "manifest.json"}  # fmt: skip
+LINKS = {
+    "report": "report.html",
+    "notebook": "notebook.ipynb",
+    "parameters": "params.yaml",
+    "metrics": "metrics.json",
+    "history": HISTORY,
+    "histories": HISTORIES,
+    "trials": TRIALS,
+    "verdicts": "verdict.json",
+    "manifest": "manifest.json",
+}
 
 
 def build(root: Path) -> Path:
@@ -58,15 +77,24 @@ def build(root: Path) -> Path:
 
 
 def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
-    """What the page knows of a run: an entry of `qnb.runs.listing.list_runs`, its metrics in one level, its learning curves and its files.
+    """What the page knows of a run: an entry of `qnb.runs.listing.list_runs`, its metrics in one level, its
+    learning curves and its files.
 
-    Parameters are text, as Python writes them, so that no browser rounds a seed. A manifest whose parts are not what they should
-    be makes the run a broken one, which says so.
+    Parameters are text, as Python writes them, so that no browser rounds a seed. A manifest whose parts are
+    not what they should be makes the run a broken one, which says so.
     """
     folder = root / entry["folder"]
-    wrong = [name for name in ("parameters", "versions", "data", "git") if not isinstance(entry.get(name), dict | None)]
+    wrong = [
+        name
+        for name in ("parameters", "versions", "data", "git")
+        if not isinstance(entry.get(name), dict | None)
+    ]
     if wrong:
-        entry = entry | dict.fromkeys(wrong) | {"status": "broken", "why": f"manifest.json: {', '.join(wrong)}: no object"}
+        entry = (
+            entry
+            | dict.fromkeys(wrong)
+            | {"status": "broken", "why": f"manifest.json: {', '.join(wrong)}: no object"}
+        )
     parameters, data, versions = (entry.get(name) or {} for name in ("parameters", "data", "versions"))
     wall, gate = entry.get("wall_seconds"), entry.get("gate")
     curves, curves_why = learning_curves(folder / HISTORY)
@@ -77,7 +105,9 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
         "why": entry["why"],
         "started": _text(entry.get("started")),
         "wall": wall if isinstance(wall, int | float) else None,
-        "parameters": {name: value if isinstance(value, str) else repr(value) for name, value in parameters.items()},
+        "parameters": {
+            name: value if isinstance(value, str) else repr(value) for name, value in parameters.items()
+        },
         "metrics": flatten(entry["metrics"]),
         "decisions": decisions(entry["metrics"]),
         "data": data_name(data, parameters),
@@ -99,7 +129,9 @@ def _text(value: Any) -> str | None:
 
 
 def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
-    """The data of a run as the page names it: the source of the table that was read, else the one that was asked for."""
+    """The data of a run as the page names it: the source of the table that was read, else the one that was
+    asked for.
+    """
     if not card:
         return f"{parameters['data']} (not read)" if "data" in parameters else ""
     return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
@@ -123,10 +155,15 @@ def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | None]:
-    """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured; and why there are none."""
+    """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured.
+
+    And why there are none.
+    """
     if not path.is_file():
         many = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
-        return {}, many[0] if many else "no history.csv: this notebook trains nothing, or no epoch was finished"
+        return {}, many[
+            0
+        ] if many else "no history.csv: this notebook trains nothing, or no epoch was finished"
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -149,13 +186,18 @@ def _number(text: str | None) -> float | None:
 
 
 def link(folder: Path, file: str) -> str:
-    """Relative address of a file of a run, as seen from executed/: every part percent-encoded, so that no name is a scheme."""
+    """Relative address of a file of a run, as seen from executed/: every part percent-encoded, so that no
+    name is a scheme.
+    """
     parts = (folder.parent.name, folder.name, file)
     return "./" + "/".join(quote(os.fsencode(part), safe="") for part in parts)
 
 
 def page(records: list[dict[str, Any]]) -> str:
-    """The page for these records. What they hold cannot leave the element that it is in, nor be executed (a policy names the script)."""
+    """The page for these records.
+
+    What they hold cannot leave the element that it is in, nor be executed (a policy names the script).
+    """
     files = resources.files("qnb.runs") / "templates"
     styles = (files / "index.css").read_text("utf-8")
     script = "\n".join((files / name).read_text("utf-8") for name in ("index.js", "compare.js"))
@@ -174,6 +216,8 @@ def _digest(text: str) -> str:
 
 
 def embedded(value: Any) -> str:
-    """JSON that can stand in a <script> element: ASCII, and without `<`, `>` and `&`, so that no text in it ends the element."""
+    """JSON that can stand in a <script> element: ASCII, and without `<`, `>` and `&`, so that no text in it
+    ends the element.
+    """
     text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

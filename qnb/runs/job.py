@@ -1,4 +1,6 @@
-"""What `qnb run` is asked to do, checked before a kernel starts: notebook, parameters, kernel, and the run to go on from."""
+"""What `qnb run` is asked to do, checked before a kernel starts: notebook, parameters, kernel, and the run to
+go on from.
+"""
 
 import ast
 import difflib
@@ -35,7 +37,8 @@ class Job:
         parameters: what to inject.
         config: the effective parameters, None when the notebook names no configuration class.
         resumed: id of the run to go on from, None for a run of its own.
-        resume_from: folder with the checkpoint to go on from: that run's, or one it was itself resumed from. None: there is none.
+        resume_from: folder with the checkpoint to go on from: that run's, or one it was itself resumed from.
+            None: there is none.
         unread: names in `parameters` that the notebook declares and nothing in it reads.
     """
 
@@ -48,14 +51,17 @@ class Job:
     unread: tuple[str, ...] = ()
 
 
-def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Job:
+def prepare(
+    notebook: str, parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None
+) -> Job:
     """Check everything that can be checked before a kernel starts.
 
     Args:
         notebook: a name in notebooks/, or the path of an .ipynb.
         parameters: the overrides, name to value.
         root: the project; None looks for it.
-        resume: a run to go on from, with its parameters, as `qnb.runs.listing.find_run` takes it; then `parameters` must be empty.
+        resume: a run to go on from, with its parameters, as `qnb.runs.listing.find_run` takes it; then
+            `parameters` must be empty.
 
     Raises:
         RunError: no such notebook, project, kernel or run.
@@ -68,13 +74,15 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
     entry: Entry = {}
     if resume is not None:
         if parameters:
-            raise ParameterError(f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set.")
+            raise ParameterError(
+                f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set."
+            )
         entry = _resumable(folder, path.stem, resume)
         parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
     if parameters and not declared:
         raise RunError(
-            f"{path.name} has no cell tagged `parameters`, so that {', '.join(parameters)} would arrive nowhere. A tool may have dropped its "
-            f"tags: tag the cell that begins with {DECLARED!r}."
+            f"{path.name} has no cell tagged `parameters`, so that {', '.join(parameters)} would arrive "
+            f"nowhere. A tool may have dropped its tags: tag the cell that begins with {DECLARED!r}."
         )
     refuse_unknown(parameters, declared, path.name)
     _refuse_executed(nb, path, parameters)
@@ -82,15 +90,28 @@ def prepare(notebook: str, parameters: dict[str, Any], root: str | Path | None =
     config = config and config.resolved(folder, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
-        raise RunError(f"The parameters of {known} mean something else to this notebook and this version of qnb.")
+        raise RunError(
+            f"The parameters of {known} mean something else to this notebook and this version of qnb."
+        )
     _require_kernel(nb, path)
     injected = plain(parameters)  # papermill writes a tuple as text
     unread = () if config is not None else _unread(nb, parameters)
-    return Job(folder, path, injected, config, entry.get("run_id"), _last_checkpoint(folder, entry) if entry else None, unread)
+    return Job(
+        folder,
+        path,
+        injected,
+        config,
+        entry.get("run_id"),
+        _last_checkpoint(folder, entry) if entry else None,
+        unread,
+    )
 
 
 def find_notebook(root: Path, name: str) -> Path:
-    """The notebook called `name` in notebooks/, or at that path. RunError, with the nearest name, if there is none."""
+    """The notebook called `name` in notebooks/, or at that path.
+
+    RunError, with the nearest name, if there is none.
+    """
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name).resolve()
     known = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
@@ -106,7 +127,14 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         nb: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     except OSError as error:
         raise RunError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, AttributeError, TypeError, KeyError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+    except (
+        ValueError,
+        AttributeError,
+        TypeError,
+        KeyError,
+        nbformat.ValidationError,
+        nbformat.reader.NotJSONError,
+    ) as error:
         raise RunError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from None
     return nb
 
@@ -117,42 +145,61 @@ def _tagged(nb: nbformat.NotebookNode, tag: str) -> list[str]:
 
 
 def _declared(nb: nbformat.NotebookNode, path: Path) -> dict[str, ast.expr | None]:
-    """Names of the parameters cell; empty if there is none. RunError if there are several: only the first would be overridden."""
+    """Names of the parameters cell; empty if there is none.
+
+    RunError if there are several: only the first would be overridden.
+    """
     cells = _tagged(nb, "parameters")
     if len(cells) > 1:
-        raise RunError(f"{path.name} has {len(cells)} cells tagged `parameters`; papermill overrides the first alone. Tag one.")
+        raise RunError(
+            f"{path.name} has {len(cells)} cells tagged `parameters`; papermill overrides the first alone. "
+            "Tag one."
+        )
     return assigned_names(cells[0]) if cells else {}
 
 
 def _refuse_executed(nb: nbformat.NotebookNode, path: Path, parameters: dict[str, Any]) -> None:
-    """Raise RunError where the notebook holds overrides of an earlier execution: they would run under the name of the defaults, or be
-    replaced by `parameters` as a whole."""
-    earlier = {name: value for source in _tagged(nb, "injected-parameters") for name, value in assigned_names(source).items()}
+    """Raise RunError where the notebook holds overrides of an earlier execution: they would run under the
+    name of the defaults, or be replaced by `parameters` as a whole.
+    """
+    earlier = {
+        name: value
+        for source in _tagged(nb, "injected-parameters")
+        for name, value in assigned_names(source).items()
+    }
     lost = [name for name in earlier if name not in parameters]
     if lost:
         known = literals(earlier)
         options = " ".join(f"-p {name} {known.get(name, '...')!r}" for name in lost)
         raise RunError(
-            f"{path.name} is an executed notebook, with {', '.join(f'{name} = {known.get(name)!r}' for name in lost)} injected into it. "
-            f"Run its source, or give what it was given as well: {options}"
+            f"{path.name} is an executed notebook, with "
+            f"{', '.join(f'{name} = {known.get(name)!r}' for name in lost)} injected into it. Run its "
+            f"source, or give what it was given as well: {options}"
         )
 
 
 def _defaults(
     nb: nbformat.NotebookNode, path: Path, declared: dict[str, ast.expr | None], parameters: dict[str, Any]
 ) -> dict[str, Any]:
-    """Defaults that the parameters cell writes out. RunError where a checked notebook computes one, which the kernel alone would know."""
+    """Defaults that the parameters cell writes out.
+
+    RunError where a checked notebook computes one, which the kernel alone would know.
+    """
     written = literals(declared)
     computed = [name for name in declared if name not in written and name not in parameters]
     if computed and "config" in nb.metadata.get("qnb", {}):
         raise RunError(
-            f"{path.name} computes the default of {computed[0]}: write its value out, or give one with -p {computed[0]}."
+            f"{path.name} computes the default of {computed[0]}: write its value out, or give one with -p "
+            f"{computed[0]}."
         )
     return written
 
 
 def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str, ...]:
-    """Names given that no code cell reads. Empty where that cannot be told: a magic, or a call that looks names up."""
+    """Names given that no code cell reads.
+
+    Empty where that cannot be told: a magic, or a call that looks names up.
+    """
     read: set[str] = set()
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -171,17 +218,23 @@ def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]
         return None
     found = next((getattr(module, name) for module in CONFIGURATIONS if hasattr(module, name)), None)
     if not (isinstance(found, type) and issubclass(found, StrictConfig)):
-        raise RunError(f"{path.name} asks for the configuration class {name!r}, which is in no configuration module of qnb.")
+        raise RunError(
+            f"{path.name} asks for the configuration class {name!r}, which is in no configuration module of "
+            "qnb."
+        )
     return found.make(values)
 
 
 def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
-    """Raise RunError where the notebook's kernel is not named, not known, not Python, or has lost its program. Notes its language."""
+    """Raise RunError where the notebook's kernel is not named, not known, not Python, or has lost its
+    program. Notes its language.
+    """
     name = nb.metadata.get("kernelspec", {}).get("name")
     known = KernelSpecManager().find_kernel_specs()
     if not name:
         raise RunError(
-            f"{path.name} names no kernel (metadata.kernelspec.name): open it in JupyterLab and choose one of {', '.join(known)}."
+            f"{path.name} names no kernel (metadata.kernelspec.name): open it in JupyterLab and choose one "
+            f"of {', '.join(known)}."
         )
     try:
         spec = KernelSpecManager().get_kernel_spec(name)
@@ -189,13 +242,15 @@ def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
         raise RunError(f"{path.name} asks for the kernel {name!r}. {nearest(name, known)}") from None
     if spec.language.lower() not in ("python", ""):
         raise RunError(
-            f"{path.name} asks for the kernel {name!r}, whose language is {spec.language!r}; qnb runs Python notebooks."
+            f"{path.name} asks for the kernel {name!r}, whose language is {spec.language!r}; qnb runs Python "
+            "notebooks."
         )
     program = spec.argv[0]
     if shutil.which(program) is None:
         raise RunError(
-            f"The kernel {name!r} of {path.name} starts {program}, which is not there: was its environment removed? `jupyter kernelspec "
-            f"list` shows where it is registered; `jupyter kernelspec remove {name}` removes it."
+            f"The kernel {name!r} of {path.name} starts {program}, which is not there: was its environment "
+            "removed? `jupyter kernelspec list` shows where it is registered; `jupyter kernelspec remove "
+            f"{name}` removes it."
         )
 
 
@@ -214,12 +269,17 @@ def _resumable(root: Path, notebook: str, run_id: str) -> Entry:
     if status == "running":
         raise RunError(f"{known} is still running.")
     if not isinstance(entry.get("parameters"), dict):
-        raise RunError(f"{known} cannot be resumed: its manifest does not say its parameters ({entry['why']}).")
+        raise RunError(
+            f"{known} cannot be resumed: its manifest does not say its parameters ({entry['why']})."
+        )
     return entry
 
 
 def _last_checkpoint(root: Path, entry: Entry) -> Path | None:
-    """The nearest folder with a checkpoint: this run's, or one that it was itself resumed from. None: start afresh."""
+    """The nearest folder with a checkpoint: this run's, or one that it was itself resumed from.
+
+    None: start afresh.
+    """
     seen: set[str] = set()
     while entry["run_id"] not in seen:
         folder: Path = root / entry["folder"]
@@ -241,14 +301,20 @@ def read_parameters(path: str) -> dict[str, Any]:
     try:
         return parse_parameters(Path(path).read_text("utf-8"), path)
     except OSError as error:
-        raise ParameterError(f"Cannot read the parameters file {path}: {error.strerror}.{_nearest_file(Path(path))}") from None
+        raise ParameterError(
+            f"Cannot read the parameters file {path}: {error.strerror}.{_nearest_file(Path(path))}"
+        ) from None
     except UnicodeDecodeError:
         raise ParameterError(f"The parameters file {path} is not UTF-8 text.") from None
 
 
 def _nearest_file(path: Path) -> str:
-    """A sentence with the YAML file whose name comes closest, beside `path` or in params/ below the working directory."""
-    known = {str(file): file.name for folder in (path.parent, Path("params")) for file in folder.glob("*.y*ml")}
+    """A sentence with the YAML file whose name comes closest, beside `path` or in params/ below the working
+    directory.
+    """
+    known = {
+        str(file): file.name for folder in (path.parent, Path("params")) for file in folder.glob("*.y*ml")
+    }
     close = difflib.get_close_matches(path.name, known.values(), n=1, cutoff=0.5)
     return f" Did you mean {next(file for file, name in known.items() if name == close[0])}?" if close else ""
 

@@ -1,7 +1,8 @@
 """A run as its notebook sees it: `begin`, in the cell after the parameters.
 
-A notebook reads its own parameters back from what was executed, so that papermill, `qnb run` and JupyterLab are judged alike: the
-names are those assigned in the parameters cell and in the cell that papermill injects after it, the values are the variables'.
+A notebook reads its own parameters back from what was executed, so that papermill, `qnb run` and JupyterLab
+are judged alike: the names are those assigned in the parameters cell and in the cell that papermill injects
+after it, the values are the variables'.
 """
 
 import sys
@@ -24,16 +25,18 @@ _seen = 0  # cells of the history that earlier calls of `begin` have judged
 
 
 def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
-    """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the run folder.
+    """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the
+    run folder.
 
-    What was injected and what the variables hold must agree. From then on the kernel's cells are held against the run's parameters (see
-    `qnb.runs.guard`). A second call in one kernel (cells run again in JupyterLab) starts a run of its own; the one before, if
-    unfinished, is failed.
+    What was injected and what the variables hold must agree. From then on the kernel's cells are held against
+    the run's parameters (see `qnb.runs.guard`). A second call in one kernel (cells run again in JupyterLab)
+    starts a run of its own; the one before, if unfinished, is failed.
 
     Raises:
-        ParameterError: a parameter is unknown, refused by `config_class`, or not what was injected; no folder was made.
-        RunError: not in a notebook, no parameters cell was executed, no project, its executed/ cannot be written, or, under `qnb run`,
-            the parameters or the code are not those that it was asked with.
+        ParameterError: a parameter is unknown, refused by `config_class`, or not what was injected; no folder
+            was made.
+        RunError: not in a notebook, no parameters cell was executed, no project, its executed/ cannot be
+            written, or, under `qnb run`, the parameters or the code are not those that it was asked with.
     """
     global _attached, _current, _seen
     shell = _shell()
@@ -42,7 +45,9 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     if _current is not None and _current.managed:
         raise RunError("begin() was called twice: under `qnb run` a notebook has one run.")
     if _current is not None and _current.manifest["status"] == "running":
-        _current.close("failed", {"kind": "error", "message": "given up: its notebook was begun anew", "cell": None})
+        _current.close(
+            "failed", {"kind": "error", "message": "given up: its notebook was begun anew", "cell": None}
+        )
     _current = None
     history = shell.history_manager.input_hist_parsed
     since, _seen = _seen, len(history)
@@ -63,7 +68,9 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
 
 
 def attach(folder: str, resume_from: str | None = None, launched_from: str | None = None) -> None:
-    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from. For the cell that `qnb run` inserts.
+    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from.
+
+    For the cell that `qnb run` inserts.
 
     From then on the folder's project is the one that `find_root` finds, wherever the kernel works.
 
@@ -76,8 +83,9 @@ def attach(folder: str, resume_from: str | None = None, launched_from: str | Non
     global _attached
     if launched_from is not None and Path(launched_from) != package():
         raise RunError(
-            f"`qnb run` has qnb from {launched_from}, its kernel from {package()} ({sys.executable}): that would be other code than was "
-            "asked. Start `qnb` from the environment whose kernel runs the notebook, with one PYTHONPATH for both, or choose another kernel."
+            f"`qnb run` has qnb from {launched_from}, its kernel from {package()} ({sys.executable}): that "
+            "would be other code than was asked. Start `qnb` from the environment whose kernel runs the "
+            "notebook, with one PYTHONPATH for both, or choose another kernel."
         )
     _attached = (Path(folder), Path(resume_from) if resume_from else None)
     project.attached = _attached[0].parents[2]
@@ -88,8 +96,9 @@ def parameter_values(
 ) -> dict[str, Any]:
     """The values that the kernel's variables hold for the parameters, by name.
 
-    The names are those of the last executed parameters cell. A kernel that keeps no history (`store_history=False`: nbval, %run) cannot
-    tell whether one was executed; there they are the fields of `config_class`, if all of them have a value.
+    The names are those of the last executed parameters cell. A kernel that keeps no history
+    (`store_history=False`: nbval, %run) cannot tell whether one was executed; there they are the fields of
+    `config_class`, if all of them have a value.
 
     Raises:
         RunError: no parameters cell was executed, or one of its names has lost its value.
@@ -108,13 +117,16 @@ def parameter_values(
 
 
 def _injected(history: list[str], since: int, where: str, values: dict[str, Any]) -> list[str]:
-    """Names that papermill or `qnb run` injected: by cells after the last parameters cell, and, in vain, by others since the last `begin`.
+    """Names that papermill or `qnb run` injected: by cells after the last parameters cell, and, in vain, by
+    others since the last `begin`.
 
     Raises:
         ParameterError: one is not declared, or its variable holds another value.
     """
     last = max((i for i, source in enumerate(history) if source.startswith(DECLARED)), default=-1)
-    cells = [source for source in history[min(since, last + 1) :] if source.split("\n", 1)[0].strip() == INJECTED]
+    cells = [
+        source for source in history[min(since, last + 1) :] if source.split("\n", 1)[0].strip() == INJECTED
+    ]
     after = [source for source in history[last + 1 :] if source in cells]
     given: dict[str, Any] = {}
     for source in cells:
@@ -123,8 +135,9 @@ def _injected(history: list[str], since: int, where: str, values: dict[str, Any]
     for name, value in given.items():
         if (type(value), value) != (type(values[name]), values[name]):
             raise ParameterError(
-                f"{name} = {value!r} was injected into {where}, but its variable holds {values[name]!r}: a cell below assigns it again, "
-                f"or the cell that begins with {DECLARED!r} has lost its tag `parameters`, so that it ran after the injected one."
+                f"{name} = {value!r} was injected into {where}, but its variable holds {values[name]!r}: a "
+                f"cell below assigns it again, or the cell that begins with {DECLARED!r} has lost its tag "
+                "`parameters`, so that it ran after the injected one."
             )
     return [name for source in after for name in assigned_names(source)]
 
@@ -152,7 +165,9 @@ def _message_alone(
 
 
 def _after_cell(result: Any) -> None:
-    """IPython's post_run_cell hook: a cell that raised makes the run a failed one, until a later cell finishes it after all."""
+    """IPython's post_run_cell hook: a cell that raised makes the run a failed one, until a later cell
+    finishes it after all.
+    """
     error = result.error_before_exec or result.error_in_exec
     if _current is None or error is None or _current.manifest["status"] == "done":
         return
@@ -161,7 +176,9 @@ def _after_cell(result: Any) -> None:
     if isinstance(error, StaleParameters):  # the cell did not run
         return
     interrupted = isinstance(error, KeyboardInterrupt)
-    message = str(error) if isinstance(error, QnbError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    message = (
+        str(error) if isinstance(error, QnbError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    )
     message = "stopped by the user" if interrupted else message
     kind = "interrupted" if interrupted else "out_of_memory" if isinstance(error, MemoryError) else "error"
     failure: Failure = {"kind": kind, "message": message, "cell": result.execution_count}

@@ -22,11 +22,12 @@ class SkippedWarning(UserWarning):
 def list_runs(root: Path | None = None) -> list[Entry]:
     """Every run folder of the project, oldest first, each as its manifest with four keys put right or added.
 
-    `status` as in the manifest, but `killed` for a run that is no longer alive, and `broken` for a folder that does not hold what
-    it should; `why` says what happened to a run that is not done; `metrics` is what metrics.json holds; `folder` is relative
-    to the project.
+    `status` as in the manifest, but `killed` for a run that is no longer alive, and `broken` for a folder
+    that does not hold what it should; `why` says what happened to a run that is not done; `metrics` is what
+    metrics.json holds; `folder` is relative to the project.
 
-    What cannot be read at all (a folder without permission, a name that is not UTF-8) is left out, with a SkippedWarning that names it.
+    What cannot be read at all (a folder without permission, a name that is not UTF-8) is left out, with a
+    SkippedWarning that names it.
 
     Raises:
         RunError: there is no project, or executed/ cannot be read.
@@ -37,7 +38,12 @@ def list_runs(root: Path | None = None) -> list[Entry]:
         notebooks = _folders(executed) if executed.exists() or executed.is_symlink() else []
     except OSError as error:
         raise RunError(f"Cannot read {executed}: {error.strerror}.") from None
-    folders = [folder for notebook in notebooks if notebook.name not in NOT_NOTEBOOKS for folder in _readable(notebook)]
+    folders = [
+        folder
+        for notebook in notebooks
+        if notebook.name not in NOT_NOTEBOOKS
+        for folder in _readable(notebook)
+    ]
     return sorted((_entry(folder, root) for folder in folders), key=lambda e: (e["run_id"], e["notebook"]))
 
 
@@ -65,19 +71,25 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _skip(path: Path, why: str | None) -> None:
-    name = f"{path.parent.name}/{path.name}".encode(errors="surrogateescape").decode(errors="backslashreplace")
+    name = f"{path.parent.name}/{path.name}".encode(errors="surrogateescape").decode(
+        errors="backslashreplace"
+    )
     warnings.warn(f"{name} is left out: {why}.", SkippedWarning, stacklevel=4)
 
 
 def _entry(folder: Path, root: Path) -> Entry:
-    alive, judged = liveness(folder)  # before the manifest is read: a run that ends in between is done, not killed
+    # before the manifest is read: a run that ends in between is done, not killed
+    alive, judged = liveness(folder)
     entry: Entry = {"status": "broken", "why": None, "metrics": {}}
     try:
         manifest = _read_object(folder / MANIFEST)
         entry |= manifest | {"metrics": _read_object(folder / METRICS) if (folder / METRICS).exists() else {}}
         missing = [name for name in manifest.get("files") or () if not (folder / name).exists()]
         if manifest["status"] == "running" and alive is False:
-            entry |= {"status": "killed", "why": "its process ended without a final status" + (f" ({judged})" if judged else "")}
+            entry |= {
+                "status": "killed",
+                "why": "its process ended without a final status" + (f" ({judged})" if judged else ""),
+            }
         elif manifest["status"] == "running":
             entry["why"] = judged
         elif missing:
@@ -86,12 +98,20 @@ def _entry(folder: Path, root: Path) -> Entry:
             entry["why"] = f"{manifest['failure']['kind']}: {manifest['failure']['message']}"
     except FileNotFoundError as error:
         starting = alive is not False and Path(error.filename).name == MANIFEST
-        entry |= {"status": "running"} if starting else {"status": "broken", "why": f"no {Path(error.filename).name}"}
+        entry |= (
+            {"status": "running"}
+            if starting
+            else {"status": "broken", "why": f"no {Path(error.filename).name}"}
+        )
     except KeyError as error:
         entry |= {"status": "broken", "why": f"{MANIFEST} has no {error}"}
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         entry |= {"status": "broken", "why": f"{type(error).__name__}: {error}"}
-    return entry | {"notebook": folder.parent.name, "run_id": folder.name, "folder": folder.relative_to(root).as_posix()}
+    return entry | {
+        "notebook": folder.parent.name,
+        "run_id": folder.name,
+        "folder": folder.relative_to(root).as_posix(),
+    }
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -102,8 +122,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def find_run(root: Path, run_id: str) -> Entry:
-    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; or the path that `qnb run` prints,
-    of the run folder or of a file in it.
+    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; or
+    the path that `qnb run` prints, of the run folder or of a file in it.
 
     Raises:
         RunError: there is none (with the nearest), or more than one.
@@ -112,11 +132,15 @@ def find_run(root: Path, run_id: str) -> Entry:
     notebook, _, wanted = run_name(root, run_id).rpartition("/")
     if notebook:
         entries = [e for e in entries if e["notebook"] == notebook]
-    found = [e for e in entries if e["run_id"] == wanted] or [e for e in entries if wanted and e["run_id"].startswith(wanted)]
+    found = [e for e in entries if e["run_id"] == wanted] or [
+        e for e in entries if wanted and e["run_id"].startswith(wanted)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise RunError(f"Run {run_id!r} is ambiguous: {', '.join(e['notebook'] + '/' + e['run_id'] for e in found[:5])}.")
+        raise RunError(
+            f"Run {run_id!r} is ambiguous: {', '.join(e['notebook'] + '/' + e['run_id'] for e in found[:5])}."
+        )
     close = difflib.get_close_matches(wanted, [e["run_id"] for e in entries], n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise RunError(f"No run {run_id!r} in {root / 'executed'}. {hint}`qnb runs` lists all {len(entries)}.")
@@ -129,7 +153,8 @@ def columns_of_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def run_name(root: Path, text: str) -> str:
-    """`notebook/run_id` of a path into executed/, as it is printed (relative to the project) or as the user has it; other text as it is.
+    """`notebook/run_id` of a path into executed/, as it is printed (relative to the project) or as the user
+    has it; other text as it is.
 
     Raises:
         RunError: the path is in no run folder of this project.
@@ -140,7 +165,11 @@ def run_name(root: Path, text: str) -> str:
     path = Path(text).expanduser()
     for candidate in (path, root / path):
         inside = candidate.resolve()
-        if candidate.exists() and inside.is_relative_to(executed) and len(inside.relative_to(executed).parts) > 1:
+        if (
+            candidate.exists()
+            and inside.is_relative_to(executed)
+            and len(inside.relative_to(executed).parts) > 1
+        ):
             return "/".join(inside.relative_to(executed).parts[:2])
     if path.is_absolute() or path.exists():
         raise RunError(f"{text} is in no run folder of {executed}. Name the project of that run with --root.")

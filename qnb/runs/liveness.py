@@ -82,7 +82,11 @@ def liveness(folder: Path) -> Liveness:
     except BlockingIOError:
         return Liveness(True)
     except OSError as error:
-        return _by_process(os.pread(lock, 1000, 0)) if error.errno in NO_LOCKS else Liveness(None, f"flock: {error.strerror}")
+        return (
+            _by_process(os.pread(lock, 1000, 0))
+            if error.errno in NO_LOCKS
+            else Liveness(None, f"flock: {error.strerror}")
+        )
     finally:
         os.close(lock)
     return Liveness(False)

@@ -1,7 +1,7 @@
 """The project a run belongs to, and where it is.
 
-A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb. Notebooks and run
-folders live there, never in the installed package.
+A project is a checkout of qnb: a folder with notebooks/ and a pyproject.toml that names the project qnb.
+Notebooks and run folders live there, never in the installed package.
 """
 
 import importlib.metadata
@@ -13,7 +13,8 @@ from urllib.request import url2pathname
 
 from qnb.errors import QnbError
 
-attached: Path | None = None  # the project of this kernel's run, where `qnb run` made it (see qnb.runs.kernel.attach)
+# the project of this kernel's run, where `qnb run` made it (see qnb.runs.kernel.attach)
+attached: Path | None = None
 
 
 class RunError(QnbError):
@@ -23,7 +24,8 @@ class RunError(QnbError):
 def find_root(start: str | Path | None = None) -> Path:
     """The project of the working directory `start`, else the checkout that pip installed qnb from.
 
-    Without `start` it is the project of this kernel's run under `qnb run`, elsewhere that of the current directory.
+    Without `start` it is the project of this kernel's run under `qnb run`, elsewhere that of the current
+    directory.
 
     Raises:
         RunError: neither is a project.

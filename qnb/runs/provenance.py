@@ -82,11 +82,19 @@ def _state(top: Path, paths: tuple[str, ...], tracked: str) -> State:
 
 
 def _git(top: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {
+        "LC_ALL": "C"
+    }
     command = ["git", "--no-optional-locks", "-C", str(top), *arguments]
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=True, env=environment, timeout=GIT_SECONDS
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+            env=environment,
+            timeout=GIT_SECONDS,
         )
     except FileNotFoundError:
         raise GitError("git is not installed") from None
@@ -104,7 +112,10 @@ def _refusal(said: str) -> str:
     if "not a git repository" in said:
         return "not under git"
     if "dubious ownership" in said or "unsafe repository" in said:
-        return "git does not trust a checkout that another user owns: git config --global --add safe.directory DIR"
+        return (
+            "git does not trust a checkout that another user owns: git config --global --add safe.directory "
+            "DIR"
+        )
     if "unknown revision" in said or "ambiguous argument 'HEAD'" in said:
         return "no commit yet"
     return f"git refused: {said.splitlines()[0][:120]}" if said else "git refused without a word"
