@@ -7,15 +7,20 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from qnb.errors import QnbError
+from qnb.errors import ParameterError, QnbError
 from qnb.runs.folder import Run
-from qnb.runs.listing import Entry, columns_of_text, list_runs
+from qnb.runs.listing import Entry, SkippedWarning, columns_of_text, find_run, list_runs
+from qnb.runs.project import find_root
 from qnb.stack import versions
+
+if TYPE_CHECKING:
+    from qnb.runs.job import Job
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
@@ -29,7 +34,57 @@ ROOT = click.option(
 )
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Command(click.Command):
+    """A command that answers a parameter given in another tool's way with the way it is given here."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """As click's own."""
+        given = list(arguments)
+        try:
+            return super().parse_args(context, arguments)
+        except click.UsageError as error:
+            hint = _instead(self.name, given, error)
+            raise click.UsageError(f"{error.format_message()} {hint}", context) if hint else error from None
+
+
+def _instead(command: str | None, given: list[str], error: click.UsageError) -> str | None:
+    """The right way to give what was given, None where nothing is known of it."""
+    if command == "sweep" and isinstance(error, click.MissingParameter) and "--resume" in given[:-1]:
+        file = given[given.index("--resume") + 1]
+        return f"--resume took {file!r} as the id of a sweep. FILE comes first: qnb sweep {file} --resume"
+    for text in given:
+        name, equals, value = text.lstrip("-").partition("=")
+        if equals and name.isidentifier():
+            return f"A parameter is given as -p {name} {value or 'VALUE'}"
+    if isinstance(error, click.NoSuchOption) and error.option_name.startswith("--"):
+        after = given[given.index(error.option_name) + 1 :] if error.option_name in given else []
+        return f"A parameter is given as -p {error.option_name[2:].replace('-', '_')} {after[0] if after else 'VALUE'}"
+    return None
+
+
+class Commands(click.Group):
+    """The commands; a notebook's name in the place of one is answered with how it is run."""
+
+    command_class = Command
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own."""
+        try:
+            return super().resolve_command(context, arguments)
+        except click.UsageError as error:
+            name = arguments[0].removesuffix(".ipynb")
+            hint = f" {name} is a notebook: qnb run {' '.join(arguments)}" if name in _notebooks() else ""
+            raise click.UsageError(error.format_message() + hint, context) from None
+
+
+def _notebooks() -> list[str]:
+    """Names of the notebooks of the project here; none where there is no project."""
+    with contextlib.suppress(QnbError):
+        return ["probes", *(path.stem for path in (find_root() / "notebooks").glob("*.ipynb"))]
+    return []
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(versions()["qnb"], prog_name="qnb")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -44,8 +99,16 @@ def cli(context: click.Context) -> None:
 @click.option("-r", "--parameters_raw", nargs=2, multiple=True, metavar="NAME TEXT", help="The same, the value taken as text.")
 @click.option("-f", "--parameters_file", multiple=True, metavar="FILE", help="A YAML file of parameters, params/NAME.yaml say.")
 @click.option("-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'leaks: []'.")
-@click.option("--resume", metavar="RUN_ID", help="Go on from the last checkpoint of a run that did not finish.")
+@click.option("--resume", metavar="RUN", help="Go on from the last checkpoint of a run, its id or path, that did not finish.")
 @click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take.")
+@click.option(
+    "--start-timeout",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    default=300,
+    show_default=True,
+    help="The longest that the kernel may take to start.",
+)
 @ROOT
 def run(
     notebook: str,
@@ -55,6 +118,7 @@ def run(
     parameters_yaml: tuple[str, ...],
     resume: str | None,
     timeout: int | None,
+    start_timeout: int,
     root: str | None,
 ) -> int:
     """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes` stands for all diagnostic
@@ -69,15 +133,32 @@ def run(
     values = collect(parameters_file, parameters_yaml, parameters, parameters_raw)
     if notebook == "probes":
         return _probes(values, root, resume, timeout)
-    finished = headless.execute(job.prepare(notebook, values, root, resume), timeout)
+    prepared = job.prepare(notebook, values, root, resume)
+    _refuse_early(prepared)
+    finished = headless.execute(prepared, timeout, start_timeout=start_timeout)
     _tell(finished)
     return EXIT_CODES[finished.manifest["status"]]
+
+
+def _refuse_early(job: "Job") -> None:
+    """Raise what the notebook would raise after its kernel has started: no such table or label, no such run."""
+    parameters = dict(job.config or {})
+    if "label" in parameters:
+        from qnb.data.sources import require_source
+
+        require_source(parameters["data"], parameters["label"], parameters["positive"])
+    for name in ("run", "resume"):
+        if parameters.get(name) is not None:
+            find_run(job.root, parameters[name])
 
 
 def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
     from qnb.probes import suite
 
-    finished = suite.execute(suite.prepare_probes(values, root, resume), timeout)
+    jobs = suite.prepare_probes(values, root, resume)
+    for job in jobs:
+        _refuse_early(job)
+    finished = suite.execute(jobs, timeout)
     click.echo(suite.verdicts_table(finished))
     for one in finished:
         click.echo(f"report  {one.folder / 'report.html'}")
@@ -126,6 +207,10 @@ def collect(files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs =
     """
     from qnb.runs.job import parse_parameters, read_parameters
 
+    for name, value in (*pairs, *raw):
+        if "=" in name:
+            name, _, given = name.partition("=")
+            raise ParameterError(f"-p takes a name and a value, -p {name} {given} (given: {name}={given} and {value}).")
     values: dict[str, Any] = {}
     for path in files:
         values |= read_parameters(path)
@@ -175,7 +260,7 @@ def table(entries: list[Entry]) -> str:
     """The entries of list_runs as a table; below it, what happened to those that are not done."""
     if not entries:
         return "No runs yet."
-    rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started")]
+    rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started (UTC)")]
     for entry in entries:
         wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
         figures = [number(entry["metrics"].get(name)) for name in KEY_METRICS]
@@ -234,6 +319,23 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None) 
     return DONE
 
 
+@contextlib.contextmanager
+def _skipped_on_stderr() -> Iterator[None]:
+    """What list_runs leaves out is told as this command tells everything, once."""
+    with warnings.catch_warnings():
+        shown, usual = set[str](), warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+            if not issubclass(category, SkippedWarning):
+                usual(message, category, *place, **rest)
+            elif str(message) not in shown:
+                shown.add(str(message))
+                click.echo(f"qnb: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The console script. An error of the user is one message on stderr, and an exit code.
 
@@ -243,7 +345,8 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.stdin is None:  # closed by a batch system; papermill asks for it when imported
         os.open(os.devnull, os.O_RDONLY)
     try:
-        return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE
+        with _skipped_on_stderr():
+            return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE
     except click.ClickException as error:
         error.show()
         return REFUSED

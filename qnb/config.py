@@ -12,6 +12,7 @@ A contradiction is a function of the groups that it concerns, and is an error wh
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -50,7 +51,8 @@ class StrictConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ParameterError("\n".join(_explain(cls, e) for e in error.errors())) from None
+            lines = [_explain(cls, e) for e in error.errors()]
+            raise ParameterError("\n".join([*lines, *_how_to_give(error.errors())])) from None
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
         """The configuration that counts, where this one names a run whose parameters it takes; this one otherwise.
@@ -107,6 +109,21 @@ def _explain(cls: type[BaseModel], error: ErrorDetails) -> str:
         text += " " + nearest(given, _choices(cls.model_fields[name].annotation))
     field = cls.model_fields[name]
     return f"{text} Default: {field.get_default(call_default_factory=True)!r}."
+
+
+def _how_to_give(errors: Collection[ErrorDetails]) -> Iterator[str]:
+    """How what was read as another type is given so that it is of its own; each sentence once."""
+    for error in errors:
+        if error["type"] == "string_type" and isinstance(error["input"], int | float):
+            yield f"-p reads it as a number: give text with -r {error['loc'][0]} {error['input']}."
+    texts = {str(e["loc"][0]): e["input"] for e in errors if e["loc"] and isinstance(e["input"], str)}
+    for name, text in texts.items():
+        if text.strip()[:1] in ("[", "(", "{"):
+            yield f"A list is given as YAML: -y '{name}: {text.strip()}'."
+        elif number := re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", text):
+            whole, rest, sign, exponent = number.groups()
+            right = f"{whole}{rest or '.0'}e{sign or '+'}{exponent}"
+            yield f"YAML reads {text} as text, for it wants a point and a sign: {right}."
 
 
 def _choices(annotation: Any) -> list[str]:

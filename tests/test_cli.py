@@ -1,6 +1,7 @@
 """The command line: what it refuses, how it says so, what it prints."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "twice.yaml").write_text("seed: 1\nseed: 2\n")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty.yaml").write_text("# nothing\n")
+    for name in ("train", "focal_fixed_point"):
+        shutil.copy(FIXTURES.parents[1] / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
+    (tmp_path / "table.csv").write_text("a,label\n1,0\n")
     (tmp_path / "three.yaml").write_text("seed: 3\nepochs: 3\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -57,6 +61,25 @@ def root(tmp_path, monkeypatch):
         (["run", "ok", "--resume", "2026"], "No run '2026'"),
         (["run", "ok", "--resume", "2026", "-p", "seed", "1"], "seed cannot be set"),
         (["run"], "Missing argument 'NOTEBOOK'"),
+        (["ok"], "No such command 'ok'. ok is a notebook: qnb run ok"),
+        (["ok", "-p", "seed", "3"], "qnb run ok -p seed 3"),
+        (["probes"], "qnb run probes"),
+        (["run", "ok", "seed=3"], "A parameter is given as -p seed 3"),
+        (["run", "ok", "--seed=3"], "A parameter is given as -p seed 3"),
+        (["run", "ok", "--seed", "3"], "A parameter is given as -p seed 3"),
+        (["run", "ok", "--eval-every-epochs", "3"], "A parameter is given as -p eval_every_epochs 3"),
+        (["run", "ok", "-p", "epochs=3"], "A parameter is given as -p epochs 3"),
+        (["run", "ok", "-p", "epochs=3", "-p", "seed", "1"], "A parameter is given as -p epochs 3"),
+        (["run", "ok", "-p", "epochs=3", "x"], "-p takes a name and a value, -p epochs 3"),
+        (["sweep", "--resume", "arms.yaml"], "FILE comes first: qnb sweep arms.yaml --resume"),
+        (["run", "train", "-p", "leaks", "[drift]"], "A list is given as YAML: -y 'leaks: [drift]'."),
+        (["run", "train", "-y", "lr: 1e-3"], "YAML reads 1e-3 as text, for it wants a point and a sign: 1.0e-3."),
+        (["run", "train", "-p", "data", "notebooks"], "notebooks is a folder"),
+        (["run", "train", "-p", "data", "nowhere.csv", "-p", "label", "y"], "no such file"),
+        (["run", "train", "-p", "data", "table.csv", "-p", "label", "lable"], "Did you mean 'label'?"),
+        (["run", "focal_fixed_point", "-r", "run", "20200101"], "No run '20200101'"),
+        (["run", "focal_fixed_point", "-p", "run", "20200101"], "give text with -r run 20200101"),
+        (["sweep", "three.yaml", "-p", "data", "nowhere.csv", "-p", "label", "y"], "no such file"),
         (["rnu"], "No such command 'rnu'"),
         (["runs", "--root", "/nowhere"], "expected a folder with notebooks/"),
     ],
@@ -104,7 +127,7 @@ def test_values_are_read_as_papermill_reads_them(root, monkeypatch, arguments, v
 
 @pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
 def test_exit_code_and_what_is_printed(root, monkeypatch, capsys, status, code):
-    def finished(job, timeout):
+    def finished(job, timeout, start_timeout):
         run = create(job.root, "ok", job.config)
         run.write_json("metrics.json", {"test_auc": 0.91234, "val_auc": None, "baselines": {"logistic": {"test_auc": 0.9}}})
         run.close(status, None if status == "done" else {"kind": "error", "message": "no label", "cell": 4})
@@ -121,7 +144,7 @@ def test_exit_code_and_what_is_printed(root, monkeypatch, capsys, status, code):
 
 @pytest.mark.parametrize("conclusion", ["It is above.", ["It is above.", "a against b: better."]])
 def test_what_a_run_concludes_is_printed_before_its_report(root, monkeypatch, capsys, conclusion):
-    def finished(job, timeout):
+    def finished(job, timeout, start_timeout):
         run = create(job.root, "ok", job.config)
         run.finish({"conclusion": conclusion})
         return run
@@ -133,7 +156,7 @@ def test_what_a_run_concludes_is_printed_before_its_report(root, monkeypatch, ca
 
 
 def test_a_lost_run_is_a_failed_one(root, monkeypatch, capsys):
-    def full(job, timeout):
+    def full(job, timeout, start_timeout):
         raise headless.LostRunError("Cannot write in x: No space left on device.")
 
     monkeypatch.setattr(headless, "execute", full)
@@ -155,6 +178,50 @@ def test_runs_as_a_table_and_as_json(root, capsys):
     entries = json.loads(capsys.readouterr().out)
     assert [e["status"] for e in entries] == ["done", "killed", "broken"]
     assert entries[0]["metrics"] == {"test_auc": 0.5}
+
+
+def test_what_cannot_be_read_in_executed_is_told_and_the_rest_is_listed(root, capsys):
+    create(root, "ok", TrainConfig(seed=3)).finish({"test_auc": 0.5})
+    os.mkdir(os.fsencode(root / "executed") + b"/not\xfftext")
+    os.mkdir(os.fsencode(root / "executed" / "ok") + b"/run\xff")
+    for command in (["runs"], ["runs", "--json"], ["report"], ["run", "ok", "--resume", "nothing"]):
+        code = cli.main(command)
+        out, err = capsys.readouterr()
+        assert code == (2 if "--resume" in command else 0), err
+        assert err.count("executed/not\\xfftext is left out: its name is not UTF-8.") == 1
+        assert err.count("ok/run\\xff is left out") == 1 and "Traceback" not in err
+        assert "runs" not in command or "done" in out
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_folder_without_permission_spoils_no_other(root, capsys, monkeypatch, inside):
+    create(root, "ok", TrainConfig(seed=3)).finish({"test_auc": 0.5})
+    closed = root / "executed" / "lost+found"
+    (closed / "x").mkdir(parents=True)
+    forbidden = closed / "x" if inside else closed
+    kept_list, kept_look = Path.iterdir, Path.is_dir
+
+    def refuse(method):
+        def call(path):
+            if path == forbidden:
+                raise PermissionError(13, "Permission denied", str(path))
+            return method(path)
+
+        return call
+
+    monkeypatch.setattr(Path, "iterdir", refuse(kept_list))
+    monkeypatch.setattr(Path, "is_dir", refuse(kept_look))
+    assert cli.main(["runs"]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        "done" in out and f"{forbidden.relative_to(root / 'executed' if inside else root)} is left out: Permission denied." in err
+    )
+
+
+def test_times_are_told_with_their_zone(root, capsys):
+    create(root, "ok", TrainConfig()).finish({})
+    assert cli.main(["runs"]) == 0
+    assert "started (UTC)" in capsys.readouterr().out
 
 
 def test_help_and_version(capsys):

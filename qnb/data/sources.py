@@ -208,6 +208,12 @@ def _edge_roles(columns: list[str]) -> dict[str, Any]:
     }
 
 
+def require_source(data: str, label: str | None, positive: str | int | bool | None) -> None:
+    """Raise DataError where `open_source` would, of a file; its rows are not read."""
+    if data not in TrainConfig.BUILT_IN_TABLES:
+        _file(data, label, positive)
+
+
 def open_source(
     data: str,
     label: str | None,

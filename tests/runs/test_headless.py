@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from qnb.config import TrainConfig
 from qnb.runs import headless
@@ -114,14 +115,43 @@ def test_a_cell_that_takes_too_long_is_a_timeout_and_the_run_can_be_resumed(root
     (late.folder / "checkpoint.npz").write_bytes(b"")
     second = run(root, "sleeps", timeout=1, resume=late.id)
     assert (second.manifest["resumed_from"], second.manifest["seed"], second.resume_from) == (late.id, 5, late.folder)
-    third = prepare("sleeps", {}, root, second.id)  # it has no checkpoint of its own
-    assert (third.resumed, third.resume_from) == (second.id, late.folder)
+    printed = re.search(r"^run (executed/\S+)$", second.log, re.MULTILINE)[1]
+    for name in (second.id, printed, str(second.folder), f"{second.folder}/", str(second.folder / "report.html")):
+        third = prepare("sleeps", {}, root, name)  # it has no checkpoint of its own
+        assert (third.resumed, third.resume_from) == (second.id, late.folder)
 
 
 def test_memory_that_the_system_took_is_told_from_another_death(root, monkeypatch):
     counts = iter((4, 5))
     monkeypatch.setattr(headless, "_oom_kills", lambda: next(counts))
     assert run(root, "dies").manifest["failure"]["kind"] == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["/gone/bin/python"], "the kernel could not be started: "),
+        (["sh", "-c", "sleep 60"], "the kernel did not answer within 1 s of its start: see --start-timeout"),
+        (["false"], "the kernel died without a Python error"),
+    ],
+)
+def test_a_kernel_that_does_not_start_is_told_from_one_that_dies_and_from_a_folder(root, monkeypatch, command, message):
+    job = prepare("ok", {"seed": 17}, root)
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_: KernelSpec(argv=command, language="python"))
+    failed = execute(job, log=io.StringIO(), start_timeout=1)
+    assert failed.manifest["status"] == "failed" and failed.manifest["failure"]["message"].startswith(message)
+    shutil.rmtree(failed.folder)
+
+
+def test_an_error_that_nobody_foresaw_leaves_a_failed_run(root, monkeypatch):
+    def surprises(*_, **__):
+        raise LookupError("nobody thought of it")
+
+    monkeypatch.setattr(headless.papermill, "execute_notebook", surprises)
+    with pytest.raises(LookupError):
+        run(root, "ok", seed=18)
+    (entry,) = [e for e in list_runs(root) if e.get("seed") == 18]
+    assert (entry["status"], entry["why"]) == ("failed", "error: LookupError: nobody thought of it")
 
 
 def test_a_full_disk_ends_in_one_message(root, monkeypatch):

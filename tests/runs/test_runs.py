@@ -180,3 +180,25 @@ def test_find_run_by_prefix_with_the_nearest_when_wrong(root):
 def test_params_yaml_reads_back_what_yaml_is_prone_to_change():
     values = {"a": "no", "b": "1e-3", "c": "2026-01-01", "d": None, "e": 1e-05, "f": [], "g": "0_pi", "h": "ä: b"}
     assert yaml.safe_load(folder.params_yaml(values)) == values
+
+
+def test_a_run_is_found_by_every_path_that_leads_into_it(root, monkeypatch, tmp_path_factory):
+    run = create(root, "train", TrainConfig())
+    (root / "notebooks" / "deep").mkdir()
+    places = {
+        root: ("", "./"),
+        root / "notebooks": ("../",),
+        root / "executed": ("",),
+        tmp_path_factory.mktemp("x"): (f"{root}/",),
+    }
+    for place, prefixes in places.items():
+        monkeypatch.chdir(place)
+        for prefix in prefixes:
+            folder = run.folder.relative_to(root / "executed" if place == root / "executed" else root)
+            for name in (f"{prefix}{folder}", f"{prefix}{folder}/", f"{prefix}{folder}/manifest.json"):
+                assert find_run(root, name)["run_id"] == run.id, (place, name)
+    assert find_run(root, f"executed/train/{run.id}")["run_id"] == run.id  # as printed, from anywhere
+    with pytest.raises(RunError, match=r"is in no run folder of .* --root"):
+        find_run(root, "/tmp")
+    with pytest.raises(RunError, match="Did you mean"):
+        find_run(root, f"executed/train/{run.id[:-1]}zz")

@@ -1,17 +1,21 @@
 """Sweeps for real: schedulers, workers and kernels as processes; what is left when any of them ends, and that nothing is run twice."""
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
+import dask
 import nbformat
 import pandas as pd
 import psutil
@@ -25,7 +29,7 @@ from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.studies import ablation
 from qnb.studies.config import AblationConfig
-from qnb.studies.sweep import estimate
+from qnb.studies.sweep import dispatch, estimate, worker
 from qnb.studies.sweep.folder import load_sweep, require_one_table, summary
 from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.training.train import train
@@ -156,8 +160,6 @@ def family(pid, *kernels):
     ],
 )
 def test_refused_before_the_start_with_one_message(root, monkeypatch, capsys, arguments, message):
-    from qnb.studies.sweep import dispatch
-
     monkeypatch.setattr(dispatch, "CONNECT", 1)
     monkeypatch.chdir(root)
     asked(root, GOOD)
@@ -264,6 +266,61 @@ def test_a_sweep_is_not_resumed_on_another_table(root):
     assert plan_sweep(values, root, sweep).resumed == sweep
     csv_file.write_text("a,b,label\n" + rows + "1,2,1\n")
     assert f"{csv_file} has changed since sweep {sweep}" in refusal(root, values, sweep)
+
+
+# --- what is waited for has an end
+
+
+@pytest.fixture
+def mute():
+    """Address of a port that takes connections and says nothing, as that of a dashboard does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_port_that_is_no_scheduler_is_given_up(root, monkeypatch, capsys, mute):
+    monkeypatch.setattr(dispatch, "CONNECT", 0.5)
+    assert cli.main(["sweep", asked(root, GOOD), "--scheduler", mute, "--root", str(root)]) == 2
+    err = capsys.readouterr().err
+    assert f"No Dask scheduler with workers at {mute}: waited 2.5 s for its handshake." in err and "dashboard" in err
+    assert not list_runs(root)
+
+
+def test_workers_that_cannot_be_started_are_one_message(root, capsys):
+    (root / "in the way").write_text("")
+    with dask.config.set(temporary_directory=str(root / "in the way" / "x")):
+        assert cli.main(["sweep", asked(root, GOOD), "--root", str(root)]) == 2
+    err = capsys.readouterr().err
+    assert "Cannot start 2 workers on this machine" in err and "Not a directory" in err and "Traceback" not in err
+    assert not list_runs(root)
+
+
+def test_a_worker_that_does_not_answer_is_not_used(monkeypatch):
+    class Stuck:
+        def run(self, *_, **__):
+            time.sleep(5)
+
+    monkeypatch.setattr(dispatch, "ANSWER", 0.1)
+    (found,) = dispatch._describe(Stuck(), ["tcp://w"], Path()).values()
+    assert dispatch._unfit(found, Path()) == "waited 0.1 s for an answer of 1 worker."
+
+
+def test_a_sweep_without_workers_ends(root, monkeypatch):
+    plan = plan_sweep({"arms": GOOD, "seeds": 2}, root)
+    crew = dispatch._Crew(plan, create(root, "sweep", plan.config), None, io.StringIO())
+    monkeypatch.setattr(dispatch, "_addresses", lambda client: [])
+    monkeypatch.setattr(dispatch, "NO_WORKER", 0)
+    failure = crew.work(SimpleNamespace(armed=False))
+    assert failure["message"] == "the Dask cluster was lost: waited 0 s for a worker"
+
+
+def test_a_run_in_the_hands_of_another_worker_is_not_waited_for_without_end(root, monkeypatch):
+    config = AblationConfig(arms=GOOD, seeds=2)
+    one = config.plan()[0].config
+    made = create(root, "train", one, sweep="s", arm="one")
+    monkeypatch.setattr(worker, "IN_HAND", 0)
+    said = worker.run_one({"root": str(root), "sweep": "s", "sweeps": ["s"], "hash": one.hash()})
+    assert (said["status"], said["why"]) == ("failed", f"waited 0 s for {made.id}, which is running elsewhere")
 
 
 # --- a sweep from start to end
@@ -499,8 +556,6 @@ def test_on_a_running_scheduler_a_lost_worker_and_an_interruption_are_survived(r
 
 
 def test_a_worker_that_cannot_do_it_is_refused(root):
-    from qnb.studies.sweep import dispatch, worker
-
     locked = create(root, "sweep", AblationConfig(arms=GOOD, seeds=2))
     seen = worker.describe(str(locked.folder), str(root))
     assert dispatch._unfit(seen, root) is None

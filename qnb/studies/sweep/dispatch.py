@@ -8,11 +8,12 @@ import contextlib
 import queue
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar, cast
 
 from distributed import CancelledError, Client, Future, LocalCluster, wait
 from distributed.diagnostics.plugin import WorkerPlugin
@@ -29,9 +30,12 @@ from qnb.studies.sweep.plan import Plan, overrides
 
 TRIES = 3  # of a run whose process or worker is killed
 CONNECT = 10  # seconds to wait for a scheduler, and for its first worker
+ANSWER = 60  # seconds that workers have to say who they are, and workers of our own to start
+NO_WORKER = 600  # seconds without any worker after which a sweep ends; it can be resumed
 STOP = 60  # seconds that runs have to end after an interruption
 LOOK = 1.0  # seconds between looks at which workers there are
 
+T = TypeVar("T")
 Seen = dict[str, Any]  # what `worker.describe` returns
 Outcome = dict[str, Any]  # what `worker.run_one` returns
 
@@ -81,20 +85,69 @@ def _record(plan: Plan, client: Client | None, log: TextIO) -> Sweep:
 
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    if scheduler is not None:
-        with contextlib.ExitStack() as stack:
+    """A client of that scheduler, or of a cluster of our own on this machine.
+
+    Raises:
+        RunError: the scheduler does not answer in time, or the cluster cannot be started.
+    """
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
             try:
-                client = stack.enter_context(Client(scheduler, timeout=CONNECT))
+                client = _within(CONNECT + 2, "its handshake", Client, scheduler, timeout=CONNECT)
+                stack.enter_context(client)
                 client.wait_for_workers(1, timeout=CONNECT)
             except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
-                raise RunError(f"No Dask scheduler with workers at {scheduler}: {error or 'it does not answer'}.") from None
-            yield client
-        return
-    options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0, "dashboard_address": None, "host": "127.0.0.1"}
-    with LocalCluster(n_workers=workers, silence_logs="CRITICAL", **options) as cluster, Client(cluster) as client:
-        client.register_plugin(_Deaf())
-        client.wait_for_workers(workers)
+                raise RunError(
+                    f"No Dask scheduler with workers at {scheduler}: {error or 'it does not answer'}. The address is "
+                    "the one that `dask scheduler` prints as 'Scheduler at', not that of its dashboard."
+                ) from None
+        else:
+            try:
+                client = stack.enter_context(Client(stack.enter_context(_own_cluster(workers))))
+                client.register_plugin(_Deaf())
+                client.wait_for_workers(workers, timeout=ANSWER)
+            except (OSError, RuntimeError) as error:
+                raise RunError(
+                    f"Cannot start {workers} workers on this machine: {error}. Dask keeps its files where its setting "
+                    "temporary-directory says (DASK_TEMPORARY_DIRECTORY)."
+                ) from None
         yield client
+
+
+def _own_cluster(workers: int) -> LocalCluster:
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,
+        dashboard_address=None,
+        host="127.0.0.1",
+        silence_logs="CRITICAL",
+    )
+
+
+def _within(seconds: float, what: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """What a call of Dask's returns, or raises. Its own timeouts leave out some waits, the handshake say.
+
+    Raises:
+        TimeoutError: it has not returned after so many seconds; it is left alone then.
+    """
+    answer: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put((True, call(*arguments, **options)))
+        except (OSError, ValueError, TypeError, RuntimeError, CancelledError) as error:
+            answer.put((False, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        returned, value = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"waited {seconds:g} s for {what}") from None
+    if not returned:
+        raise value
+    return cast("T", value)
 
 
 def count_workers(scheduler: str) -> int:
@@ -112,7 +165,7 @@ def _addresses(client: Client) -> list[str]:
     # not running: it is reconnecting, or has given up; its futures are cancelled by then
     if client.status != "running" or client.scheduler is None:
         raise ConnectionError("it does not answer")
-    return list(client.sync(client.scheduler.identity, n_workers=-1)["workers"])
+    return list(client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER)["workers"])
 
 
 class _Deaf(WorkerPlugin):
@@ -144,14 +197,20 @@ def _try_out(client: Client, root: Path) -> None:
 
 
 def _describe(client: Client, addresses: list[str], folder: Path) -> dict[str, Seen | Exception]:
-    answers: dict[str, Seen | Exception] = client.run(
-        worker.describe, str(folder), str(Path.cwd()), workers=addresses, on_error="return"
-    )
+    what = f"an answer of {len(addresses)} worker{'s' if len(addresses) > 1 else ''}"
+    options = {"workers": addresses, "on_error": "return"}
+    answers: dict[str, Seen | Exception]
+    try:
+        answers = _within(ANSWER, what, client.run, worker.describe, str(folder), str(Path.cwd()), **options)
+    except TimeoutError as error:
+        answers = dict.fromkeys(addresses, error)
     return answers
 
 
 def _unfit(seen: Seen | Exception, root: Path) -> str | None:
     """Why a worker that says this of itself cannot be used."""
+    if isinstance(seen, TimeoutError):
+        return f"{seen}."
     if isinstance(seen, Exception):
         return f"{type(seen).__name__}: {seen}. It needs the environment of this process ({sys.executable})."
     if seen["missing"]:
@@ -177,7 +236,7 @@ class _Crew:
         self.sweeps = [run.id, *(chain(plan.root, plan.resumed) if plan.resumed else [])]
         self.left = deque(plan.todo)
         self.tries: dict[str, int] = {}  # by hash
-        self.waiting = False
+        self.waiting_since: float | None = None
         self.known: dict[str, Seen | None] = {}  # by address: what a worker says of itself; None: unfit
         self.in_hand: dict[str, tuple[Future[Outcome], Planned]] = {}  # by address
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -199,7 +258,7 @@ class _Crew:
             return {"kind": "interrupted", "message": f"stopped by {stop}", "cell": None}
         except (OSError, CancelledError) as error:
             signals.armed = False
-            return {"kind": "error", "message": f"the Dask scheduler was lost: {error}", "cell": None}
+            return {"kind": "error", "message": f"the Dask cluster was lost: {error}", "cell": None}
         finally:
             signals.armed = False
             self.bar.close()
@@ -221,9 +280,15 @@ class _Crew:
                 if wrong:
                     self._say(f"worker {address} is not used: {wrong}")
 
-        if self.waiting != (waiting := not any(self.known.values())):
-            self.waiting = waiting
-            self._say("there is no worker: waiting for one" if waiting else "there is a worker again")
+        if any(self.known.values()):
+            if self.waiting_since is not None:
+                self._say("there is a worker again")
+            self.waiting_since = None
+        elif self.waiting_since is None:
+            self.waiting_since = time.monotonic()
+            self._say(f"there is no worker: waiting for one, {NO_WORKER} s at most")
+        elif time.monotonic() - self.waiting_since > NO_WORKER:
+            raise ConnectionError(f"waited {NO_WORKER} s for a worker")
 
     def _hand_out(self) -> None:
         for address, seen in self.known.items():
@@ -295,7 +360,7 @@ class _Crew:
         if self.client.status != "running":  # the workers go with their scheduler, and their runs with them
             return
         with contextlib.suppress(OSError, CancelledError):  # a worker or the scheduler may be gone: then its runs are too
-            self.client.run(worker.stop, self.run.id, on_error="ignore")
+            _within(STOP, "the workers to stop", self.client.run, worker.stop, self.run.id, on_error="ignore")
             futures = [future for future, _ in self.in_hand.values()]
             deadline = time.monotonic() + STOP
             while futures and time.monotonic() < deadline:

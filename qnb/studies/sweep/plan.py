@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qnb.config import TrainConfig
+from qnb.data.sources import require_source
 from qnb.data.table import load_table
 from qnb.errors import nearest
 from qnb.files import plain
@@ -62,6 +63,7 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
         raise RunError(
             f"sweep={config.sweep!r} is for the ablation notebook, which compares a finished sweep: leave it out here."
         )
+    require_source(config.data, config.label, config.positive)
     planned = config.plan()
     for one in planned:
         checked = job.prepare(TRAIN, overrides(one.config), folder)

@@ -24,6 +24,7 @@ PROCESS = "qnb.studies.sweep.process"  # python -m
 STOPPED = "stopped"
 # XLA's pool of threads, OpenMP (Lightning, scikit-learn), and what numpy may be built with; all read them when they are loaded.
 THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+IN_HAND = 3600  # seconds to wait for a run of another worker, which the scheduler has lost
 LAST_WORDS = 2000  # characters of a process's stderr that are kept
 
 _one_at_a_time = threading.Lock()  # a worker may have threads for more
@@ -77,7 +78,10 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
     """
     root = Path(order["root"])
     with _one_at_a_time:
+        deadline = time.monotonic() + IN_HAND
         while _in_hand(tried := _attempts(root, order)) and order["sweep"] not in _stopped:
+            if time.monotonic() > deadline:
+                return _waited_in_vain(tried)
             time.sleep(0.5)
         if order["sweep"] in _stopped:
             return {"status": STOPPED, "run_id": None, "why": None, "metrics": {}}
@@ -98,6 +102,12 @@ def _attempts(root: Path, order: dict[str, Any]) -> list[Entry]:
 
 def _in_hand(tried: list[Entry]) -> bool:
     return bool(tried) and tried[-1]["status"] != "done" and any(run["status"] == "running" for run in tried)
+
+
+def _waited_in_vain(tried: list[Entry]) -> dict[str, Any]:
+    (one, *_) = [run for run in tried if run["status"] == "running"]
+    why = f"waited {IN_HAND} s for {one['run_id']}, which is running elsewhere" + (f" ({one['why']})" if one["why"] else "")
+    return {"status": "failed", "run_id": None, "why": why, "metrics": {}}
 
 
 def _outcome(run: Entry) -> dict[str, Any]:
