@@ -315,4 +315,5 @@ def _send(answers: Connection, number: int, done: "Future[bytes]") -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended before its child began
+        serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

@@ -9,6 +9,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -70,6 +71,18 @@ class EngineOfMany(Engine, Protocol):
 def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
     """Whether the engine computes the gradients of several runs as one program."""
     return hasattr(engine, "loss_and_grad_many")
+
+
+class CompilesAhead(Engine, Protocol):
+    """An engine that compiles in a process of its own."""
+
+    def start_compiling(self, batch: int) -> "Future[float]":
+        """`compile`, without waiting."""
+
+
+def compiles_ahead(engine: Engine) -> TypeGuard[CompilesAhead]:
+    """Whether the engine compiles in a process of its own."""
+    return hasattr(engine, "start_compiling")
 
 
 def make_engine(

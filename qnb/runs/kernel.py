@@ -40,7 +40,7 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     """
     global _attached, _current, _seen
     shell = _shell()
-    shell.set_custom_exc((QnbError,), _message_alone)
+    shell.set_custom_exc((QnbError, KeyboardInterrupt), _message_alone)
     alt_text.install(shell)
     if _current is not None and _current.managed:
         raise RunError("begin() was called twice: under `qnb run` a notebook has one run.")
@@ -158,10 +158,20 @@ def _message_alone(
     traceback: TracebackType | None,
     tb_offset: int | None = None,
 ) -> list[str]:
-    """IPython's traceback for an error of ours: its message, which is all that helps."""
+    """IPython's traceback for an error of ours, or for the stop button: its message, which is all that helps."""
     lines = [f"{kind.__name__}: {error}"]
+    if isinstance(error, KeyboardInterrupt):
+        lines = [_stopped(str(error))]
     shell._showtraceback(kind, error, lines)
     return lines
+
+
+def _stopped(message: str) -> str:
+    """One line for an interrupt: what was stopped, as far as that is known, and how to resume in another kernel."""
+    if _current is None or not message:
+        return message or "Stopped."
+    run = f"{_current.folder.parent.name} --resume {_current.id}"
+    return f"{message} In another kernel or from a terminal: qnb run {run}"
 
 
 def _after_cell(result: Any) -> None:

@@ -174,14 +174,12 @@ def training_of(config: ExploreConfig) -> TrainConfig:
 def going_on_from(run: Run) -> Path | None:
     """The folder whose checkpoint the training of `run` goes on from; None: it begins.
 
-    In this order: `run` itself, where its training cell was stopped and is run again; the run that `qnb run --resume` named; the run
-    that the parameter `resume` names, after the kernel was stopped.
+    In this order: the run that `qnb run --resume` named; the run that the parameter `resume` names, after the
+    kernel was stopped. (A training cell that was stopped resumes by itself when it is run again.)
 
     Raises:
         RunError: `resume` names no run of explore.ipynb, or one without a finished epoch, or whose training was asked otherwise.
     """
-    if (run.folder / CHECKPOINT).exists():
-        return run.folder
     if run.resume_from is not None:
         return run.resume_from
     config = run.config

@@ -3,9 +3,10 @@
 One run trains by itself; runs of one shape can train together, as one batched program.
 """
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from tqdm import tqdm
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Params
-from qnb.core.engine import EngineOfMany, can_train_together
+from qnb.core.engine import EngineOfMany, can_train_together, compiles_ahead, make_engine
 from qnb.core.gate import Batch, check_gradient, check_together
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
-from qnb.files import HISTORY, atomic_write
+from qnb.files import CHECKPOINT, HISTORY, atomic_write
 from qnb.runs.folder import require_own_folder
 from qnb.training import checkpoint, metrics
 from qnb.training.batches import batches_per_epoch
@@ -32,6 +33,10 @@ OnEpoch = Callable[[list[Row]], None]
 Epoch = tuple[
     Params, OptimiserState, np.ndarray, np.ndarray
 ]  # where it ended; per step the loss (T,) and gradient norms (T, groups)
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or the stop button, ended a training; the message says after which epoch, and how to resume."""
 
 
 class TrainingDiverged(QnbError):
@@ -57,20 +62,48 @@ def fit(
     val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
 
     Args:
-        folder, resume_from: see `qnb.training.train.train`.
+        folder, resume_from: see `qnb.training.train.train`. A folder that holds a checkpoint is resumed from.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
     """
     if folder is not None:
         require_own_folder(Path(folder), config)
     run = start(config, prepared)
-    if resume_from is not None:
-        run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
-        if folder is not None:  # so that nothing is missing where no epoch is left to train
-            _keep(Path(folder), run)
-    _fit([run], folder, progress, on_epoch)
+    with interruptible(run, folder):
+        if folder is not None and (Path(folder) / CHECKPOINT).exists():
+            resume_from = folder  # its own training was stopped, and is started again
+        if resume_from is not None:
+            run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
+            if folder is not None:  # so that nothing is missing where no epoch is left to train
+                _keep(Path(folder), run)
+        _fit([run], folder, progress, on_epoch)
     if run.failure is not None:
         raise run.failure
     return run
+
+
+def compile_ahead(config: TrainConfig) -> None:
+    """Have an engine that compiles in a process of its own begin, to be done when the data is prepared."""
+    if config.preflight_compile:
+        engine = make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
+        if compiles_ahead(engine):
+            engine.start_compiling(config.batch)
+
+
+@contextlib.contextmanager
+def interruptible(run: TrainingRun, folder: str | Path | None) -> Iterator[None]:
+    """Turn an interrupt into one that says where the training stands."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        where = f"after epoch {run.state.epoch} of {run.config.epochs}"
+        if folder is None:
+            raise TrainingInterrupted(f"Stopped {where}. Without a folder nothing is kept.") from None
+        if run.kept is None:
+            raise TrainingInterrupted(
+                "Stopped before the end of the first epoch. Run it again to start."
+            ) from None
+        where = f"after epoch {run.kept} of {run.config.epochs}"
+        raise TrainingInterrupted(f"Stopped {where}. Run it again to resume from there.") from None
 
 
 def fit_together(
@@ -313,6 +346,7 @@ def _objective_value(name: str, row: Row) -> float:
 
 def _keep(folder: Path, run: TrainingRun) -> None:
     checkpoint.save(folder, run.state, run.config.hash())
+    run.kept = run.state.epoch
     atomic_write(folder / HISTORY, pd.DataFrame(run.state.history).to_csv(index=False).encode())
 
 

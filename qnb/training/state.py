@@ -55,6 +55,7 @@ class TrainingRun:
     gate: GateReport | None = None
     compile_seconds: float = 0.0
     failure: QnbError | None = None  # what ended it before its time
+    kept: int | None = None  # the epoch of the last checkpoint; None: none is kept
 
     @property
     def spec(self) -> CircuitSpec:

