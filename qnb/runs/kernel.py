@@ -167,11 +167,12 @@ def _message_alone(
 
 
 def _stopped(message: str) -> str:
-    """One line for an interrupt: what was stopped, as far as that is known, and how to resume in another kernel."""
-    if _current is None or not message:
-        return message or "Stopped."
-    run = f"{_current.folder.parent.name} --resume {_current.id}"
-    return f"{message} In another kernel or from a terminal: qnb run {run}"
+    """One line for an interrupt: where it stopped, as far as that is known, and how to resume elsewhere."""
+    message = message or "Stopped. Run the cell again."
+    if _current is None:
+        return message
+    command = f"qnb run {_current.folder.parent.name} --resume {_current.id}"
+    return f"{message} In another kernel or from a terminal: {command}"
 
 
 def _after_cell(result: Any) -> None:

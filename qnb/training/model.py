@@ -80,13 +80,13 @@ class Model:
     def save(self, folder: str | Path) -> Path:
         """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.
 
+        Where this very model is there already, nothing is written.
+
         Raises:
-            ModelError: there is a model in that folder already.
+            ModelError: there is another model in that folder.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / META).exists():
-            raise ModelError(f"{folder} holds a model already; nothing is overwritten. Name another folder.")
         arrays = {f"params/{k}": v for k, v in self.params.items()}
         arrays |= {f"features/{k}": v for k, v in self.feature_map.arrays().items()}
         buffer = io.BytesIO()
@@ -102,8 +102,13 @@ class Model:
             "about": self.about,
             "versions": versions(),
         }
-        atomic_write(folder / ARRAYS, buffer.getvalue())
-        atomic_write(folder / META, (json.dumps(plain(meta), indent=2, allow_nan=False) + "\n").encode())
+        text = (json.dumps(plain(meta), indent=2, allow_nan=False) + "\n").encode()
+        files = {ARRAYS: buffer.getvalue(), META: text}  # META last: a folder that has it has both
+        if not (folder / META).exists():
+            for name, data in files.items():
+                atomic_write(folder / name, data)
+        elif any((folder / name).read_bytes() != data for name, data in files.items()):
+            raise ModelError(f"{folder} holds another model; nothing is overwritten. Name another folder.")
         return folder
 
 

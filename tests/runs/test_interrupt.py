@@ -17,9 +17,9 @@ from qnb.training.train import train
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {"data": "breast_cancer", "wires": 3, "layers": 2, "batch": 32, "epochs": 60, "fixed_num_batches": 6}
 STOPPED = re.compile(
-    r"Stopped (after epoch \d+ of 60\. Run it again to resume from there\."
+    r"(Stopped (after epoch \d+ of 60\. Run it again to resume from there\."
     r"|before the end of the first epoch\. Run it again to start\."
-    r"|after epoch \d+ of 60\. Without a folder nothing is kept\.)"
+    r"|after epoch \d+ of 60\. Without a folder nothing is kept\.)|Stopped\. Run the cell again\.)"
     r" In another kernel or from a terminal: qnb run train --resume \S+"
 )
 

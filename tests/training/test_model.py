@@ -3,6 +3,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,8 +53,12 @@ def test_round_trip_is_exact(trained, saved):
 
 
 def test_nothing_is_overwritten(trained, saved):
-    with pytest.raises(ModelError, match="nothing is overwritten"):
-        trained.save(saved)
+    """Saving the same model again changes nothing, as a cell that is run twice does; another model is refused."""
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in saved.iterdir()}
+    assert trained.model.save(saved) == saved
+    with pytest.raises(ModelError, match="holds another model; nothing is overwritten"):
+        replace(trained.model, threshold=trained.model.threshold + 1e-9).save(saved)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in saved.iterdir()} == before
 
 
 def test_missing_and_damaged_files_are_named(saved, tmp_path):
