@@ -158,6 +158,8 @@ def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeou
     jobs = suite.prepare_probes(values, root, resume)
     for job in jobs:
         _refuse_early(job)
+    for line in suite.left_out(jobs, values):
+        click.echo(line, err=True)
     finished = suite.execute(jobs, timeout)
     click.echo(suite.verdicts_table(finished))
     for one in finished:

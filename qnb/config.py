@@ -25,7 +25,11 @@ from qnb.errors import ParameterError, nearest, refuse_unknown
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
 SplitName = Literal["random", "group", "time", "attack"]  # as in qnb.data.splits.SPLITS
-EngineName = Literal["catalyst", "exact", "one_sample_demo"]  # as in qnb.core.engine.ENGINES; the last is wrong on purpose
+_ENGINES = Field(description='"catalyst" (compiled, adjoint gradients) or "exact" (the same model, simulated in batches)')
+SoundEngineName = Annotated[Literal["catalyst", "exact"], _ENGINES]
+EngineName = Annotated[
+    Literal["catalyst", "exact", "one_sample_demo"], _ENGINES
+]  # as in qnb.core.engine.ENGINES; the last: wrong
 EncoderName = Literal["angle_y", "angle_xy", "amplitude"]  # as in qnb.core.circuit.ENCODERS
 AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.core.circuit.ANSATZE
 MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
@@ -34,11 +38,25 @@ OF_ONE_SPLIT = {"group_by": "group", "embargo": "time", "attack_test": "attack"}
 
 Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple
 
+Seed = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Names = Annotated[tuple[str, ...], Listed, Field(min_length=1)]
+# parameters whose default differs between notebooks
+Sample = Annotated[Annotated[int, Field(ge=10)] | None, Field(description="rows drawn, stratified by label; None: all")]
+Wires = Annotated[int, Field(ge=1, le=20, description='features after reduction: one per wire, 2^wires for "amplitude"')]
+Layers = Annotated[int, Field(ge=1, le=100, description="each turns every wire, then entangles them")]
+Epochs = Annotated[int, Field(ge=1, description="passes over the training rows")]
+Batch = Annotated[int, Field(ge=1, description="rows per step")]
+Device = Annotated[str, Field(description="a Catalyst-capable PennyLane device")]
+Rate = Annotated[float, Field(gt=0, description="learning rate; the peak of a schedule")]
+
 
 class StrictConfig(BaseModel):
     """Base of every notebook's parameters: frozen, no extra names, no silent conversion of types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
@@ -70,6 +88,30 @@ class StrictConfig(BaseModel):
         """Whether the parameter `name` differs from its default; False where this configuration does not have it."""
         field = type(self).model_fields.get(name)
         return field is not None and bool(getattr(self, name) != field.get_default(call_default_factory=True))
+
+    def taking(self, values: dict[str, Any], given: Collection[str], source: str) -> Self:
+        """This configuration with those of `values` that it has in the place of its own.
+
+        Args:
+            values: by name, as a manifest has them.
+            given: names that were set, whether or not to their defaults.
+            source: the parameter that says where the values come from.
+
+        Raises:
+            ParameterError: a value contradicts another, or something else was given beside `source`.
+        """
+        brought = {name: value for name, value in values.items() if name in type(self).model_fields and name != source}
+        taken = type(self).make(dict(self) | brought)
+        other = [
+            f"{name}={getattr(self, name)!r} (the {source} has {getattr(taken, name)!r})"
+            for name in brought
+            if getattr(self, name) != getattr(taken, name) and (name in given or self.changed(name))
+        ]
+        if other:
+            raise ParameterError(
+                f"{source}={getattr(self, source)!r} brings its own parameters: leave {', '.join(other)} out, or {source}=None."
+            )
+        return taken
 
     def hash(self) -> str:
         """The first 10 hex digits of the SHA-256 of the effective configuration as canonical JSON."""
@@ -136,47 +178,71 @@ def _choices(annotation: Any) -> list[str]:
 class TableConfig(StrictConfig):
     """The rows before they are split, and what their label is."""
 
-    data: str = "bundled"  # "bundled" (synthetic capture), "breast_cancer", or the path of a CSV or Parquet file
-    label: str | None = None  # label column of a table of your own
-    positive: str | int | bool | None = None  # the label's value that counts as 1; None: the label is 0/1 already
-    sample: Annotated[int, Field(ge=10)] | None = 20_000  # rows drawn, stratified by label; None: all
-    data_seed: Annotated[int, Field(ge=0)] = 0  # generator of the bundled capture
+    data: str = "bundled"
+    '"bundled" (a synthetic capture), "breast_cancer", or the path of a CSV or Parquet file'
+    label: str | None = None
+    """label column of a table of your own"""
+    positive: str | int | bool | None = None
+    """the label's value that counts as 1; None: the label is 0/1 already"""
+    sample: Sample = 20_000
+    data_seed: Seed = 0
+    """of the bundled capture's generator"""
     leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
+    """shortcuts planted in the bundled capture"""
 
     BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", "breast_cancer")
 
 
-class SplitConfig(StrictConfig):
-    """Which rows train, validate and test."""
+class RuleConfig(StrictConfig):
+    """The rule of a split."""
 
     split: SplitName = "random"
-    # split="group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair
-    group_by: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
-    # split="time": rows less than this many seconds before a later side are left out
+    '"random", "group", "time", "attack": which rows may stand on both sides'
+
+
+class SidesConfig(StrictConfig):
+    """What the rules for splitting ask."""
+
+    group_by: Names | None = None
+    """of split "group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair"""
     embargo: Annotated[float, Field(ge=0)] = 0.0
-    # split="attack": types kept for the test
-    attack_test: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = None
-    split_seed: Annotated[int, Field(ge=0)] = 0  # of the draw and of the split
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """of split "time": rows less than this many seconds before a later side are left out"""
+    attack_test: Names | None = None
+    """of split "attack": attack types kept for the test; None: drawn with split_seed"""
+    split_seed: Seed = 0
+    """of the sample and the split; apart from seed, so that seeds compare on the same rows"""
+    val_fraction: Fraction = 0.2
+    """of the rows, for validation"""
+    test_fraction: Fraction = 0.2
+    """of the rows, for the test"""
+
+
+class SplitConfig(SidesConfig, RuleConfig):
+    """Which rows train, validate and test."""
 
 
 class DataConfig(SplitConfig, TableConfig):
     """A table, its split, and the range of the angles that its features become."""
 
     angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] = "0_pi"
+    '"0_pi": pi u; "pm_pi_2": pi (u - 1/2); "pm_pi": 2 pi (u - 1/2); u in [0, 1]'
 
 
 class CircuitConfig(StrictConfig):
     """The circuit; `qnb.core.circuit.CircuitSpec` says what the names mean."""
 
-    wires: Annotated[int, Field(ge=1, le=20)] = 8
-    layers: Annotated[int, Field(ge=1, le=100)] = 3
+    wires: Wires = 8
+    layers: Layers = 3
     encoder: EncoderName = "angle_y"
+    '"angle_y", "angle_xy", "amplitude"'
     ansatz: AnsatzName = "strongly_entangling"
+    '"strongly_entangling", "ring"'
     measurement: MeasurementName = "mean_z_readout"
+    '"z0", "mean_z", "z_vec", "mean_z_readout"'
     reupload: bool = False
+    """encode before every layer"""
     hadamard: bool = False
+    """H before the encoder ("angle_y" only)"""
 
     @property
     def features(self) -> int:
@@ -184,65 +250,97 @@ class CircuitConfig(StrictConfig):
         return 2**self.wires if self.encoder == "amplitude" else self.wires
 
 
-class GradientConfig(StrictConfig):
-    """What computes scores and gradients, and whether these are checked."""
+class SimulationConfig(StrictConfig):
+    """What computes scores and gradients."""
 
     engine: EngineName = "catalyst"
-    device: str = "lightning.qubit"
+    device: Device = "lightning.qubit"
+
+
+class EngineConfig(SimulationConfig):
+    """The engine of a whole training, and whether its gradient is checked."""
+
     gate: Literal["on", "off"] = "on"
-
-
-class EngineConfig(GradientConfig):
-    """The engine of a whole training."""
-
+    '"off" trusts the gradient unchecked, and the manifest says so'
     preflight_compile: bool = True
+    """compile before the first epoch, so that its time is training time"""
 
 
 class ObjectiveConfig(StrictConfig):
     """The head, the loss, and what each row weighs in it."""
 
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """0: binary cross-entropy"""
     alpha_mode: Literal["softplus", "direct"] = "softplus"
+    '"softplus": alpha > 0; "direct": alpha may change sign'
     alpha_train: bool = True
-    class_weights: (
-        Literal["balanced"] | Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], Listed] | None
-    ) = None
+    """False: alpha stays 1"""
+    class_weights: Literal["balanced"] | Annotated[tuple[Positive, Positive], Listed] | None = None
+    """None, "balanced", or (w_neg, w_pos)"""
     balanced_batches: bool = False
-    balanced_pos_frac: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """draw both classes apart, in fixed shares"""
+    balanced_pos_frac: Fraction = 0.5
+    """share of positives in a balanced batch"""
     prior_correction: Literal["none", "importance"] = "none"
+    '"importance": weigh balanced batches back to the true prior'
 
 
 class OptimiserConfig(StrictConfig):
     """Adam: how long, in which batches, at which rates."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1)] = 8
-    batch: Annotated[int, Field(ge=1)] = 64
+    seed: Seed = 0
+    """initial parameters and batches"""
+    epochs: Epochs = 8
+    batch: Batch = 64
     fixed_num_batches: Annotated[int, Field(ge=1)] | None = None
-    lr: Annotated[float, Field(gt=0)] = 0.05
+    """batches per epoch; None: as many full ones as the training rows give"""
+    lr: Rate = 0.05
     lr_schedule: Literal["constant", "cosine", "onecycle"] = "constant"
-    lr_mult_weights: Annotated[float, Field(ge=0)] = 1.0
-    lr_mult_readout: Annotated[float, Field(ge=0)] = 1.0
-    lr_mult_alpha: Annotated[float, Field(ge=0)] = 1.0
-    weight_decay_weights: Annotated[float, Field(ge=0)] = 0.0
-    weight_decay_readout: Annotated[float, Field(ge=0)] = 0.0
-    weight_decay_alpha: Annotated[float, Field(ge=0)] = 0.0
+    '"constant", "cosine", "onecycle"'
+    lr_mult_weights: NotNegative = 1.0
+    """times lr, of the circuit's angles"""
+    lr_mult_readout: NotNegative = 1.0
+    """times lr, of a trainable readout"""
+    lr_mult_alpha: NotNegative = 1.0
+    """times lr, of alpha"""
+    weight_decay_weights: NotNegative = 0.0
+    """decoupled, per unit of learning rate"""
+    weight_decay_readout: NotNegative = 0.0
+    """the same, of a trainable readout"""
+    weight_decay_alpha: NotNegative = 0.0
+    """the same, of alpha"""
 
 
 class SelectionConfig(StrictConfig):
     """Which epoch counts, when to stop, and which thresholds are degenerate."""
 
     val_objective: Literal["auc", "sep", "val_loss", "bacc", "f1"] = "auc"
+    'which epoch is best: "auc", "sep", "val_loss", "bacc", "f1"'
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
+    """epochs from one scoring of the validation rows to the next"""
     early_stop_patience: Annotated[int, Field(ge=1)] | None = None
+    """evaluations without a new best one before stopping; None: never stop early"""
     min_pred_pos_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """a threshold that predicts fewer positives is degenerate"""
     max_pred_pos_rate: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """a threshold that predicts more positives is degenerate"""
     abort_on_degen: bool = False
+    """a degenerate epoch ends the run with an error"""
 
 
 # pydantic lists the fields of the last base first
 class TrainConfig(SelectionConfig, OptimiserConfig, ObjectiveConfig, EngineConfig, CircuitConfig, DataConfig):
     """Everything that decides a training run."""
+
+
+def training_of(config: StrictConfig, **fixed: Any) -> TrainConfig:
+    """The training that a notebook's configuration describes: its values, `fixed` ones in their place, else the defaults.
+
+    Raises:
+        ParameterError: a value contradicts another.
+    """
+    own = {name: getattr(config, name) for name in TrainConfig.model_fields if hasattr(config, name)}
+    return TrainConfig.make(own | fixed)
 
 
 @contradiction
@@ -286,12 +384,16 @@ def _of_encoding(data: DataConfig, circuit: CircuitConfig) -> Iterator[str]:
 
 
 @contradiction
-def _of_engine(c: GradientConfig) -> Iterator[str]:
+def _of_engine(c: EngineConfig) -> Iterator[str]:
     if c.engine == "one_sample_demo" and c.gate == "on":
         yield (
             "engine='one_sample_demo' has a wrong gradient on purpose: the gate would refuse it. "
             "Set gate='off' to show what it does."
         )
+
+
+@contradiction
+def _of_device(c: SimulationConfig) -> Iterator[str]:
     if c.changed("device") and c.engine != "catalyst":
         yield (
             f"device={c.device!r} has no effect with engine={c.engine!r}, which simulates where JAX runs: "
@@ -300,11 +402,12 @@ def _of_engine(c: GradientConfig) -> Iterator[str]:
 
 
 @contradiction
-def _of_engine_and_circuit(engine: GradientConfig, circuit: CircuitConfig) -> Iterator[str]:
+def _of_engine_and_circuit(engine: SimulationConfig, circuit: CircuitConfig) -> Iterator[str]:
     if circuit.encoder == "amplitude" and engine.engine != "exact":
+        advice = "engine='exact', or " if "engine" in type(engine).model_fields else ""
         yield (
             f"encoder='amplitude' cannot be trained by engine={engine.engine!r}: the compiler has no gradient of "
-            "state preparation. Use engine='exact', or encoder='angle_y'."
+            f"state preparation. Use {advice}encoder='angle_y'."
         )
 
 

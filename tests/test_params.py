@@ -7,7 +7,7 @@ import pytest
 
 from qnb.config import TrainConfig
 from qnb.runs.job import read_parameters
-from qnb.studies.config import AblationConfig
+from qnb.studies.ablation import AblationConfig
 
 FILES = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
 ABLATIONS = [path for path in FILES if "arms:" in path.read_text()]

@@ -4,21 +4,37 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from pandas.io.formats.style_render import CSSDict
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from qnb.config import TrainConfig
+from qnb.config import (
+    OF_ONE_SPLIT,
+    Batch,
+    Layers,
+    Listed,
+    Names,
+    Rate,
+    Sample,
+    Seed,
+    SidesConfig,
+    SplitName,
+    TableConfig,
+    TrainConfig,
+    Wires,
+    training_of,
+)
 from qnb.data.grouping import group_columns
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
 from qnb.data.values import DataError
-from qnb.errors import nearest
+from qnb.errors import ParameterError, nearest
 from qnb.leakage.models import score_arms
 from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
@@ -26,10 +42,48 @@ from qnb.leakage.statistics import ALPHA
 from qnb.reporting import tables
 from qnb.reporting.verdict import Verdict
 from qnb.runs.folder import Run
-from qnb.studies.config import LeakageConfig
 
-RULES: tuple[Literal["random", "group", "time", "attack"], ...] = ("random", "group", "time", "attack")
+RULES: tuple[SplitName, ...] = ("random", "group", "time", "attack")
 T = TypeVar("T")
+
+
+class LeakageConfig(SidesConfig, TableConfig):
+    """leakage_stress_test.ipynb. The defaults take all 100,000 rows of the bundled capture."""
+
+    sample: Sample = 100_000
+    columns: Names | None = None
+    """names of the columns to look at and to train on; None: all"""
+    identifiers: Annotated[tuple[str, ...], Listed] = ()
+    """names of further columns that the model must not use"""
+    wires: Wires = 8
+    layers: Layers = 3
+    batch: Batch = 256
+    epochs: Annotated[int, Field(ge=1)] = 6
+    """of the short trainings, on the exact engine"""
+    fixed_num_batches: Annotated[int, Field(ge=1)] = 50
+    """batches per epoch"""
+    lr: Rate = 0.05
+    seed: Seed = 0
+    """of the circuit, of bootstraps and permutations"""
+
+    def training(self, rule: SplitName = "random") -> TrainConfig:
+        """A training on this table under one rule for splitting, on the exact engine.
+
+        Raises:
+            ParameterError: a value contradicts another.
+        """
+        others = [name for name, owner in OF_ONE_SPLIT.items() if owner != rule]
+        defaults = {name: TrainConfig.model_fields[name].default for name in others}
+        return training_of(self, split=rule, engine="exact", **defaults)
+
+    @model_validator(mode="after")
+    def _can_train(self) -> Self:
+        for rule in RULES:
+            try:
+                self.training(rule)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+        return self
 
 
 def read(config: LeakageConfig) -> tuple[Raw, Table]:

@@ -1,10 +1,11 @@
 """What happens when alpha changes sign: at fixed scores, where it is an identity, and in training, where the circuit may adapt."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Params
@@ -12,6 +13,7 @@ from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
+from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 from qnb.training import metrics
 from qnb.training.optimiser import make_optimiser
@@ -21,6 +23,19 @@ TOLERANCE = 1e-12  # of AUC(-alpha) = 1 - AUC(alpha)
 MARGIN = 0.02  # an AUC under 0.5 - MARGIN is an inverted ranking
 END = 0.1  # the part of a training, its last, that says how it ended
 ARMS = ("direct", "softplus", "alpha fixed", "direct, circuit held still")
+
+
+class AlphaConfig(SimulatedModelConfig):
+    """alpha_sign_inversion.ipynb."""
+
+    alpha_start: Annotated[float, Field(gt=0.001)] = 0.05
+    """where alpha starts, in both modes"""
+    push: Annotated[float, Field(gt=0)] = 0.5
+    """|mean(s) + bias| at the start, on the side that pulls alpha down"""
+    steps: Annotated[int, Field(ge=20)] = 120
+    """of each training, by Adam"""
+    quick: bool = True
+    """False: the trainings repeated with ten seeds"""
 
 
 def sweep(scores: np.ndarray, y: np.ndarray, bias: float, alphas: Iterable[float]) -> pd.DataFrame:

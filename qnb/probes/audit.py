@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,15 @@ import numpy as np
 import pandas as pd
 import pennylane as qml
 from jax.experimental import enable_x64
+from pydantic import Field
 
+from qnb.config import Device, Listed, TrainConfig, training_of
 from qnb.core.circuit import Array, CircuitSpec
 from qnb.core.objective import Objective
 from qnb.probes import forks, formulations
+from qnb.probes.subject import SmallModelConfig
 
+Stack = Annotated[str, Field(pattern=r"^(current|\d+\.\d+\.\d+)$")]
 FORMULATIONS = formulations.FORMULATIONS
 TOLERANCE = 1e-6  # relative, of float64 gradients that are the same
 LOOSE = 1e-3  # of finite differences, and of float32
@@ -45,6 +49,24 @@ LAWS = {
     STRIDES: "the right gradient of rows read in memory order",
     NONE: "none that is known",
 }
+
+
+class AuditConfig(SmallModelConfig):
+    """gradient_audit.ipynb."""
+
+    device: Device = "lightning.qubit"
+    stacks: Annotated[tuple[Stack, ...], Listed, Field(min_length=1)] = ("current",)
+    """and versions of Catalyst, "0.14.0" say, each installed in an environment of its own outside the project"""
+    rows: Annotated[int, Field(ge=3, le=64)] = 5
+    """of the batch on which gradients are compared, 3 or more"""
+    training_epochs: Annotated[int, Field(ge=3)] = 10
+    """of 20 batches each, for the consequence"""
+    quick: bool = True
+    """False: every formulation for mean_z, mean_z_readout and z_vec, and three times the training"""
+
+    def training(self) -> TrainConfig:
+        epochs = self.training_epochs if self.quick else 3 * self.training_epochs
+        return training_of(self, engine="catalyst", epochs=epochs, fixed_num_batches=20)
 
 
 @dataclass(frozen=True)

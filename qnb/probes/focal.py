@@ -1,7 +1,7 @@
 """Focal loss near l = 0: its value and slope there, and how long a training takes to leave."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import optax
 import pandas as pd
 from jax.experimental import enable_x64
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Array
@@ -16,6 +17,7 @@ from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
 from qnb.probes.descent import Descent, Head, descend
+from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 
 Loss = Callable[[Array | float, Array | float], Array]  # (l, y) -> nats
@@ -23,6 +25,21 @@ Loss = Callable[[Array | float, Array | float], Array]  # (l, y) -> nats
 TOLERANCE = 1e-6  # of values and slopes that must agree, relative: single precision, if that is what JAX is set to
 LEFT = 0.05  # a training has left the plateau when the BCE of its logits is this part below log 2
 STALLED = 3.0  # one that takes this many times as long as without focal is stalled
+
+
+class FocalConfig(SimulatedModelConfig):
+    """focal_fixed_point.ipynb."""
+
+    gamma: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """trained beside gamma 0"""
+    alpha_start: Annotated[float, Field(gt=0.001)] = 0.05
+    """small, so that the logits start near zero"""
+    rate_sgd: Annotated[float, Field(gt=0)] = 2.0
+    """learning rate of SGD; Adam's is lr"""
+    steps: Annotated[int, Field(ge=20)] = 120
+    """of each training"""
+    quick: bool = True
+    """False: the trainings repeated with five seeds"""
 
 
 def value_at_zero(gamma: ArrayLike) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
 from qnb.config import TrainConfig
@@ -14,6 +15,7 @@ from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
+from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 from qnb.training import metrics
 from qnb.training.optimiser import make_optimiser
@@ -23,6 +25,19 @@ RANK = 1e-8  # singular values below this part of the largest count as zero (dou
 RANK_FLOAT32 = 1e-4
 CARRIES = 0.05  # alpha carries the margin if without it the BCE is this part higher
 NO_HEAD = 1e12  # inverse strength of scikit-learn's penalty: none
+
+
+class GeometryConfig(SimulatedModelConfig):
+    """readout_geometry.ipynb."""
+
+    steps: Annotated[int, Field(ge=20)] = 80
+    """of the short training of each measurement, by Adam"""
+    rows: Annotated[int, Field(ge=2)] = 64
+    """inputs over which the Jacobian of the scores is taken"""
+    initialisations: Annotated[int, Field(ge=10)] = 200
+    """random parameters for the variance of gradients"""
+    quick: bool = True
+    """False: the larger grid of wires, layers and initialisations"""
 
 
 @dataclass(frozen=True)

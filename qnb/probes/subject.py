@@ -1,25 +1,97 @@
 """The model under test: the one that a probe's parameters describe, or that of a finished run of train.ipynb."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
-from qnb.config import TrainConfig
+from qnb.config import (
+    Batch,
+    CircuitConfig,
+    DataConfig,
+    Layers,
+    Rate,
+    Sample,
+    Seed,
+    SimulationConfig,
+    SoundEngineName,
+    StrictConfig,
+    TrainConfig,
+    Wires,
+    training_of,
+)
 from qnb.core.circuit import CircuitSpec
 from qnb.data.prepare import Prepared, prepare
 from qnb.errors import ParameterError
 from qnb.files import HISTORY
-from qnb.probes.config import ProbeConfig
 from qnb.reporting.tables import data_note
 from qnb.runs.folder import METRICS
-from qnb.runs.listing import find_run
+from qnb.runs.listing import Entry, find_run
 from qnb.runs.project import RunError, find_root
 from qnb.training.model import load_model
 from qnb.training.state import circuit_of
+
+
+class ProbeConfig(StrictConfig):
+    """A probe of what its groups of parameters describe, or of what a finished run had in these groups."""
+
+    run: str | None = None
+    """id of a run of train.ipynb that the parameters below are taken from; None: as they stand here"""
+
+    def resolved(self, root: Path, given: Collection[str]) -> Self:
+        """With the parameters of the run that `run` names, those that the probe has.
+
+        Raises:
+            RunError: no such run, or not one of train.ipynb that got as far as training.
+            ParameterError: a parameter was given beside `run`, or the probe cannot work on such a model.
+        """
+        if self.run is None:
+            return self
+        entry = training_run(root, self.run)
+        return self.taking(entry["parameters"], given, "run")
+
+
+class ModelConfig(ProbeConfig, CircuitConfig, DataConfig):
+    """A probe of a model on data."""
+
+    def training(self) -> TrainConfig:
+        """The model under test as train.ipynb would be asked for it.
+
+        Raises:
+            ParameterError: a value contradicts another.
+        """
+        return training_of(self)
+
+    @model_validator(mode="after")
+    def _can_train(self) -> Self:
+        try:
+            self.training()
+        except ParameterError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class SmallModelConfig(ModelConfig):
+    """A probe that needs no large model to make its point: four wires, two layers, short batches."""
+
+    sample: Sample = 2_000
+    wires: Wires = 4
+    layers: Layers = 2
+    seed: Seed = 0
+    """of initial parameters and batches"""
+    batch: Batch = 64
+    lr: Rate = 0.05
+
+
+class SimulatedModelConfig(SimulationConfig, SmallModelConfig):
+    """The same, on an engine to choose; its gradient is always checked."""
+
+    engine: SoundEngineName = "catalyst"
 
 
 @dataclass(frozen=True)
@@ -30,7 +102,7 @@ class Subject:
         config: the parameters of the model under test, as the probe uses them.
         prepared: its data.
         note: the data and where the model comes from, for the foot of figures.
-        said: what of the parameters given the probe replaces or leaves aside, in words.
+        said: where the model comes from, and what of it the probe decides, in words.
         run_id: the run it was taken from, None if it was described by parameters; what follows is empty then.
         params: the trained parameters, None if the run left no model.
         history: its history.csv, None if there is none.
@@ -53,67 +125,68 @@ class Subject:
         return circuit_of(self.config)
 
 
-def subject(probe: ProbeConfig, root: Path | None = None) -> Subject:
-    """The model that `probe` is to look at, its data read, split and transformed again.
+def training_run(root: Path, run_id: str) -> Entry:
+    """The entry of a run of train.ipynb, done or failed.
+
+    Raises:
+        RunError: no such run, or another one.
+    """
+    entry = find_run(root, run_id)
+    if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
+        raise RunError(
+            f"run={run_id!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of {entry['notebook']}."
+        )
+    return entry
+
+
+def subject(probe: ModelConfig, root: Path | None = None) -> Subject:
+    """The model that `probe` is to look at, its data read, split and transformed.
+
+    Raises:
+        RunError: the data has changed since the run that `probe.run` names.
+        ParameterError, DataError: the configuration or the table cannot be used.
+    """
+    config = probe.training()
+    prepared = prepare(config)
+    note, source = data_note(prepared.card), "described by the parameters above"
+    if probe.run is not None:
+        entry = training_run(root or find_root(), probe.run)
+        _require_same_data(entry, prepared)
+        note, source = f"{note} · model of run {entry['run_id']}", f"that of run {entry['run_id']}"
+    decided = [f"{name}={value}" for name, value in config if name not in type(probe).model_fields and config.changed(name)]
+    said = f"The model under test is {source}." + (f" This probe decides {', '.join(decided)}." if decided else "")
+    return Subject(config, prepared, note, said, probe.run)
+
+
+def finished_run(run_id: str, root: Path | None = None) -> Subject:
+    """The model that a run of train.ipynb trained, its data read, split and transformed again.
 
     Raises:
         RunError: no such run, or not one of train.ipynb that got as far as training, or its data has changed since.
         ParameterError, DataError: the configuration or the table cannot be used.
     """
-    if probe.run is None:
-        given = TrainConfig.make({name: getattr(probe, name) for name in TrainConfig.model_fields})
-        config, said = _as_probed(probe, given)
-        prepared = prepare(config)
-        return Subject(config, prepared, data_note(prepared.card), said)
     root = root or find_root()
-    entry = find_run(root, probe.run)
-    if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
-        raise RunError(
-            f"run={probe.run!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of {entry['notebook']}."
-        )
-    config, said = _as_probed(probe, TrainConfig.make(entry["parameters"]))
+    entry = training_run(root, run_id)
+    config = TrainConfig.make(entry["parameters"])
     prepared = prepare(config)
-    before = (entry.get("data") or {}).get("fingerprint")
-    if before not in (None, prepared.card["fingerprint"]):
-        raise RunError(
-            f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is {prepared.card['fingerprint'][:16]} now."
-        )
+    _require_same_data(entry, prepared)
     folder = root / entry["folder"]
     return Subject(
-        config, prepared, f"{data_note(prepared.card)} · model of run {entry['run_id']}", said, entry["run_id"],
+        config,
+        prepared,
+        note=f"{data_note(prepared.card)} · model of run {entry['run_id']}",
+        said=f"The model under test is that of run {entry['run_id']}.",
+        run_id=entry["run_id"],
         params=load_model(folder).params if (folder / "model").is_dir() else None,
         history=pd.read_csv(folder / HISTORY) if (folder / HISTORY).exists() else None,
         metrics=json.loads((folder / METRICS).read_text("utf-8")) if (folder / METRICS).exists() else {},
         manifest=entry,
-    )  # fmt: skip
+    )
 
 
-def finished_run(probe: ProbeConfig, root: Path | None = None) -> Subject:
-    """As `subject`, for a probe that has no use for a model that was only described.
-
-    Raises:
-        ParameterError: no run is given.
-    """
-    if probe.run is None:
-        raise ParameterError("run=None: give the id of a run of train.ipynb; `qnb runs` lists them.")
-    return subject(probe, root)
-
-
-def _as_probed(probe: ProbeConfig, given: TrainConfig) -> tuple[TrainConfig, str]:
-    """The configuration with the probe's own settings in it, and what that left aside, in words."""
-    own = probe.own_settings()
-    fields = type(probe).model_fields if probe.run is None else TrainConfig.model_fields
-    asked = {name: value for name, value in given if value != fields[name].default}
-    parts = [
-        "The parameters above describe the model under test."
-        if probe.run is None
-        else f"The model under test is that of run {probe.run}."
-    ]
-    if own:
-        replaced = {
-            name: f" (given: {asked[name]})" if name in asked and asked[name] != value else "" for name, value in own.items()
-        }
-        parts.append("This probe decides " + ", ".join(f"{name}={value}{replaced[name]}" for name, value in own.items()) + ".")
-    if unused := [f"{name}={value}" for name, value in asked.items() if name in probe.UNUSED and name not in own]:
-        parts.append("Without a part in this probe: " + ", ".join(unused) + ".")
-    return TrainConfig.make(given.model_dump() | own), " ".join(parts)
+def _require_same_data(entry: Entry, prepared: Prepared) -> None:
+    before, now = (entry.get("data") or {}).get("fingerprint"), prepared.card["fingerprint"]
+    if before not in (None, now):
+        raise RunError(
+            f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is {now[:16]} now."
+        )

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from qnb.errors import ParameterError
+from qnb.errors import ParameterError, refuse_unknown
 from qnb.files import VERDICT
 from qnb.runs import headless, job
 from qnb.runs.folder import Run
 from qnb.runs.listing import columns_of_text
+from qnb.runs.project import given_root
 
 NAME = "probes"
 NOTEBOOKS = (
@@ -19,7 +20,9 @@ SUSPECTS = "suspects"  # last, and only with a run
 
 
 def prepare_probes(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:
-    """Check the parameters against every probe before the first one starts; with `run`, the notebook of suspects comes last.
+    """Check the parameters before the first probe starts: each takes those that its notebook has, and some probe has each.
+
+    With `run`, the notebook of suspects comes last.
 
     Raises:
         RunError, ParameterError: as `qnb.runs.job.prepare`, of the first probe that refuses.
@@ -27,7 +30,17 @@ def prepare_probes(parameters: dict[str, Any], root: str | Path | None = None, r
     if resume is not None:
         raise ParameterError("--resume goes on with one notebook; probes are short: run them again.")
     names = [*NOTEBOOKS, *([SUSPECTS] if parameters.get("run") is not None else [])]
-    return [job.prepare(name, parameters, root) for name in names]
+    folder = given_root(root)
+    paths = {name: job.find_notebook(folder, name) for name in names}
+    declared = {name: job.declared_parameters(job.read_notebook(path), path) for name, path in paths.items()}
+    refuse_unknown(parameters, [name for names in declared.values() for name in names], "the probes")
+    return [job.prepare(name, {n: v for n, v in parameters.items() if n in declared[name]}, folder) for name in names]
+
+
+def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
+    """A line for each notebook that does not have some of the parameters."""
+    without = {one.path.name: [name for name in parameters if name not in one.parameters] for one in jobs}
+    return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in without.items() if names]
 
 
 def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.stderr) -> list[Run]:

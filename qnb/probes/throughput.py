@@ -4,21 +4,37 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
+from qnb.config import CircuitConfig, Device
 from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec
 from qnb.core.objective import Objective
 from qnb.errors import QnbError
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, Way
 from qnb.probes.formulations import telling
+from qnb.probes.subject import ProbeConfig
 from qnb.reporting.verdict import Verdict
 
 KINDS = ("forward", "gradient")
 FAILURES = (QnbError, NotImplementedError)  # of a contender that cannot do what it is asked
+
+
+class ThroughputConfig(ProbeConfig, CircuitConfig):
+    """throughput.ipynb."""
+
+    device: Device = "lightning.qubit"
+    repeats: Annotated[int, Field(ge=3)] = 5
+    """timings of which the median is taken; a slow call is repeated less"""
+    seconds: Annotated[float, Field(gt=0)] = 0.4
+    """after which a timing is not repeated further"""
+    quick: bool = True
+    """False: more sizes, the ways that compile for minutes, and five times the seconds"""
 
 
 @dataclass(frozen=True)

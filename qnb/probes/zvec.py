@@ -1,7 +1,7 @@
 """The gradient of `z_vec` in its coefficients, d/dw_i <sum_j w_j Z_j> = <Z_i>, four ways side by side."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pennylane as qml
 from jax.experimental import enable_x64
+from pydantic import Field
 
+from qnb.config import MeasurementName, TrainConfig, training_of
 from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError
+from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 
 DEAD = 1e-12  # a gradient below this is zero
@@ -22,6 +25,22 @@ AGREE = 1e-5  # of gradients that should be the same: float64, or float32 agains
 AGREE_FLOAT32 = 1e-3
 STEP = 0.5  # of central differences; the score is linear in the coefficients, so no step is too long
 WAYS = ("adjoint through coefficients", "central differences", "engine's rule", "default.qubit, JAX")
+
+
+class ZvecConfig(SimulatedModelConfig):
+    """zvec_gradient_identity.ipynb."""
+
+    measurement: ClassVar[MeasurementName] = "z_vec"  # type: ignore[misc]  # what the probe is about, no parameter of it
+    rows: Annotated[int, Field(ge=1)] = 4
+    """inputs at which the gradients are compared"""
+    training_epochs: Annotated[int, Field(ge=2)] = 8
+    """of the short training, 10 batches each"""
+    quick: bool = True
+    """False: ten times the inputs, five times the training"""
+
+    def training(self) -> TrainConfig:
+        epochs = self.training_epochs if self.quick else 5 * self.training_epochs
+        return training_of(self, epochs=epochs, fixed_num_batches=10)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ go on from.
 
 import ast
 import difflib
+import importlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,12 @@ import yaml
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from papermill.iorw import NoDatesSafeLoader
 
-from qnb import config as train_config
 from qnb.config import StrictConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
 from qnb.files import CHECKPOINT, plain
-from qnb.probes import config as probe_config
 from qnb.runs.cells import DECLARED, assigned_names, literals, names_read
 from qnb.runs.listing import Entry, find_run
 from qnb.runs.project import RunError, given_root
-from qnb.studies import config as study_config
-
-CONFIGURATIONS = (train_config, probe_config, study_config)
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def prepare(
     folder = given_root(root)
     path = find_notebook(folder, notebook)
     nb = read_notebook(path)
-    declared = _declared(nb, path)
+    declared = declared_parameters(nb, path)
     entry: Entry = {}
     if resume is not None:
         if parameters:
@@ -144,7 +140,7 @@ def _tagged(nb: nbformat.NotebookNode, tag: str) -> list[str]:
     return [cell.source for cell in nb.cells if tag in cell.metadata.get("tags", [])]
 
 
-def _declared(nb: nbformat.NotebookNode, path: Path) -> dict[str, ast.expr | None]:
+def declared_parameters(nb: nbformat.NotebookNode, path: Path) -> dict[str, ast.expr | None]:
     """Names of the parameters cell; empty if there is none.
 
     RunError if there are several: only the first would be overridden.
@@ -213,16 +209,23 @@ def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str,
 
 
 def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]) -> StrictConfig | None:
+    """The notebook's configuration, of the class that its metadata `qnb.config` names as "module:Class"; None where it names none."""
     name = nb.metadata.get("qnb", {}).get("config")
     if name is None:
         return None
-    found = next((getattr(module, name) for module in CONFIGURATIONS if hasattr(module, name)), None)
-    if not (isinstance(found, type) and issubclass(found, StrictConfig)):
-        raise RunError(
-            f"{path.name} asks for the configuration class {name!r}, which is in no configuration module of "
-            "qnb."
-        )
-    return found.make(values)
+    module, _, cls = str(name).partition(":")
+    expected = (
+        f"{path.name} names the configuration class {name!r}; expected one like 'qnb.config:TrainConfig'"
+    )
+    if not cls:
+        raise RunError(f"{expected}.")
+    try:
+        config = getattr(importlib.import_module(module), cls, None)
+    except ModuleNotFoundError as error:
+        raise RunError(f"{expected} ({error}).") from None
+    if not (isinstance(config, type) and issubclass(config, StrictConfig)):
+        raise RunError(f"{expected}.")
+    return config.make(values)
 
 
 def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:

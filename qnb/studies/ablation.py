@@ -2,9 +2,10 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,36 @@ from qnb.runs.folder import MANIFEST, METRICS, Run
 from qnb.runs.project import find_root
 from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
-from qnb.studies.config import AblationConfig, Planned
+from qnb.studies.sweep.arms import Planned, SweepConfig
 from qnb.studies.sweep.folder import load_sweep, other_code, require_one_table
 from qnb.training.train import train_all
 
 FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
 RESULTS = "results.csv"
 GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}  # one and several, by the column that makes them
+
+
+class AblationConfig(SweepConfig):
+    """ablation.ipynb: arms and seeds to train here, or a finished sweep."""
+
+    sweep: str | None = None
+    """id of a finished `qnb sweep`: its runs are compared, by its own parameters and margin"""
+
+    def _check_reference(self) -> None:
+        if self.sweep is None:  # else the arms are the sweep's
+            super()._check_reference()
+
+    def resolved(self, root: Path, given: Collection[str]) -> Self:
+        """The configuration of the sweep that this one names: all of it, margin and reference too, was stated before its runs.
+
+        Raises:
+            RunError: there is no such sweep.
+            ParameterError: something else than the sweep has was given beside it.
+        """
+        if self.sweep is None:
+            return self
+        swept = load_sweep(root, self.sweep)
+        return self.taking(dict(swept.config), given, "sweep").model_copy(update={"sweep": swept.id})
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from qnb.config import TrainConfig
+from qnb.config import EngineName, Layers, Sample, TrainConfig, Wires, training_of
 from qnb.core.circuit import MEASUREMENTS, CircuitSpec, Params
 from qnb.core.engine import Engine, make_engine
 from qnb.core.objective import Objective
@@ -21,10 +23,26 @@ from qnb.files import CHECKPOINT
 from qnb.runs.folder import Run
 from qnb.runs.listing import find_run
 from qnb.runs.project import RunError, find_root
-from qnb.studies.config import ExploreConfig
 from qnb.training.state import circuit_of
 
 SCANNED = 61  # values of the moved feature at which the score is drawn
+
+
+class ExploreConfig(TrainConfig):
+    """explore.ipynb: one input, then a training to watch. The model is small, so that it follows the controls."""
+
+    row: Annotated[int, Field(ge=0)] = 0
+    """of the validation rows: the input shown first"""
+    resume: str | None = None
+    """id of a run of this notebook that was stopped, whose training goes on"""
+    sample: Sample = 2_000
+    wires: Wires = 4
+    layers: Layers = 2
+    engine: EngineName = "exact"
+
+    def training(self) -> TrainConfig:
+        """The training that is watched."""
+        return training_of(self)
 
 
 @dataclass(frozen=True)
@@ -166,11 +184,6 @@ _BCE = Objective(0.0, "direct")
 _PLAIN_HEAD = {"bias": np.zeros(()), "alpha": np.ones(())}
 
 
-def training_of(config: ExploreConfig) -> TrainConfig:
-    """The training that explore.ipynb watches: the notebook's parameters without those of the notebook's own."""
-    return TrainConfig.make({name: getattr(config, name) for name in TrainConfig.model_fields})
-
-
 def going_on_from(run: Run) -> Path | None:
     """The folder whose checkpoint the training of `run` goes on from; None: it begins.
 
@@ -194,7 +207,7 @@ def going_on_from(run: Run) -> Path | None:
         raise RunError(f"resume={config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was expected.")
     if not (folder / CHECKPOINT).exists():
         raise RunError(f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to begin.")
-    asked = json.loads(json.dumps(training_of(config).model_dump(mode="json")))
+    asked = json.loads(json.dumps(config.training().model_dump(mode="json")))
     other = [name for name, value in asked.items() if entry["parameters"].get(name) != value]
     if other:
         raise RunError(

@@ -6,19 +6,21 @@ are quantiles, but they depend on each other: so what matters on data is asked o
 
 import statistics
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import pandas as pd
 import pennylane as qml
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.stats import kstest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from qnb.probes.subject import Subject
+from qnb.config import EngineName, TrainConfig, contradiction
+from qnb.probes.subject import ModelConfig, Subject, finished_run, subject
 from qnb.runs.project import RunError, find_root
 from qnb.statistics.bootstrap import auc_difference_interval
 from qnb.studies.surrogate_anova import Expansion, encoded_range
@@ -33,6 +35,32 @@ REPEATS = 5  # of a timing
 STEPS = 30  # numbers of terms at which the AUC is taken, about evenly on a logarithmic scale
 
 Comparison = dict[str, float]  # with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
+
+
+class SurrogateConfig(ModelConfig, TrainConfig):
+    """surrogate.ipynb: the model is trained as train.ipynb would train it, or is that of `run`."""
+
+    terms: Annotated[int, Field(ge=1, le=200)] = 12
+    """rows of the table of the largest terms"""
+    min_effect: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
+    """difference in test AUC that would matter"""
+    quick: bool = True
+    """False: ten times as many resamples, and as many rows for the rate"""
+    engine: EngineName = "exact"
+
+
+@contradiction
+def _has_a_surrogate(c: SurrogateConfig) -> Iterator[str]:
+    if c.encoder == "amplitude" or c.reupload:
+        yield (
+            "surrogate.ipynb takes a model apart that is a polynomial in sines and cosines of angles: use encoder='angle_y' or "
+            f"'angle_xy' with reupload=False (given: encoder={c.encoder!r}, reupload={c.reupload})."
+        )
+
+
+def under_test(config: SurrogateConfig) -> Subject:
+    """The model to train, or that of `config.run`, with its data. Raises as `qnb.probes.subject.finished_run`."""
+    return subject(config) if config.run is None else finished_run(config.run)
 
 
 class Figures(TypedDict):

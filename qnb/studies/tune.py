@@ -7,20 +7,20 @@ are the confirmation's. The bundled capture can be drawn anew: there the confirm
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import optuna
 import pandas as pd
 import yaml
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from qnb.config import TrainConfig
+from qnb.config import Seed, SplitConfig, TableConfig, TrainConfig, training_of
 from qnb.data.grouping import stands_in
 from qnb.data.prepare import Prepared, prepare_all
 from qnb.errors import QnbError
 from qnb.statistics.bootstrap import AUCDifference, seeds_and_rows_interval
-from qnb.studies.config import TuneConfig
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult, train_all
@@ -31,6 +31,49 @@ WARM_UP = 5  # trials, and epochs of a trial, before any is pruned
 
 class SearchError(QnbError):
     """The search found nothing to confirm."""
+
+
+class TuneConfig(SplitConfig, TableConfig):
+    """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation."""
+
+    sample: Annotated[Annotated[int, Field(ge=100)] | None, Field(description="rows drawn, stratified by label; None: all")] = (
+        20_000
+    )
+    wires: Annotated[int, Field(ge=1, le=12, description="features after reduction, one per wire")] = 8
+    epochs: Annotated[int, Field(ge=2)] = 12
+    """of a trial that is not stopped early, and of the confirmation"""
+    trials: Annotated[int, Field(ge=2)] = 40
+    """of the search"""
+    seed: Seed = 0
+    """of the search, and of every trial's training"""
+    confirm_seed: Annotated[int, Field(ge=1)] = 1000
+    """first seed of the confirmation, and for the bundled capture its data_seed and split_seed"""
+    confirm_runs: Annotated[int, Field(ge=2)] = 10
+    """of the confirmation, one a seed"""
+
+    def training(self) -> TrainConfig:
+        """What every trial starts from: the defaults of train.ipynb on the exact engine.
+
+        Raises:
+            ParameterError: a value contradicts another.
+        """
+        return training_of(self, engine="exact")
+
+    @model_validator(mode="after")
+    def _fresh(self) -> Self:
+        self.training()
+        last = self.confirm_seed + self.confirm_runs - 1
+        if self.confirm_seed <= self.seed <= last or self.confirm_seed == self.data_seed:
+            raise ValueError(
+                f"confirm_seed={self.confirm_seed} begins the seeds {self.confirm_seed} to {last}, and the search uses one of them "
+                f"already (seed={self.seed}, data_seed={self.data_seed}): take one that is fresh."
+            )
+        if self.data == "bundled" and self.split == "attack" and self.attack_test is None:
+            raise ValueError(
+                "split='attack' draws the types of the test anew in the confirmation's capture, so that the search would have seen "
+                "some: name them in attack_test."
+            )
+        return self
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import optax
 
-from qnb.config import TrainConfig
+from qnb.config import CircuitConfig, ObjectiveConfig, TrainConfig
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import WRONG_ON_PURPOSE, Engine, make_engine
 from qnb.core.gate import Batch, GateReport
@@ -107,7 +107,7 @@ def data_identity(prepared: Prepared) -> dict[str, str | None]:
     return {"table": prepared.card.get("fingerprint"), "split": labels.hexdigest()[:16]}
 
 
-def circuit_of(config: TrainConfig) -> CircuitSpec:
+def circuit_of(config: CircuitConfig) -> CircuitSpec:
     """The circuit that a configuration asks for."""
     return CircuitSpec(
         wires=config.wires,
@@ -120,7 +120,7 @@ def circuit_of(config: TrainConfig) -> CircuitSpec:
     )
 
 
-def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
+def batch_of(config: ObjectiveConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
     """X, y and the loss weights of one batch: class weights, or importance weights where batches are
     balanced.
     """
@@ -131,7 +131,7 @@ def batch_of(config: TrainConfig, prepared: Prepared, rows: np.ndarray) -> Batch
     return X, y, np.where(y == 1, w_pos, w_neg)
 
 
-def objective_of(config: TrainConfig) -> Objective:
+def objective_of(config: ObjectiveConfig) -> Objective:
     """The head and the loss that a configuration asks for."""
     return Objective(config.focal_gamma, config.alpha_mode)
 

@@ -1,12 +1,10 @@
 """The leakage stress test: each suspicion finds what was planted, and nothing where nothing was; the statistics against references."""
 
-import ast
 import dataclasses
 import functools
 import json
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -37,10 +35,9 @@ from qnb.leakage import (
 from qnb.leakage.models import Arm
 from qnb.leakage.raw import RawColumn, read_raw
 from qnb.leakage.statistics import _area_of_counts, bins, bootstrap_auc, null_sd, rate_auc
+from qnb.leakage.study import LeakageConfig
 from qnb.runs import headless
 from qnb.runs.job import prepare
-from qnb.runs.kernel import assigned_names
-from qnb.studies.config import LeakageConfig
 
 ROOT = Path(__file__).parents[2]
 ROWS = 6_000
@@ -393,13 +390,6 @@ def test_sides_that_are_alike_are_told_apart_no_more_often_than_promised(rng, mo
 
 
 # the notebook
-
-
-def test_the_parameters_cell_and_the_configuration_are_one():
-    nb = nbformat.read(ROOT / "notebooks" / "leakage_stress_test.ipynb", as_version=4)
-    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
-    assert {k: ast.literal_eval(v) for k, v in assigned_names(cell.source).items()} == LeakageConfig().model_dump()
-    assert nb.metadata.qnb.config == "LeakageConfig"
 
 
 def test_contradictions_are_refused():

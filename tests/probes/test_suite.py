@@ -1,48 +1,68 @@
 """All probes in one command: what is checked before the start, the tables at the end, and that the notebooks fit their parameters."""
 
-import ast
 import json
+import shutil
 from pathlib import Path
 
-import nbformat
 import pytest
 
-import qnb.probes.config
 from qnb import cli
+from qnb.config import TrainConfig
 from qnb.errors import ParameterError
 from qnb.probes import suite
 from qnb.reporting.verdict import Verdict, conclude, sentences
 from qnb.runs import headless
 from qnb.runs.folder import create
 from qnb.runs.job import prepare
-from qnb.runs.kernel import assigned_names
+from qnb.runs.project import RunError
 
 ROOT = Path(__file__).parents[2]
 MINE = ("zvec_gradient_identity", "alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "suspects")
 SMALL = {"data": "breast_cancer", "sample": None, "wires": 2, "layers": 1, "batch": 32}
 
 
-@pytest.mark.parametrize("name", MINE)
-def test_the_parameters_cell_and_the_configuration_are_one(name):
-    nb = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
-    assert cell.source.startswith(f"# Parameters of {name}.ipynb\n")
-    config = getattr(qnb.probes.config, nb.metadata.qnb.config)()
-    assert {k: ast.literal_eval(v) for k, v in assigned_names(cell.source).items()} == config.model_dump()
-    assert not any(c.get("outputs") or c.get("execution_count") for c in nb.cells)
-    assert len({c.id for c in nb.cells}) == len(nb.cells)
+@pytest.fixture
+def project(tmp_path):
+    """A project with every notebook."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, tmp_path / "notebooks")
+    return tmp_path
 
 
-def test_everything_is_checked_before_the_first_probe_starts(monkeypatch):
+@pytest.fixture
+def run_id(project):
+    run = create(project, "train", TrainConfig(wires=3, lr=0.2))
+    run.finish({})
+    return run.id
+
+
+def test_everything_is_checked_before_the_first_probe_starts(monkeypatch, project, run_id):
     monkeypatch.setattr(suite, "NOTEBOOKS", MINE[:2])
-    assert [j.path.stem for j in suite.prepare_probes({"seed": 3}, ROOT)] == list(MINE[:2])
-    assert [j.path.stem for j in suite.prepare_probes({"run": "r2026"}, ROOT)] == [*MINE[:2], "suspects"]
-    with pytest.raises(ParameterError, match=r"Unknown parameter 'push' for zvec_gradient_identity.ipynb"):
-        suite.prepare_probes({"push": 0.5}, ROOT)
-    with pytest.raises(ParameterError, match="brings its own parameters: leave lr out"):
-        suite.prepare_probes({"run": "r2026", "lr": 0.2}, ROOT)
+    assert [j.path.stem for j in suite.prepare_probes({"seed": 3}, project)] == list(MINE[:2])
+    of_run = suite.prepare_probes({"run": run_id}, project)
+    assert [j.path.stem for j in of_run] == [*MINE[:2], "suspects"]
+    assert [(j.config.wires, j.config.lr) for j in of_run[:2]] == [(3, 0.2)] * 2
+    with pytest.raises(ParameterError, match=r"Unknown parameter 'epochs' for the probes"):
+        suite.prepare_probes({"epochs": 5}, project)
+    with pytest.raises(ParameterError, match=r"brings its own parameters: leave lr=0.1 .* out"):
+        suite.prepare_probes({"run": run_id, "lr": 0.1}, project)
+    with pytest.raises(RunError, match="No run 'nowhere'"):
+        suite.prepare_probes({"run": "nowhere"}, project)
     with pytest.raises(ParameterError, match="--resume"):
-        suite.prepare_probes({}, ROOT, resume="r2026")
+        suite.prepare_probes({}, project, resume=run_id)
+
+
+def test_a_probe_takes_the_parameters_that_it_has_and_the_others_are_named(monkeypatch, project):
+    monkeypatch.setattr(suite, "NOTEBOOKS", (*MINE[:2], "throughput"))
+    asked = {"push": 0.3, "wires": 2}
+    jobs = suite.prepare_probes(asked, project)
+    assert [j.parameters for j in jobs] == [{"wires": 2}, asked, {"wires": 2}]
+    assert suite.left_out(jobs, asked) == [
+        "zvec_gradient_identity.ipynb has no parameter push",
+        "throughput.ipynb has no parameter push",
+    ]
 
 
 def ended(root, notebook, status="done", verdicts=()):
@@ -73,12 +93,12 @@ def started(monkeypatch):
 
 
 @pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
-def test_one_table_of_verdicts_one_of_suspects_and_the_worst_exit_code(tmp_path, capsys, started, status, code):
+def test_one_table_of_verdicts_one_of_suspects_and_the_worst_exit_code(project, run_id, capsys, started, status, code):
     first = [verdict("Is s moved", "reproduced"), verdict("Is it zero", "refuted")]
     suspects = [verdict("Is it the data?", "cleared"), verdict("Is it the compiler?", "suspected")]
-    started |= {"root": tmp_path, MINE[0]: (status, first), MINE[1]: ("done", [verdict("Is it inverted", "transient")])}
+    started |= {"root": project, MINE[0]: (status, first), MINE[1]: ("done", [verdict("Is it inverted", "transient")])}
     started["suspects"] = ("done", suspects)
-    assert cli.main(["run", "probes", "-p", "run", "r2026", "--root", str(ROOT)]) == code
+    assert cli.main(["run", "probes", "-p", "run", run_id, "--root", str(project)]) == code
     lines = capsys.readouterr().out.splitlines()
     if status == "done":
         assert lines[1].split() == ["zvec_gradient_identity", "reproduced", "Is", "s", "moved"]

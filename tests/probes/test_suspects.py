@@ -12,8 +12,11 @@ from qnb.data.prepare import prepare
 from qnb.data.table import load_table
 from qnb.errors import ParameterError
 from qnb.probes import suspects, suspects_words
-from qnb.probes.config import AlphaConfig, SuspectsConfig, ZvecConfig
+from qnb.probes.alpha import AlphaConfig
 from qnb.probes.subject import finished_run, subject
+from qnb.probes.suspects import SuspectsConfig
+from qnb.probes.throughput import ThroughputConfig
+from qnb.probes.zvec import ZvecConfig
 from qnb.runs.folder import create
 from qnb.runs.project import RunError
 from qnb.training.train import train
@@ -62,7 +65,7 @@ def run_ids(root):
 
 @pytest.fixture(scope="module")
 def subjects(root, run_ids):
-    return {name: finished_run(SuspectsConfig(run=run_id), root) for name, run_id in run_ids.items()}
+    return {name: finished_run(run_id, root) for name, run_id in run_ids.items()}
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -128,28 +131,38 @@ def test_what_cannot_be_judged_is_open(subjects):
     assert suspects.examine_optimiser(diverged).status == "suspected"
 
 
-def test_a_probe_takes_a_run_or_parameters_and_says_what_it_leaves_aside(root, run_ids, subjects):
-    model = subject(ZvecConfig(run=run_ids["none"]), root)
-    assert (model.config.wires, model.config.measurement, model.run_id) == (2, "z_vec", run_ids["none"])
-    assert "epochs=8 (given: 4)" in model.said and "measurement=z_vec" in model.said
+def test_a_run_brings_the_groups_that_the_probe_has_and_no_more(root, run_ids, subjects):
+    probe = ZvecConfig(run=run_ids["readout"]).resolved(root, ["run"])
+    assert (probe.wires, probe.lr, probe.data, probe.run) == (2, 0.1, "breast_cancer", run_ids["readout"])
+    model = subject(probe, root)
+    assert (model.config.measurement, model.config.lr_mult_readout, model.config.epochs) == ("z_vec", 1.0, 8)
+    assert f"that of run {probe.run}" in model.said and "decides measurement=z_vec, fixed_num_batches=10." in model.said
+    circuit = ThroughputConfig(run=run_ids["none"]).resolved(root, ["run"])
+    assert (circuit.wires, circuit.layers) == (2, 2) and "data" not in dict(circuit)
     assert subjects["none"].params["weights"].shape == (2, 2, 3) and len(subjects["none"].history) == 4
-    described = subject(AlphaConfig(data="breast_cancer", epochs=3, class_weights="balanced", alpha_train=False))
-    assert "alpha_train=True (given: False)" in described.said
-    assert "Without a part in this probe: class_weights=balanced, epochs=3." in described.said
+    described = subject(AlphaConfig(data="breast_cancer", sample=None))
+    assert described.said == "The model under test is described by the parameters above."
 
 
 def test_runs_that_cannot_be_probed_are_refused(root, run_ids, monkeypatch):
-    with pytest.raises(ParameterError, match="brings its own parameters: leave wires, lr out"):
-        ZvecConfig.make({"run": run_ids["none"], "wires": 3, "lr": 0.1})
+    with pytest.raises(
+        ParameterError, match=r"brings its own parameters: leave wires=3 \(the run has 2\), lr=0.2 .* out, or run=None"
+    ):
+        ZvecConfig(run=run_ids["none"], wires=3, lr=0.2).resolved(root, ["run", "wires", "lr"])
+    with pytest.raises(ParameterError, match=r"leave layers=3 \(the run has 2\) out"):  # its default, but set
+        ThroughputConfig(run=run_ids["none"]).resolved(root, ["run", "layers"])
     with pytest.raises(RunError, match="No run 'nowhere'"):
-        subject(ZvecConfig(run="nowhere"), root)
+        ZvecConfig(run="nowhere").resolved(root, ["run"])
     with pytest.raises(ParameterError, match="give the id of a run"):
-        finished_run(SuspectsConfig(), root)
+        SuspectsConfig().resolved(root, [])
+    with pytest.raises(ParameterError, match="engine = 'one_sample_demo': input should be 'catalyst' or 'exact'"):
+        ZvecConfig(run=run_ids["compiler"]).resolved(root, ["run"])
     other = create(root, "zvec_gradient_identity", ZvecConfig())
     other.finish({})
     with pytest.raises(RunError, match=r"a finished run of train.ipynb was expected; that is a done run of zvec"):
-        subject(ZvecConfig(run=other.id), root)
+        ZvecConfig(run=other.id).resolved(root, ["run"])
+    probe = ZvecConfig(run=run_ids["none"]).resolved(root, ["run"])
     changed = SimpleNamespace(card={"fingerprint": "0" * 64, "synthetic": False, "source": "x", "rows_kept": 1, "prior": 0.5})
     monkeypatch.setattr("qnb.probes.subject.prepare", lambda config: changed)
     with pytest.raises(RunError, match="has changed since"):
-        subject(ZvecConfig(run=run_ids["none"]), root)
+        subject(probe, root)

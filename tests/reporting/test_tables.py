@@ -13,7 +13,7 @@ from qnb.data.table import load_table
 from qnb.reporting import tables
 from qnb.runs.folder import create
 from qnb.stack import versions
-from qnb.studies.config import AblationConfig
+from qnb.studies.ablation import AblationConfig
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 COMMIT = "0123456789abcdef"

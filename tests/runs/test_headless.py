@@ -193,7 +193,10 @@ def test_resume_is_refused_where_it_makes_no_sense(root, ok):
     ("change", "message"),
     [
         ({"metadata": {"kernelspec": {"name": "julia"}}}, "asks for the kernel 'julia'"),
-        ({"metadata": {"qnb": {"config": "Tranconfig"}}}, "configuration class 'Tranconfig'"),
+        ({"metadata": {"qnb": {"config": "TrainConfig"}}}, "'TrainConfig'; expected one like 'qnb.config:TrainConfig'"),
+        ({"metadata": {"qnb": {"config": "qnb.config:Tranconfig"}}}, "expected one like 'qnb.config:TrainConfig'"),
+        ({"metadata": {"qnb": {"config": "qnb.confg:TrainConfig"}}}, "No module named 'qnb.confg'"),
+        ({"metadata": {"qnb": {"config": "qnb.config:Leak"}}}, "expected one like 'qnb.config:TrainConfig'"),
         ({"cells": 3}, "is not a notebook"),
     ],
 )

@@ -16,7 +16,8 @@ from qnb.runs.folder import create
 from qnb.runs.project import RunError
 from qnb.statistics import words
 from qnb.studies import ablation
-from qnb.studies.config import AblationConfig
+from qnb.studies.ablation import AblationConfig
+from qnb.studies.sweep.arms import SweepConfig
 from qnb.studies.sweep.folder import Sweep
 from qnb.training.train import train
 
@@ -135,7 +136,7 @@ def swept(tmp_path):
     """A project with a sweep in it whose margin is not the default; returns its root and the sweep's run."""
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
-    made = create(tmp_path, "sweep", AblationConfig(**BASE, arms=ARMS, seeds=3, min_effect=0.1, reference="fast"))
+    made = create(tmp_path, "sweep", SweepConfig(**BASE, arms=ARMS, seeds=3, min_effect=0.1, reference="fast"))
     made.close("done")
     return tmp_path, made
 
@@ -143,7 +144,7 @@ def swept(tmp_path):
 def test_with_a_sweep_its_own_configuration_counts_margin_and_reference_included(swept):
     root, sweep = swept
     asked = job.prepare("ablation", {"sweep": sweep.id[:-3]}, root)
-    assert asked.config == sweep.config.model_copy(update={"sweep": sweep.id})
+    assert asked.config == AblationConfig(**dict(sweep.config), sweep=sweep.id)
     made = create(root, "ablation", asked.config)
     assert (made.manifest["hash"], made.manifest["parameters"]["min_effect"]) == (asked.config.hash(), 0.1)
     again = job.prepare(

@@ -1,6 +1,5 @@
 """explore.ipynb: the reading under the hand is the circuit's, the controls follow, and a training that is stopped loses no epoch."""
 
-import ast
 import io
 import re
 import time
@@ -19,21 +18,20 @@ from qnb.core.circuit import CircuitSpec
 from qnb.core.objective import Objective
 from qnb.data.prepare import prepare
 from qnb.errors import ParameterError
-from qnb.runs import headless, kernel
+from qnb.runs import headless
 from qnb.runs.alt_text import describe
 from qnb.runs.folder import create
 from qnb.runs.job import prepare as prepare_job
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.studies import explore_controls, explore_figures
-from qnb.studies.config import ExploreConfig
-from qnb.studies.explore import Bench, going_on_from, training_of
+from qnb.studies.explore import Bench, ExploreConfig, going_on_from
 from qnb.training.state import circuit_of
 from qnb.training.train import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"data": "breast_cancer", "sample": None, "wires": 2, "layers": 1, "batch": 32, "epochs": 4, "fixed_num_batches": 3}
-CONFIG = training_of(ExploreConfig(**SMALL))
+CONFIG = ExploreConfig(**SMALL).training()
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +189,6 @@ def test_resume_names_a_run_of_this_notebook_and_this_training(project, prepared
     other = create(project, "train", CONFIG)
     with pytest.raises(RunError, match=r"is a run of train; one of explore was expected"):
         going_on_from(create(project, "explore", named.model_copy(update={"resume": other.id})))
-
-
-def test_the_parameters_cell_and_the_configuration_are_one():
-    nb = nbformat.read(ROOT / "notebooks" / "explore.ipynb", as_version=4)
-    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
-    declared = {k: ast.literal_eval(v) for k, v in kernel.assigned_names(cell.source).items()}
-    assert declared == ExploreConfig().model_dump() and nb.metadata.qnb.config == "ExploreConfig"
-    assert set(TrainConfig.model_fields) < set(declared)
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 """What surrogate.ipynb asks of a trained model's polynomial."""
 
-import ast
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,10 +14,9 @@ from qnb.core.objective import Objective
 from qnb.errors import ParameterError
 from qnb.runs import headless
 from qnb.runs.job import prepare
-from qnb.runs.kernel import assigned_names
 from qnb.studies import surrogate as study
 from qnb.studies import surrogate_figures
-from qnb.studies.config import SurrogateConfig
+from qnb.studies.surrogate import SurrogateConfig
 from qnb.studies.surrogate_anova import expand
 from qnb.training.surrogate import load_surrogate
 
@@ -153,17 +150,10 @@ def test_figures_draw_what_they_are_given(rows):
     assert figure.get_supxlabel() == "SYNTHETIC"
 
 
-def test_the_parameters_cell_and_the_configuration_are_one():
-    nb = nbformat.read(ROOT / "notebooks" / "surrogate.ipynb", as_version=4)
-    (cell,) = [c for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
-    assert cell.source.startswith("# Parameters of surrogate.ipynb\n")
-    assert {k: ast.literal_eval(v) for k, v in assigned_names(cell.source).items()} == SurrogateConfig().model_dump()
-    assert nb.metadata.qnb.config == "SurrogateConfig"
+def test_a_model_without_a_surrogate_is_refused():
     for wrong in ({"reupload": True}, {"encoder": "amplitude"}):
         with pytest.raises(ParameterError, match=r"use encoder='angle_y' or 'angle_xy' with reupload=False"):
             SurrogateConfig.make(wrong)
-    with pytest.raises(ParameterError, match="brings its own parameters: leave lr out"):
-        SurrogateConfig.make({"run": "r", "lr": 0.1})
 
 
 @pytest.mark.slow

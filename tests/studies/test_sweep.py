@@ -28,8 +28,8 @@ from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.studies import ablation
-from qnb.studies.config import AblationConfig
 from qnb.studies.sweep import dispatch, estimate, worker
+from qnb.studies.sweep.arms import SweepConfig
 from qnb.studies.sweep.folder import load_sweep, require_one_table, summary
 from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.training.train import train
@@ -75,7 +75,7 @@ def make_project(folder):
     cells[0].metadata["tags"] = ["parameters"]
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "qnb": {"config": "TrainConfig"},
+        "qnb": {"config": "qnb.config:TrainConfig"},
     }
     (folder / "notebooks").mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), folder / "notebooks" / "train.ipynb")
@@ -146,7 +146,7 @@ def family(pid, *kernels):
     ("arguments", "message"),
     [
         (["nope.yaml"], "Cannot read the parameters file nope.yaml"),
-        (["arms.yaml", "-p", "sed", "3"], "Unknown parameter 'sed' for AblationConfig. Did you mean 'seed'?"),
+        (["arms.yaml", "-p", "sed", "3"], "Unknown parameter 'sed' for SweepConfig. Did you mean 'seed'?"),
         (["arms.yaml", "-p", "lr", "-1"], "Parameter lr = -1"),
         (["arms.yaml", "-p", "angle_range", "pm_pi"], "Unknown parameter 'angle_range' for train.ipynb"),  # not in this notebook
         (["arms.yaml", "--workers", "0"], "--workers"),
@@ -172,14 +172,14 @@ def test_refused_before_the_start_with_one_message(root, monkeypatch, capsys, ar
 
 def test_a_sweep_is_resumed_as_it_was_planned(root):
     values = {"arms": GOOD, "seeds": 2}
-    ended = create(root, "sweep", AblationConfig(**values))
+    ended = create(root, "sweep", SweepConfig(**values))
     assert "still running" in refusal(root, values, ended.id)
     assert "still running" in refusal(root, values, "last")
     ended.close("failed")
     assert plan_sweep(values, root, "last").resumed == plan_sweep(values, root, ended.id[:8]).resumed == ended.id
     assert "seeds (there 2, here 3)" in refusal(root, values | {"seeds": 3}, ended.id)
     assert "No sweep of this configuration" in refusal(root, values | {"seeds": 3}, "last")
-    later = create(root, "sweep", AblationConfig(**values), resumed_from=ended.id)
+    later = create(root, "sweep", SweepConfig(**values), resumed_from=ended.id)
     later.close("failed")
     assert f"--resume {later.id}" in refusal(root, values, ended.id)
     assert plan_sweep(values, root, "last").resumed == later.id
@@ -192,7 +192,7 @@ def refusal(root, values, resume):
 
 
 def test_of_several_attempts_the_finished_one_counts(root):
-    config = AblationConfig(arms=GOOD, seeds=2)
+    config = SweepConfig(arms=GOOD, seeds=2)
     first = create(root, "sweep", config)
     one = config.plan()[0].config
 
@@ -217,7 +217,7 @@ def test_of_several_attempts_the_finished_one_counts(root):
 
 def swept(root, runs, config=None, status="failed"):
     """A sweep whose first runs are done, with these entries in their manifests; its id."""
-    config = config or AblationConfig(arms=GOOD, seeds=2)
+    config = config or SweepConfig(arms=GOOD, seeds=2)
     sweep = create(root, "sweep", config)
     for planned, entries in zip(config.plan(), runs, strict=False):
         one = create(root, "train", planned.config, sweep=sweep.id, arm=planned.arm)
@@ -249,7 +249,7 @@ def test_runs_on_different_tables_are_not_compared(root):
 
 
 def test_each_split_seed_has_a_table_of_its_own(root):
-    config = AblationConfig(arms=GOOD, seeds=2, resample="split")
+    config = SweepConfig(arms=GOOD, seeds=2, resample="split")
     tables = [{"data": {"fingerprint": letter * 64}} for letter in "aabb"]
     require_one_table(load_sweep(root, swept(root, tables, config)))
 
@@ -260,7 +260,7 @@ def test_a_sweep_is_not_resumed_on_another_table(root):
     values = {"arms": GOOD, "seeds": 2, "data": str(csv_file), "label": "label", "batch": 8}
     rows = "".join(f"{i},{(i * i) % 7},{i % 2}\n" for i in range(200))
     csv_file.write_text("a,b,label\n" + rows)
-    config = AblationConfig(**values)
+    config = SweepConfig(**values)
     done = {"data": {"fingerprint": load_table(config).card["fingerprint"]}}
     sweep = swept(root, [done], config)
     assert plan_sweep(values, root, sweep).resumed == sweep
@@ -315,7 +315,7 @@ def test_a_sweep_without_workers_ends(root, monkeypatch):
 
 
 def test_a_run_in_the_hands_of_another_worker_is_not_waited_for_without_end(root, monkeypatch):
-    config = AblationConfig(arms=GOOD, seeds=2)
+    config = SweepConfig(arms=GOOD, seeds=2)
     one = config.plan()[0].config
     made = create(root, "train", one, sweep="s", arm="one")
     monkeypatch.setattr(worker, "IN_HAND", 0)
@@ -556,7 +556,7 @@ def test_on_a_running_scheduler_a_lost_worker_and_an_interruption_are_survived(r
 
 
 def test_a_worker_that_cannot_do_it_is_refused(root):
-    locked = create(root, "sweep", AblationConfig(arms=GOOD, seeds=2))
+    locked = create(root, "sweep", SweepConfig(arms=GOOD, seeds=2))
     seen = worker.describe(str(locked.folder), str(root))
     assert dispatch._unfit(seen, root) is None
     locked.unlock()

@@ -15,7 +15,7 @@ from qnb.data.splits import split_table
 from qnb.data.table import load_table
 from qnb.errors import ParameterError
 from qnb.studies import tune, tune_figures
-from qnb.studies.config import TuneConfig
+from qnb.studies.tune import TuneConfig
 from qnb.training.loop import fit
 
 BASE = {"data": "breast_cancer", "sample": None, "wires": 2, "layers": 1, "batch": 64, "lr": 0.05, "epochs": 2, "engine": "exact"}

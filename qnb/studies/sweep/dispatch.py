@@ -23,8 +23,8 @@ from qnb.runs.folder import Failure, Run, create
 from qnb.runs.headless import StopSignals
 from qnb.runs.project import RunError
 from qnb.stack import versions
-from qnb.studies.config import Planned
 from qnb.studies.sweep import worker
+from qnb.studies.sweep.arms import Planned
 from qnb.studies.sweep.folder import NAME, Sweep, chain, load_sweep, require_one_table, write_results
 from qnb.studies.sweep.plan import Plan, overrides
 

@@ -16,7 +16,7 @@ from qnb.runs.folder import METRICS, Run
 from qnb.runs.listing import Entry, columns_of_text, list_runs, run_name
 from qnb.runs.project import RunError
 from qnb.runs.provenance import differences
-from qnb.studies.config import AblationConfig
+from qnb.studies.sweep.arms import SweepConfig
 
 NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
 TRAIN = "train"
@@ -42,7 +42,7 @@ class Sweep:
     id: str
     folder: Path
     status: str
-    config: AblationConfig
+    config: SweepConfig
     rows: list[dict[str, Any]]
 
     @property
@@ -68,7 +68,7 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
     entry = find_sweep(root, sweep_id)
     if not isinstance(entry.get("parameters"), dict):
         raise RunError(f"The manifest of sweep {entry['run_id']} does not say its parameters ({entry['why']}).")
-    config = AblationConfig.make(entry["parameters"])
+    config = SweepConfig.make(entry["parameters"])
     tried = attempts(root, chain(root, entry["run_id"]))
     rows, refused = [], entry.get("refused") or {}
     for arm, seed, one in config.plan():

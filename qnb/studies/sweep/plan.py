@@ -14,7 +14,7 @@ from qnb.runs import job
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError, given_root
 from qnb.runs.provenance import differences, made_by
-from qnb.studies.config import AblationConfig, Planned
+from qnb.studies.sweep.arms import Planned, SweepConfig
 from qnb.studies.sweep.folder import NAME, TRAIN, Sweep, load_sweep, require_one_table
 
 LAST = "last"  # resume: the latest sweep of the same configuration
@@ -33,7 +33,7 @@ class Plan:
     """
 
     root: Path
-    config: AblationConfig
+    config: SweepConfig
     planned: list[Planned]
     done: dict[str, str]
     resumed: str | None = None
@@ -48,7 +48,7 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
     """Check a sweep.
 
     Args:
-        values: parameters of AblationConfig.
+        values: parameters of SweepConfig.
         root: the project; None looks for it.
         resume: id of the sweep to go on with, or LAST for the latest one of the same configuration.
 
@@ -58,11 +58,7 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
             its runs had another table.
     """
     folder = given_root(root)
-    config = AblationConfig.make(values)
-    if config.sweep is not None:
-        raise RunError(
-            f"sweep={config.sweep!r} is for the ablation notebook, which compares a finished sweep: leave it out here."
-        )
+    config = SweepConfig.make(values)
     require_source(config.data, config.label, config.positive)
     planned = config.plan()
     for one in planned:
@@ -108,7 +104,7 @@ def overrides(config: TrainConfig) -> dict[str, Any]:
     return {name: plain(value) for name, value in config if value != getattr(default, name)}
 
 
-def _latest(root: Path, config: AblationConfig) -> str:
+def _latest(root: Path, config: SweepConfig) -> str:
     same = [e for e in list_runs(root) if e["notebook"] == NAME and e.get("hash") == config.hash()]
     ended = [e for e in same if e["status"] != "running"]
     if not same:
@@ -126,7 +122,7 @@ def _require_resumable(root: Path, sweep_id: str, status: str) -> None:
         raise RunError(f"Sweep {sweep_id} was resumed already: go on with --resume {later[-1]['run_id']}.")
 
 
-def _another(earlier: AblationConfig, config: AblationConfig, sweep_id: str) -> str:
+def _another(earlier: SweepConfig, config: SweepConfig, sweep_id: str) -> str:
     differ = [
         f"{name} (there {getattr(earlier, name)}, here {value})" for name, value in config if value != getattr(earlier, name)
     ]

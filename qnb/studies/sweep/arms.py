@@ -1,0 +1,90 @@
+"""Arms and seeds: the parameters of a sweep, and the trainings that they make."""
+
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from qnb.config import EngineName, SplitConfig, TableConfig, TrainConfig
+from qnb.errors import ParameterError, nearest, refuse_unknown
+
+TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
+
+
+class Planned(NamedTuple):
+    """One training of an ablation."""
+
+    arm: str
+    seed: int
+    config: TrainConfig
+
+
+class SweepConfig(TrainConfig):
+    """Arms, each a set of overrides of one base configuration, times seeds.
+
+    The base is every field of TrainConfig; `seed` is the first seed. In one seed all arms share rows, split and batches, so an arm
+    may not override what decides those.
+    """
+
+    arms: dict[str, dict[str, Any]] = TWO_MEASUREMENTS
+    """by name, overrides of the base"""
+    reference: str | None = None
+    """the arm that the others are held against; None: the first"""
+    seeds: Annotated[int, Field(ge=2, le=1000)] = 10
+    """how many, from seed on"""
+    resample: Literal["none", "split"] = "none"
+    '"split": split_seed follows the seed, so that seeds cover the choice of rows too'
+    min_effect: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
+    """difference in test AUC that would matter"""
+    engine: EngineName = "exact"
+
+    SHARED: ClassVar[frozenset[str]] = frozenset({*TableConfig.model_fields, *SplitConfig.model_fields, "seed"})
+
+    def plan(self) -> list[Planned]:
+        """Every training, seed by seed.
+
+        Raises:
+            ParameterError: an arm's overrides make no configuration; the message names the arm.
+        """
+        base = {name: getattr(self, name) for name in TrainConfig.model_fields}
+        found = []
+        for seed in range(self.seed, self.seed + self.seeds):
+            seeds = {"seed": seed} | ({"split_seed": seed} if self.resample == "split" else {})
+            found += [Planned(arm, seed, _config_of(arm, base | overrides | seeds)) for arm, overrides in self.arms.items()]
+        return found
+
+    def _check_reference(self) -> None:
+        if self.reference is not None and self.reference not in self.arms:
+            raise ValueError(f"reference={self.reference!r} is no arm. {nearest(self.reference, self.arms)}")
+
+    @model_validator(mode="after")
+    def _arms_can_be_compared(self) -> Self:
+        if len(self.arms) < 2:
+            raise ValueError(f"arms holds {len(self.arms)}: an ablation compares two or more.")
+        for arm, overrides in self.arms.items():
+            _check_overrides(arm, overrides)
+        self._check_reference()
+        seen: dict[str, str] = {}
+        for planned in self.plan()[: len(self.arms)]:
+            twin = seen.setdefault(planned.config.hash(), planned.arm)
+            if twin != planned.arm:
+                raise ValueError(f"Arms {twin!r} and {planned.arm!r} are one configuration: they would be one result twice.")
+        return self
+
+
+def _check_overrides(arm: str, overrides: dict[str, Any]) -> None:
+    try:
+        refuse_unknown(overrides, TrainConfig.model_fields, f"arm {arm!r}")
+    except ParameterError as error:
+        raise ValueError(str(error)) from None
+    shared = sorted(SweepConfig.SHARED & set(overrides))
+    if shared:
+        raise ValueError(
+            f"Arm {arm!r} overrides {', '.join(shared)}: arms are compared on the same rows and batches, so that belongs to the base."
+        )
+
+
+def _config_of(arm: str, values: dict[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig.make(values)
+    except ParameterError as error:
+        raise ValueError(f"Arm {arm!r}: {error}") from None
