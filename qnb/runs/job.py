@@ -209,7 +209,10 @@ def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str,
 
 
 def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]) -> StrictConfig | None:
-    """The notebook's configuration, of the class that its metadata `qnb.config` names as "module:Class"; None where it names none."""
+    """The notebook's configuration, of the class that its metadata `qnb.config` names as "module:Class".
+
+    None where it names none.
+    """
     name = nb.metadata.get("qnb", {}).get("config")
     if name is None:
         return None

@@ -158,7 +158,9 @@ def _message_alone(
     traceback: TracebackType | None,
     tb_offset: int | None = None,
 ) -> list[str]:
-    """IPython's traceback for an error of ours, or for the stop button: its message, which is all that helps."""
+    """IPython's traceback for an error of ours, or for the stop button: its message, which is all
+    that helps.
+    """
     lines = [f"{kind.__name__}: {error}"]
     if isinstance(error, KeyboardInterrupt):
         lines = [_stopped(str(error))]
