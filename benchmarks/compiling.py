@@ -32,7 +32,9 @@ def in_processes(spec: CircuitSpec, rows: int = ROWS) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", MEASURE, cache, json.dumps(asdict(spec)), str(rows)]
-        outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in TARGETS]
+        outputs = [
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in TARGETS
+        ]
     return {name: float(output.split()[-1]) for name, output in zip(TARGETS, outputs, strict=True)}
 
 

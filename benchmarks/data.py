@@ -59,8 +59,12 @@ def whole_file(path: Path, folder: Path, name: str) -> list[tuple[str, int, floa
 
 def main(file_rows: int = 200_000) -> None:
     """Print one line per step: rows, median seconds, rows per second; then the peak memory of the process."""
-    steps: list[tuple[str, int, float]] = [("generate the bundled capture", 100_000, median_seconds(generate_capture))]
-    steps.append(("load it: sample of 20,000", 100_000, median_seconds(lambda: read_table("bundled", sample=20_000))))
+    steps: list[tuple[str, int, float]] = [
+        ("generate the bundled capture", 100_000, median_seconds(generate_capture))
+    ]
+    steps.append(
+        ("load it: sample of 20,000", 100_000, median_seconds(lambda: read_table("bundled", sample=20_000)))
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "edge.csv"
         write_file(path, file_rows)
@@ -74,7 +78,9 @@ def main(file_rows: int = 200_000) -> None:
     fit = median_seconds(lambda: fit_features(table))
     steps.append(("fit the feature transform", len(table), fit))
     steps.append(("apply it", len(table), median_seconds(lambda: features.transform(table.frame))))
-    print(f"| {'step':42} | {'rows':>9} | {'median s':>8} | {'rows/s':>10} |\n|{'-' * 44}|{'-' * 11}|{'-' * 10}|{'-' * 12}|")
+    print(
+        f"| {'step':42} | {'rows':>9} | {'median s':>8} | {'rows/s':>10} |\n|{'-' * 44}|{'-' * 11}|{'-' * 10}|{'-' * 12}|"
+    )
     for name, rows, seconds in steps:
         print(f"| {name:42} | {rows:9,} | {seconds:8.3f} | {rows / seconds:10,.0f} |")
     print(f"Peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB.")

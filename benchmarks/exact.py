@@ -43,7 +43,11 @@ ROUNDS = 7
 def batch(spec, rows):
     """X (rows, features) in [0, pi], labels and unequal weights (rows,)."""
     rng = np.random.default_rng(0)
-    return rng.uniform(0, np.pi, (rows, spec.features)), rng.integers(0, 2, rows).astype(float), rng.uniform(0.5, 1.5, rows)
+    return (
+        rng.uniform(0, np.pi, (rows, spec.features)),
+        rng.integers(0, 2, rows).astype(float),
+        rng.uniform(0.5, 1.5, rows),
+    )
 
 
 def side_by_side(spec, objective) -> dict[int, float]:
@@ -65,7 +69,9 @@ def side_by_side(spec, objective) -> dict[int, float]:
         losses[name], _ = engine.loss_and_grad(params, *batch(spec, STEPS[0]))
         print(f"{name:18}first step after {time.perf_counter() - started:.1f} s", flush=True)
         np.testing.assert_allclose(losses[name], losses["exact"], atol=1e-5, err_msg=name)
-    print(f"\n{'call':9}{'rows':>7}  {'engine':18}{'median ms':>10}{'ratio':>8}{'min':>8}{'max':>8}{'target':>8}")
+    print(
+        f"\n{'call':9}{'rows':>7}  {'engine':18}{'median ms':>10}{'ratio':>8}{'min':>8}{'max':>8}{'target':>8}"
+    )
     steps = {}
     for call, rows in [("step", rows) for rows in STEPS] + [("forward", FORWARD)]:
         seconds = _calls_in_turn(engines, spec, params, call, rows)
@@ -81,7 +87,9 @@ def side_by_side(spec, objective) -> dict[int, float]:
 def _calls_in_turn(engines, spec, params, call, rows) -> dict[str, np.ndarray]:
     """Seconds of each round, by engine, after a round to warm up; those of a forward pass of fewer rows in proportion."""
     if (call, rows) != ("step", STEPS[0]):
-        engines = {n: e for n, e in engines.items() if n != "default.qubit"}  # compiles for minutes, anew for every batch size
+        engines = {
+            n: e for n, e in engines.items() if n != "default.qubit"
+        }  # compiles for minutes, anew for every batch size
     calls, scale = {}, {}
     for name, engine in engines.items():
         rows_called = SLOW_FORWARD if call == "forward" and name != "exact" else rows
@@ -117,7 +125,9 @@ def gemm_fraction(spec, steps: dict[int, float]) -> None:
     print(f"\nmatrix products alone reach {rate / 1e9:.0f} GFLOP/s here")
     for rows, seconds in steps.items():
         reached = 2 * heisenberg.products(spec, rows) / seconds
-        print(f"  step of {rows}: {reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%}; {rows / seconds / 1e6:.2f} million rows/s")
+        print(
+            f"  step of {rows}: {reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%}; {rows / seconds / 1e6:.2f} million rows/s"
+        )
 
 
 def by_wires(objective, wires=(4, 6, 8, 10), batches=(256, 4096)) -> None:
@@ -127,7 +137,10 @@ def by_wires(objective, wires=(4, 6, 8, 10), batches=(256, 4096)) -> None:
         engine = ExactEngine(CircuitSpec(n), objective)
         for rows in batches:
             ms = {path: 1e3 * _step_on(path, CircuitSpec(n), objective, rows) for path in PATHS}
-            print(f"{n:6}{rows:7}{ms['heisenberg']:15.2f}{ms['statevector']:16.2f}  {engine.path(rows)}", flush=True)
+            print(
+                f"{n:6}{rows:7}{ms['heisenberg']:15.2f}{ms['statevector']:16.2f}  {engine.path(rows)}",
+                flush=True,
+            )
 
 
 def _step_on(path, spec, objective, rows):
@@ -147,12 +160,16 @@ def many_seeds(seeds: int = 10) -> None:
     print(f"\n{seeds} seeds, 2 epochs of 50 batches of 256, 8 wires; seconds after imports and data")
     for name, (call, times) in plan.items():
         found = [_seconds_of(call, seeds) * times for _ in range(3)]
-        print(f"  {name:28}{statistics.median(found):8.1f}   ({min(found):.1f} to {max(found):.1f})", flush=True)
+        print(
+            f"  {name:28}{statistics.median(found):8.1f}   ({min(found):.1f} to {max(found):.1f})", flush=True
+        )
 
 
 def _seconds_of(call, seeds):
     with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run([sys.executable, "-c", TEN, call, str(seeds), cache], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", TEN, call, str(seeds), cache], capture_output=True, text=True, check=True
+        )
     return float(done.stdout.split()[-1])
 
 

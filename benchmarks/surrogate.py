@@ -26,9 +26,16 @@ TURNS = 7
 def model_of(spec: CircuitSpec) -> Model:
     """A model with random angles, and a feature map of random rows, which takes no part here."""
     rng = np.random.default_rng(0)
-    params = spec.init(0) | {"weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]), "alpha": np.asarray(40.0)}
-    frame = pd.DataFrame(rng.normal(size=(100, spec.wires + 1)), columns=[f"c{i}" for i in range(spec.wires + 1)])
-    return Model(spec, Objective(), params, FeatureMap.fit(frame, np.arange(100) % 2, spec.wires, "0_pi"), 0.0)
+    params = spec.init(0) | {
+        "weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]),
+        "alpha": np.asarray(40.0),
+    }
+    frame = pd.DataFrame(
+        rng.normal(size=(100, spec.wires + 1)), columns=[f"c{i}" for i in range(spec.wires + 1)]
+    )
+    return Model(
+        spec, Objective(), params, FeatureMap.fit(frame, np.arange(100) % 2, spec.wires, "0_pi"), 0.0
+    )
 
 
 def main(wires=(4, 6, 8, 10)) -> None:
@@ -39,10 +46,14 @@ def main(wires=(4, 6, 8, 10)) -> None:
         model = model_of(spec)
         X = np.random.default_rng(1).uniform(0, np.pi, (ROWS, spec.wires))
         surrogate = model.surrogate()
-        engines = {p: make_engine("exact", spec, model.objective, precision=p) for p in ("float32", "float64")}
+        engines = {
+            p: make_engine("exact", spec, model.objective, precision=p) for p in ("float32", "float64")
+        }
         rows = ROWS if surrogate.coefficients.size < 10_000 else ROWS // 10
         calls = {"surrogate": lambda s=surrogate, rows=rows, X=X: s.logits_of_features(X[:rows])}
-        calls |= {p: lambda e=e, rows=rows, X=X, m=model: e.scores(m.params, X[:rows]) for p, e in engines.items()}
+        calls |= {
+            p: lambda e=e, rows=rows, X=X, m=model: e.scores(m.params, X[:rows]) for p, e in engines.items()
+        }
         in_turn(calls, 1)
         seconds = {name: np.median(times) for name, times in in_turn(calls, TURNS).items()}
         started = time.perf_counter()

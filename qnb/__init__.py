@@ -1,7 +1,7 @@
 """Parametrized notebooks for training and diagnosing variational quantum classifiers on PennyLane Catalyst.
 
-The public names stand in `__init__.pyi`. Each is imported when it is first used, so that `qnb runs` does not wait for a
-compiler.
+The public names stand in `__init__.pyi`. Each is imported when it is first used, so that `qnb runs` does not
+wait for a compiler.
 """
 
 import lazy_loader

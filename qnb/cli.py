@@ -1,6 +1,9 @@
-"""The command line: `qnb run`, `sweep`, `runs`, `report` and `score`. Each command parses and calls one function.
+"""The command line: `qnb run`, `sweep`, `runs`, `report` and `score`.
 
-It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill reads them.
+Each command parses and calls one function.
+
+It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill
+reads them.
 """
 
 import contextlib
@@ -30,7 +33,10 @@ KEY_METRICS = ("test_auc", "val_auc")
 ROOT = click.option(
     "--root",
     metavar="DIR",
-    help="The project: the folder with notebooks/. Default: found from here, then from where qnb is installed from.",
+    help=(
+        "The project: the folder with notebooks/. Default: found from here, then from where qnb is installed "
+        "from."
+    ),
 )
 
 
@@ -58,7 +64,10 @@ def _instead(command: str | None, given: list[str], error: click.UsageError) -> 
             return f"A parameter is given as -p {name} {value or 'VALUE'}"
     if isinstance(error, click.NoSuchOption) and error.option_name.startswith("--"):
         after = given[given.index(error.option_name) + 1 :] if error.option_name in given else []
-        return f"A parameter is given as -p {error.option_name[2:].replace('-', '_')} {after[0] if after else 'VALUE'}"
+        return (
+            f"A parameter is given as -p {error.option_name[2:].replace('-', '_')} "
+            f"{after[0] if after else 'VALUE'}"
+        )
     return None
 
 
@@ -67,7 +76,9 @@ class Commands(click.Group):
 
     command_class = Command
 
-    def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's own."""
         try:
             return super().resolve_command(context, arguments)
@@ -84,7 +95,9 @@ def _notebooks() -> list[str]:
     return []
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(versions()["qnb"], prog_name="qnb")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -95,12 +108,35 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("notebook")
-@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook.")
-@click.option("-r", "--parameters_raw", nargs=2, multiple=True, metavar="NAME TEXT", help="The same, the value taken as text.")
-@click.option("-f", "--parameters_file", multiple=True, metavar="FILE", help="A YAML file of parameters, params/NAME.yaml say.")
-@click.option("-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'leaks: []'.")
-@click.option("--resume", metavar="RUN", help="Go on from the last checkpoint of a run, its id or path, that did not finish.")
-@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take.")
+@click.option(
+    "-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook."
+)
+@click.option(
+    "-r",
+    "--parameters_raw",
+    nargs=2,
+    multiple=True,
+    metavar="NAME TEXT",
+    help="The same, the value taken as text.",
+)
+@click.option(
+    "-f",
+    "--parameters_file",
+    multiple=True,
+    metavar="FILE",
+    help="A YAML file of parameters, params/NAME.yaml say.",
+)
+@click.option(
+    "-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'leaks: []'."
+)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on from the last checkpoint of a run, its id or path, that did not finish.",
+)
+@click.option(
+    "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take."
+)
 @click.option(
     "--start-timeout",
     type=click.IntRange(min=1),
@@ -121,8 +157,9 @@ def run(
     start_timeout: int,
     root: str | None,
 ) -> int:
-    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes` stands for all diagnostic
-    notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row for each suspect.
+    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes`
+    stands for all diagnostic notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row
+    for each suspect.
 
     Files come first, then -y, -p and -r: the later one counts.
 
@@ -141,7 +178,9 @@ def run(
 
 
 def _refuse_early(job: "Job") -> None:
-    """Raise what the notebook would raise after its kernel has started: no such table or label, no such run."""
+    """Raise what the notebook would raise after its kernel has started: no such table or label, no
+    such run.
+    """
     parameters = dict(job.config or {})
     if "label" in parameters:
         from qnb.data.sources import require_source
@@ -169,15 +208,34 @@ def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeou
 
 @cli.command()
 @click.argument("file")
-@click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter; it counts over FILE.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine. Default: one per core.")
-@click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, tcp://HOST:PORT, whose workers are used instead.")
+@click.option(
+    "-p",
+    "--parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter; it counts over FILE.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine. Default: one per core.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A running Dask scheduler, tcp://HOST:PORT, whose workers are used instead.",
+)
 @click.option(
     "--resume",
     is_flag=False,
     flag_value="last",
     metavar="[SWEEP_ID]",
-    help="Go on with a sweep of FILE that did not finish, the last one if no id is given. What is done is not run again.",
+    help=(
+        "Go on with a sweep of FILE that did not finish, the last one if no id is given. What is done is not "
+        "run again."
+    ),
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run, and how long it should take.")
 @ROOT
@@ -190,9 +248,11 @@ def sweep(
     dry_run: bool,
     root: str | None,
 ) -> int:
-    """Run every arm and seed of FILE, a YAML file of the parameters of ablation.ipynb, each as a train notebook of its own.
+    """Run every arm and seed of FILE, a YAML file of the parameters of ablation.ipynb, each as a train
+    notebook of its own.
 
-    The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under the same path.
+    The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under
+    the same path.
 
     Exit codes: 0 every run is done, 1 some are not, 2 refused before it started, 130 interrupted.
     """
@@ -201,8 +261,11 @@ def sweep(
     return command.sweep(collect((file,), pairs=parameters), root, workers, scheduler, resume, dry_run)
 
 
-def collect(files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs = (), raw: Pairs = ()) -> dict[str, Any]:
-    """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of values, raw text.
+def collect(
+    files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs = (), raw: Pairs = ()
+) -> dict[str, Any]:
+    """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of
+    values, raw text.
 
     Raises:
         ParameterError: a file or a text is not YAML with names and values.
@@ -212,7 +275,9 @@ def collect(files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs =
     for name, value in (*pairs, *raw):
         if "=" in name:
             name, _, given = name.partition("=")
-            raise ParameterError(f"-p takes a name and a value, -p {name} {given} (given: {name}={given} and {value}).")
+            raise ParameterError(
+                f"-p takes a name and a value, -p {name} {given} (given: {name}={given} and {value})."
+            )
     values: dict[str, Any] = {}
     for path in files:
         values |= read_parameters(path)
@@ -241,14 +306,20 @@ def _tell(run: Run) -> None:
     metrics = run.metrics()
     if shown := [f"{name} {number(metrics[name])}" for name in KEY_METRICS if name in metrics]:
         baselines = metrics.get("baselines") or {}
-        click.echo("  ".join(shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]))
+        click.echo(
+            "  ".join(
+                shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
+            )
+        )
     for sentence in _conclusions(metrics):
         click.echo(sentence)
     click.echo(f"report  {run.folder / 'report.html'}")
 
 
 def _conclusions(metrics: dict[str, Any]) -> list[str]:
-    """What a run concludes in words, if its notebook does: the sentence, or sentences, that metrics.json holds as `conclusion`."""
+    """What a run concludes in words, if its notebook does: the sentence, or sentences, that metrics.json
+    holds as `conclusion`.
+    """
     found = metrics.get("conclusion") or []
     return [found] if isinstance(found, str) else found
 
@@ -267,13 +338,25 @@ def table(entries: list[Entry]) -> str:
         wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
         figures = [number(entry["metrics"].get(name)) for name in KEY_METRICS]
         wall = f"{wall:.1f}" if isinstance(wall, int | float) else "-"
-        rows.append((entry["notebook"], entry["run_id"], entry["status"], number(entry.get("seed")), *figures, wall, started))
+        rows.append(
+            (
+                entry["notebook"],
+                entry["run_id"],
+                entry["status"],
+                number(entry.get("seed")),
+                *figures,
+                wall,
+                started,
+            )
+        )
     notes = [f"{entry['run_id']}: {' '.join(entry['why'].split())}" for entry in entries if entry["why"]]
     return "\n".join([columns_of_text(rows), *([""] if notes else []), *notes])
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines: everything that is known, as a list of objects.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="For machines: everything that is known, as a list of objects."
+)
 @ROOT
 def runs(as_json: bool, root: str | None) -> int:
     """List every run: what it was, how it ended, its key figures."""
@@ -292,7 +375,8 @@ def runs(as_json: bool, root: str | None) -> int:
 def report(root: str | None) -> int:
     """Build executed/index.html: every run on one page, to filter, sort and compare. Prints its path.
 
-    The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no other file is touched.
+    The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no
+    other file is touched.
     """
     from qnb.runs import index
     from qnb.runs.project import given_root
@@ -305,13 +389,17 @@ def report(root: str | None) -> int:
 @click.argument("run", metavar="RUN")
 @click.argument("table", metavar="TABLE")
 @click.option("-o", "--output", required=True, metavar="FILE", help="A new file, .parquet or .csv.")
-@click.option("--surrogate", is_flag=True, help="Score with the model's polynomial, not with the engine that trained.")
+@click.option(
+    "--surrogate", is_flag=True, help="Score with the model's polynomial, not with the engine that trained."
+)
 @ROOT
 def score(run: str, table: str, output: str, surrogate: bool, root: str | None) -> int:
-    """Score every row of TABLE with the model of RUN: logit, probability, and decision at the stored threshold, in the order of the table.
+    """Score every row of TABLE with the model of RUN: logit, probability, and decision at the stored
+    threshold, in the order of the table.
 
-    RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the columns that the model
-    takes, whatever its size; or `breast_cancer`; or `bundled`, the capture that the run drew. With a label column in it, its AUC is told.
+    RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the
+    columns that the model takes, whatever its size; or `breast_cancer`; or `bundled`, the capture that the
+    run drew. With a label column in it, its AUC is told.
 
     Exit codes: 0 done, 2 refused; then nothing was written.
     """

@@ -1,12 +1,13 @@
 """Strict parameters: what a run is asked to do, checked before anything is computed.
 
-A configuration is a frozen pydantic model. Its fields are exactly the names in the `parameters` cell of its notebook, with the
-same defaults. A name that is not a field, a value of the wrong type, and a value that would have no effect are all errors: an
-override is obeyed or refused, never dropped.
+A configuration is a frozen pydantic model. Its fields are exactly the names in the `parameters` cell of its
+notebook, with the same defaults. A name that is not a field, a value of the wrong type, and a value that
+would have no effect are all errors: an override is obeyed or refused, never dropped.
 
-Parameters come in groups: table and split (together the data), circuit, engine, objective, optimiser, selection. A notebook's
-configuration is made of the groups that it uses and of parameters of its own; all names are flat. `TrainConfig` has every group.
-A contradiction is a function of the groups that it concerns, and is an error wherever a configuration has these groups.
+Parameters come in groups: table and split (together the data), circuit, engine, objective, optimiser,
+selection. A notebook's configuration is made of the groups that it uses and of parameters of its own; all
+names are flat. `TrainConfig` has every group. A contradiction is a function of the groups that it concerns,
+and is an error wherever a configuration has these groups.
 """
 
 import hashlib
@@ -25,7 +26,9 @@ from qnb.errors import ParameterError, nearest, refuse_unknown
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
 SplitName = Literal["random", "group", "time", "attack"]  # as in qnb.data.splits.SPLITS
-_ENGINES = Field(description='"catalyst" (compiled, adjoint gradients) or "exact" (the same model, simulated in batches)')
+_ENGINES = Field(
+    description='"catalyst" (compiled, adjoint gradients) or "exact" (the same model, simulated in batches)'
+)
 SoundEngineName = Annotated[Literal["catalyst", "exact"], _ENGINES]
 EngineName = Annotated[
     Literal["catalyst", "exact", "one_sample_demo"], _ENGINES
@@ -34,7 +37,8 @@ EncoderName = Literal["angle_y", "angle_xy", "amplitude"]  # as in qnb.core.circ
 AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.core.circuit.ANSATZE
 MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
-OF_ONE_SPLIT = {"group_by": "group", "embargo": "time", "attack_test": "attack"}  # parameters that one rule alone has
+# parameters that one rule alone has
+OF_ONE_SPLIT = {"group_by": "group", "embargo": "time", "attack_test": "attack"}
 
 Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple
 
@@ -44,8 +48,12 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Names = Annotated[tuple[str, ...], Listed, Field(min_length=1)]
 # parameters whose default differs between notebooks
-Sample = Annotated[Annotated[int, Field(ge=10)] | None, Field(description="rows drawn, stratified by label; None: all")]
-Wires = Annotated[int, Field(ge=1, le=20, description='features after reduction: one per wire, 2^wires for "amplitude"')]
+Sample = Annotated[
+    Annotated[int, Field(ge=10)] | None, Field(description="rows drawn, stratified by label; None: all")
+]
+Wires = Annotated[
+    int, Field(ge=1, le=20, description='features after reduction: one per wire, 2^wires for "amplitude"')
+]
 Layers = Annotated[int, Field(ge=1, le=100, description="each turns every wire, then entangles them")]
 Epochs = Annotated[int, Field(ge=1, description="passes over the training rows")]
 Batch = Annotated[int, Field(ge=1, description="rows per step")]
@@ -56,7 +64,9 @@ Rate = Annotated[float, Field(gt=0, description="learning rate; the peak of a sc
 class StrictConfig(BaseModel):
     """Base of every notebook's parameters: frozen, no extra names, no silent conversion of types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
@@ -73,7 +83,9 @@ class StrictConfig(BaseModel):
             raise ParameterError("\n".join([*lines, *_how_to_give(error.errors())])) from None
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """The configuration that counts, where this one names a run whose parameters it takes; this one otherwise.
+        """The configuration that counts, where this one names a run whose parameters it takes.
+
+        This one otherwise.
 
         Args:
             root: the project.
@@ -85,7 +97,10 @@ class StrictConfig(BaseModel):
         return self
 
     def changed(self, name: str) -> bool:
-        """Whether the parameter `name` differs from its default; False where this configuration does not have it."""
+        """Whether the parameter `name` differs from its default.
+
+        False where this configuration does not have it.
+        """
         field = type(self).model_fields.get(name)
         return field is not None and bool(getattr(self, name) != field.get_default(call_default_factory=True))
 
@@ -100,7 +115,11 @@ class StrictConfig(BaseModel):
         Raises:
             ParameterError: a value contradicts another, or something else was given beside `source`.
         """
-        brought = {name: value for name, value in values.items() if name in type(self).model_fields and name != source}
+        brought = {
+            name: value
+            for name, value in values.items()
+            if name in type(self).model_fields and name != source
+        }
         taken = type(self).make(dict(self) | brought)
         other = [
             f"{name}={getattr(self, name)!r} (the {source} has {getattr(taken, name)!r})"
@@ -109,7 +128,8 @@ class StrictConfig(BaseModel):
         ]
         if other:
             raise ParameterError(
-                f"{source}={getattr(self, source)!r} brings its own parameters: leave {', '.join(other)} out, or {source}=None."
+                f"{source}={getattr(self, source)!r} brings its own parameters: leave {', '.join(other)} "
+                f"out, or {source}=None."
             )
         return taken
 
@@ -134,7 +154,8 @@ def contradiction(check: Callable[..., Iterator[str]]) -> Callable[..., Iterator
     """Have `check` called wherever a configuration has the groups that the annotations of its arguments name.
 
     Args:
-        check: takes the configuration once for each of these groups, and yields a message for each contradiction.
+        check: takes the configuration once for each of these groups, and yields a message for each
+            contradiction.
     """
     groups = tuple(parameter.annotation for parameter in inspect.signature(check).parameters.values())
     _CONTRADICTIONS.append((groups, check))
@@ -204,7 +225,10 @@ class SidesConfig(StrictConfig):
     """What the rules for splitting ask."""
 
     group_by: Names | None = None
-    """of split "group": columns, "host pair" or "Attack_type"; None: the capture session, else the host pair"""
+    """of split "group": columns, "host pair" or "Attack_type".
+
+    None: the capture session, else the host pair.
+    """
     embargo: Annotated[float, Field(ge=0)] = 0.0
     """of split "time": rows less than this many seconds before a later side are left out"""
     attack_test: Names | None = None
@@ -334,7 +358,8 @@ class TrainConfig(SelectionConfig, OptimiserConfig, ObjectiveConfig, EngineConfi
 
 
 def training_of(config: StrictConfig, **fixed: Any) -> TrainConfig:
-    """The training that a notebook's configuration describes: its values, `fixed` ones in their place, else the defaults.
+    """The training that a notebook's configuration describes: its values, `fixed` ones in their place, else
+    the defaults.
 
     Raises:
         ParameterError: a value contradicts another.
@@ -351,7 +376,10 @@ def _of_table(c: TableConfig) -> Iterator[str]:
     if len(set(c.leaks)) < len(c.leaks):
         yield f"leaks names one thing twice: {c.leaks}."
     if c.data in c.BUILT_IN_TABLES and (c.label is not None or c.positive is not None):
-        yield (f"label and positive belong to a table of your own; data={c.data!r} has its label built in. Leave them None.")
+        yield (
+            f"label and positive belong to a table of your own; data={c.data!r} has its label built in. "
+            "Leave them None."
+        )
 
 
 @contradiction
@@ -359,7 +387,8 @@ def _of_split(c: SplitConfig) -> Iterator[str]:
     for name, rule in OF_ONE_SPLIT.items():
         if c.changed(name) and c.split != rule:
             yield (
-                f"{name} belongs to split={rule!r}; split={c.split!r} was given. Leave it at its default, or set split={rule!r}."
+                f"{name} belongs to split={rule!r}; split={c.split!r} was given. Leave it at its default, or "
+                f"set split={rule!r}."
             )
     if c.val_fraction + c.test_fraction >= 1:
         total = c.val_fraction + c.test_fraction
@@ -406,8 +435,8 @@ def _of_engine_and_circuit(engine: SimulationConfig, circuit: CircuitConfig) -> 
     if circuit.encoder == "amplitude" and engine.engine != "exact":
         advice = "engine='exact', or " if "engine" in type(engine).model_fields else ""
         yield (
-            f"encoder='amplitude' cannot be trained by engine={engine.engine!r}: the compiler has no gradient of "
-            f"state preparation. Use {advice}encoder='angle_y'."
+            f"encoder='amplitude' cannot be trained by engine={engine.engine!r}: the compiler has no "
+            f"gradient of state preparation. Use {advice}encoder='angle_y'."
         )
 
 
@@ -415,27 +444,44 @@ def _of_engine_and_circuit(engine: SimulationConfig, circuit: CircuitConfig) -> 
 def _of_objective(c: ObjectiveConfig) -> Iterator[str]:
     if c.focal_gamma > 0 and c.balanced_batches:
         yield (
-            "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0 or balanced_batches=False."
+            "focal_gamma > 0 with balanced_batches=True: both reweight the classes. Set focal_gamma=0 or "
+            "balanced_batches=False."
         )
     if c.class_weights is not None and c.balanced_batches:
-        yield ("class_weights with balanced_batches=True: both reweight the classes. Use one, or prior_correction='importance'.")
+        yield (
+            "class_weights with balanced_batches=True: both reweight the classes. Use one, or "
+            "prior_correction='importance'."
+        )
     if c.changed("prior_correction") and not c.balanced_batches:
-        yield ("prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave it at 'none'.")
+        yield (
+            "prior_correction='importance' corrects balanced batches: set balanced_batches=True, or leave it "
+            "at 'none'."
+        )
     if c.changed("balanced_pos_frac") and not c.balanced_batches:
-        yield ("balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave balanced_pos_frac=0.5.")
+        yield (
+            "balanced_pos_frac has no effect without balanced_batches=True: set that too, or leave "
+            "balanced_pos_frac=0.5."
+        )
 
 
 @contradiction
 def _of_balanced_batches(objective: ObjectiveConfig, optimiser: OptimiserConfig) -> Iterator[str]:
     batch, share = optimiser.batch, objective.balanced_pos_frac
     if objective.balanced_batches and not 1 <= round(batch * share) <= batch - 1:
-        yield f"balanced batches of {batch} rows with balanced_pos_frac={share} hold one class: enlarge batch."
+        yield (
+            f"balanced batches of {batch} rows with balanced_pos_frac={share} hold one class: enlarge batch."
+        )
 
 
 @contradiction
 def _of_alpha(objective: ObjectiveConfig, optimiser: OptimiserConfig) -> Iterator[str]:
-    if not objective.alpha_train and (optimiser.changed("lr_mult_alpha") or optimiser.changed("weight_decay_alpha")):
-        yield "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their defaults."
+    if not objective.alpha_train and (
+        optimiser.changed("lr_mult_alpha") or optimiser.changed("weight_decay_alpha")
+    ):
+        yield (
+            "lr_mult_alpha and weight_decay_alpha have no effect with alpha_train=False: leave them at their "
+            "defaults."
+        )
 
 
 @contradiction
@@ -451,7 +497,9 @@ def _of_readout(circuit: CircuitConfig, optimiser: OptimiserConfig) -> Iterator[
 @contradiction
 def _of_selection(c: SelectionConfig) -> Iterator[str]:
     if c.min_pred_pos_rate >= c.max_pred_pos_rate:
-        yield f"min_pred_pos_rate={c.min_pred_pos_rate} must be below max_pred_pos_rate={c.max_pred_pos_rate}."
+        yield (
+            f"min_pred_pos_rate={c.min_pred_pos_rate} must be below max_pred_pos_rate={c.max_pred_pos_rate}."
+        )
 
 
 @contradiction

@@ -13,7 +13,9 @@ class ParameterError(QnbError):
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:
-    """The sentence that ends an error about a name: the closest valid one if there is one, and all of them."""
+    """The sentence that ends an error about a name: the closest valid one if there is one, and all of
+    them.
+    """
     valid = list(valid)
     close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -21,7 +23,9 @@ def nearest(name: object, valid: Iterable[str]) -> str:
 
 
 def refuse_unknown(names: Iterable[str], declared: Collection[str], where: str) -> None:
-    """Raise ParameterError for the first of `names` that is not in `declared`, with the nearest valid name."""
+    """Raise ParameterError for the first of `names` that is not in `declared`, with the nearest valid
+    name.
+    """
     for name in names:
         if name not in declared:
             raise ParameterError(f"Unknown parameter {name!r} for {where}. {nearest(name, declared)}")

@@ -18,7 +18,8 @@ VERDICT = "verdict.json"  # of a probe, a list of verdicts
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary name in the same folder, flushed to the disk, then renamed.
+    """Write a file whole or not at all: a temporary name in the same folder, flushed to the disk, then
+    renamed.
 
     Raises:
         OSError: the write failed (disk full, not writable); a file of that name from before is as it was.
@@ -35,7 +36,9 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def cache_folder(kind: str) -> Path | None:
-    """The folder of that kind in the user's cache, made if there is none; None, said once, where there can be none.
+    """The folder of that kind in the user's cache, made if there is none.
+
+    None, said once, where there can be none.
 
     A cache only saves time, so a user without a home, or one that cannot be written, does without.
     """
@@ -45,7 +48,9 @@ def cache_folder(kind: str) -> Path | None:
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder} cannot be written")
     except (OSError, RuntimeError) as error:
-        warnings.warn(f"qnb works without its cache of {kind}: {error}. Nothing is lost but time.", stacklevel=2)
+        warnings.warn(
+            f"qnb works without its cache of {kind}: {error}. Nothing is lost but time.", stacklevel=2
+        )
         return None
     return folder
 

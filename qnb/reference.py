@@ -1,7 +1,7 @@
 """Executed notebooks for readers: without traces of the machine that made them, and a small picture of each.
 
-python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/ and its picture into
-docs/thumbnails/, under NAME, else its own name.
+python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/ and its
+picture into docs/thumbnails/, under NAME, else its own name.
 """
 
 import base64
@@ -27,7 +27,9 @@ LIMITED = ("text/plain", "text/html", "text/markdown")
 
 
 def scrub(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without folders, addresses and times of this machine in its outputs; its sources are as they were.
+    """The notebook without folders, addresses and times of this machine in its outputs.
+
+    Its sources are as they were.
 
     A path keeps its last part. What it is told to keep: the versions and the numbers.
     """
@@ -56,10 +58,18 @@ def thumbnail(nb: nbformat.NotebookNode) -> bytes:
     Raises:
         ValueError: no such cell has shown a figure.
     """
-    shown = (o["data"] for c in nb.cells if TAG in c.metadata.get("tags", []) for o in c.get("outputs", []) if "data" in o)
+    shown = (
+        o["data"]
+        for c in nb.cells
+        if TAG in c.metadata.get("tags", [])
+        for o in c.get("outputs", [])
+        if "data" in o
+    )
     figure = next((data["image/png"] for data in shown if "image/png" in data), None)
     if figure is None:
-        raise ValueError(f"No cell tagged {TAG!r} has shown a figure: tag one in the notebook's source, and run it again.")
+        raise ValueError(
+            f"No cell tagged {TAG!r} has shown a figure: tag one in the notebook's source, and run it again."
+        )
     image = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
     image.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -68,7 +78,8 @@ def thumbnail(nb: nbformat.NotebookNode) -> bytes:
 
 
 def publish(run_id: str, name: str = "") -> None:
-    """Put the notebook and report of a finished run into executed/reference/, under `name`, else that of the notebook.
+    """Put the notebook and report of a finished run into executed/reference/, under `name`, else that of the
+    notebook.
 
     Raises:
         RunError: there is no such run.

@@ -1,7 +1,7 @@
 """Scoring a table with a trained model: `qnb score RUN TABLE -o scores.parquet`.
 
-The table is read and cleaned batch by batch as in training, but no row is drawn, dropped or reordered: line k of the output
-belongs to row k of the table. Memory grows by nine bytes a row.
+The table is read and cleaned batch by batch as in training, but no row is drawn, dropped or reordered: line k
+of the output belongs to row k of the table. Memory grows by nine bytes a row.
 """
 
 import json
@@ -41,7 +41,8 @@ class Scores:
     """What a table scored to.
 
     Attributes:
-        path: the file that was written: columns logit, probability and decision (0 or 1), one line per row of the table.
+        path: the file that was written: columns logit, probability and decision (0 or 1), one line per row of
+            the table.
         rows, positive: rows scored, and those whose logit reaches the threshold.
         threshold: the stored one, in logits.
         engine: what computed them.
@@ -71,9 +72,10 @@ def score(
     """Score every row of a table and write the scores.
 
     Args:
-        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see `qnb.runs.listing.find_run`.
-        table: a CSV or Parquet file with the columns that the model takes, others are left alone; or "breast_cancer" or
-            "bundled", the capture drawn again with the run's own seed and leaks.
+        run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see
+            `qnb.runs.listing.find_run`.
+        table: a CSV or Parquet file with the columns that the model takes, others are left alone; or
+            "breast_cancer" or "bundled", the capture drawn again with the run's own seed and leaks.
         out: a new file, .parquet or .csv.
         root: the project in which a run is looked for; None: the one of the working directory.
         surrogate: score with `model.surrogate()` rather than with the engine that trained.
@@ -85,16 +87,26 @@ def score(
     """
     out = _new_file(Path(out))
     model, manifest = _find_model(run, root)
-    source = open_table(table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters"))
+    source = open_table(
+        table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters")
+    )
     check_columns(source, model.feature_map.columns)
     logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
     decision = (logits >= model.threshold).astype(np.int8)
     frame = pd.DataFrame({"logit": logits, "probability": expit(logits), "decision": decision})
     engine = "surrogate" if surrogate else model.engine
-    about = {"table": source.name, "engine": engine, "threshold": model.threshold, "qnb": versions()["qnb"], "model": model.about}
+    about = {
+        "table": source.name,
+        "engine": engine,
+        "threshold": model.threshold,
+        "qnb": versions()["qnb"],
+        "model": model.about,
+    }
     _publish(frame, out, about)
     area, why = (None, truth) if isinstance(truth, str) else (auc(logits, truth), None)
-    return Scores(out, len(frame), int(decision.sum()), model.threshold, engine, area, why, _synthetic(model, source))
+    return Scores(
+        out, len(frame), int(decision.sum()), model.threshold, engine, area, why, _synthetic(model, source)
+    )
 
 
 def told(scores: Scores) -> str:
@@ -102,7 +114,8 @@ def told(scores: Scores) -> str:
     ranking = f"AUC {scores.auc:.4f}" if scores.auc is not None else f"no AUC: {scores.without_auc}"
     lines = [
         f"scored  {scores.rows:,} rows with engine {scores.engine!r}",
-        f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold {scores.threshold:.4g}  {ranking}",
+        f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold "
+        f"{scores.threshold:.4g}  {ranking}",
         *([scores.note] if scores.note else []),
         f"scores  {scores.path}",
     ]
@@ -111,7 +124,10 @@ def told(scores: Scores) -> str:
 
 def _new_file(out: Path) -> Path:
     if out.suffix.lower() not in WRITERS:
-        raise ScoringError(f"-o {out}: scores are written as {' or '.join(WRITERS)}; {out.suffix or 'no ending'!r} was given.")
+        raise ScoringError(
+            f"-o {out}: scores are written as {' or '.join(WRITERS)}; {out.suffix or 'no ending'!r} was "
+            "given."
+        )
     if os.path.lexists(out):
         raise ScoringError(f"-o {out}: exists already; nothing is overwritten. Name another file.")
     if not out.parent.is_dir():
@@ -128,7 +144,8 @@ def _find_model(run: str | Path, root: str | Path | None) -> tuple[Model, dict[s
     model = load_model(folder)
     if model.engine in WRONG_ON_PURPOSE:
         raise ScoringError(
-            f"The model in {folder} was trained by {model.engine!r}, on a wrong gradient on purpose: nothing to score with."
+            f"The model in {folder} was trained by {model.engine!r}, on a wrong gradient on purpose: nothing "
+            "to score with."
         )
     return model, _manifest(folder / MANIFEST)
 
@@ -140,25 +157,35 @@ def _manifest(manifest: Path) -> dict[str, Any]:
     try:
         found = json.loads(manifest.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ScoringError(f"{manifest} cannot be read: {error}. Give the run's model/ folder instead.") from None
+        raise ScoringError(
+            f"{manifest} cannot be read: {error}. Give the run's model/ folder instead."
+        ) from None
     return found if isinstance(found, dict) else {}
 
 
 def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a manifest says under a name: `parameters`, or `data`, the data card; nothing where it does not."""
+    """What a manifest says under a name: `parameters`, or `data`, the data card.
+
+    Nothing where it does not.
+    """
     found = manifest.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _score_rows(scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool) -> tuple[np.ndarray, np.ndarray | str]:
+def _score_rows(
+    scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool
+) -> tuple[np.ndarray, np.ndarray | str]:
     """Logits of every row, (N,); and the labels as 0 and 1, (N,), or why there are none."""
     needed = model.feature_map.columns
     wanted = list(dict.fromkeys([*needed, *([source.label] if source.label is not None else [])]))
     logits, truth, done = [], Truth(source), 0
-    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress) as bar:
+    with tqdm(
+        total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress
+    ) as bar:
         for batch in source.batches(wanted):
             columns = {
-                name: clean_column(column, name)[0] for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                name: clean_column(column, name)[0]
+                for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
             truth.add(None if source.label is None else columns[source.label])
             for start in range(0, batch.num_rows, BLOCK):
@@ -202,7 +229,9 @@ WRITERS = {".parquet": _write_parquet, ".csv": _write_csv}
 
 
 def _publish(frame: pd.DataFrame, out: Path, about: dict[str, Any]) -> None:
-    """Write under a temporary name, then give it its own by a hard link, which fails where a file has that name already."""
+    """Write under a temporary name, then give it its own by a hard link, which fails where a file has that
+    name already.
+    """
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         WRITERS[out.suffix.lower()](frame, temporary, about)

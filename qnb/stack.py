@@ -8,9 +8,15 @@ PACKAGES = ("qnb", *STACK, "optax", "numpy", "scipy", "pandas", "scikit-learn", 
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of Python, qnb and the packages that decide a run's numbers, and the platform they run on."""
+    """Installed versions of Python, qnb and the packages that decide a run's numbers, and the platform they
+    run on.
+    """
     found = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found, "platform": f"{platform.system()} {platform.machine()}"}
+    return {
+        "python": platform.python_version(),
+        **found,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def describe_stack() -> str:

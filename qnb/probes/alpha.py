@@ -1,4 +1,6 @@
-"""What happens when alpha changes sign: at fixed scores, where it is an identity, and in training, where the circuit may adapt."""
+"""What happens when alpha changes sign: at fixed scores, where it is an identity, and in training, where the
+circuit may adapt.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -39,27 +41,39 @@ class AlphaConfig(SimulatedModelConfig):
 
 
 def sweep(scores: np.ndarray, y: np.ndarray, bias: float, alphas: Iterable[float]) -> pd.DataFrame:
-    """AUC of alpha (s + bias) and mean loss with the bias inside (alpha (s + b)) and outside (alpha s + b), for each alpha."""
+    """AUC of alpha (s + bias) and mean loss with the bias inside (alpha (s + b)) and outside (alpha s + b),
+    for each alpha.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     rows = [
-        {"alpha": a, "auc": metrics.auc(a * (scores + bias), y), "loss_inside": metrics.bce(a * (scores + bias), y),
-         "loss_outside": metrics.bce(a * scores + bias, y)}
+        {
+            "alpha": a,
+            "auc": metrics.auc(a * (scores + bias), y),
+            "loss_inside": metrics.bce(a * (scores + bias), y),
+            "loss_outside": metrics.bce(a * scores + bias, y),
+        }
         for a in alphas
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def pushing_bias(mean_score: float, prior: float, push: float) -> float:
-    """The bias for which alpha is pulled down through zero at the start: mean(s) + bias = -push, or push where positives are few.
+    """The bias for which alpha is pulled down through zero at the start: mean(s) + bias = -push, or push
+    where positives are few.
 
-    dL/dalpha = mean((p - y)(s + b)); at l = 0 it is about (1/2 - prior)(mean(s) + b), and Adam goes against its sign.
+    dL/dalpha = mean((p - y)(s + b)); at l = 0 it is about (1/2 - prior)(mean(s) + b), and Adam goes against
+    its sign.
     """
     return -mean_score - float(np.copysign(push, prior - 0.5))
 
 
-def trainings(config: TrainConfig, prepared: Prepared, alpha: float, push: float, steps: int, seed: int) -> dict[str, Descent]:
-    """The arms, by name, all with the same seed, batches and rate: `direct` and `softplus` from the same small alpha, alpha fixed at
-    1, and the circuit that softplus trained, held still while its head is trained again as in the first arm."""
+def trainings(
+    config: TrainConfig, prepared: Prepared, alpha: float, push: float, steps: int, seed: int
+) -> dict[str, Descent]:
+    """The arms, by name, all with the same seed, batches and rate: `direct` and `softplus` from the same
+    small alpha, alpha fixed at 1, and the circuit that softplus trained, held still while its head is trained
+    again as in the first arm.
+    """
     prior = prepared.prior
 
     def arm(mode: str, alpha: float, frozen: Params | None = None, **changes: Any) -> Descent:
@@ -72,7 +86,12 @@ def trainings(config: TrainConfig, prepared: Prepared, alpha: float, push: float
         "softplus": arm("softplus", alpha),
         "alpha fixed": arm("softplus", 1.0, alpha_train=False),
     }
-    still = {"lr_mult_weights": 0.0, "lr_mult_readout": 0.0, "weight_decay_weights": 0.0, "weight_decay_readout": 0.0}
+    still = {
+        "lr_mult_weights": 0.0,
+        "lr_mult_readout": 0.0,
+        "weight_decay_weights": 0.0,
+        "weight_decay_readout": 0.0,
+    }
     circuit = {name: arms["softplus"].params[name] for name in ("weights", "readout")}
     return arms | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
 
@@ -84,7 +103,10 @@ def _mean_score(config: TrainConfig, prepared: Prepared, seed: int, circuit: Par
 
 
 def kind(history: pd.DataFrame) -> str:
-    """none: no step has alpha < 0 and a ranking worse than chance (AUC < 0.5 - MARGIN); lasting: the end has; else transient."""
+    """none: no step has alpha < 0 and a ranking worse than chance (AUC < 0.5 - MARGIN); lasting: the end has.
+
+    Else transient.
+    """
     inverted = (history["alpha"] < 0) & (history["auc"] < 0.5 - MARGIN)
     if not inverted.any():
         return "none"
@@ -94,12 +116,18 @@ def kind(history: pd.DataFrame) -> str:
 
 def summary(arms: dict[str, Descent]) -> pd.DataFrame:
     """How each training ended: alpha, bias, auc, auc_s, sep, bce, and the kind of its inversion."""
-    rows = {name: dict(descent.history.iloc[-1]) | {"inversion": kind(descent.history)} for name, descent in arms.items()}
+    rows = {
+        name: dict(descent.history.iloc[-1]) | {"inversion": kind(descent.history)}
+        for name, descent in arms.items()
+    }
     return pd.DataFrame(rows).T[["alpha", "bias", "auc", "auc_s", "sep", "bce", "inversion"]]
 
 
 def judge_identity(table: pd.DataFrame) -> Verdict:
-    """AUC(-alpha) = 1 - AUC(alpha) at fixed scores. `table`: a sweep over alphas that are symmetric about zero."""
+    """AUC(-alpha) = 1 - AUC(alpha) at fixed scores.
+
+    `table`: a sweep over alphas that are symmetric about zero.
+    """
     auc = table.set_index("alpha")["auc"]
     positive = auc[auc.index > 0]
     errors = [abs(auc[-a] + auc[a] - 1) for a in positive.index]
@@ -107,49 +135,90 @@ def judge_identity(table: pd.DataFrame) -> Verdict:
     informative = abs(ranked - 0.5) > MARGIN  # with an AUC of 0.5 there is nothing to invert
     holds = worst <= TOLERANCE and informative and positive.max() - positive.min() <= TOLERANCE
     text = (
-        f"AUC is {ranked:.4f} for every alpha > 0 and {float(auc[-positive.index[-1]]):.4f} for every alpha < 0: only the sign counts."
-        if holds else f"AUC(-alpha) + AUC(alpha) - 1 reaches {worst:.2g} (AUC {ranked:.4f}): not shown here."
-    )  # fmt: skip
+        f"AUC is {ranked:.4f} for every alpha > 0 and {float(auc[-positive.index[-1]]):.4f} for every alpha "
+        "< 0: only the sign counts."
+        if holds
+        else f"AUC(-alpha) + AUC(alpha) - 1 reaches {worst:.2g} (AUC {ranked:.4f}): not shown here."
+    )
     figures = {"auc_positive": ranked, "worst_error": worst}
     return Verdict(
-        "At fixed s a negative alpha turns AUC into 1 - AUC", "reproduced" if holds else "refuted", figures, TOLERANCE, text
+        "At fixed s a negative alpha turns AUC into 1 - AUC",
+        "reproduced" if holds else "refuted",
+        figures,
+        TOLERANCE,
+        text,
     )
 
 
 def judge_training(histories: list[pd.DataFrame]) -> Verdict:
-    """What an alpha that may change sign did to trainings that differ in their seed: none | transient | lasting, the commonest."""
+    """What an alpha that may change sign did to trainings that differ in their seed: none | transient |
+    lasting, the commonest.
+    """
     kinds = [kind(h) for h in histories]
     verdict = max(("lasting", "transient", "none"), key=kinds.count)
     h = histories[kinds.index(verdict)]
     inverted = h[(h["alpha"] < 0) & (h["auc"] < 0.5 - MARGIN)]["step"]
     counts = {name: kinds.count(name) for name in ("none", "transient", "lasting")}
     figures = {
-        "kinds": counts, "steps_inverted": len(inverted),
-        "steps_negative": int((h["alpha"] < 0).sum()), "steps": int(h["step"].max()), "lowest_auc": float(h["auc"].min()),
-        "final_auc": float(h["auc"].iloc[-1]), "final_auc_s": float(h["auc_s"].iloc[-1]), "final_alpha": float(h["alpha"].iloc[-1]),
-    }  # fmt: skip
-    end = f"it ends with alpha = {figures['final_alpha']:.2f}, AUC {figures['final_auc']:.3f} (of the score alone {figures['final_auc_s']:.3f})"
+        "kinds": counts,
+        "steps_inverted": len(inverted),
+        "steps_negative": int((h["alpha"] < 0).sum()),
+        "steps": int(h["step"].max()),
+        "lowest_auc": float(h["auc"].min()),
+        "final_auc": float(h["auc"].iloc[-1]),
+        "final_auc_s": float(h["auc_s"].iloc[-1]),
+        "final_alpha": float(h["alpha"].iloc[-1]),
+    }
+    end = (
+        f"it ends with alpha = {figures['final_alpha']:.2f}, AUC {figures['final_auc']:.3f} (of the score "
+        f"alone {figures['final_auc_s']:.3f})"
+    )
     text = {
-        "none": f"alpha is negative in {figures['steps_negative']} of {figures['steps']} steps and the ranking is never upside down; {end}.",
-        "transient": f"The ranking is upside down in {len(inverted)} of {figures['steps']} steps, then the circuit adapts; {end}.",
-        "lasting": f"The ranking is upside down in {len(inverted)} of {figures['steps']} steps and stays so; {end}.",
+        "none": (
+            f"alpha is negative in {figures['steps_negative']} of {figures['steps']} steps and the ranking "
+            f"is never upside down; {end}."
+        ),
+        "transient": (
+            f"The ranking is upside down in {len(inverted)} of {figures['steps']} steps, then the circuit "
+            f"adapts; {end}."
+        ),
+        "lasting": (
+            f"The ranking is upside down in {len(inverted)} of {figures['steps']} steps and stays so; {end}."
+        ),
     }[verdict]
     if len(kinds) > 1:
         text += " Of the seeds: " + ", ".join(f"{n} {name}" for name, n in counts.items()) + "."
-    return Verdict("A direct alpha inverts the ranking in training (none | transient | lasting)", verdict, figures, MARGIN, text)
+    return Verdict(
+        "A direct alpha inverts the ranking in training (none | transient | lasting)",
+        verdict,
+        figures,
+        MARGIN,
+        text,
+    )
 
 
 def judge_cure(softplus: pd.DataFrame, fixed: pd.DataFrame) -> Verdict:
-    """That softplus keeps alpha positive, and that alpha_train=False keeps it where it was, so that the loss is the circuit's."""
-    lowest, moved = float(softplus["alpha"].min()), float((fixed["alpha"] - fixed["alpha"].iloc[0]).abs().max())
+    """That softplus keeps alpha positive, and that alpha_train=False keeps it where it was, so that the loss
+    is the circuit's.
+    """
+    lowest, moved = (
+        float(softplus["alpha"].min()),
+        float((fixed["alpha"] - fixed["alpha"].iloc[0]).abs().max()),
+    )
     holds = lowest > 0 and moved == 0
-    figures = {"lowest_alpha_softplus": lowest, "largest_move_fixed": moved, "loss_softplus": float(softplus["bce"].iloc[-1]),
-               "loss_fixed": float(fixed["bce"].iloc[-1])}  # fmt: skip
+    figures = {
+        "lowest_alpha_softplus": lowest,
+        "largest_move_fixed": moved,
+        "loss_softplus": float(softplus["bce"].iloc[-1]),
+        "loss_fixed": float(fixed["bce"].iloc[-1]),
+    }
     text = (
-        f"With softplus alpha stays above {lowest:.3f}. With alpha_train=False it does not move, and the loss falls from "
-        f"{fixed['bce'].iloc[0]:.3f} to {fixed['bce'].iloc[-1]:.3f} by the circuit and the bias alone ({softplus['bce'].iloc[-1]:.3f} with alpha)."
-        if holds else f"alpha reaches {lowest:.3f} with softplus, and moves by {moved:.3g} where it was held fixed."
-    )  # fmt: skip
+        f"With softplus alpha stays above {lowest:.3f}. With alpha_train=False it does not move, and the "
+        f"loss falls from {fixed['bce'].iloc[0]:.3f} to {fixed['bce'].iloc[-1]:.3f} by the circuit and the "
+        f"bias alone ({softplus['bce'].iloc[-1]:.3f} with alpha)."
+        if holds
+        else f"alpha reaches {lowest:.3f} with softplus, and moves by {moved:.3g} where it was held fixed."
+    )
     return Verdict(
         "softplus keeps alpha positive and alpha_train=False keeps it still",
         "reproduced" if holds else "refuted",

@@ -1,8 +1,10 @@
-"""Is a gradient that compiles the gradient? Every formulation in `formulations.py`, on every stack asked for, against default.qubit.
+"""Is a gradient that compiles the gradient?
 
-With s_k the score of row k and L the loss of the batch, dL/dtheta = sum_k (dL/ds_k) ds_k/dtheta. A wrong gradient is compared, for
-every row k, with the one-sample laws in LAWS, where one row's derivative stands for all of them; with zero; and with the right
-gradient of the rows as their memory would be read without strides.
+Every formulation in `formulations.py`, on every stack asked for, against default.qubit.
+
+With s_k the score of row k and L the loss of the batch, dL/dtheta = sum_k (dL/ds_k) ds_k/dtheta. A wrong
+gradient is compared, for every row k, with the one-sample laws in LAWS, where one row's derivative stands for
+all of them; with zero; and with the right gradient of the rows as their memory would be read without strides.
 """
 
 import dataclasses
@@ -38,7 +40,16 @@ LOOSE_KEYS = ("loss_scan_fd", "fortran_order", "strided_view", "engine_exact")
 LIMIT = 90  # seconds for one formulation
 NOTES = "loss_scan"  # how the note asked
 FULL_MEASUREMENTS = ("mean_z", "mean_z_readout", "z_vec")
-SUM, OWN, SAME, REPEATED, CHAIN, ZERO, STRIDES, NONE = "sum", "own", "same", "repeated", "chain", "zero", "strides", "none"
+SUM, OWN, SAME, REPEATED, CHAIN, ZERO, STRIDES, NONE = (
+    "sum",
+    "own",
+    "same",
+    "repeated",
+    "chain",
+    "zero",
+    "strides",
+    "none",
+)
 LAWS = {
     SUM: "(Σ_b dL/ds_b) · ds_k/dθ",
     OWN: "(dL/ds_k) · ds_k/dθ",
@@ -56,7 +67,9 @@ class AuditConfig(SmallModelConfig):
 
     device: Device = "lightning.qubit"
     stacks: Annotated[tuple[Stack, ...], Listed, Field(min_length=1)] = ("current",)
-    """and versions of Catalyst, "0.14.0" say, each installed in an environment of its own outside the project"""
+    """and versions of Catalyst, "0.14.0" say, each installed in an environment of its own outside the
+    project
+    """
     rows: Annotated[int, Field(ge=3, le=64)] = 5
     """of the batch on which gradients are compared, 3 or more"""
     training_epochs: Annotated[int, Field(ge=3)] = 10
@@ -90,7 +103,8 @@ class Reference:
 
 
 def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: int) -> dict[str, np.ndarray]:
-    """A batch that no wrong gradient can pass: distinct rows of both classes, unequal weights, parameters away from the start.
+    """A batch that no wrong gradient can pass: distinct rows of both classes, unequal weights, parameters
+    away from the start.
 
     Args:
         X, y: rows to choose from, (N, features) and (N,), both classes among them.
@@ -107,8 +121,13 @@ def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: i
 
 @enable_x64()
 def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
-    """Scores row by row on default.qubit, differentiated by backpropagation through JAX; BCE on alpha (s + bias), float64."""
-    node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
+    """Scores row by row on default.qubit, differentiated by backpropagation through JAX.
+
+    BCE on alpha (s + bias), float64.
+    """
+    node = qml.QNode(
+        spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax"
+    )
     objective, (X, y, w) = Objective(), (jnp.asarray(arrays[k]) for k in ("X", "y", "w"))
     circuit = ("weights", "readout") if spec.has_readout else ("weights",)
 
@@ -124,7 +143,10 @@ def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     head = tuple(jnp.asarray(arrays[k]) for k in ("bias", "alpha"))
     d_scores, d_bias, d_raw = jax.grad(loss, argnums=(0, 1, 2))(s, *head)
     d_same = jax.vmap(lambda s_k: jax.grad(loss)(jnp.full(s.shape, s_k), *head))(s)
-    gradient = {name: jnp.tensordot(d_scores, d_rows[name], 1) for name in circuit} | {"bias": d_bias, "alpha": d_raw}
+    gradient = {name: jnp.tensordot(d_scores, d_rows[name], 1) for name in circuit} | {
+        "bias": d_bias,
+        "alpha": d_raw,
+    }
     parts_of_gradient = jax.tree.map(np.asarray, (gradient, d_scores, d_same, d_rows))
     return Reference(spec, arrays, *parts_of_gradient)
 
@@ -132,7 +154,10 @@ def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
 def references(
     spec: CircuitSpec, pairs: Iterable[tuple[str, str]], X: np.ndarray, y: np.ndarray, rows: int, seed: int
 ) -> dict[str, Reference]:
-    """By measurement named in `pairs`, the reference of the circuit with that measurement; see `plan` and `batch_of`."""
+    """By measurement named in `pairs`, the reference of the circuit with that measurement.
+
+    See `plan` and `batch_of`.
+    """
     specs = {measurement: dataclasses.replace(spec, measurement=measurement) for _, measurement in pairs}
     return {name: reference(s, batch_of(s, X, y, rows, seed)) for name, s in specs.items()}
 
@@ -160,18 +185,19 @@ class Law:
     k: int | None = None
 
     def __str__(self) -> str:
-        which = (
-            ""
-            if self.k is None
-            else f", k = {self.k} ({ {0: 'first', len(self.coefficients) - 1: 'last'}.get(self.k, 'neither end') })"
-        )
+        ends = {0: "first", len(self.coefficients) - 1: "last"}
+        which = "" if self.k is None else f", k = {self.k} ({ends.get(self.k, 'neither end')})"
         return LAWS[self.name] + which
 
 
 def fit_law(
-    gradient: np.ndarray, d_scores: np.ndarray, d_same: np.ndarray, d_rows: np.ndarray, misread: np.ndarray | None = None,
+    gradient: np.ndarray,
+    d_scores: np.ndarray,
+    d_same: np.ndarray,
+    d_rows: np.ndarray,
+    misread: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
-) -> Law:  # fmt: skip
+) -> Law:
     """The law that a group's gradient follows; NONE, with the residual of the nearest, if it follows none.
 
     Args:
@@ -190,9 +216,15 @@ def fit_law(
     if misread is not None:
         known.append((STRIDES, None, np.ravel(misread)))
     for b, row in enumerate(rows):
-        known += [(SUM, b, d_scores.sum() * row), (OWN, b, d_scores[b] * row), (REPEATED, b, count * d_scores[b] * row)]
+        known += [
+            (SUM, b, d_scores.sum() * row),
+            (OWN, b, d_scores[b] * row),
+            (REPEATED, b, count * d_scores[b] * row),
+        ]
         known += [(SAME, b, d_same[b].sum() * row), (CHAIN, b, d_same[b] @ rows)]
-    residual, name, k = min(((np.linalg.norm(flat - law) / size, name, k) for name, k, law in known), key=lambda fit: fit[0])
+    residual, name, k = min(
+        ((np.linalg.norm(flat - law) / size, name, k) for name, k, law in known), key=lambda fit: fit[0]
+    )
     if residual > tolerance:
         return Law(NONE, float(residual), coefficients)
     return Law(name, float(residual), coefficients, k)
@@ -204,7 +236,8 @@ class Outcome:
 
     Attributes:
         verdict: right | wrong | does not compile | crashed | timed out | not applicable.
-        errors: by group, |found - right| relative to the larger of the group's norm and 1 % of the whole gradient's.
+        errors: by group, |found - right| relative to the larger of the group's norm and 1 % of the whole
+            gradient's.
         laws: by wrong circuit group, what it is instead.
         message: of the compiler, or how the process ended.
         seconds: of the job, import of the stack left out.
@@ -244,7 +277,9 @@ def compare_with_reference(
     tolerance: float = TOLERANCE,
     misread: dict[str, np.ndarray] | None = None,
 ) -> tuple[str, dict[str, float], dict[str, Law]]:
-    """(verdict, errors, laws) of a gradient by group. `misread`: the gradient by group of the rows in memory order.
+    """(verdict, errors, laws) of a gradient by group.
+
+    `misread`: the gradient by group of the rows in memory order.
 
     Anything but finite numbers of the right shape is wrong.
     """
@@ -263,18 +298,30 @@ def compare_with_reference(
 
 
 def plan(measurement: str, quick: bool) -> list[tuple[str, str]]:
-    """(formulation, measurement) pairs of an audit. Quick: the shorter list for the model's measurement, and z_vec where it matters."""
+    """(formulation, measurement) pairs of an audit.
+
+    Quick: the shorter list for the model's measurement, and z_vec where it matters.
+    """
     if quick:
         pairs = [(key, measurement) for key, f in FORMULATIONS.items() if f.quick]
-        return pairs + [(key, "z_vec") for key in (NOTES, "row_by_row", "engine_catalyst") if measurement != "z_vec"]
+        return pairs + [
+            (key, "z_vec") for key in (NOTES, "row_by_row", "engine_catalyst") if measurement != "z_vec"
+        ]
     measurements = dict.fromkeys((measurement, *FULL_MEASUREMENTS))
     return [(key, m) for m in measurements for key in FORMULATIONS]
 
 
 def audit(
-    stack: str, python: Path, references: dict[str, Reference], pairs: Iterable[tuple[str, str]], device: str = "lightning.qubit",
-    on_done: Callable[[], None] = lambda: None, file: str = formulations.__file__, workers: int | None = None, limit: float = LIMIT,
-) -> list[Outcome]:  # fmt: skip
+    stack: str,
+    python: Path,
+    references: dict[str, Reference],
+    pairs: Iterable[tuple[str, str]],
+    device: str = "lightning.qubit",
+    on_done: Callable[[], None] = lambda: None,
+    file: str = formulations.__file__,
+    workers: int | None = None,
+    limit: float = LIMIT,
+) -> list[Outcome]:
     """Run each formulation in a process of its own on that interpreter, and judge it.
 
     Args:
@@ -302,26 +349,46 @@ def audit(
                 X = in_memory_order(formulations.LAYOUTS[key](right.arrays["X"]))
                 misread[key, measurement] = reference(right.spec, right.arrays | {"X": X}).gradient
             outcomes.append(
-                _outcome(stack, key, right, folder, job["name"], ended.get(job["name"]), misread.get((key, measurement)))
+                _outcome(
+                    stack,
+                    key,
+                    right,
+                    folder,
+                    job["name"],
+                    ended.get(job["name"]),
+                    misread.get((key, measurement)),
+                )
             )
         return outcomes
 
 
 def _job(key: str, spec: CircuitSpec, device: str) -> dict[str, Any]:
     return {
-        "name": f"{key}-{spec.measurement}", "key": key, "inputs": f"{spec.measurement}.npz",
+        "name": f"{key}-{spec.measurement}",
+        "key": key,
+        "inputs": f"{spec.measurement}.npz",
         "spec": spec.to_dict() | {"has_readout": spec.has_readout, "device": device},
-    }  # fmt: skip
+    }
 
 
 def run_jobs(
-    python: str | Path, file: str, folder: Path, jobs: list[dict[str, Any]], workers: int, limit: float,
+    python: str | Path,
+    file: str,
+    folder: Path,
+    jobs: list[dict[str, Any]],
+    workers: int,
+    limit: float,
     on_done: Callable[[], None] = lambda: None,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """Have `forks.py` run the jobs; how each ended, by name. A job without an entry was lost with the program itself."""
+) -> dict[str, dict[str, Any]]:
+    """Have `forks.py` run the jobs; how each ended, by name.
+
+    A job without an entry was lost with the program itself.
+    """
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [python, "-I", forks.__file__, str(file), str(folder), str(workers), str(limit)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
+        "OMP_NUM_THREADS": "1"
+    }
     ended = {}
     with (
         open(folder / "program.log", "w") as log,
@@ -338,9 +405,14 @@ def run_jobs(
 
 
 def _outcome(
-    stack: str, key: str, right: Reference, folder: Path, name: str, ended: dict[str, Any] | None,
+    stack: str,
+    key: str,
+    right: Reference,
+    folder: Path,
+    name: str,
+    ended: dict[str, Any] | None,
     misread: dict[str, np.ndarray] | None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     measurement = right.spec.measurement
     if ended is None:
         lines = (folder / "program.log").read_text().strip().splitlines()[-1:]
@@ -361,9 +433,13 @@ def _outcome(
     if raised.exists():
         said = json.loads(raised.read_text())
         verdict = "not applicable" if said["kind"] == "not applicable" else "does not compile"
-        return Outcome(stack, key, measurement, verdict, f"{said['kind']}: {said['message']}", seconds=seconds)
+        return Outcome(
+            stack, key, measurement, verdict, f"{said['kind']}: {said['message']}", seconds=seconds
+        )
     with np.load(gradient) as found:
-        verdict, errors, laws = compare_with_reference(found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread)
+        verdict, errors, laws = compare_with_reference(
+            found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread
+        )
     return Outcome(stack, key, measurement, verdict, "", errors, laws, seconds)
 
 
@@ -371,17 +447,25 @@ def outcomes_table(outcomes: list[Outcome]) -> pd.DataFrame:
     """One row per outcome, with its law or message."""
     rows = [
         {
-            "stack": o.stack, "measurement": o.measurement, "formulation": o.title, "verdict": o.verdict,
-            "relative error": o.worst, "law": o.law, "residual": max((law.residual for law in o.laws.values()), default=None),
-            "message": o.message, "seconds": o.seconds,
+            "stack": o.stack,
+            "measurement": o.measurement,
+            "formulation": o.title,
+            "verdict": o.verdict,
+            "relative error": o.worst,
+            "law": o.law,
+            "residual": max((law.residual for law in o.laws.values()), default=None),
+            "message": o.message,
+            "seconds": o.seconds,
         }
         for o in outcomes
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
-    """What is wrong, one row per formulation and law: where, the largest relative error, the largest residual of the law."""
+    """What is wrong, one row per formulation and law: where, the largest relative error, the largest residual
+    of the law.
+    """
     wrong = outcomes_table([o for o in outcomes if o.verdict == "wrong"])
     if wrong.empty:
         return wrong
@@ -391,11 +475,15 @@ def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
-    """What gave no gradient, one row per stack, verdict and message: stack, verdict, formulation (all of them), message."""
+    """What gave no gradient, one row per stack, verdict and message: stack, verdict, formulation (all of
+    them), message.
+    """
     refused = outcomes_table([o for o in outcomes if o.verdict not in ("right", "wrong", "not applicable")])
     if refused.empty:
         return refused
-    named = refused.groupby(["stack", "verdict", "message"])["formulation"].agg(lambda names: "; ".join(dict.fromkeys(names)))
+    named = refused.groupby(["stack", "verdict", "message"])["formulation"].agg(
+        lambda names: "; ".join(dict.fromkeys(names))
+    )
     return named.reset_index()[["stack", "verdict", "formulation", "message"]]
 
 

@@ -12,18 +12,29 @@ from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption
 from qnb.training.metrics import Row
 
 VERDICTS = {  # verdict -> colour of its cells
-    "right": "#a6dcc4", "wrong": "#f0a986", "does not compile": "#dddddd", "crashed": "#c9b3da", "timed out": "#c9b3da",
+    "right": "#a6dcc4",
+    "wrong": "#f0a986",
+    "does not compile": "#dddddd",
+    "crashed": "#c9b3da",
+    "timed out": "#c9b3da",
     "not applicable": "#ffffff",
-}  # fmt: skip
+}
 LAWS = {  # law -> its code in a cell, and in words
-    SUM: ("S", "one row for all"), SAME: ("X", "one row's x for all"), OWN: ("1", "one row alone"),
-    REPEATED: ("B", "one row, B times"), CHAIN: ("C", "one row's score in the chain rule"), ZERO: ("0", "zero"),
-    STRIDES: ("M", "memory order"), NONE: ("?", "no known law"),
-}  # fmt: skip
+    SUM: ("S", "one row for all"),
+    SAME: ("X", "one row's x for all"),
+    OWN: ("1", "one row alone"),
+    REPEATED: ("B", "one row, B times"),
+    CHAIN: ("C", "one row's score in the chain rule"),
+    ZERO: ("0", "zero"),
+    STRIDES: ("M", "memory order"),
+    NONE: ("?", "no known law"),
+}
 
 
 def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure:
-    """One row per formulation, one column per stack and measurement, the verdict as colour; where wrong, the code of its law.
+    """One row per formulation, one column per stack and measurement, the verdict as colour.
+
+    Where wrong, the code of its law.
 
     Args:
         outcomes: of `qnb.probes.audit.audit`.
@@ -39,7 +50,9 @@ def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure
         cells[row, column] = names.index(o.verdict)
         text = {"wrong": _codes(o), "does not compile": "–", "not applicable": ""}.get(o.verdict, o.verdict)
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK)
-    axes.imshow(cells, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=len(names) - 0.5, aspect="auto")
+    axes.imshow(
+        cells, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=len(names) - 0.5, aspect="auto"
+    )
     axes.set_xticks(range(len(columns)), [_column_title(*column) for column in columns], fontsize=9)
     axes.set_yticks(range(len(keys)), [_shorter(FORMULATIONS[key].title) for key in keys], fontsize=9)
     axes.xaxis.tick_top()
@@ -81,8 +94,11 @@ def _shorter(title: str, width: int = 80) -> str:
     return title if len(title) <= width else title[: width - 1] + "…"
 
 
-def row_weights(outcomes: Sequence[Outcome], references: dict[str, Reference], note: str | None = None) -> Figure:
-    """The weight that each row's derivative has in the gradient, c in Σ_k c_k ds_k/dθ: the right one, dL/ds_k, beside the one found.
+def row_weights(
+    outcomes: Sequence[Outcome], references: dict[str, Reference], note: str | None = None
+) -> Figure:
+    """The weight that each row's derivative has in the gradient, c in Σ_k c_k ds_k/dθ: the right one,
+    dL/ds_k, beside the one found.
 
     One panel per one-sample law, its first outcome, and one for the last stack's first wrong gradient.
 
@@ -101,7 +117,11 @@ def row_weights(outcomes: Sequence[Outcome], references: dict[str, Reference], n
         panel.bar(rows - 0.2, right, 0.4, color=GREEN, label="right: dL/ds_k")
         panel.bar(rows + 0.2, fitted, 0.4, color=ORANGE, label="found")
         panel.axhline(0, color=MUTED, lw=0.8)
-        panel.set(title=f"{o.stack}, {o.measurement}", xlabel=f"row k of the batch\n{_shorter(o.title, 44)}", xticks=rows)
+        panel.set(
+            title=f"{o.stack}, {o.measurement}",
+            xlabel=f"row k of the batch\n{_shorter(o.title, 44)}",
+            xticks=rows,
+        )
         panel.xaxis.label.set_fontsize(8)
     if shown:
         axes[0].set_ylabel("weight of ds_k/dθ (nats)")
@@ -112,7 +132,9 @@ def row_weights(outcomes: Sequence[Outcome], references: dict[str, Reference], n
 
 
 def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Figure:
-    """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history rows."""
+    """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history
+    rows.
+    """
     figure, (loss, auc, norm) = new_figure(3)
     for (name, rows), colour in zip(histories.items(), (GREEN, ORANGE, BLUE, PURPLE), strict=False):
         epoch = [row["epoch"] for row in rows]

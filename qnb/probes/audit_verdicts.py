@@ -1,4 +1,6 @@
-"""What an audit says: of the note's formulation, of the package's own, of memory layout, of training, and of the gate."""
+"""What an audit says: of the note's formulation, of the package's own, of memory layout, of training, and of
+the gate.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +24,9 @@ LAST = 3  # epochs over which the end of a training is averaged
 
 
 def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
-    """One verdict per stack on the note's formulation, on silence and on memory layout, and one on the package's engines."""
+    """One verdict per stack on the note's formulation, on silence and on memory layout, and one on the
+    package's engines.
+    """
     stacks = dict.fromkeys(o.stack for o in outcomes)
     per_stack = [[o for o in outcomes if o.stack == stack] for stack in stacks]
     verdicts = [judge_engines(outcomes)]
@@ -32,11 +36,28 @@ def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
 
 
 def judge_engines(outcomes: list[Outcome]) -> Verdict:
-    """`right` if both engines are, wherever they ran; `wrong` if one ran and is not; `not measured` if one was never measured."""
-    ran = {f"{o.key} · {o.measurement}": o for o in outcomes if o.key in ENGINES and o.verdict != "not applicable"}
-    missing = [key for key in ENGINES if not any(o.key == key and o.verdict in ("right", "wrong") for o in ran.values())]
+    """`right` if both engines are, wherever they ran; `wrong` if one ran and is not.
+
+    `not measured` if one was never measured.
+    """
+    ran = {
+        f"{o.key} · {o.measurement}": o
+        for o in outcomes
+        if o.key in ENGINES and o.verdict != "not applicable"
+    }
+    missing = [
+        key
+        for key in ENGINES
+        if not any(o.key == key and o.verdict in ("right", "wrong") for o in ran.values())
+    ]
     wrong = [name for name, o in ran.items() if o.verdict != "right"]
-    verdict = "wrong" if any(o.verdict == "wrong" for o in ran.values()) else "not measured" if missing or wrong else "right"
+    verdict = (
+        "wrong"
+        if any(o.verdict == "wrong" for o in ran.values())
+        else "not measured"
+        if missing or wrong
+        else "right"
+    )
     figures = {name: {"verdict": o.verdict, "relative_error": o.worst} for name, o in ran.items()}
     text = {
         "right": f"Both engines of the package agree with default.qubit in all {len(ran)} cases.",
@@ -47,7 +68,9 @@ def judge_engines(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_note(outcomes: list[Outcome]) -> Verdict:
-    """The note's formulation on one stack: `reproduced` where it is silently wrong by the one-sample law, `refuted` where it is right."""
+    """The note's formulation on one stack: `reproduced` where it is silently wrong by the one-sample law,
+    `refuted` where it is right.
+    """
     mine = [o for o in outcomes if o.key == NOTES]
     measured = [o for o in mine if o.verdict in ("right", "wrong")]
     lawful = [o for o in measured if o.laws and any(law.name == SUM for law in o.laws.values())]
@@ -60,25 +83,36 @@ def judge_note(outcomes: list[Outcome]) -> Verdict:
     figures = {o.measurement: _facts(o) for o in mine}
     said = "; ".join(f"{o.measurement}: {_in_words(o)}" for o in mine) or "not measured"
     return Verdict(
-        f"On {_where(outcomes)}, is the note's batch gradient silently that of one row?", verdict, figures, TOLERANCE,
+        f"On {_where(outcomes)}, is the note's batch gradient silently that of one row?",
+        verdict,
+        figures,
+        TOLERANCE,
         f"On {_where(outcomes)} a loss over lax.scan gives: {said}.",
-    )  # fmt: skip
+    )
 
 
 def judge_silence(outcomes: list[Outcome]) -> Verdict:
-    """Whether compiling is enough on one stack: `reproduced` if a formulation compiled and is wrong (layouts left out)."""
+    """Whether compiling is enough on one stack: `reproduced` if a formulation compiled and is wrong (layouts
+    left out).
+    """
     ran = [o for o in outcomes if o.key not in LAYOUTS and o.verdict in ("right", "wrong")]
     wrong = [o for o in ran if o.verdict == "wrong"]
     figures = {"compiled": len(ran), "wrong": {f"{o.title} · {o.measurement}": o.law for o in wrong}}
     verdict = "not measured" if not ran else "reproduced" if wrong else "refuted"
     return Verdict(
-        f"On {_where(outcomes)}, can a gradient compile, look sound and be wrong?", verdict, figures, TOLERANCE,
-        f"On {_where(outcomes)} {len(wrong)} of the {len(ran)} gradients that came back are wrong, without a word of warning.",
-    )  # fmt: skip
+        f"On {_where(outcomes)}, can a gradient compile, look sound and be wrong?",
+        verdict,
+        figures,
+        TOLERANCE,
+        f"On {_where(outcomes)} {len(wrong)} of the {len(ran)} gradients that came back are wrong, without a "
+        "word of warning.",
+    )
 
 
 def judge_layout(outcomes: list[Outcome]) -> Verdict:
-    """Whether strides are ignored on one stack: `reproduced` where the gradient is that of the rows in memory order."""
+    """Whether strides are ignored on one stack: `reproduced` where the gradient is that of the rows in memory
+    order.
+    """
     ran = [o for o in outcomes if o.key in LAYOUTS and o.verdict in ("right", "wrong")]
     misread = [o for o in ran if o.laws and all(law.name == STRIDES for law in o.laws.values())]
     if not ran:
@@ -87,16 +121,22 @@ def judge_layout(outcomes: list[Outcome]) -> Verdict:
         right = all(o.verdict == "right" for o in ran)
         verdict = "refuted" if right else "reproduced" if len(misread) == len(ran) else "changed"
     said = {
-        "reproduced": "An array that is not C-contiguous is silently read in the wrong order; the package makes every argument contiguous.",
+        "reproduced": (
+            "An array that is not C-contiguous is silently read in the wrong order; the package makes every "
+            "argument contiguous."
+        ),
         "refuted": "Strides are respected.",
         "changed": "Arrays that are not C-contiguous give wrong gradients, not all of them by memory order.",
         "not measured": "No formulation with such an array gave a gradient.",
-    }  # fmt: skip
+    }
     figures = {f"{o.title} · {o.measurement}": _facts(o) for o in ran}
     return Verdict(
-        f"On {_where(outcomes)}, does a compiled function ignore strides?", verdict, figures, TOLERANCE,
+        f"On {_where(outcomes)}, does a compiled function ignore strides?",
+        verdict,
+        figures,
+        TOLERANCE,
         f"On {_where(outcomes)}: {said[verdict]}",
-    )  # fmt: skip
+    )
 
 
 def _where(outcomes: list[Outcome]) -> str:
@@ -113,32 +153,43 @@ def _in_words(o: Outcome) -> str:
 
 
 def consequence(config: TrainConfig, prepared: Prepared) -> dict[str, list[Row]]:
-    """The same training twice, with the right and with the one-sample gradient, same seed: a history of `qnb.training.loop.fit` for each."""
+    """The same training twice, with the right and with the one-sample gradient, same seed: a history of
+    `qnb.training.loop.fit` for each.
+    """
     simulated = config.model_copy(update={"engine": "one_sample_demo", "gate": "off"})
-    return {name: fit(c, prepared, progress=False).state.history for name, c in ((RIGHT, config), (SIMULATED, simulated))}
+    return {
+        name: fit(c, prepared, progress=False).state.history
+        for name, c in ((RIGHT, config), (SIMULATED, simulated))
+    }
 
 
 def judge_consequence(histories: dict[str, list[Row]]) -> Verdict:
     """Whether the one-sample gradient costs AUC: the last epochs' mean, right against simulated."""
-    ends = {name: float(np.mean([row["val_auc"] for row in rows[-LAST:]])) for name, rows in histories.items()}
+    ends = {
+        name: float(np.mean([row["val_auc"] for row in rows[-LAST:]])) for name, rows in histories.items()
+    }
     lost = ends[RIGHT] - ends[SIMULATED]
     verdict = "reproduced" if lost > MARGIN else "refuted" if lost < MARGIN / 5 else "changed"
     first = {name: rows[0]["val_auc"] for name, rows in histories.items()}
     return Verdict(
-        "Does training on the one-sample gradient keep a model from learning?", verdict,
-        {"val_auc_at_the_end": ends, "val_auc_after_one_epoch": first, "lost": lost}, MARGIN,
-        f"From one seed and the same batches, validation AUC ends at {ends[RIGHT]:.3f} with the right gradient and at "
-        f"{ends[SIMULATED]:.3f} with the one-sample gradient (simulated).",
-    )  # fmt: skip
+        "Does training on the one-sample gradient keep a model from learning?",
+        verdict,
+        {"val_auc_at_the_end": ends, "val_auc_after_one_epoch": first, "lost": lost},
+        MARGIN,
+        f"From one seed and the same batches, validation AUC ends at {ends[RIGHT]:.3f} with the right "
+        f"gradient and at {ends[SIMULATED]:.3f} with the one-sample gradient (simulated).",
+    )
 
 
-BY_CATALYST, BY_JAX = "catalyst.grad of the loss", "jax.grad around it"  # two gradients of `qnb.probes.outside`
+# two gradients of `qnb.probes.outside`
+BY_CATALYST, BY_JAX = "catalyst.grad of the loss", "jax.grad around it"
 
 
 def gate(
     functions: dict[str, Callable[..., Any]], loss: Callable[..., Any], params: Any, *args: Any
 ) -> dict[str, dict[str, Any]]:
-    """`qnb.check_gradient_of` on gradients from outside this package: for each name, `pass`, `untested` or `caught`, and what it said.
+    """`qnb.check_gradient_of` on gradients from outside this package: for each name, `pass`, `untested` or
+    `caught`, and what it said.
 
     Args:
         functions: name -> gradient function, see `qnb.check_gradient_of`.
@@ -168,6 +219,9 @@ def judge_gate(reports: dict[str, dict[str, Any]], wrong: str, right: str) -> Ve
     holds = reports[wrong]["gate"] == "caught" and reports[right]["gate"] == "pass"
     return Verdict(
         "Does the gate tell a wrong gradient of a function from outside the package from a right one?",
-        "reproduced" if holds else "refuted", reports, "1e-4 relative, float64",
-        f"The gate's word on the wrong gradient: {reports[wrong]['gate']}; on the right one: {reports[right]['gate']}.",
-    )  # fmt: skip
+        "reproduced" if holds else "refuted",
+        reports,
+        "1e-4 relative, float64",
+        f"The gate's word on the wrong gradient: {reports[wrong]['gate']}; on the right one: "
+        f"{reports[right]['gate']}.",
+    )

@@ -15,53 +15,69 @@ BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) wi
 
 
 def gradient_variance(spec: CircuitSpec, initialisations: int, rng: np.random.Generator) -> dict[str, float]:
-    """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on [0, pi], for the RY angle p of the middle layer that has
-    the largest (others may lie outside the observable's light cone): of <Z_0>, of the mean of <Z_i>, and, for contrast, of
-    <Z x ... x Z> (McClean et al., Nat. Commun. 9, 4812, 2018; Cerezo et al., Nat. Commun. 12, 1791, 2021: local observables of shallow
-    circuits keep their gradients, global ones do not)."""
+    """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on [0, pi], for the RY angle p
+    of the middle layer that has the largest (others may lie outside the observable's light cone): of <Z_0>,
+    of the mean of <Z_i>, and, for contrast, of <Z x ... x Z> (McClean et al., Nat. Commun. 9, 4812, 2018;
+    Cerezo et al., Nat. Commun. 12, 1791, 2021: local observables of shallow circuits keep their gradients,
+    global ones do not).
+    """
     X = rng.uniform(0, np.pi, (initialisations, spec.features))
     weights = rng.uniform(-np.pi, np.pi, (initialisations, *spec.shapes["weights"]))
     variances = []
     for wire in range(spec.wires):
         shift = np.zeros(spec.shapes["weights"])
         shift[spec.layers // 2, wire, 1] = np.pi / 2
-        slopes = (expectations(spec, weights + shift, X) - expectations(spec, weights - shift, X)) / 2  # (N, n + 1)
+        # (N, n + 1)
+        slopes = (expectations(spec, weights + shift, X) - expectations(spec, weights - shift, X)) / 2
         variances.append([slopes[:, 0].var(), slopes[:, :-1].mean(axis=1).var(), slopes[:, -1].var()])
     return dict(zip(OBSERVABLES, np.max(variances, axis=0).tolist(), strict=True))
 
 
 def expectations(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, one circuit for each set of weights: weights (N, L, n, 3), X (N, f)
-    -> (N, n + 1). On default.qubit, all circuits as one batch: no compiler waits for each size."""
+    """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, one circuit for each set of weights: weights
+    (N, L, n, 3), X (N, f) -> (N, n + 1). On default.qubit, all circuits as one batch: no compiler waits for
+    each size.
+    """
     wires = range(spec.wires)
     local = [qml.PauliZ(i) for i in wires]
 
     def circuit() -> list[qml.measurements.ExpectationMP]:
-        replace(spec, measurement="mean_z").apply(np.moveaxis(weights, 0, -1), None, X if spec.encoder == "amplitude" else X.T)
+        replace(spec, measurement="mean_z").apply(
+            np.moveaxis(weights, 0, -1), None, X if spec.encoder == "amplitude" else X.T
+        )
         return [qml.expval(z) for z in (*local, qml.prod(*local))]
 
     return np.stack(qml.QNode(circuit, qml.device("default.qubit", wires=spec.wires))(), axis=-1)
 
 
 def grid(layers: int, quick: bool) -> tuple[list[int], list[int]]:
-    """Wires and numbers of layers over which `variances` are taken: `layers`, those of the model under test, among them."""
+    """Wires and numbers of layers over which `variances` are taken: `layers`, those of the model under test,
+    among them.
+    """
     wires, depths = ([2, 4, 6, 8], {1, 3, 8}) if quick else ([2, 4, 6, 8, 10], {1, 3, 8, 16, 32})
     return wires, sorted(depths | {layers})
 
 
-def variances(spec: CircuitSpec, wires: Sequence[int], layers: Sequence[int], initialisations: int, seed: int) -> pd.DataFrame:
+def variances(
+    spec: CircuitSpec, wires: Sequence[int], layers: Sequence[int], initialisations: int, seed: int
+) -> pd.DataFrame:
     """`gradient_variance` over a grid: wires, layers, z0, mean_z, global."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame([
-        {"wires": n, "layers": depth} | gradient_variance(replace(spec, wires=n, layers=depth), initialisations, rng)
-        for depth in layers for n in wires
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {"wires": n, "layers": depth}
+            | gradient_variance(replace(spec, wires=n, layers=depth), initialisations, rng)
+            for depth in layers
+            for n in wires
+        ]
+    )
 
 
 def decay(table: pd.DataFrame, column: str) -> pd.Series:
     """Per number of layers: b of a least-squares fit of the variance by 2^(-b n), bits per wire.
 
-    The average over n wires in `mean_z` brings a factor 1/n^2, which is no plateau: it is taken out before the fit.
+    The average over n wires in `mean_z` brings a factor 1/n^2, which is no plateau: it is taken out before
+    the fit.
     """
 
     def fit(rows: pd.DataFrame) -> float:
@@ -74,18 +90,28 @@ def decay(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
-    """Whether gradients vanish exponentially with wires for this depth and observable (`z0`, `mean_z` or `global`)."""
+    """Whether gradients vanish exponentially with wires for this depth and observable (`z0`, `mean_z` or
+    `global`).
+    """
     decays = {name: decay(table, name) for name in OBSERVABLES}
     bits = decays[column]
     b = float(bits[layers])
     verdict = "reproduced" if b > BARREN else "refuted" if b < NOT_BARREN else "changed"
-    figures = {"bits_per_wire": {name: dict(zip(s.index.tolist(), s.tolist(), strict=True)) for name, s in decays.items()}}
+    figures = {
+        "bits_per_wire": {
+            name: dict(zip(s.index.tolist(), s.tolist(), strict=True)) for name, s in decays.items()
+        }
+    }
     deepest = int(bits.index.max())
     text = (
         f"With {layers} layers the variance of ds/dp under {column} falls by {b:.2f} bits per wire "
-        f"({float(decays['global'][layers]):.2f} for the global observable), with {deepest} layers by {float(bits[deepest]):.2f}."
+        f"({float(decays['global'][layers]):.2f} for the global observable), with {deepest} layers by "
+        f"{float(bits[deepest]):.2f}."
     )
     return Verdict(
-        f"Barren plateau: the gradient of {column} vanishes exponentially with wires at {layers} layers", verdict, figures,
-        {"barren above": BARREN, "not below": NOT_BARREN}, text,
-    )  # fmt: skip
+        f"Barren plateau: the gradient of {column} vanishes exponentially with wires at {layers} layers",
+        verdict,
+        figures,
+        {"barren above": BARREN, "not below": NOT_BARREN},
+        text,
+    )

@@ -1,7 +1,8 @@
-"""What the probes have Catalyst compile, in the child process of `qnb.core.child`, where alone this file is imported.
+"""What the probes have Catalyst compile, in the child process of `qnb.core.child`, where alone this file is
+imported.
 
-Ways to evaluate a batch of a QNode and its gradient, as JAX or Catalyst gives it, and the gradient in a Hamiltonian's
-coefficients. Arrays are made C-contiguous float64, because Catalyst ignores strides.
+Ways to evaluate a batch of a QNode and its gradient, as JAX or Catalyst gives it, and the gradient in a
+Hamiltonian's coefficients. Arrays are made C-contiguous float64, because Catalyst ignores strides.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,17 +33,22 @@ class _Compiled:
         readout = spec.has_readout
         self.node = qml.QNode(
             lambda weights, readout_or_none, x: spec.score(weights, readout_or_none if readout else None, x),
-            qml.device(device, wires=spec.wires), diff_method="adjoint",
-        )  # fmt: skip
+            qml.device(device, wires=spec.wires),
+            diff_method="adjoint",
+        )
 
     def loss(self, params: Mapping[str, Array], X: jax.Array, y: jax.Array, w: jax.Array) -> Array:
-        return self.objective.batch_loss(params, self.all_scores(params["weights"], params["readout"], X), y, w)
+        return self.objective.batch_loss(
+            params, self.all_scores(params["weights"], params["readout"], X), y, w
+        )
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         weights, readout, X = _float64(params["weights"], params["readout"], X)
         return np.asarray(self.all_scores(weights, readout, X))
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         params = dict(zip(params, _float64(*params.values()), strict=True))
         loss, grads = jax.value_and_grad(self.loss)(params, *(jnp.asarray(a) for a in _float64(X, y, w)))
         return float(loss), {k: np.asarray(v) for k, v in grads.items()}
@@ -85,12 +91,18 @@ class _QjitOfVmap(_Compiled):
         mapped = type(self).vmap(self.node, in_axes=(None, None, 0))
         self.all_scores = catalyst.qjit(mapped)
 
-        def loss(weights: Array, readout: Array, bias: Array, alpha: Array, X: Array, y: Array, w: Array) -> Array:
+        def loss(
+            weights: Array, readout: Array, bias: Array, alpha: Array, X: Array, y: Array, w: Array
+        ) -> Array:
             return objective.batch_loss({"bias": bias, "alpha": alpha}, mapped(weights, readout, X), y, w)
 
-        self.value_and_grad = catalyst.qjit(lambda *args: catalyst.value_and_grad(loss, argnums=(0, 1, 2, 3))(*args))
+        self.value_and_grad = catalyst.qjit(
+            lambda *args: catalyst.value_and_grad(loss, argnums=(0, 1, 2, 3))(*args)
+        )
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         names = ("weights", "readout", "bias", "alpha")
         loss, grads = self.value_and_grad(*_float64(*(params[n] for n in names), X, y, w))
         return float(loss), dict(zip(names, grads, strict=True))
@@ -109,7 +121,9 @@ class QjitOfCatalystVmap(_QjitOfVmap):
 
 
 def coefficient_gradients(spec: CircuitSpec, params: Params, X: np.ndarray, device: str) -> np.ndarray:
-    """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's coefficients. (B, n)."""
+    """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's
+    coefficients. (B, n).
+    """
     on = qml.device(device, wires=spec.wires)
     node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x), on, diff_method="adjoint")
     gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))

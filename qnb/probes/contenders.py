@@ -1,7 +1,8 @@
-"""Ways to compute scores, and the loss with its gradient, of a batch: the package's engines, and what else a user might run.
+"""Ways to compute scores, and the loss with its gradient, of a batch: the package's engines, and what else a
+user might run.
 
-A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Those that Catalyst compiles
-run in a child process, float64; the JAX simulators run here, float32.
+A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Those
+that Catalyst compiles run in a child process, float64; the JAX simulators run here, float32.
 """
 
 import importlib.util
@@ -35,7 +36,9 @@ class Way(Protocol):
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """See `qnb.core.engine.Engine`."""
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`."""
 
 
@@ -64,7 +67,9 @@ class InChild:
         scores: np.ndarray = self.remote.call("scores", params, X)
         return scores
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`."""
         loss, grads = self.remote.call("loss_and_grad", params, X, y, w)
         return loss, grads
@@ -78,12 +83,18 @@ class Mapped:
 
     def __init__(self, objective: Objective, score: Score):
         def loss(params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array) -> Array:
-            return objective.batch_loss(params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w)
+            return objective.batch_loss(
+                params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w
+            )
 
         self._step = jax.jit(jax.value_and_grad(loss))
-        self._scores = jax.jit(lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256))
+        self._scores = jax.jit(
+            lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256)
+        )
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`."""
         loss, grads = jax.tree.map(np.asarray, self._step(*jax.tree.map(_single, (params, X, y, w))))
         return float(loss), grads
@@ -94,9 +105,13 @@ class Mapped:
 
 
 class MappedWithoutX64(Mapped):
-    """The same, traced and called with jax_enable_x64 off: a library's own constants would be float64 otherwise."""
+    """The same, traced and called with jax_enable_x64 off: a library's own constants would be float64
+    otherwise.
+    """
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         with enable_x64(False):
             return super().loss_and_grad(params, X, y, w)
 
@@ -111,7 +126,9 @@ def _single(array: np.ndarray) -> np.ndarray:
 
 def default_qubit(spec: CircuitSpec, objective: Objective, device: str) -> Mapped:
     """PennyLane's own simulator, traced by JAX."""
-    node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
+    node = qml.QNode(
+        spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax"
+    )
     return Mapped(objective, lambda *args: jnp.real(node(*args)))
 
 
@@ -124,12 +141,16 @@ def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
     if importlib.util.find_spec(TENSORCIRCUIT) is None:
         raise NotMeasured("tensorcircuit-ng is not installed; `make peers` installs it into .venv.")
     if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
-        raise NotMeasured("only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng.")
+        raise NotMeasured(
+            "only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng."
+        )
     return MappedWithoutX64(objective, tensorcircuit_score(spec))
 
 
 def tensorcircuit_score(spec: CircuitSpec) -> Score:
-    """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and re-uploading."""
+    """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and
+    re-uploading.
+    """
     import tensorcircuit as tc
 
     before = jax.config.values["jax_enable_x64"]
@@ -162,7 +183,11 @@ def tensorcircuit_score(spec: CircuitSpec) -> Score:
 
 def _engine(name: str) -> Callable[[CircuitSpec, Objective, str], Engine]:
     def build(spec: CircuitSpec, objective: Objective, device: str) -> Engine:
-        return make_engine(name, spec, objective) if name == "exact" else make_engine(name, spec, objective, device)
+        return (
+            make_engine(name, spec, objective)
+            if name == "exact"
+            else make_engine(name, spec, objective, device)
+        )
 
     return build
 

@@ -35,17 +35,21 @@ class Head:
     def params(self) -> Params:
         """Raises ParameterError for an alpha that softplus cannot give."""
         if self.mode == "softplus" and self.alpha <= ALPHA_FLOOR:
-            raise ParameterError(f"alpha = {self.alpha}: with alpha_mode='softplus' it is larger than {ALPHA_FLOOR}.")
+            raise ParameterError(
+                f"alpha = {self.alpha}: with alpha_mode='softplus' it is larger than {ALPHA_FLOOR}."
+            )
         raw = np.log(np.expm1(self.alpha - ALPHA_FLOOR)) if self.mode == "softplus" else self.alpha
         return {"alpha": np.asarray(raw, dtype=np.float64), "bias": np.asarray(self.bias, dtype=np.float64)}
 
 
 @dataclass(frozen=True)
 class Descent:
-    """A short training: `params` at its end, the `scores` (B,) and labels `y` (B,) of the watched rows there, and its `history`.
+    """A short training: `params` at its end, the `scores` (B,) and labels `y` (B,) of the watched rows there,
+    and its `history`.
 
-    Row k of the history is the state after k steps, from 0 on: step; loss, the objective over the watched rows; alpha, bias; auc and
-    sep of the logits, auc_s of the scores, bce (unweighted, nats) and mean_abs_logit; distance that weights and readout have come.
+    Row k of the history is the state after k steps, from 0 on: step; loss, the objective over the watched
+    rows; alpha, bias; auc and sep of the logits, auc_s of the scores, bce (unweighted, nats) and
+    mean_abs_logit; distance that weights and readout have come.
     """
 
     params: Params
@@ -55,9 +59,14 @@ class Descent:
 
 
 def descend(
-    config: TrainConfig, prepared: Prepared, optimiser: optax.GradientTransformation, steps: int, seed: int, head: Head,
+    config: TrainConfig,
+    prepared: Prepared,
+    optimiser: optax.GradientTransformation,
+    steps: int,
+    seed: int,
+    head: Head,
     circuit: Params | None = None,
-) -> Descent:  # fmt: skip
+) -> Descent:
     """Train the circuit of `config`, all rows weighing the same; the gradient is gated before the first step.
 
     Args:
@@ -70,7 +79,11 @@ def descend(
     engine = make_engine(config.engine, spec, objective, config.device)
     rng = np.random.default_rng(seed)
     (of_batches,) = rng.spawn(1)  # as in training: the same batches for circuits of any shape
-    params = spec.init(rng, head.mode) | head.params() | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
+    params = (
+        spec.init(rng, head.mode)
+        | head.params()
+        | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
+    )
     first, state, step = params, optimiser.init(params), make_step(optimiser)
     (X, y), (X_val, y_val) = prepared.side("train"), prepared.side("val")
     watched = (X_val[:WATCHED_ROWS], y_val[:WATCHED_ROWS])
@@ -86,14 +99,21 @@ def descend(
     return Descent(params, engine.scores(params, watched[0]), watched[1], history)
 
 
-def _watch(engine: Engine, params: Params, first: Params, watched: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+def _watch(
+    engine: Engine, params: Params, first: Params, watched: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
     X, y = watched
     objective, scores = engine.objective, engine.scores(params, X)
     logits = np.asarray(objective.logit(scores, params["bias"], params["alpha"]), dtype=np.float64)
     way = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in CIRCUIT)
     return {
-        "loss": float(np.mean(objective.loss(logits, y))), "alpha": float(objective.alpha(params["alpha"])),
-        "bias": float(params["bias"]), "auc": metrics.auc(logits, y), "sep": metrics.separation(logits, y),
-        "auc_s": metrics.auc(scores, y), "bce": metrics.bce(logits, y), "mean_abs_logit": float(np.mean(np.abs(logits))),
+        "loss": float(np.mean(objective.loss(logits, y))),
+        "alpha": float(objective.alpha(params["alpha"])),
+        "bias": float(params["bias"]),
+        "auc": metrics.auc(logits, y),
+        "sep": metrics.separation(logits, y),
+        "auc_s": metrics.auc(scores, y),
+        "bce": metrics.bce(logits, y),
+        "mean_abs_logit": float(np.mean(np.abs(logits))),
         "distance": float(np.sqrt(way)),
-    }  # fmt: skip
+    }

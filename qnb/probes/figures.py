@@ -1,4 +1,7 @@
-"""The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out; `note` says what the data is."""
+"""The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out.
+
+`note` says what the data is.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +10,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, STYLE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    STYLE,
+    caption,
+    new_figure,
+    whole_ticks,
+)
 
 if TYPE_CHECKING:  # drawing needs no compiler
     from qnb.probes.geometry import Jacobian, Sides
@@ -17,7 +31,9 @@ COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 
 def identity(measured: "Identity", note: str | None = None) -> Figure:
-    """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows; then the forward sensitivity.
+    """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows.
+
+    Then the forward sensitivity.
 
     Args:
         measured: a `qnb.probes.zvec.Identity`.
@@ -26,10 +42,27 @@ def identity(measured: "Identity", note: str | None = None) -> Figure:
     wires = np.arange(measured.z.shape[1])
     width = 0.8 / len(measured.ways)
     for k, ((name, values), colour) in enumerate(zip(measured.ways.items(), COLOURS, strict=False)):
-        bars.bar(wires + (k - (len(measured.ways) - 1) / 2) * width, values[0], width, color=colour, label=name)
-        rows.plot(measured.z.ravel(), values.ravel(), "ox+."[k % 4], ms=9 - 2 * k, mfc="none", color=colour, label=name)
+        bars.bar(
+            wires + (k - (len(measured.ways) - 1) / 2) * width, values[0], width, color=colour, label=name
+        )
+        rows.plot(
+            measured.z.ravel(),
+            values.ravel(),
+            "ox+."[k % 4],
+            ms=9 - 2 * k,
+            mfc="none",
+            color=colour,
+            label=name,
+        )
     for wire in wires:
-        bars.hlines(measured.z[0, wire], wire - 0.45, wire + 0.45, color=INK, lw=1.4, label="⟨Z_i⟩" if wire == 0 else "")
+        bars.hlines(
+            measured.z[0, wire],
+            wire - 0.45,
+            wire + 0.45,
+            color=INK,
+            lw=1.4,
+            label="⟨Z_i⟩" if wire == 0 else "",
+        )
     bars.axhline(0, color=MUTED, lw=0.8)
     bars.set(title="ds/dw_i for one input", xlabel="wire i", ylabel="ds/dw_i (no unit)", xticks=wires)
     low, high = bars.get_ylim()
@@ -44,7 +77,9 @@ def identity(measured: "Identity", note: str | None = None) -> Figure:
 
 
 def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
-    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of `qnb.training.loop.fit`."""
+    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of
+    `qnb.training.loop.fit`.
+    """
     figure, (norm, delta, auc) = new_figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
     norm.set(title="Gradient norm of the readout", ylabel="‖dL/dw‖ (nats), mean over batches")
@@ -79,7 +114,9 @@ def sign_sweep(table: pd.DataFrame, note: str | None = None) -> Figure:
 
 
 def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) -> Figure:
-    """alpha, AUC and loss against step, one line for each training. histories: by name, tables of `qnb.probes.descent`."""
+    """alpha, AUC and loss against step, one line for each training. histories: by name, tables of
+    `qnb.probes.descent`.
+    """
     figure, (alpha, auc, loss) = new_figure(3, height=4.4)
     for (name, h), colour, style in zip(histories.items(), COLOURS, ("-", "-", "-", "--"), strict=False):
         alpha.plot(h["step"], h["alpha"], style, color=colour, label=name)
@@ -101,7 +138,10 @@ def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) 
 
 
 def focal_curves(
-    logits: np.ndarray, curves: dict[float, dict[str, np.ndarray]], zero: pd.DataFrame, note: str | None = None
+    logits: np.ndarray,
+    curves: dict[float, dict[str, np.ndarray]],
+    zero: pd.DataFrame,
+    note: str | None = None,
 ) -> Figure:
     """Loss and its slope over the logit for several gamma, and the attenuation of the slope at l = 0.
 
@@ -112,17 +152,27 @@ def focal_curves(
     """
     figure, (loss, slope, fraction) = new_figure(3, height=3.8)
     for (gamma, c), colour in zip(curves.items(), COLOURS, strict=False):
-        loss.plot(logits, c["loss1"], color=colour, label=f"gamma = {gamma:g}" + (" (BCE)" if gamma == 0 else ""))
+        loss.plot(
+            logits, c["loss1"], color=colour, label=f"gamma = {gamma:g}" + (" (BCE)" if gamma == 0 else "")
+        )
         loss.plot(logits, c["loss0"], color=colour, ls=":")
         slope.plot(logits, c["slope1"], color=colour, label=f"gamma = {gamma:g}")
         slope.plot(logits, c["slope0"], color=colour, ls=":")
     loss.set(title="Loss (solid y = 1, dotted y = 0)", xlabel="logit l", ylabel="loss (nats)", ylim=(0, 6.5))
     slope.set(title="Slope", xlabel="logit l", ylabel="|dL/dl| (nats per unit of logit)")
     fraction.plot(
-        zero["gamma"], zero["|slope|, closed form"] / zero["|slope|, closed form"].iloc[0], color=BLUE, label="closed form"
+        zero["gamma"],
+        zero["|slope|, closed form"] / zero["|slope|, closed form"].iloc[0],
+        color=BLUE,
+        label="closed form",
     )
     fraction.plot(zero["gamma"], zero["attenuation"], "o", ms=4, mfc="none", color=ORANGE, label="autodiff")
-    fraction.set(title="Slope at l = 0, beside BCE's", xlabel="gamma", ylabel="|dL/dl| / |dBCE/dl| at l = 0", ylim=(0, 1.05))
+    fraction.set(
+        title="Slope at l = 0, beside BCE's",
+        xlabel="gamma",
+        ylabel="|dL/dl| / |dBCE/dl| at l = 0",
+        ylim=(0, 1.05),
+    )
     loss.legend(fontsize=8, loc="upper center")
     fraction.legend(fontsize=8)
     for axes in (loss, slope):
@@ -131,7 +181,9 @@ def focal_curves(
 
 
 def plateau(
-    histories: dict[tuple[str, float], pd.DataFrame], left: dict[tuple[str, float], int | None], note: str | None = None
+    histories: dict[tuple[str, float], pd.DataFrame],
+    left: dict[tuple[str, float], int | None],
+    note: str | None = None,
 ) -> Figure:
     """Objective, BCE of the logits and AUC against step, for each optimiser and gamma.
 
@@ -142,7 +194,11 @@ def plateau(
     figure, (own, bce, auc) = new_figure(3, height=4.4)
     colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
     for (name, gamma), h in histories.items():
-        style: dict[str, Any] = {"color": colours[name], "ls": "--" if gamma else "-", "label": f"{name}, gamma = {gamma:g}"}
+        style: dict[str, Any] = {
+            "color": colours[name],
+            "ls": "--" if gamma else "-",
+            "label": f"{name}, gamma = {gamma:g}",
+        }
         own.plot(h["step"], h["loss"], **style)
         bce.plot(h["step"], h["bce"], **style)
         auc.plot(h["step"], h["auc"], **style)
@@ -164,16 +220,22 @@ def plateau(
 
 
 def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure:
-    """Histograms of s (above) and l (below) per measurement, at the start and after training: from `qnb.probes.geometry.trainings`."""
+    """Histograms of s (above) and l (below) per measurement, at the start and after training: from
+    `qnb.probes.geometry.trainings`.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, len(trained), figsize=(11, 5.2), sharey="row")
     plt.close(figure)
     for column, (measurement, sides) in enumerate(trained.items()):
         start, end = sides["start"], sides["end"]
-        for row, (name, *both) in enumerate((("score s", start["s"], end["s"]), ("logit l", start["l"], end["l"]))):
+        for row, (name, *both) in enumerate(
+            (("score s", start["s"], end["s"]), ("logit l", start["l"], end["l"]))
+        ):
             panel = axes[row, column]
             bins = np.linspace(np.min(both), np.max(both), 40)
-            for values, colour, label in zip(both, (MUTED, ORANGE), ("at the start", "after training"), strict=True):
+            for values, colour, label in zip(
+                both, (MUTED, ORANGE), ("at the start", "after training"), strict=True
+            ):
                 panel.hist(values, bins, color=colour, alpha=0.6, label=label)
             panel.set(xlabel=f"{name} (no unit)", title=measurement if row == 0 else None)
             if row == 0 and measurement != "z_vec":
@@ -185,7 +247,9 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
 
 
 def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
-    """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout; one panel for each ansatz.
+    """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout.
+
+    One panel for each ansatz.
 
     Args:
         jacobians: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
@@ -215,17 +279,27 @@ def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = Non
 
 
 def gradient_variances(table: pd.DataFrame, decays: dict[str, pd.Series], note: str | None = None) -> Figure:
-    """Variance of ds/dp against wires, for each observable and number of layers: from `qnb.probes.barren.variances`.
+    """Variance of ds/dp against wires, for each observable and number of layers: from
+    `qnb.probes.barren.variances`.
 
     Args:
         decays: observable -> its fitted bits per wire, by layers.
     """
     figure, panels = new_figure(3, height=3.8, sharey=True)
-    titles = {"z0": "⟨Z_0⟩ (local)", "mean_z": "mean ⟨Z_i⟩ (bits: without its 1/n²)", "global": "⟨Z⊗…⊗Z⟩ (global)"}
+    titles = {
+        "z0": "⟨Z_0⟩ (local)",
+        "mean_z": "mean ⟨Z_i⟩ (bits: without its 1/n²)",
+        "global": "⟨Z⊗…⊗Z⟩ (global)",
+    }
     for axes, (name, bits) in zip(panels, decays.items(), strict=True):
         for (layers, rows), colour in zip(table.groupby("layers"), COLOURS, strict=False):
             axes.semilogy(
-                rows["wires"], rows[name], "o-", ms=4, color=colour, label=f"{layers} layers: {bits[layers]:.2f} bits per wire"
+                rows["wires"],
+                rows[name],
+                "o-",
+                ms=4,
+                color=colour,
+                label=f"{layers} layers: {bits[layers]:.2f} bits per wire",
             )
         wires = np.array(sorted(table["wires"].unique()))
         axes.semilogy(wires, 0.4 * 2.0 ** -(wires - wires[0]), ":", color=MUTED, label="1 bit per wire")

@@ -22,7 +22,8 @@ from qnb.reporting.verdict import Verdict
 
 Loss = Callable[[Array | float, Array | float], Array]  # (l, y) -> nats
 
-TOLERANCE = 1e-6  # of values and slopes that must agree, relative: single precision, if that is what JAX is set to
+# of values and slopes that must agree, relative: single precision, if that is what JAX is set to
+TOLERANCE = 1e-6
 LEFT = 0.05  # a training has left the plateau when the BCE of its logits is this part below log 2
 STALLED = 3.0  # one that takes this many times as long as without focal is stalled
 
@@ -49,47 +50,73 @@ def value_at_zero(gamma: ArrayLike) -> np.ndarray:
 
 
 def slope_at_zero(gamma: ArrayLike) -> np.ndarray:
-    """|dL/dl| at l = 0: 2^(-1 - gamma) (1 + gamma log 2), from d/dp_t of -(1 - p_t)^gamma log p_t and dp_t/dl = 1/4."""
+    """|dL/dl| at l = 0: 2^(-1 - gamma) (1 + gamma log 2), from d/dp_t of -(1 - p_t)^gamma log p_t and dp_t/dl
+    = 1/4.
+    """
     g = np.asarray(gamma, dtype=float)
     slope: np.ndarray = 2.0 ** (-1 - g) * (1 + g * np.log(2))
     return slope
 
 
 @enable_x64()
-def at_zero(gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamma: Objective(gamma).loss) -> pd.DataFrame:
-    """For each gamma and label: value and slope of the package's loss at l = 0, the latter by autodiff, beside the closed forms.
+def at_zero(
+    gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamma: Objective(gamma).loss
+) -> pd.DataFrame:
+    """For each gamma and label: value and slope of the package's loss at l = 0, the latter by autodiff,
+    beside the closed forms.
 
     Args:
         loss: gamma -> loss(l, y).
     """
     rows = [
-        {"gamma": gamma, "y": y, "value": float(loss(gamma)(0.0, y)), "value, closed form": float(value_at_zero(gamma)),
-         "|slope|": abs(float(jax.grad(loss(gamma))(0.0, y))), "|slope|, closed form": float(slope_at_zero(gamma))}
-        for gamma in gammas for y in (0.0, 1.0)
-    ]  # fmt: skip
+        {
+            "gamma": gamma,
+            "y": y,
+            "value": float(loss(gamma)(0.0, y)),
+            "value, closed form": float(value_at_zero(gamma)),
+            "|slope|": abs(float(jax.grad(loss(gamma))(0.0, y))),
+            "|slope|, closed form": float(slope_at_zero(gamma)),
+        }
+        for gamma in gammas
+        for y in (0.0, 1.0)
+    ]
     table = pd.DataFrame(rows)
     return table.assign(attenuation=table["|slope|"] / slope_at_zero(0))
 
 
 def curves(gammas: Iterable[float], logits: np.ndarray) -> dict[float, dict[str, np.ndarray]]:
-    """Per gamma, loss and |slope| over the logits for y = 0 and y = 1: keys loss0, loss1, slope0, slope1, arrays like `logits`."""
+    """Per gamma, loss and |slope| over the logits for y = 0 and y = 1: keys loss0, loss1, slope0, slope1,
+    arrays like `logits`.
+    """
     by_gamma = {}
     for gamma in gammas:
         objective = Objective(gamma)
         by_gamma[gamma] = {f"loss{y}": np.asarray(objective.loss(logits, float(y))) for y in (0, 1)}
-        by_gamma[gamma] |= {f"slope{y}": np.abs(np.asarray(objective.slope(logits, float(y)))) for y in (0, 1)}
+        by_gamma[gamma] |= {
+            f"slope{y}": np.abs(np.asarray(objective.slope(logits, float(y)))) for y in (0, 1)
+        }
     return by_gamma
 
 
 def trainings(
-    config: TrainConfig, prepared: Prepared, gamma: float, alpha: float, rate_sgd: float, steps: int, seed: int
+    config: TrainConfig,
+    prepared: Prepared,
+    gamma: float,
+    alpha: float,
+    rate_sgd: float,
+    steps: int,
+    seed: int,
 ) -> dict[tuple[str, float], Descent]:
-    """By (optimiser, gamma): SGD and Adam with gamma 0 and `gamma`, the same start, seed and batches; Adam at config.lr."""
+    """By (optimiser, gamma): SGD and Adam with gamma 0 and `gamma`, the same start, seed and batches.
+
+    Adam at config.lr.
+    """
     optimisers = {"SGD": optax.sgd(rate_sgd), "Adam": optax.adam(config.lr)}
     return {
         (name, g): descend(config, prepared, optimiser, steps, seed, Head(alpha, focal_gamma=g))
-        for name, optimiser in optimisers.items() for g in (0.0, gamma)
-    }  # fmt: skip
+        for name, optimiser in optimisers.items()
+        for g in (0.0, gamma)
+    }
 
 
 def left_at(history: pd.DataFrame) -> int | None:
@@ -102,30 +129,44 @@ def left_at(history: pd.DataFrame) -> int | None:
 
 
 def times(descents: dict[tuple[str, float], Descent]) -> pd.DataFrame:
-    """Per optimiser: steps to leave the plateau without and with focal, their ratio (NaN if one did not leave), and steps trained."""
+    """Per optimiser: steps to leave the plateau without and with focal, their ratio (NaN if one did not
+    leave), and steps trained.
+    """
     rows: dict[str, dict[str, int | None]] = {}
     for (name, gamma), descent in descents.items():
-        rows.setdefault(name, {})["gamma = 0" if gamma == 0 else f"gamma = {gamma:g}"] = left_at(descent.history)
+        rows.setdefault(name, {})["gamma = 0" if gamma == 0 else f"gamma = {gamma:g}"] = left_at(
+            descent.history
+        )
     table = pd.DataFrame(rows, dtype=float).T
     return table.assign(
-        ratio=table.iloc[:, 1] / table.iloc[:, 0], trained=float(max(d.history["step"].max() for d in descents.values()))
+        ratio=table.iloc[:, 1] / table.iloc[:, 0],
+        trained=float(max(d.history["step"].max() for d in descents.values())),
     )
 
 
 def judge_value(table: pd.DataFrame) -> Verdict:
     """The identity: value and slope at l = 0 for every gamma and both labels. `table`: from `at_zero`."""
     errors = {
-        name: float((table[name] / table[f"{name}, closed form"] - 1).abs().max()) for name in ("value", "|slope|")
-    }  # fmt: skip
+        name: float((table[name] / table[f"{name}, closed form"] - 1).abs().max())
+        for name in ("value", "|slope|")
+    }
     of_gamma = {g: table[table["gamma"] == g] for g in (0, 2) if (table["gamma"] == g).any()}
     shown = {f"value_gamma_{g}": float(rows["value"].iloc[0]) for g, rows in of_gamma.items()}
-    shown |= {f"attenuation_gamma_{g}": float(rows["attenuation"].iloc[0]) for g, rows in of_gamma.items() if g == 2}
+    shown |= {
+        f"attenuation_gamma_{g}": float(rows["attenuation"].iloc[0]) for g, rows in of_gamma.items() if g == 2
+    }
     holds = max(errors.values()) <= TOLERANCE
     text = (
         "At l = 0 the loss is 2^-gamma log 2 for any labels, "
-        + ", ".join(f"{v:.4f} for gamma = {k.split('_')[-1]}" for k, v in shown.items() if k.startswith("value"))
+        + ", ".join(
+            f"{v:.4f} for gamma = {k.split('_')[-1]}" for k, v in shown.items() if k.startswith("value")
+        )
         + ". It is a value, not a fixed point: the slope there is 2^(-1 - gamma) (1 + gamma log 2)"
-        + (f", {shown['attenuation_gamma_2']:.1%} of BCE's for gamma = 2." if "attenuation_gamma_2" in shown else ".")
+        + (
+            f", {shown['attenuation_gamma_2']:.1%} of BCE's for gamma = 2."
+            if "attenuation_gamma_2" in shown
+            else "."
+        )
         if holds
         else f"Value or slope at l = 0 miss the closed forms, by {max(errors.values()):.2g} relative."
     )
@@ -140,11 +181,13 @@ def judge_value(table: pd.DataFrame) -> Verdict:
 
 
 def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
-    """'Focal stalls training': reproduced if under every optimiser, refuted if under none, changed if it depends on the optimiser.
+    """'Focal stalls training': reproduced if under every optimiser, refuted if under none, changed if it
+    depends on the optimiser.
 
     Args:
-        tables: from `times`, one for each seed. Left out, because it says nothing: an optimiser under which BCE itself does not leave, or
-            under which focal does not but was not trained STALLED times as long as BCE took.
+        tables: from `times`, one for each seed. Left out, because it says nothing: an optimiser under which
+            BCE itself does not leave, or under which focal does not but was not trained STALLED times as long
+            as BCE took.
     """
     stacked, said = pd.concat(tables), []
     stalled: dict[str, bool] = {}
@@ -154,7 +197,10 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
         left = rows.dropna(subset=["gamma = 0"])
         usable = left[left[focal].notna() | (left["trained"] >= STALLED * left["gamma = 0"])]
         if usable.empty:
-            short = f"BCE takes {left['gamma = 0'].median():g} steps and focal more than the {rows['trained'].max():g} trained, too few to tell"
+            short = (
+                f"BCE takes {left['gamma = 0'].median():g} steps and focal more than the "
+                f"{rows['trained'].max():g} trained, too few to tell"
+            )
             said.append(f"under {name} " + (short if len(left) else "not even BCE leaves"))
             continue
         never = int(usable[focal].isna().sum())
@@ -170,8 +216,12 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
             )
         )
     everywhere, nowhere = all(stalled.values()), not any(stalled.values())
-    verdict = "changed" if not stalled else "reproduced" if everywhere else "refuted" if nowhere else "changed"
-    figures: dict[str, Any] = {name: rows.to_dict("list") for name, rows in of_optimiser.items()} | {"stalled": stalled}
+    verdict = (
+        "changed" if not stalled else "reproduced" if everywhere else "refuted" if nowhere else "changed"
+    )
+    figures: dict[str, Any] = {name: rows.to_dict("list") for name, rows in of_optimiser.items()} | {
+        "stalled": stalled
+    }
     text = f"To bring the BCE {LEFT:.0%} under log 2, {'; '.join(said)}."
     return Verdict(
         f"Focal loss ({focal}) stalls training that starts near l = 0",
@@ -183,7 +233,10 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
 
 
 def refusal(make: Callable[[dict[str, Any]], object] = TrainConfig.make) -> str | None:
-    """What the package says to focal loss with balanced batches; None if it accepts them. The note's code set gamma to 0, unsaid."""
+    """What the package says to focal loss with balanced batches; None if it accepts them.
+
+    The note's code set gamma to 0, unsaid.
+    """
     try:
         make({"focal_gamma": 2.0, "balanced_batches": True})
     except ParameterError as error:
@@ -193,7 +246,15 @@ def refusal(make: Callable[[dict[str, Any]], object] = TrainConfig.make) -> str 
 
 def judge_refusal(message: str | None) -> Verdict:
     """That nobody can believe to have run focal loss on balanced batches."""
-    text = "It is refused with a message." if message else "It is accepted: what runs may not be what was asked for."
+    text = (
+        "It is refused with a message."
+        if message
+        else "It is accepted: what runs may not be what was asked for."
+    )
     return Verdict(
-        "Focal loss with balanced batches is refused", "reproduced" if message else "refuted", {"message": message}, None, text
+        "Focal loss with balanced batches is refused",
+        "reproduced" if message else "refuted",
+        {"message": message},
+        None,
+        text,
     )

@@ -1,9 +1,11 @@
-"""Jobs run each in a process of its own, because a compiler can abort: a program that needs nothing but Python.
+"""Jobs run each in a process of its own, because a compiler can abort: a program that needs nothing but
+Python.
 
-`python -P forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for each job of
-FOLDER/jobs.json (a list of objects with a `name`), WORKERS at once, each for at most LIMIT seconds. The process calls
-FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of JSON is printed when a job has ended: its
-name, its exit code (negative: the signal that ended it) and its seconds.
+`python -P forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for
+each job of FOLDER/jobs.json (a list of objects with a `name`), WORKERS at once, each for at most LIMIT
+seconds. The process calls FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of
+JSON is printed when a job has ended: its name, its exit code (negative: the signal that ended it) and its
+seconds.
 """
 
 import importlib.util
@@ -55,7 +57,9 @@ def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
 
 
 def main(file: str, folder: Path, workers: int, limit: float) -> None:
-    """Run the jobs in `folder`/jobs.json, each in a fork of its own, `workers` at a time, killed after `limit` seconds."""
+    """Run the jobs in `folder`/jobs.json, each in a fork of its own, `workers` at a time, killed after
+    `limit` seconds.
+    """
     work, todo = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1]
     running: dict[int, tuple[str, float]] = {}  # by process id, the name and the start of its job
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -63,7 +67,8 @@ def main(file: str, folder: Path, workers: int, limit: float) -> None:
         while todo or running:
             while todo and len(running) < workers:
                 job = todo.pop()
-                signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # a process that is forked is one that is known
+                # a process that is forked is one that is known
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
                 running[fork(work, folder, job)] = (job["name"], time.monotonic())
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -84,7 +89,14 @@ def report(name: str, started: float, code: int, limit: float) -> None:
     """Print how a job ended, one JSON object a line."""
     seconds = time.monotonic() - started
     print(
-        json.dumps({"name": name, "exit": code, "seconds": seconds, "limit": code == -signal.SIGKILL and seconds > limit}),
+        json.dumps(
+            {
+                "name": name,
+                "exit": code,
+                "seconds": seconds,
+                "limit": code == -signal.SIGKILL and seconds > limit,
+            }
+        ),
         flush=True,
     )
 

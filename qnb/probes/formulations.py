@@ -1,7 +1,9 @@
-"""Ways to ask for the gradient of a batch of a compiled circuit. Needs Catalyst, PennyLane, JAX and numpy, but not qnb.
+"""Ways to ask for the gradient of a batch of a compiled circuit.
 
-`qnb.probes.audit` has it run by the Python of each stack under audit, through `forks.py`. A formulation takes a `Problem` and
-returns its gradient: a tuple, one array per differentiated argument.
+Needs Catalyst, PennyLane, JAX and numpy, but not qnb.
+
+`qnb.probes.audit` has it run by the Python of each stack under audit, through `forks.py`. A formulation takes
+a `Problem` and returns its gradient: a tuple, one array per differentiated argument.
 """
 
 import json
@@ -17,18 +19,21 @@ import jax.numpy as jnp
 import numpy as np
 import pennylane as qml
 
-# What qjit compiles is annotated with this union: plain types would be a signature to it, and make it compile ahead of its call.
+# What qjit compiles is annotated with this union: plain types would be a signature to it, and make it
+# compile ahead of its call.
 Array = jax.Array | np.ndarray
 Arrays = tuple[Array, ...]  # differentiated arguments, or the gradient in them
 Scalar = jax.Array | float
 Function = Callable[["Problem"], Arrays]
-Body = Callable[[jax.Array, jax.Array, jax.Array, Arrays], Arrays]  # (X, y, w, p) of a batch or a row -> its gradient
+# (X, y, w, p) of a batch or a row -> its gradient
+Body = Callable[[jax.Array, jax.Array, jax.Array, Arrays], Arrays]
 Scores = Callable[[Arrays, jax.Array], jax.Array]  # (circuit, X) -> (B,)
 Differentiate = Callable[..., Callable[..., Arrays]]  # (function, argnums=) -> gradient(*p)
 Layout = Callable[[np.ndarray], np.ndarray]
 Value = Callable[[Arrays, jax.Array], tuple[jax.Array, Arrays]]  # (circuit, x) -> s, one ds per circuit group
 
-if TYPE_CHECKING or not __name__.startswith("qnb."):  # qnb reads the table at the end, where no compiler may be imported
+# qnb reads the table at the end, where no compiler may be imported
+if TYPE_CHECKING or not __name__.startswith("qnb."):
     import catalyst
 
 NO_READOUT = np.zeros(0)
@@ -105,7 +110,8 @@ class Problem:
 
     Args:
         spec: see Circuit, and `has_readout`.
-        arrays: weights (L, n, 3), readout (r,), bias (), alpha () the raw one, X (B, features), y (B,), w (B,).
+        arrays: weights (L, n, 3), readout (r,), bias (), alpha () the raw one, X (B, features), y (B,), w
+            (B,).
         rot: see Circuit.
         flat: differentiate one flat vector that holds every group, instead of one argument per group.
         diff_method: of the QNode.
@@ -114,11 +120,19 @@ class Problem:
     """
 
     def __init__(
-        self, spec: dict[str, Any], arrays: dict[str, np.ndarray], rot: bool = False, flat: bool = False,
-        diff_method: str = "adjoint", differentiate: Differentiate | None = None, layout: Layout = np.ascontiguousarray,
-    ):  # fmt: skip
+        self,
+        spec: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        rot: bool = False,
+        flat: bool = False,
+        diff_method: str = "adjoint",
+        differentiate: Differentiate | None = None,
+        layout: Layout = np.ascontiguousarray,
+    ):
         self.spec, self.arrays, self.flat = spec, arrays, flat
-        self.groups = tuple(g for g in ("weights", "readout", "bias", "alpha") if g != "readout" or spec["has_readout"])
+        self.groups = tuple(
+            g for g in ("weights", "readout", "bias", "alpha") if g != "readout" or spec["has_readout"]
+        )
         groups = tuple(np.ascontiguousarray(arrays[g]).reshape(arrays[g].shape) for g in self.groups)
         self.params = (np.concatenate([g.ravel() for g in groups]),) if flat else groups
         self.differentiate: Differentiate = differentiate or catalyst.grad
@@ -151,7 +165,9 @@ class Problem:
             return p
         shapes = [self.arrays[group].shape for group in self.groups]
         ends = np.cumsum([self.arrays[group].size for group in self.groups])
-        return tuple(part.reshape(shape) for part, shape in zip(jnp.split(p[0], ends[:-1]), shapes, strict=True))
+        return tuple(
+            part.reshape(shape) for part, shape in zip(jnp.split(p[0], ends[:-1]), shapes, strict=True)
+        )
 
     def circuit_of(self, p: Arrays) -> Arrays:
         """What the QNode takes before x."""
@@ -182,7 +198,9 @@ class Problem:
 
     def of_row(self, x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         """The gradient of one row's share of the loss, the head inside."""
-        return self.differentiate(lambda *p: self.loss(p, self.score(*self.circuit_of(p), x), y, w), argnums=self.argnums)(*p)
+        return self.differentiate(
+            lambda *p: self.loss(p, self.score(*self.circuit_of(p), x), y, w), argnums=self.argnums
+        )(*p)
 
 
 def with_value(function: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
@@ -191,7 +209,9 @@ def with_value(function: Callable[..., jax.Array], argnums: tuple[int, ...]) -> 
 
 
 def by_differences(loss: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
-    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can spoil it."""
+    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can
+    spoil it.
+    """
     gradient: Callable[..., Arrays] = catalyst.grad(loss, argnums=argnums, method="fd")
     return gradient
 
@@ -256,7 +276,10 @@ def loss_for_loop(q: Problem) -> Arrays:
 
 def loss_autograph(q: Problem) -> Arrays:
     """A Python for, which autograph turns into a loop of the program."""
-    rows, row_loss = q.rows, catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w))
+    rows, row_loss = (
+        q.rows,
+        catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w)),
+    )
 
     def total(X: jax.Array, y: jax.Array, w: jax.Array, *p: jax.Array) -> jax.Array:
         loss = jnp.zeros(())
@@ -272,7 +295,9 @@ def loss_autograph(q: Problem) -> Arrays:
 
 def loss_vmap(q: Problem) -> Arrays:
     """catalyst.vmap of the QNode."""
-    return q.of_loss(lambda circuit, X: catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X))
+    return q.of_loss(
+        lambda circuit, X: catalyst.vmap(q.score, in_axes=(None,) * len(circuit) + (0,))(*circuit, X)
+    )
 
 
 def loss_jax_vmap(q: Problem) -> Arrays:
@@ -320,7 +345,10 @@ def inside_for_loop(q: Problem) -> Arrays:
 
 
 def by_chain_rule(q: Problem, value: Value) -> Arrays:
-    """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out; value(circuit, x) -> s, one ds per circuit group."""
+    """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out.
+
+    value(circuit, x) -> s, one ds per circuit group.
+    """
 
     def row(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
         *circuit, bias, raw = p
@@ -333,7 +361,10 @@ def by_chain_rule(q: Problem, value: Value) -> Arrays:
 
 
 def value_of_one_vector(q: Problem) -> Value:
-    """value_and_grad of one QNode call in one flat vector. For `z_vec`, ds/dw_i = <Z_i>, from a forward pass."""
+    """value_and_grad of one QNode call in one flat vector.
+
+    For `z_vec`, ds/dw_i = <Z_i>, from a forward pass.
+    """
     shape, size = q.arrays["weights"].shape, q.arrays["weights"].size
     z_vec = q.spec["measurement"] == "z_vec"
 
@@ -419,7 +450,9 @@ def by_engine(q: Problem, name: str) -> Arrays:
 
 
 class Formulation(NamedTuple):
-    """A way to ask for the gradient: its title, its program, what of a Problem it varies, and whether a quick audit includes it."""
+    """A way to ask for the gradient: its title, its program, what of a Problem it varies, and whether a quick
+    audit includes it.
+    """
 
     title: str
     program: Function
@@ -431,48 +464,77 @@ class Formulation(NamedTuple):
         return self.program(problem.variant(**self.options))
 
 
-FLAT, ROT, VALUE, DIFFERENCES = {"flat": True}, {"rot": True}, {"differentiate": with_value}, {"differentiate": by_differences}
-LAYOUTS: dict[str, Layout] = {"fortran_order": column_major, "strided_view": every_other}  # the same X, laid out otherwise
+FLAT, ROT, VALUE, DIFFERENCES = (
+    {"flat": True},
+    {"rot": True},
+    {"differentiate": with_value},
+    {"differentiate": by_differences},
+)
+# the same X, laid out otherwise
+LAYOUTS: dict[str, Layout] = {"fortran_order": column_major, "strided_view": every_other}
 FORMULATIONS = {  # in the order of the report
     "loss_scan": Formulation("grad of a loss over lax.scan (the note's)", loss_scan_of_qjit),
     "loss_scan_flat": Formulation("the note's, one flat vector differentiated", loss_scan_of_qjit, FLAT),
-    "loss_scan_rot": Formulation("the note's, with qml.Rot for RZ RY RZ", loss_scan_of_qjit, ROT, quick=False),
+    "loss_scan_rot": Formulation(
+        "the note's, with qml.Rot for RZ RY RZ", loss_scan_of_qjit, ROT, quick=False
+    ),
     "loss_scan_shift": Formulation(
         "the note's, with parameter-shift", loss_scan_of_qjit, {"diff_method": "parameter-shift"}, quick=False
     ),
     "loss_scan_fd": Formulation("finite differences (method='fd') of the note's", loss_scan, DIFFERENCES),
     "loss_scan_value": Formulation("value_and_grad of a loss over lax.scan", loss_scan, VALUE, quick=False),
     "sum_scan": Formulation("grad of a weighted sum carried by lax.scan", sum_scan),
-    "sum_scan_flat": Formulation("weighted sum carried by lax.scan, one flat vector", sum_scan, FLAT, quick=False),
+    "sum_scan_flat": Formulation(
+        "weighted sum carried by lax.scan, one flat vector", sum_scan, FLAT, quick=False
+    ),
     "loss_for_loop": Formulation("grad of a loss over catalyst.for_loop", loss_for_loop),
-    "loss_for_loop_flat": Formulation("loss over catalyst.for_loop, one flat vector", loss_for_loop, FLAT, quick=False),
-    "loss_for_loop_value": Formulation("value_and_grad of a loss over catalyst.for_loop", loss_for_loop, VALUE, quick=False),
+    "loss_for_loop_flat": Formulation(
+        "loss over catalyst.for_loop, one flat vector", loss_for_loop, FLAT, quick=False
+    ),
+    "loss_for_loop_value": Formulation(
+        "value_and_grad of a loss over catalyst.for_loop", loss_for_loop, VALUE, quick=False
+    ),
     "loss_autograph": Formulation("grad of a loss over a Python for, autograph=True", loss_autograph),
     "loss_vmap": Formulation("grad of a loss over catalyst.vmap", loss_vmap),
     "loss_jax_vmap": Formulation("grad of a loss over jax.vmap in the qjit", loss_jax_vmap),
     "loss_unrolled": Formulation("grad of an unrolled loss (for while tracing)", loss_unrolled),
     "loss_unrolled_flat": Formulation("unrolled loss, one flat vector", loss_unrolled, FLAT, quick=False),
-    "loss_unrolled_value": Formulation("value_and_grad of an unrolled loss", loss_unrolled, VALUE, quick=False),
+    "loss_unrolled_value": Formulation(
+        "value_and_grad of an unrolled loss", loss_unrolled, VALUE, quick=False
+    ),
     "inside_scan": Formulation("grad of a row's loss inside lax.scan", inside_scan),
-    "inside_scan_flat": Formulation("row's loss inside lax.scan, one flat vector", inside_scan, FLAT, quick=False),
+    "inside_scan_flat": Formulation(
+        "row's loss inside lax.scan, one flat vector", inside_scan, FLAT, quick=False
+    ),
     "inside_for_loop": Formulation("grad of a row's loss inside catalyst.for_loop", inside_for_loop),
     "inside_for_loop_flat": Formulation(
         "row's loss inside catalyst.for_loop, one flat vector", inside_for_loop, FLAT, quick=False
     ),
-    "inside_for_loop_value": Formulation("value_and_grad of a row's loss inside catalyst.for_loop", inside_for_loop, VALUE),
-    "row_by_row": Formulation("value_and_grad of one QNode call per row, chain rule by hand (the package's)", row_by_row),
+    "inside_for_loop_value": Formulation(
+        "value_and_grad of a row's loss inside catalyst.for_loop", inside_for_loop, VALUE
+    ),
+    "row_by_row": Formulation(
+        "value_and_grad of one QNode call per row, chain rule by hand (the package's)", row_by_row
+    ),
     "row_by_row_rot": Formulation("the package's, with qml.Rot for RZ RY RZ", row_by_row, ROT),
     "row_by_row_two": Formulation("the package's, but two differentiated arguments", row_by_row_two),
     "python_loop": Formulation("compiled grad of a row's loss, called in a Python loop", python_loop),
-    "python_loop_flat": Formulation("compiled grad in a Python loop, one flat vector", python_loop, FLAT, quick=False),
+    "python_loop_flat": Formulation(
+        "compiled grad in a Python loop, one flat vector", python_loop, FLAT, quick=False
+    ),
     "jax_python_loop": Formulation("jax.grad of a loss over a Python loop of qjit calls", jax_python_loop),
     "jax_vmap": Formulation("jax.grad of a loss over jax.vmap of a qjit", jax_vmap),
     "jax_scan": Formulation("jax.grad of a loss over lax.scan of a qjit", jax_scan, quick=False),
     "fortran_order": Formulation(
-        "finite differences of the note's, X in Fortran order", loss_scan, DIFFERENCES | {"layout": column_major}
+        "finite differences of the note's, X in Fortran order",
+        loss_scan,
+        DIFFERENCES | {"layout": column_major},
     ),
     "strided_view": Formulation(
-        "finite differences of the note's, X a strided view", loss_scan, DIFFERENCES | {"layout": every_other}, quick=False
+        "finite differences of the note's, X a strided view",
+        loss_scan,
+        DIFFERENCES | {"layout": every_other},
+        quick=False,
     ),
     "engine_catalyst": Formulation("qnb.make_engine('catalyst')", lambda q: by_engine(q, "catalyst")),
     "engine_exact": Formulation("qnb.make_engine('exact'), float32", lambda q: by_engine(q, "exact")),
@@ -483,29 +545,39 @@ FORMULATIONS = {  # in the order of the report
 
 
 def work(folder: Path, job: dict[str, Any]) -> None:
-    """Run FORMULATIONS[job["key"]]; leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json."""
+    """Run FORMULATIONS[job["key"]].
+
+    Leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json.
+    """
     problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
     started = time.perf_counter()
     try:
         gradient: Arrays = tuple(np.asarray(g) for g in FORMULATIONS[job["key"]].gradient(problem))
     except NotApplicable as error:
         failed = {"kind": "not applicable", "message": str(error)}
-    except Exception as error:  # noqa: BLE001  whatever a compiler or a tracer raises is what the audit is after
+    except Exception as error:  # noqa: BLE001  what a compiler or a tracer raises is what is audited
         traceback.print_exc()
         failed = {"kind": type(error).__name__, "message": telling(str(error))}
     else:
         if len(gradient) != len(problem.groups):
             gradient = problem.variant(flat=True).split(gradient)
-        found: dict[str, Any] = {"seconds": time.perf_counter() - started, **dict(zip(problem.groups, gradient, strict=True))}
+        found: dict[str, Any] = {
+            "seconds": time.perf_counter() - started,
+            **dict(zip(problem.groups, gradient, strict=True)),
+        }
         np.savez(folder / f"{job['name']}.npz", **found)
         return
     (folder / f"{job['name']}.json").write_text(json.dumps(failed))
 
 
 def telling(message: str, lines: int = 3, width: int = 400) -> str:
-    """The lines of a compiler's message that tell what is wrong, or its last ones, without paths, addresses and backtrace."""
+    """The lines of a compiler's message that tell what is wrong, or its last ones, without paths, addresses
+    and backtrace.
+    """
     kept = [
-        line.strip() for line in message.splitlines() if line.strip() and not re.match(r"\s*#\d+ |Stack dump|PLEASE submit", line)
+        line.strip()
+        for line in message.splitlines()
+        if line.strip() and not re.match(r"\s*#\d+ |Stack dump|PLEASE submit", line)
     ]
     marked = [line for line in kept if re.search(r"\berror:|Assertion|Error:|not implemented", line)]
     text = "\n".join(line[:width] for line in (marked[:lines] or kept[-lines:]))

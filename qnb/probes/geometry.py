@@ -1,4 +1,6 @@
-"""What a readout can express: range of scores and logits, what alpha carries, and the rank of the scores' Jacobian."""
+"""What a readout can express: range of scores and logits, what alpha carries, and the rank of the scores'
+Jacobian.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +44,9 @@ class GeometryConfig(SimulatedModelConfig):
 
 @dataclass(frozen=True)
 class Jacobian:
-    """ds_k/dp at rows k for all circuit parameters p: `values` (B, P), `names` of the P parameters, `floor` of its rank."""
+    """ds_k/dp at rows k for all circuit parameters p: `values` (B, P), `names` of the P parameters, `floor`
+    of its rank.
+    """
 
     values: np.ndarray
     names: list[str]
@@ -71,7 +75,9 @@ class Jacobian:
         return [name for name, s in zip(self.names, size, strict=True) if s <= self.floor]
 
     def null_vectors(self) -> list[dict[str, float]]:
-        """Directions in which no score moves, as few parameters each as elimination gives: name -> component."""
+        """Directions in which no score moves, as few parameters each as elimination gives: name ->
+        component.
+        """
         _, _, v = np.linalg.svd(self.values)
         return [
             {self.names[k]: round(float(c), 6) for k, c in enumerate(vector) if abs(c) > 1e-6}
@@ -97,9 +103,10 @@ def _echelon(rows: np.ndarray) -> np.ndarray:
 
 
 def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
-    """ds/dp by forward passes only, so that no gradient is trusted: the parameter-shift rule (s(p + pi/2) - s(p - pi/2)) / 2 for
-    angles (Mitarai et al., PRA 98, 032309, 2018; Schuld et al., PRA 99, 032331, 2019), and a difference, exact too, for the
-    coefficients of `z_vec`."""
+    """ds/dp by forward passes only, so that no gradient is trusted: the parameter-shift rule (s(p + pi/2) -
+    s(p - pi/2)) / 2 for angles (Mitarai et al., PRA 98, 032309, 2018; Schuld et al., PRA 99, 032331, 2019),
+    and a difference, exact too, for the coefficients of `z_vec`.
+    """
     columns, names = [], []
     for group in ("weights", "readout"):
         linear = group == "readout" and engine.spec.measured.weighted
@@ -119,28 +126,41 @@ def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
 def identifiability(
     config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = tuple(ANSATZE)
 ) -> dict[tuple[str, str], Jacobian]:
-    """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X."""
+    """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0,
+    1), on rows X.
+    """
     jacobians = {}
     for ansatz in ansatze:
         for measurement in MEASUREMENTS:
             spec = replace(circuit_of(config), measurement=measurement, ansatz=ansatz)
             engine = make_engine(config.engine, spec, Objective(), config.device)
             angles = (
-                rng.normal(size=spec.readout_size) if spec.measured.weighted else rng.uniform(-np.pi, np.pi, spec.readout_size)
+                rng.normal(size=spec.readout_size)
+                if spec.measured.weighted
+                else rng.uniform(-np.pi, np.pi, spec.readout_size)
             )
-            params = spec.init(0) | {"weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]), "readout": angles}
+            params = spec.init(0) | {
+                "weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]),
+                "readout": angles,
+            }
             jacobians[measurement, ansatz] = jacobian(engine, params, X)
     return jacobians
 
 
 def ranks(jacobians: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
-    """Parameters, rank and dead parameters of weights, of the readout and of both, for each measurement and ansatz."""
+    """Parameters, rank and dead parameters of weights, of the readout and of both, for each measurement and
+    ansatz.
+    """
     rows = []
     for (measurement, ansatz), j in jacobians.items():
         row: dict[str, Any] = {"measurement": measurement, "ansatz": ansatz}
         for group in ("weights", "readout"):
             part = j.part(group)
-            row |= {f"{group}": len(part.names), f"rank of {group}": part.rank, f"dead {group}": len(part.dead)}
+            row |= {
+                f"{group}": len(part.names),
+                f"rank of {group}": part.rank,
+                f"dead {group}": len(part.dead),
+            }
         rows.append(
             row
             | {
@@ -160,7 +180,9 @@ class Output(TypedDict):
 
 
 class Sides(TypedDict):
-    """A training: what came out at its start and at its end, the labels y (B,) of the watched rows, and the Descent."""
+    """A training: what came out at its start and at its end, the labels y (B,) of the watched rows, and the
+    Descent.
+    """
 
     start: Output
     end: Output
@@ -174,13 +196,18 @@ def trainings(config: TrainConfig, prepared: Prepared, steps: int, seed: int) ->
     for measurement in MEASUREMENTS:
         changed = config.model_copy(update={"measurement": measurement})
         spec, head = circuit_of(changed), Head(mode=config.alpha_mode, focal_gamma=config.focal_gamma)
-        engine = make_engine(config.engine, spec, Objective(config.focal_gamma, config.alpha_mode), config.device)
+        engine = make_engine(
+            config.engine, spec, Objective(config.focal_gamma, config.alpha_mode), config.device
+        )
         descent = descend(changed, prepared, make_optimiser(changed, steps), steps, seed, head)
         X, y = (part[:WATCHED_ROWS] for part in prepared.side("val"))
         first = spec.init(np.random.default_rng(seed), config.alpha_mode)
         trained[measurement] = {
-            "start": _output(engine, first, X), "end": _output(engine, descent.params, X), "y": y, "descent": descent,
-        }  # fmt: skip
+            "start": _output(engine, first, X),
+            "end": _output(engine, descent.params, X),
+            "y": y,
+            "descent": descent,
+        }
     return trained
 
 
@@ -190,29 +217,43 @@ def _output(engine: Engine, params: Params, X: np.ndarray) -> Output:
 
 
 def ranges(trained: dict[str, Sides]) -> pd.DataFrame:
-    """Per measurement, before and after training: range of s and of l, alpha, AUC, and the separation of s and of l."""
+    """Per measurement, before and after training: range of s and of l, alpha, AUC, and the separation of s
+    and of l.
+    """
     rows = []
     for measurement, sides in trained.items():
         history = sides["descent"].history
         for when, output, k in (("start", sides["start"], 0), ("end", sides["end"], -1)):
             s, l = output["s"], output["l"]
-            rows.append({
-                "measurement": measurement, "when": when, "lowest s": s.min(), "highest s": s.max(), "lowest l": l.min(), "highest l": l.max(),
-                "alpha": history["alpha"].iloc[k], "sep of s": metrics.separation(s, sides["y"]), "sep of l": metrics.separation(l, sides["y"]),
-                "AUC": metrics.auc(l, sides["y"]),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "measurement": measurement,
+                    "when": when,
+                    "lowest s": s.min(),
+                    "highest s": s.max(),
+                    "lowest l": l.min(),
+                    "highest l": l.max(),
+                    "alpha": history["alpha"].iloc[k],
+                    "sep of s": metrics.separation(s, sides["y"]),
+                    "sep of l": metrics.separation(l, sides["y"]),
+                    "AUC": metrics.auc(l, sides["y"]),
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def carried(trained: dict[str, Sides]) -> pd.DataFrame:
-    """How far alpha alone carries: BCE (nats) of the trained model; of its scores with alpha = 1 and the best bias; of the untrained
-    circuit under the best alpha and bias; and of no model, the prior."""
+    """How far alpha alone carries: BCE (nats) of the trained model; of its scores with alpha = 1 and the best
+    bias; of the untrained circuit under the best alpha and bias; and of no model, the prior.
+    """
     rows = {}
     for measurement, sides in trained.items():
         y = sides["y"]
         rows[measurement] = {
             "trained": metrics.bce(sides["end"]["l"], y),
-            "trained circuit, alpha = 1": metrics.bce(sides["end"]["s"] + _best_bias(sides["end"]["s"], y), y),
+            "trained circuit, alpha = 1": metrics.bce(
+                sides["end"]["s"] + _best_bias(sides["end"]["s"], y), y
+            ),
             "untrained circuit, best alpha": metrics.bce(_best_head(sides["start"]["s"], y), y),
             "prior alone": metrics.bce(np.full(len(y), np.log(y.mean() / (1 - y.mean()))), y),
         }
@@ -220,7 +261,10 @@ def carried(trained: dict[str, Sides]) -> pd.DataFrame:
 
 
 def _best_bias(s: np.ndarray, y: np.ndarray) -> float:
-    """The bias at which mean sigmoid(s + b) is the prior: where the BCE's derivative in b is zero. By bisection."""
+    """The bias at which mean sigmoid(s + b) is the prior: where the BCE's derivative in b is zero.
+
+    By bisection.
+    """
     low, high = -50.0, 50.0
     for _ in range(80):
         middle = (low + high) / 2
@@ -248,17 +292,26 @@ def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
             "all": len(j.names),
         }
         if measurement == "mean_z_readout":
-            holds &= part.dead == [name for name in part.names if name.endswith(", 2]")] and part.rank == len(part.names) - len(
-                part.dead
-            )
+            holds &= part.dead == [name for name in part.names if name.endswith(", 2]")] and part.rank == len(
+                part.names
+            ) - len(part.dead)
     shown = next(v for k, v in figures.items() if k.startswith("mean_z_readout"))
     text = f"{len(shown['dead'])} of the {shown['parameters']} readout angles move no score" + (
-        ": the last RZ of each wire, which commutes with Z. The others are independent of each other; z_vec has no dead coefficient."
-        if holds else f" and the rank is {shown['rank']}: not the last RZ of each wire alone ({', '.join(shown['dead']) or 'none'})."
-    )  # fmt: skip
+        ": the last RZ of each wire, which commutes with Z. The others are independent of each other; z_vec "
+        "has no dead coefficient."
+        if holds
+        else (
+            f" and the rank is {shown['rank']}: not the last RZ of each wire alone "
+            f"({', '.join(shown['dead']) or 'none'})."
+        )
+    )
     tolerance = next(iter(jacobians.values())).floor
     return Verdict(
-        "n of the 3n readout angles of mean_z_readout are dead", "reproduced" if holds else "refuted", figures, tolerance, text
+        "n of the 3n readout angles of mean_z_readout are dead",
+        "reproduced" if holds else "refuted",
+        figures,
+        tolerance,
+        text,
     )
 
 
@@ -269,5 +322,8 @@ def judge_alpha(table: pd.DataFrame) -> Verdict:
     verdict = "reproduced" if (loss > CARRIES).all() else "refuted" if (loss <= CARRIES).all() else "changed"
     figures = {str(name): row for name, row in table.to_dict("index").items()}
     listed = ", ".join(f"{name} {value:+.0%}" for name, value in loss.items())
-    text = f"Without alpha (alpha = 1, best bias) the BCE of the trained circuits changes by: {listed}. The order of rows, and so AUC, is the same."
+    text = (
+        f"Without alpha (alpha = 1, best bias) the BCE of the trained circuits changes by: {listed}. The "
+        "order of rows, and so AUC, is the same."
+    )
     return Verdict("A score in [-1, 1] leaves the margin to alpha", verdict, figures, CARRIES, text)

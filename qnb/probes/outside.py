@@ -1,4 +1,5 @@
-"""A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, two ways to its gradient.
+"""A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, two
+ways to its gradient.
 
 It compiles, so it is imported in the child process alone: `child().call("qnb.probes.outside:check")`.
 """
@@ -45,9 +46,11 @@ def cross_entropy(scores: Array, bias: Array, y: Array, w: Array) -> jax.Array:
 
 
 def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(loss, by_catalyst, by_jax, params, coefficients, X, y, w): a loss, two claims of its gradient, and where to check them.
+    """(loss, by_catalyst, by_jax, params, coefficients, X, y, w): a loss, two claims of its gradient, and
+    where to check them.
 
-    `by_catalyst` differentiates the loss over the scan inside one qjit; `by_jax` lets JAX differentiate around the compiled score.
+    `by_catalyst` differentiates the loss over the scan inside one qjit; `by_jax` lets JAX differentiate
+    around the compiled score.
     """
     score = catalyst.qjit(NODE)
 
@@ -71,7 +74,9 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
 
     def by_jax(p: Params, coefficients: Array, X: Array, y: Array, w: Array) -> Params:
         def loss(p: Params) -> jax.Array:
-            return cross_entropy(jnp.stack([score(p["weights"], coefficients, x) for x in X]), p["bias"], y, w)
+            return cross_entropy(
+                jnp.stack([score(p["weights"], coefficients, x) for x in X]), p["bias"], y, w
+            )
 
         found: Params = jax.grad(loss)(p)
         return found
@@ -79,7 +84,16 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
     rng = np.random.default_rng(0)
     params: Params = {"weights": rng.normal(size=(2, WIRES, 3)), "bias": np.array(0.1)}
     coefficients, X = np.array([0.7, 0.3, -0.2, 0.5]), rng.uniform(0, np.pi, (4, WIRES))
-    return loss, by_catalyst, by_jax, params, coefficients, X, np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.5, 1.0, 2.0, 1.5])
+    return (
+        loss,
+        by_catalyst,
+        by_jax,
+        params,
+        coefficients,
+        X,
+        np.array([1.0, 0.0, 1.0, 0.0]),
+        np.array([0.5, 1.0, 2.0, 1.5]),
+    )
 
 
 def check() -> dict[str, dict[str, Any]]:

@@ -16,7 +16,8 @@ from qnb.files import cache_folder
 CURRENT = "current"
 READY = "qnb-stack.json"  # written into an environment when it is whole: what it was made from
 
-LOCKS = Path(__file__).parent / "stack_locks"  # VERSION.lock: names, versions and hashes of all that such an environment holds
+# VERSION.lock: names, versions and hashes of all that such an environment holds
+LOCKS = Path(__file__).parent / "stack_locks"
 NAMES = ("pennylane", "pennylane-lightning", "pennylane-catalyst", "jax", "jaxlib", "numpy")
 INSTALL_LIMIT = 900  # seconds
 
@@ -28,7 +29,8 @@ class StackError(QnbError):
 def requirements(version: str) -> tuple[str, ...]:
     """pip's arguments for that version of Catalyst: its lock, and nothing is resolved.
 
-    A version that has no lock (a release to come, say) is resolved by pip on the day, for nobody has said what belongs with it.
+    A version that has no lock (a release to come, say) is resolved by pip on the day, for nobody has said
+    what belongs with it.
     """
     lock = LOCKS / f"{version}.lock"
     if lock.exists():
@@ -72,7 +74,10 @@ def python_of(stack: str, say: Callable[[str], None] = print, cache: Path | None
 
 
 def installed(stacks: Iterable[str]) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
-    """(interpreter of each stack that can be had, versions in it), both by stack; one that cannot be had says why in `left out`."""
+    """(interpreter of each stack that can be had, versions in it), both by stack.
+
+    One that cannot be had says why in `left out`.
+    """
     pythons, versions = {}, {}
     for stack in stacks:
         try:
@@ -85,20 +90,40 @@ def installed(stacks: Iterable[str]) -> tuple[dict[str, Path], dict[str, dict[st
 
 
 def _install(python: Path, asked: tuple[str, ...], stack: str) -> None:
-    command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *asked,
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_LIMIT, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
-        raise StackError(f"Catalyst {stack} could not be installed: pip took longer than {INSTALL_LIMIT} s.") from None
+        raise StackError(
+            f"Catalyst {stack} could not be installed: pip took longer than {INSTALL_LIMIT} s."
+        ) from None
     if done.returncode:
         raise StackError(f"Catalyst {stack} could not be installed: {_reason(done.stderr)}")
 
 
 def _reason(text: str) -> str:
     """pip's last error, without addresses and paths."""
-    errors = [line for line in text.splitlines() if line.startswith("ERROR:")] or text.strip().splitlines()[-1:] or ["pip failed"]
+    errors = (
+        [line for line in text.splitlines() if line.startswith("ERROR:")]
+        or text.strip().splitlines()[-1:]
+        or ["pip failed"]
+    )
     cleaned = re.sub(r"(?:\w+://\S+|(?:/[\w.+-]+){2,})", "…", errors[-1].removeprefix("ERROR:").strip())
-    if re.search(r"No matching distribution|connection|resolve|Could not fetch|HTTPSConnectionPool", text, re.IGNORECASE):
+    if re.search(
+        r"No matching distribution|connection|resolve|Could not fetch|HTTPSConnectionPool",
+        text,
+        re.IGNORECASE,
+    ):
         return f"no package registry that has it can be reached ({cleaned})"
     return cleaned
 

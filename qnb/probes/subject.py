@@ -1,4 +1,6 @@
-"""The model under test: the one that a probe's parameters describe, or that of a finished run of train.ipynb."""
+"""The model under test: the one that a probe's parameters describe, or that of a finished run of
+train.ipynb.
+"""
 
 import json
 from collections.abc import Collection
@@ -134,7 +136,8 @@ def training_run(root: Path, run_id: str) -> Entry:
     entry = find_run(root, run_id)
     if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
         raise RunError(
-            f"run={run_id!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of {entry['notebook']}."
+            f"run={run_id!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of "
+            f"{entry['notebook']}."
         )
     return entry
 
@@ -153,8 +156,14 @@ def subject(probe: ModelConfig, root: Path | None = None) -> Subject:
         entry = training_run(root or find_root(), probe.run)
         _require_same_data(entry, prepared)
         note, source = f"{note} · model of run {entry['run_id']}", f"that of run {entry['run_id']}"
-    decided = [f"{name}={value}" for name, value in config if name not in type(probe).model_fields and config.changed(name)]
-    said = f"The model under test is {source}." + (f" This probe decides {', '.join(decided)}." if decided else "")
+    decided = [
+        f"{name}={value}"
+        for name, value in config
+        if name not in type(probe).model_fields and config.changed(name)
+    ]
+    said = f"The model under test is {source}." + (
+        f" This probe decides {', '.join(decided)}." if decided else ""
+    )
     return Subject(config, prepared, note, said, probe.run)
 
 
@@ -162,7 +171,8 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
     """The model that a run of train.ipynb trained, its data read, split and transformed again.
 
     Raises:
-        RunError: no such run, or not one of train.ipynb that got as far as training, or its data has changed since.
+        RunError: no such run, or not one of train.ipynb that got as far as training, or its data has changed
+            since.
         ParameterError, DataError: the configuration or the table cannot be used.
     """
     root = root or find_root()
@@ -188,5 +198,6 @@ def _require_same_data(entry: Entry, prepared: Prepared) -> None:
     before, now = (entry.get("data") or {}).get("fingerprint"), prepared.card["fingerprint"]
     if before not in (None, now):
         raise RunError(
-            f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is {now[:16]} now."
+            f"The data of run {entry['run_id']} has changed since: its fingerprint was {before[:16]}, it is "
+            f"{now[:16]} now."
         )

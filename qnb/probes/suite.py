@@ -14,13 +14,21 @@ from qnb.runs.project import given_root
 
 NAME = "probes"
 NOTEBOOKS = (
-    "gradient_audit", "zvec_gradient_identity", "alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "throughput",
-)  # fmt: skip
+    "gradient_audit",
+    "zvec_gradient_identity",
+    "alpha_sign_inversion",
+    "focal_fixed_point",
+    "readout_geometry",
+    "throughput",
+)
 SUSPECTS = "suspects"  # last, and only with a run
 
 
-def prepare_probes(parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> list[job.Job]:
-    """Check the parameters before the first probe starts: each takes those that its notebook has, and some probe has each.
+def prepare_probes(
+    parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None
+) -> list[job.Job]:
+    """Check the parameters before the first probe starts: each takes those that its notebook has, and some
+    probe has each.
 
     With `run`, the notebook of suspects comes last.
 
@@ -34,7 +42,10 @@ def prepare_probes(parameters: dict[str, Any], root: str | Path | None = None, r
     paths = {name: job.find_notebook(folder, name) for name in names}
     declared = {name: job.declared_parameters(job.read_notebook(path), path) for name, path in paths.items()}
     refuse_unknown(parameters, [name for names in declared.values() for name in names], "the probes")
-    return [job.prepare(name, {n: v for n, v in parameters.items() if n in declared[name]}, folder) for name in names]
+    return [
+        job.prepare(name, {n: v for n, v in parameters.items() if n in declared[name]}, folder)
+        for name in names
+    ]
 
 
 def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
@@ -44,7 +55,10 @@ def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
 
 
 def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.stderr) -> list[Run]:
-    """Run them one after the other; one that fails does not keep the rest from running, one that is interrupted does."""
+    """Run them one after the other.
+
+    One that fails does not keep the rest from running, one that is interrupted does.
+    """
     done = []
     for one in jobs:
         done.append(headless.execute(one, timeout, log))
@@ -54,20 +68,31 @@ def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.s
 
 
 def verdicts_table(finished: list[Run]) -> str:
-    """One line per verdict, then, if the suspects were examined, one per suspect; a probe that failed says why."""
+    """One line per verdict, then, if the suspects were examined, one per suspect.
+
+    A probe that failed says why.
+    """
     lines, suspects = [], []
     for run in finished:
         name, path = run.folder.parent.name, run.folder / VERDICT
         if run.manifest["status"] != "done" or not path.exists():
             failure = run.manifest["failure"] or {"kind": "error", "message": f"it left no {VERDICT}"}
-            lines.append((name, run.manifest["status"], f"{failure['kind']}: {' '.join(failure['message'].split())}"))
+            lines.append(
+                (name, run.manifest["status"], f"{failure['kind']}: {' '.join(failure['message'].split())}")
+            )
             continue
         for verdict in json.loads(path.read_text("utf-8")):
             if name == SUSPECTS:
                 suspects.append(
-                    (verdict["question"].removeprefix("Is it the ").rstrip("?"), verdict["verdict"], verdict["sentence"])
+                    (
+                        verdict["question"].removeprefix("Is it the ").rstrip("?"),
+                        verdict["verdict"],
+                        verdict["sentence"],
+                    )
                 )
             else:
                 lines.append((name, verdict["verdict"], verdict["question"]))
     text = columns_of_text([("probe", "verdict", "of"), *lines])
-    return text + ("\n\n" + columns_of_text([("suspect", "status", "evidence"), *suspects]) if suspects else "")
+    return text + (
+        "\n\n" + columns_of_text([("suspect", "status", "evidence"), *suspects]) if suspects else ""
+    )

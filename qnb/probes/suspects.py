@@ -1,7 +1,9 @@
-"""Why did this run not learn? The figures of each suspect, from a run's own folder; `suspects_words` judges them.
+"""Why did this run not learn?
 
-What a criterion cannot tell while an earlier suspect stands is left open: a history of AUCs says nothing about
-the learning rate if there is nothing to learn, or if the gradient was wrong.
+The figures of each suspect, from a run's own folder; `suspects_words` judges them.
+
+What a criterion cannot tell while an earlier suspect stands is left open: a history of AUCs says nothing
+about the learning rate if there is nothing to learn, or if the gradient was wrong.
 """
 
 from collections.abc import Collection, Sequence
@@ -47,7 +49,13 @@ def examine(run: Subject) -> list[Finding]:
     """A finding for each of SUSPECTS, in that order. `run`: the subject of a finished, or failed, run."""
     data, compiler = examine_data(run), examine_compiler(run)
     blamed = [f.suspect for f in (data, compiler) if f.status == "suspected"]
-    findings = [data, compiler, examine_objective(run, blamed), examine_readout(run), examine_optimiser(run, blamed)]
+    findings = [
+        data,
+        compiler,
+        examine_objective(run, blamed),
+        examine_readout(run),
+        examine_optimiser(run, blamed),
+    ]
     return sorted(findings, key=lambda f: SUSPECTS.index(f.suspect))
 
 
@@ -62,7 +70,9 @@ def examine_compiler(run: Subject) -> Finding:
 
 
 def examine_objective(run: Subject, blamed: Sequence[str] = ()) -> Finding:
-    """Does the objective ask for what the AUC measures: both classes, a slope at the start, a positive alpha?"""
+    """Does the objective ask for what the AUC measures: both classes, a slope at the start, a
+    positive alpha?
+    """
     return words.judge_objective(objective_figures(run), blamed)
 
 
@@ -101,8 +111,8 @@ def data_figures(run: Subject) -> Figures:
 
 
 def compiler_figures(run: Subject) -> Figures:
-    """The run's own gate, and the gate now: at the parameters where the run ended, with its engine, on its batch
-    size.
+    """The run's own gate, and the gate now: at the parameters where the run ended, with its engine, on its
+    batch size.
     """
     config, gate = run.config, run.manifest.get("gate")
     then, now = run.manifest.get("versions") or {}, versions()
@@ -167,7 +177,9 @@ def readout_figures(run: Subject) -> Figures:
 
 
 def optimiser_figures(run: Subject) -> Figures:
-    """Distance of a circuit angle from its start (root mean square), training loss, best epoch, AUC lost since."""
+    """Distance of a circuit angle from its start (root mean square), training loss, best epoch, AUC lost
+    since.
+    """
     figures: Figures = {"lr": run.config.lr, "failure": _failure(run)}
     if (history := _history(run)) is None:
         return figures

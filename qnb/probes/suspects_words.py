@@ -12,13 +12,15 @@ from qnb.reporting.verdict import Verdict
 
 SUSPECTS = ("data", "objective", "readout", "optimiser", "compiler")
 CHANCE_SDS = 3.0  # a baseline within this many standard deviations of AUC 0.5 has found nothing
-DEAD_RATIO = 1e-8  # below it a group is dead: its gradient norm beside the weights', its distance beside its norm
+# below it a group is dead: its gradient norm beside the weights', its distance beside its norm
+DEAD_RATIO = 1e-8
 WEIGHT_SHARE = (0.01, 0.99)  # of the loss that falls to positives; outside, one class decides alone
 ATTENUATION = 0.1  # slope at l = 0 beside BCE's, below which focal loss mutes the start
 PLATEAU = 0.02  # a last training loss within this of its value at l = 0, relative: still there
 INVERTED = 0.48  # a validation AUC below this with alpha < 0 is upside down
 TOO_STILL, TOO_FAR = 0.05, np.pi  # rad: root mean square distance of a circuit angle over the whole run
-WORSE = 0.02  # AUC lost since a best first epoch, or training loss gained (relative), that says: rate too high
+# AUC lost since a best first epoch, or training loss gained (relative), that says: rate too high
+WORSE = 0.02
 EPOCHS_TO_JUDGE = 3  # epochs that a history needs for that
 
 Figures = dict[str, Any]
@@ -28,8 +30,8 @@ NO_EPOCH = "No epoch was finished."
 
 @dataclass(frozen=True)
 class Finding:
-    """One suspect: `status` is suspected, cleared or open; `evidence` in words with the numbers; `figures` the
-    numbers.
+    """One suspect: `status` is suspected, cleared or open; `evidence` in words with the numbers; `figures`
+    the numbers.
     """
 
     suspect: str
@@ -46,7 +48,12 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
 
 def verdicts(findings: list[Finding]) -> list[Verdict]:
     """The findings for verdict.json."""
-    objective = {"weight share": WEIGHT_SHARE, "attenuation": ATTENUATION, "plateau": PLATEAU, "inverted": INVERTED}
+    objective = {
+        "weight share": WEIGHT_SHARE,
+        "attenuation": ATTENUATION,
+        "plateau": PLATEAU,
+        "inverted": INVERTED,
+    }
     tolerance: dict[str, Any] = {
         "data": {"standard deviations from chance": CHANCE_SDS},
         "compiler": "that of the gate",
@@ -54,7 +61,10 @@ def verdicts(findings: list[Finding]) -> list[Verdict]:
         "objective": objective,
         "optimiser": {"too still, rad": TOO_STILL, "too far, rad": TOO_FAR, "worse": WORSE},
     }
-    return [Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence) for f in findings]
+    return [
+        Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence)
+        for f in findings
+    ]
 
 
 def _finding(suspect: str, figures: Figures, evidence: Evidence, unknown: Sequence[str] = ()) -> Finding:
@@ -75,7 +85,9 @@ def judge_data(figures: Figures) -> Finding:
     text = f"The best classical model on the same features ({best}) has test AUC {aucs[best]:.3f}"
     text += f"; chance is 0.5 ± {spread:.3f}."
     nothing = aucs[best] < 0.5 + CHANCE_SDS * spread
-    return _finding("data", figures, [(nothing, text + " There is nothing to learn in these features." * nothing)])
+    return _finding(
+        "data", figures, [(nothing, text + " There is nothing to learn in these features." * nothing)]
+    )
 
 
 def judge_compiler(figures: Figures) -> Finding:
@@ -94,11 +106,15 @@ def judge_compiler(figures: Figures) -> Finding:
         text = f"Gated again at the {figures['gated_at']} parameters: {figures['gate_now']}"
         evidence.append((False, text + ("." if worst is None else f", relative error {worst:.0e} at worst.")))
     blind = "The run was not gated, and its stack is not the one installed now: nothing can be said about it."
-    return _finding("compiler", figures, evidence, () if figures["same_stack"] or figures["gate"] == "on" else (blind,))
+    return _finding(
+        "compiler", figures, evidence, () if figures["same_stack"] or figures["gate"] == "on" else (blind,)
+    )
 
 
 def judge_objective(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
-    """Suspected where one class decides alone, focal loss mutes the start or keeps it there, or alpha is inverted."""
+    """Suspected where one class decides alone, focal loss mutes the start or keeps it there, or alpha is
+    inverted.
+    """
     share, gamma, attenuation = figures["share_of_positives"], figures["focal_gamma"], figures["attenuation"]
     text = f"{share:.2%} of the loss falls to the positives (they are {figures['prior']:.2%} of the rows)."
     evidence = [(not WEIGHT_SHARE[0] <= share <= WEIGHT_SHARE[1], text)]
@@ -109,7 +125,9 @@ def judge_objective(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
         return _finding("objective", figures, evidence, [NO_EPOCH])
     if blamed:
         return _finding("objective", figures, [*evidence, _not_judged(blamed)])
-    loss, zero, alpha, auc = (figures[name] for name in ("last_train_loss", "loss_at_l_0", "alpha", "val_auc"))
+    loss, zero, alpha, auc = (
+        figures[name] for name in ("last_train_loss", "loss_at_l_0", "alpha", "val_auc")
+    )
     stuck = abs(loss / zero - 1) < PLATEAU and gamma > 0
     evidence.append((stuck, f"The last training loss is {loss:.4f}; at l = 0 it would be {zero:.4f}."))
     inverted = alpha < 0 and auc < INVERTED
@@ -162,7 +180,10 @@ def _course(figures: Figures) -> Evidence:
     text = f"Training loss {first:.4f} to {last:.4f}; best epoch {best} of {figures['epochs']}"
     evidence = [(False, f"{text}, {lost:.3f} of AUC lost since.")]
     if last > first * (1 + WORSE):
-        rose = f"The training loss rose, from {first:.4f} in the first epoch to {last:.4f} in the last. Lower lr."
+        rose = (
+            f"The training loss rose, from {first:.4f} in the first epoch to {last:.4f} in the last. Lower "
+            "lr."
+        )
         evidence.append((True, rose))
     if best == figures["first_epoch"] and figures["evaluations"] >= EPOCHS_TO_JUDGE and lost > WORSE:
         fell = f"Epoch {best} was the best, and validation AUC fell by {lost:.3f} afterwards. Lower lr."

@@ -1,4 +1,6 @@
-"""Samples per second: what was run, how long its first call and the later ones took, and what failed with which message."""
+"""Samples per second: what was run, how long its first call and the later ones took, and what failed with
+which message.
+"""
 
 import itertools
 import time
@@ -43,7 +45,8 @@ class Grid:
 
     Attributes:
         batches: rows of `by_batch`.
-        wires, layers, rows: circuits of `by_shape`, one axis at a time from the circuit under test, and their batch.
+        wires, layers, rows: circuits of `by_shape`, one axis at a time from the circuit under test, and their
+            batch.
         thread_wires: circuits of `by_threads`.
     """
 
@@ -60,9 +63,12 @@ class Grid:
 
 QUICK = Grid(batches=(1, 16, 256), wires=(4, 6, 8), layers=(), rows=64, thread_wires=(4, 8, 12))
 FULL = Grid(
-    batches=(1, 16, 256, 1024, 4096), wires=(4, 6, 8, 10, 12), layers=(1, 2, 6, 12), rows=256,
+    batches=(1, 16, 256, 1024, 4096),
+    wires=(4, 6, 8, 10, 12),
+    layers=(1, 2, 6, 12),
+    rows=256,
     thread_wires=(4, 6, 8, 10, 12, 14, 16),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,9 @@ class Timing:
 
 
 def timed(call: Callable[[], object], repeats: int, seconds: float) -> tuple[float, tuple[float, ...]]:
-    """(seconds of the first call, seconds of up to `repeats` more): at least one, none begun after `seconds`."""
+    """(seconds of the first call, seconds of up to `repeats` more): at least one, none begun after
+    `seconds`.
+    """
     started = time.perf_counter()
     call()
     first, begun = time.perf_counter() - started, time.perf_counter()
@@ -124,29 +132,41 @@ def timed(call: Callable[[], object], repeats: int, seconds: float) -> tuple[flo
 def batch(spec: CircuitSpec, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X (rows, features) uniform in [0, pi], labels and unequal weights (rows,)."""
     rng = np.random.default_rng(seed)
-    return rng.uniform(0, np.pi, (rows, spec.features)), rng.integers(0, 2, rows).astype(float), rng.uniform(0.5, 1.5, rows)
+    return (
+        rng.uniform(0, np.pi, (rows, spec.features)),
+        rng.integers(0, 2, rows).astype(float),
+        rng.uniform(0.5, 1.5, rows),
+    )
 
 
 def call_of(contender: Way, kind: str, spec: CircuitSpec, rows: int) -> Callable[[], object]:
     """What is timed: from numpy rows to numpy scores, or to loss and gradient."""
     params, (X, y, w) = spec.init(0), batch(spec, rows)
-    return (lambda: contender.scores(params, X)) if kind == "forward" else (lambda: contender.loss_and_grad(params, X, y, w))
+    return (
+        (lambda: contender.scores(params, X))
+        if kind == "forward"
+        else (lambda: contender.loss_and_grad(params, X, y, w))
+    )
 
 
 def unmeasured(name: str, kind: str, spec: CircuitSpec, rows: int, failure: Exception | str = "") -> Timing:
     """One contender at one size, on one thread, without times."""
     if isinstance(failure, Exception):
         error, message = type(failure).__name__, str(failure)
-        if hasattr(failure, "__notes__"):  # from the child process: the message begins with the kind of error that it was there
+        # from the child process: the message begins with the kind of error that it was there
+        if hasattr(failure, "__notes__"):
             error, _, message = message.partition(": ")
         failure = f"{error}: {telling(message)}"
     return Timing(name, kind, spec.wires, spec.layers, rows, threads=1, failure=failure)
 
 
-def measure(name: str, contender: Way, kind: str, spec: CircuitSpec, rows: int, repeats: int, seconds: float) -> Timing:
+def measure(
+    name: str, contender: Way, kind: str, spec: CircuitSpec, rows: int, repeats: int, seconds: float
+) -> Timing:
     """One contender at one size; a failure of FAILURES is an outcome, not an error.
 
-    OpenMP is held to one thread, so that contenders are compared and not their numbers of threads. XLA's own threads are not OpenMP's.
+    OpenMP is held to one thread, so that contenders are compared and not their numbers of threads. XLA's own
+    threads are not OpenMP's.
     """
     try:
         with ThreadpoolController().limit(limits=1, user_api="openmp"):
@@ -157,11 +177,18 @@ def measure(name: str, contender: Way, kind: str, spec: CircuitSpec, rows: int, 
 
 
 def by_batch(
-    spec: CircuitSpec, objective: Objective, device: str, batches: Iterable[int], repeats: int, seconds: float, quick: bool
+    spec: CircuitSpec,
+    objective: Objective,
+    device: str,
+    batches: Iterable[int],
+    repeats: int,
+    seconds: float,
+    quick: bool,
 ) -> list[Timing]:
     """Every contender, forward and gradient, at growing batch sizes.
 
-    A contender that failed is not tried again, and one whose next size would take more than ten times `seconds` stops there.
+    A contender that failed is not tried again, and one whose next size would take more than ten times
+    `seconds` stops there.
     """
     timings: list[Timing] = []
     sizes = sorted(batches)
@@ -200,9 +227,16 @@ def by_shape(
 
 
 def by_threads(
-    specs: Iterable[CircuitSpec], objective: Objective, device: str, rows: int, repeats: int, seconds: float,
-) -> list[Timing]:  # fmt: skip
-    """One compiled loop over the rows, forward, with OpenMP held to one thread and to two in the process that runs it."""
+    specs: Iterable[CircuitSpec],
+    objective: Objective,
+    device: str,
+    rows: int,
+    repeats: int,
+    seconds: float,
+) -> list[Timing]:
+    """One compiled loop over the rows, forward, with OpenMP held to one thread and to two in the process that
+    runs it.
+    """
     name, timings = "lax.scan over qjit", []
     for spec in specs:
         call = call_of(CONTENDERS[name].build(spec, objective, device), "forward", spec, rows)
@@ -217,14 +251,22 @@ def by_threads(
 
 
 def timings_table(timings: list[Timing]) -> pd.DataFrame:
-    """One row per timing: samples/s by the median, the spread of the times in percent of it, compile apart from run time."""
+    """One row per timing: samples/s by the median, the spread of the times in percent of it, compile apart
+    from run time.
+    """
     rows = []
     for t in timings:
         spread = (max(t.seconds) - min(t.seconds)) / t.took if t.seconds else None
         rate = t.rate if t.seconds else None
         kept = {k: v for k, v in asdict(t).items() if k not in ("seconds", "first")}
-        kept |= {"fastest_s": min(t.seconds, default=None), "slowest_s": max(t.seconds, default=None), "calls": len(t.seconds)}
-        rows.append(kept | {"median_s": t.median, "spread": spread, "compile_s": t.compile, "samples_per_s": rate})
+        kept |= {
+            "fastest_s": min(t.seconds, default=None),
+            "slowest_s": max(t.seconds, default=None),
+            "calls": len(t.seconds),
+        }
+        rows.append(
+            kept | {"median_s": t.median, "spread": spread, "compile_s": t.compile, "samples_per_s": rate}
+        )
     return pd.DataFrame(rows)
 
 
@@ -234,38 +276,62 @@ def failures(timings: list[Timing]) -> pd.DataFrame:
 
 
 def judge_ceiling(timings: list[Timing]) -> Verdict:
-    """The note's claim that throughput is bounded by serial evaluation: does the fastest way gain from a larger batch?
+    """The note's claim that throughput is bounded by serial evaluation: does the fastest way gain from a
+    larger batch?
 
-    `reproduced` if no way computes gradients of the largest batch at more than 10 times the rate of the catalyst engine's.
+    `reproduced` if no way computes gradients of the largest batch at more than 10 times the rate of the
+    catalyst engine's.
     """
     gradient = [t for t in timings if t.kind == "gradient" and t.seconds]
     mine = max((t for t in gradient if t.name == CATALYST), key=lambda t: t.rows, default=None)
     if mine is None:
         return Verdict(
-            "Is throughput bounded by serial evaluation?", "not measured", {}, 10, "The catalyst engine was not measured."
+            "Is throughput bounded by serial evaluation?",
+            "not measured",
+            {},
+            10,
+            "The catalyst engine was not measured.",
         )
     best = max((t for t in gradient if t.rows >= mine.rows), key=lambda t: t.rate)
     factor = best.rate / mine.rate
     verdict = "refuted" if factor > 10 else "reproduced"
     return Verdict(
-        "Is throughput bounded by serial evaluation of the rows?", verdict,
-        {"catalyst_samples_per_s": mine.rate, "best": best.name, "best_samples_per_s": best.rate, "factor": factor}, 10,
-        f"Gradients of batches of {mine.rows} come at {mine.rate:,.0f} samples/s from the catalyst engine; {best.name} "
-        f"reaches {best.rate:,.0f}, {factor:,.0f} times that."
+        "Is throughput bounded by serial evaluation of the rows?",
+        verdict,
+        {
+            "catalyst_samples_per_s": mine.rate,
+            "best": best.name,
+            "best_samples_per_s": best.rate,
+            "factor": factor,
+        },
+        10,
+        f"Gradients of batches of {mine.rows} come at {mine.rate:,.0f} samples/s from the catalyst engine; "
+        f"{best.name} reaches {best.rate:,.0f}, {factor:,.0f} times that."
         + (" The bound is one of the compiler, not of the circuit." if verdict == "refuted" else ""),
-    )  # fmt: skip
+    )
 
 
 def judge_threads(timings: list[Timing]) -> Verdict:
-    """Whether a second OpenMP thread pays at the sizes measured: `pays`, `costs` or `depends` (5 % either way counts as neither)."""
+    """Whether a second OpenMP thread pays at the sizes measured: `pays`, `costs` or `depends` (5 % either way
+    counts as neither).
+    """
     by_size: dict[int, dict[int | None, Timing]] = {}
     for t in timings:
         by_size.setdefault(t.wires, {})[t.threads] = t
-    gains = {wires: times[1].took / times[2].took for wires, times in by_size.items() if 1 in times and 2 in times}
+    gains = {
+        wires: times[1].took / times[2].took for wires, times in by_size.items() if 1 in times and 2 in times
+    }
     if not gains:
         verdict = "not measured"
     else:
-        verdict = "pays" if min(gains.values()) > 1.05 else "costs" if max(gains.values()) < 0.95 else "depends"
+        verdict = (
+            "pays" if min(gains.values()) > 1.05 else "costs" if max(gains.values()) < 0.95 else "depends"
+        )
     said = ", ".join(f"{gain:.2f} at {wires} wires" for wires, gain in gains.items())
-    return Verdict("Does a second OpenMP thread speed up the circuit?", verdict, {str(k): v for k, v in gains.items()}, 0.05,
-                   f"Two threads run the compiled circuit this many times as fast as one: {said}.")  # fmt: skip
+    return Verdict(
+        "Does a second OpenMP thread speed up the circuit?",
+        verdict,
+        {str(k): v for k, v in gains.items()},
+        0.05,
+        f"Two threads run the compiled circuit this many times as fast as one: {said}.",
+    )

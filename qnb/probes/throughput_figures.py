@@ -1,4 +1,7 @@
-"""The figures of throughput.ipynb: tables of `qnb.probes.throughput` in, a matplotlib Figure out; `note` says what the machine is."""
+"""The figures of throughput.ipynb: tables of `qnb.probes.throughput` in, a matplotlib Figure out.
+
+`note` says what the machine is.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,11 +21,18 @@ MARKERS = "ovs<>DPX*"
 
 def _style(name: str) -> dict[str, Any]:
     k = list(CONTENDERS).index(name)
-    return {"color": COLOURS[k], "marker": MARKERS[k], "ms": 5, "lw": 2.2 if name in (CATALYST, EXACT) else 1.2}
+    return {
+        "color": COLOURS[k],
+        "marker": MARKERS[k],
+        "ms": 5,
+        "lw": 2.2 if name in (CATALYST, EXACT) else 1.2,
+    }
 
 
 def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Samples/s against batch size, forward and gradient, one line per way; bars from the slowest to the fastest call.
+    """Samples/s against batch size, forward and gradient, one line per way.
+
+    Bars from the slowest to the fastest call.
 
     Args:
         table: of `qnb.probes.throughput.timings_table`; rows without a median are left out.
@@ -33,11 +43,22 @@ def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
         for name in CONTENDERS:
             line = measured[(measured["name"] == name) & (measured["kind"] == kind)].sort_values("rows")
             if len(line):
-                axes.errorbar(line["rows"], line["samples_per_s"], yerr=_spread(line), capsize=2, label=name, **_style(name))
+                axes.errorbar(
+                    line["rows"],
+                    line["samples_per_s"],
+                    yerr=_spread(line),
+                    capsize=2,
+                    label=name,
+                    **_style(name),
+                )
         _ideal(axes, measured[(measured["kind"] == kind) & (measured["name"] == EXACT)])
         axes.set(title=kind.capitalize(), xlabel="batch (rows)", xscale="log", yscale="log")
     panels[0].set_ylabel("samples/s")
-    drawn = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    drawn = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     panels[1].legend(drawn.values(), drawn.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return caption(figure, note)
 
@@ -50,27 +71,50 @@ def _spread(line: pd.DataFrame) -> np.ndarray:
 
 
 def _ideal(axes: Axes, line: pd.DataFrame) -> None:
-    """Slope 1: a call costs the same whatever the batch. Slope 0, the grid's own lines: a row costs the same."""
+    """Slope 1: a call costs the same whatever the batch.
+
+    Slope 0, the grid's own lines: a row costs the same.
+    """
     if len(line) < 2:
         return
     rows = np.array([line["rows"].min(), line["rows"].max()])
     start = float(line["samples_per_s"].iloc[line["rows"].argmin()])
-    axes.plot(rows, start * rows / rows[0], ":", color=INK, lw=1, label="ideal: a call costs the same (slope 1)")
+    axes.plot(
+        rows, start * rows / rows[0], ":", color=INK, lw=1, label="ideal: a call costs the same (slope 1)"
+    )
     axes.axhline(start, ls="--", color=INK, lw=0.8, label="ideal: a row costs the same (slope 0)")
 
 
 def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Time per row of both engines against wires, and against layers where more than one number was measured."""
+    """Time per row of both engines against wires, and against layers where more than one number was
+    measured.
+    """
     by_layers = table["layers"].nunique() > 1
-    figure, panels = new_figure(2 if by_layers else 1, height=3.8, width=11.0 if by_layers else 6.0, sharey=True)
+    figure, panels = new_figure(
+        2 if by_layers else 1, height=3.8, width=11.0 if by_layers else 6.0, sharey=True
+    )
     base = table["layers"].mode()[0] if by_layers else table["layers"].iloc[0]
     widest = table.loc[table["layers"] != base, "wires"].iloc[0] if by_layers else None
     _lines(panels[0], table[table["layers"] == base], "wires")
     wires = np.array(sorted(table["wires"].unique()))
     floor = table["median_s"].min() / table["rows"].iloc[0] * 1e6
-    panels[0].plot(wires, floor * 2.0 ** (wires - wires[0]), ":", color=INK, lw=1, label="ideal for states: 2^wires")
-    panels[0].plot(wires, floor * 3.0 ** (wires - wires[0]), "--", color=INK, lw=1, label="ideal for coefficients: 3^wires")
-    panels[0].set(title=f"{base} layers, batch {table['rows'].iloc[0]}", xlabel="wires", ylabel="time per row (µs)", yscale="log")
+    panels[0].plot(
+        wires, floor * 2.0 ** (wires - wires[0]), ":", color=INK, lw=1, label="ideal for states: 2^wires"
+    )
+    panels[0].plot(
+        wires,
+        floor * 3.0 ** (wires - wires[0]),
+        "--",
+        color=INK,
+        lw=1,
+        label="ideal for coefficients: 3^wires",
+    )
+    panels[0].set(
+        title=f"{base} layers, batch {table['rows'].iloc[0]}",
+        xlabel="wires",
+        ylabel="time per row (µs)",
+        yscale="log",
+    )
     whole_ticks(panels[0])
     panels[0].legend(fontsize=7)
     if by_layers:
@@ -83,9 +127,20 @@ def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
 def _lines(axes: Axes, table: pd.DataFrame, key: str) -> None:
     for name, colour in ((CATALYST, ORANGE), (EXACT, GREEN)):
         for kind, style in (("forward", "o--"), ("gradient", "s-")):
-            line = table[(table["name"] == name) & (table["kind"] == kind)].dropna(subset=["median_s"]).sort_values(key)
+            line = (
+                table[(table["name"] == name) & (table["kind"] == kind)]
+                .dropna(subset=["median_s"])
+                .sort_values(key)
+            )
             line = line.drop_duplicates(key)
-            axes.plot(line[key], 1e6 * line["median_s"] / line["rows"], style, ms=4, color=colour, label=f"{name}, {kind}")
+            axes.plot(
+                line[key],
+                1e6 * line["median_s"] / line["rows"],
+                style,
+                ms=4,
+                color=colour,
+                label=f"{name}, {kind}",
+            )
 
 
 def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
@@ -95,7 +150,9 @@ def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
     figure, (axes,) = new_figure(width=8.0, height=0.8 + 0.42 * len(names))
     for kind, offset, colour in (("forward", -0.2, BLUE), ("gradient", 0.2, ORANGE)):
         part = measured[measured["kind"] == kind].groupby("name")["compile_s"].max()
-        axes.barh([names.index(n) + offset for n in part.index], part.to_numpy(), 0.38, color=colour, label=kind)
+        axes.barh(
+            [names.index(n) + offset for n in part.index], part.to_numpy(), 0.38, color=colour, label=kind
+        )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(title="Compile time: first call over a later one", xlabel="seconds")
@@ -104,7 +161,9 @@ def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
 
 
 def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
-    """How many times as fast two OpenMP threads are as one, against wires. timings: of `qnb.probes.throughput.by_threads`."""
+    """How many times as fast two OpenMP threads are as one, against wires. timings: of
+    `qnb.probes.throughput.by_threads`.
+    """
     medians = {(t.wires, t.threads): t.took for t in timings}
     wires = sorted({w for w, _ in medians})
     gains = [medians[w, 1] / medians[w, 2] for w in wires]

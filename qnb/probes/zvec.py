@@ -30,7 +30,8 @@ WAYS = ("adjoint through coefficients", "central differences", "engine's rule", 
 class ZvecConfig(SimulatedModelConfig):
     """zvec_gradient_identity.ipynb."""
 
-    measurement: ClassVar[MeasurementName] = "z_vec"  # type: ignore[misc]  # what the probe is about, no parameter of it
+    # what the probe is about, no parameter of it
+    measurement: ClassVar[MeasurementName] = "z_vec"  # type: ignore[misc]
     rows: Annotated[int, Field(ge=1)] = 4
     """inputs at which the gradients are compared"""
     training_epochs: Annotated[int, Field(ge=2)] = 8
@@ -45,8 +46,9 @@ class ZvecConfig(SimulatedModelConfig):
 
 @dataclass(frozen=True)
 class Identity:
-    """What was measured at random parameters: `z` (B, n) the <Z_i>; `ways` name -> ds/dw (B, n); `moved` (n,) the largest change
-    of a score when w_i is moved by 0.1."""
+    """What was measured at random parameters: `z` (B, n) the <Z_i>; `ways` name -> ds/dw (B, n); `moved` (n,)
+    the largest change of a score when w_i is moved by 0.1.
+    """
 
     z: np.ndarray
     ways: dict[str, np.ndarray]
@@ -57,39 +59,65 @@ class Identity:
 def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
     """Parameters at random: weights uniform on [-pi, pi], coefficients N(0, 1)."""
     weights = rng.uniform(-np.pi, np.pi, spec.shapes["weights"])
-    return {"weights": weights, "readout": rng.normal(size=spec.readout_size), "bias": np.zeros(()), "alpha": np.ones(())}
+    return {
+        "weights": weights,
+        "readout": rng.normal(size=spec.readout_size),
+        "bias": np.zeros(()),
+        "alpha": np.ones(()),
+    }
 
 
 def measure(
-    spec: CircuitSpec, X: np.ndarray, rng: np.random.Generator, engine: str = "catalyst", device: str = "lightning.qubit"
+    spec: CircuitSpec,
+    X: np.ndarray,
+    rng: np.random.Generator,
+    engine: str = "catalyst",
+    device: str = "lightning.qubit",
 ) -> Identity:
     """The identity at rows X (B, features) and parameters drawn from `rng`.
 
     Raises:
-        ParameterError: the circuit does not measure `z_vec`, or encodes amplitudes, which Catalyst cannot differentiate.
+        ParameterError: the circuit does not measure `z_vec`, or encodes amplitudes, which Catalyst cannot
+            differentiate.
     """
     if spec.measurement != "z_vec" or spec.encoder == "amplitude":
-        raise ParameterError(f"This probe is about z_vec under Catalyst, with an angle encoder; {spec} was given.")
+        raise ParameterError(
+            f"This probe is about z_vec under Catalyst, with an angle encoder; {spec} was given."
+        )
     params = random_point(spec, rng)
     plain = make_engine(engine, spec, Objective(alpha_mode="direct"), device)
     z, exact = by_default_qubit(spec, params, X)
     ways = dict(
         zip(
             WAYS,
-            (by_coefficients(spec, params, X, device), by_differences(plain, params, X), by_engine(plain, params, X), exact),
+            (
+                by_coefficients(spec, params, X, device),
+                by_differences(plain, params, X),
+                by_engine(plain, params, X),
+                exact,
+            ),
             strict=True,
         )
     )
-    return Identity(z, ways, sensitivity(plain, params, X), AGREE if plain.dtype == np.float64 else AGREE_FLOAT32)
+    return Identity(
+        z, ways, sensitivity(plain, params, X), AGREE if plain.dtype == np.float64 else AGREE_FLOAT32
+    )
 
 
 def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0.1) -> np.ndarray:
     """Per coefficient, the largest |change of s| over the rows when it is moved by `change`: (n,)."""
     before = engine.scores(params, X)
-    return np.array([np.abs(engine.scores(_moved(params, i, change), X) - before).max() for i in range(len(params["readout"]))])
+    return np.array(
+        [
+            np.abs(engine.scores(_moved(params, i, change), X) - before).max()
+            for i in range(len(params["readout"]))
+        ]
+    )
 
 
-def by_coefficients(spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit") -> np.ndarray:
+def by_coefficients(
+    spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit"
+) -> np.ndarray:
     """ds/dw as a user would ask Catalyst for it (`qnb.probes.compiled.coefficient_gradients`). (B, n)."""
     gradients: np.ndarray = child().call("qnb.probes.compiled:coefficient_gradients", spec, params, X, device)
     return gradients
@@ -97,12 +125,16 @@ def by_coefficients(spec: CircuitSpec, params: Params, X: np.ndarray, device: st
 
 def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     """ds/dw by central differences of the engine's scores. (B, n)."""
-    pairs = [[engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))]
+    pairs = [
+        [engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))
+    ]
     return np.array([(ahead - behind) / (2 * STEP) for ahead, behind in pairs]).T
 
 
 def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw as the engine trains with it: its gradient of softplus(s), row by row, divided by the slope sigmoid(s). (B, n)."""
+    """ds/dw as the engine trains with it: its gradient of softplus(s), row by row, divided by the slope
+    sigmoid(s). (B, n).
+    """
     slopes = 1 / (1 + np.exp(-engine.scores(params, X)))
     gradients = [engine.loss_and_grad(params, x[None], np.zeros(1), np.ones(1))[1]["readout"] for x in X]
     found: np.ndarray = np.asarray(gradients) / slopes[:, None]
@@ -121,7 +153,9 @@ def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[
     def score(w: jax.Array, x: jax.Array) -> Any:
         return spec.score(params["weights"], w, x)
 
-    of_z, of_score = (qml.QNode(body, device, interface="jax", diff_method="backprop") for body in (expectations, score))
+    of_z, of_score = (
+        qml.QNode(body, device, interface="jax", diff_method="backprop") for body in (expectations, score)
+    )
     rows, w = jnp.asarray(X), jnp.asarray(params["readout"])
     z = jax.vmap(lambda x: jnp.stack(of_z(x)))(rows)
     ds = jax.vmap(jax.grad(lambda w, x: jnp.real(of_score(w, x))), in_axes=(None, 0))(w, rows)
@@ -135,16 +169,20 @@ def _moved(params: Params, i: int, by: float) -> Params:
 
 
 def judge(found: Identity, history: pd.DataFrame) -> list[Verdict]:
-    """Three claims: the dead gradient of the note, the identity for everything else, and a readout that cannot learn.
+    """Three claims: the dead gradient of the note, the identity for everything else, and a readout that
+    cannot learn.
 
     Args:
-        history: of a short training of `z_vec` by `qnb.training.loop.fit`; its grad_norm_readout and delta_readout are read.
+        history: of a short training of `z_vec` by `qnb.training.loop.fit`; its grad_norm_readout and
+            delta_readout are read.
     """
     return [judge_coefficients(found), judge_identity(found), judge_training(history)]
 
 
 def judge_coefficients(found: Identity) -> Verdict:
-    """The note's finding: the gradient through Hamiltonian coefficients is zero although they move the score."""
+    """The note's finding: the gradient through Hamiltonian coefficients is zero although they move
+    the score.
+    """
     gradient, largest = found.ways[WAYS[0]], float(np.abs(found.z).max())
     worst, size = float(np.abs(gradient - found.z).max()), float(np.abs(gradient).max())
     used = bool((found.moved > 100 * DEAD).all())
@@ -155,15 +193,21 @@ def judge_coefficients(found: Identity) -> Verdict:
         "worst_error": worst,
     }
     if size <= DEAD < largest and used:
-        verdict, text = "reproduced", f"is zero (at most {size:.1g}) where <Z_i> reaches {largest:.2f}: dead, though w moves s"
+        verdict, text = (
+            "reproduced",
+            f"is zero (at most {size:.1g}) where <Z_i> reaches {largest:.2f}: dead, though w moves s",
+        )
     elif worst <= AGREE and used:
         verdict, text = "refuted", f"is <Z_i> to {worst:.0e}: it is alive on this stack"
     else:
         verdict, text = "changed", f"is neither zero nor <Z_i>: off by up to {worst:.2g}"
     return Verdict(
-        "Under qjit the gradient through Hamiltonian coefficients is zero", verdict, figures, {"zero": DEAD, "agree": AGREE},
+        "Under qjit the gradient through Hamiltonian coefficients is zero",
+        verdict,
+        figures,
+        {"zero": DEAD, "agree": AGREE},
         f"Asked of Catalyst through the Hamiltonian's coefficients, ds/dw_i {text}.",
-    )  # fmt: skip
+    )
 
 
 def judge_identity(found: Identity) -> Verdict:
@@ -172,22 +216,37 @@ def judge_identity(found: Identity) -> Verdict:
     holds = max(errors.values()) <= found.tolerance and np.abs(found.z).max() > 100 * found.tolerance
     worst = max(errors, key=lambda name: errors[name])
     text = (
-        f"Central differences, the engine's rule and default.qubit all give ds/dw_i = <Z_i>, to {errors[worst]:.0e} at worst."
-        if holds else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
-    )  # fmt: skip
-    return Verdict("d/dw_i <sum_j w_j Z_j> = <Z_i>", "reproduced" if holds else "refuted", errors, found.tolerance, text)
+        "Central differences, the engine's rule and default.qubit all give ds/dw_i = <Z_i>, to "
+        f"{errors[worst]:.0e} at worst."
+        if holds
+        else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
+    )
+    return Verdict(
+        "d/dw_i <sum_j w_j Z_j> = <Z_i>", "reproduced" if holds else "refuted", errors, found.tolerance, text
+    )
 
 
 def judge_training(history: pd.DataFrame) -> Verdict:
-    """The note's conclusion that `z_vec` cannot learn its readout: refuted if the gradient is alive and the readout moves."""
+    """The note's conclusion that `z_vec` cannot learn its readout: refuted if the gradient is alive and the
+    readout moves.
+    """
     norms, delta = history["grad_norm_readout"].to_numpy(), history["delta_readout"].to_numpy()
     figures = {"grad_norm_readout": norms.tolist(), "delta_readout": delta.tolist()}
     alive = bool((norms > DEAD).all() and delta[0] > DEAD and delta[-1] > delta[0])
     text = (
-        f"In {len(norms)} epochs the readout's gradient norm stays above {norms.min():.1e} and the readout moves {delta[0]:.3f} "
-        f"after the first and {delta[-1]:.3f} after the last: the dead readout is revived."
-        if alive else f"The readout's gradient norm falls to {norms.min():.1e} and the readout has moved {delta[-1]:.1e}: it is dead."
-    )  # fmt: skip
+        f"In {len(norms)} epochs the readout's gradient norm stays above {norms.min():.1e} and the readout "
+        f"moves {delta[0]:.3f} after the first and {delta[-1]:.3f} after the last: the dead readout is "
+        "revived."
+        if alive
+        else (
+            f"The readout's gradient norm falls to {norms.min():.1e} and the readout has moved "
+            f"{delta[-1]:.1e}: it is dead."
+        )
+    )
     return Verdict(
-        "The readout of z_vec is dead in training", "refuted" if alive else "reproduced", figures, {"zero": DEAD}, text
+        "The readout of z_vec is dead in training",
+        "refuted" if alive else "reproduced",
+        figures,
+        {"zero": DEAD},
+        text,
     )

@@ -24,9 +24,21 @@ from qnb.studies.sweep.arms import Planned, SweepConfig
 from qnb.studies.sweep.folder import load_sweep, other_code, require_one_table
 from qnb.training.train import train_all
 
-FIGURES = ("val_auc", "test_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "epochs_run", "degen", "threshold", "gate")
+FIGURES = (
+    "val_auc",
+    "test_auc",
+    "test_sep",
+    "val_sep",
+    "val_loss",
+    "best_epoch",
+    "epochs_run",
+    "degen",
+    "threshold",
+    "gate",
+)
 RESULTS = "results.csv"
-GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}  # one and several, by the column that makes them
+# one and several, by the column that makes them
+GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}
 
 
 class AblationConfig(SweepConfig):
@@ -40,7 +52,8 @@ class AblationConfig(SweepConfig):
             super()._check_reference()
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """The configuration of the sweep that this one names: all of it, margin and reference too, was stated before its runs.
+        """The configuration of the sweep that this one names: all of it, margin and reference too, was stated
+        before its runs.
 
         Raises:
             RunError: there is no such sweep.
@@ -58,9 +71,11 @@ class Study:
 
     Attributes:
         config: arms, seeds, base and margin.
-        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test AUC.
+        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test
+            AUC.
         histories: per arm one history per seed, see `qnb.training.loop.fit`; None where the run failed.
-        cards: by seed the data card of a run that finished, see `qnb.data.table` and `qnb.data.overlap.split_card`; all arms have the same.
+        cards: by seed the data card of a run that finished, see `qnb.data.table` and
+            `qnb.data.overlap.split_card`; all arms have the same.
         other_code: a sentence for each way in which runs of a sweep were made by different code or stacks.
     """
 
@@ -81,21 +96,38 @@ class Study:
         return list(dict.fromkeys(card["fingerprint"] for card in self.cards.values()))
 
     def size(self, side: str) -> float:
-        """What that side of the split holds, the mean over seeds: groups where the split keeps groups together, else rows."""
+        """What that side of the split holds, the mean over seeds: groups where the split keeps groups
+        together, else rows.
+        """
         grouped = self.config.split == "group"
-        return float(np.mean([card["groups"][side] if grouped else card["sides"][side]["rows"] for card in self.cards.values()]))
+        return float(
+            np.mean(
+                [
+                    card["groups"][side] if grouped else card["sides"][side]["rows"]
+                    for card in self.cards.values()
+                ]
+            )
+        )
 
     def compare(self) -> Comparison:
         """Every arm against the reference on test AUC; see `qnb.statistics.compare.compare`."""
         config, resampled = self.config, self.config.resample == "split"
         return compare(
-            self.values(), config.reference or next(iter(config.arms)), config.min_effect,
-            n_train=self.size("train"), n_test=self.size("test"), resampled=resampled, histories=self.histories,
-        )  # fmt: skip
+            self.values(),
+            config.reference or next(iter(config.arms)),
+            config.min_effect,
+            n_train=self.size("train"),
+            n_test=self.size("test"),
+            resampled=resampled,
+            histories=self.histories,
+        )
 
     def values(self, figure: str = "test_auc") -> dict[str, np.ndarray]:
         """Per arm the figure of each seed, (seeds,); NaN where a run failed."""
-        return {arm: self.results.loc[self.results["arm"] == arm, figure].to_numpy(float) for arm in self.config.arms}
+        return {
+            arm: self.results.loc[self.results["arm"] == arm, figure].to_numpy(float)
+            for arm in self.config.arms
+        }
 
     def save(self, folder: Path) -> None:
         """Write results.csv and histories.csv into a folder."""
@@ -110,7 +142,9 @@ class Study:
 
 
 def train_here(config: AblationConfig, progress: bool = True) -> Study:
-    """Train every arm from every seed in this process; what has one shape trains together where the engine can.
+    """Train every arm from every seed in this process.
+
+    What has one shape trains together where the engine can.
 
     Raises:
         ParameterError, DataError, WrongGradientError: an arm cannot be trained, or not be trusted.
@@ -150,7 +184,10 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         metrics, history = {}, None
         if row["status"] == "done":
             folder = Path(row["folder"])
-            metrics, history = json.loads((folder / METRICS).read_text("utf-8")), pd.read_csv(folder / HISTORY)
+            metrics, history = (
+                json.loads((folder / METRICS).read_text("utf-8")),
+                pd.read_csv(folder / HISTORY),
+            )
             cards.setdefault(planned.seed, json.loads((folder / MANIFEST).read_text("utf-8"))["data"])
         rows.append(_row(planned, metrics, row["status"], row.get("why")))
         histories[planned.arm].append(history)
@@ -164,22 +201,37 @@ def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
 
 
 def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None) -> dict[str, Any]:
-    row = {"arm": planned.arm, "seed": planned.seed, "hash": planned.config.hash(), "status": status, "why": why}
+    row = {
+        "arm": planned.arm,
+        "seed": planned.seed,
+        "hash": planned.config.hash(),
+        "status": status,
+        "why": why,
+    }
     row |= {name: metrics.get(name, np.nan) for name in FIGURES}
     baselines = metrics.get("baselines", {})
-    return row | {f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan) for name in ("logistic", "boosting")}
+    return row | {
+        f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan)
+        for name in ("logistic", "boosting")
+    }
 
 
 def arms_table(config: AblationConfig) -> pd.DataFrame:
     """One row per arm: what it overrides, and what those parameters are in the base."""
     rows = []
     for arm, overrides in config.arms.items():
-        rows.append({"arm": arm} | {name: overrides.get(name, getattr(config, name)) for name in _overridden(config)})
+        rows.append(
+            {"arm": arm} | {name: overrides.get(name, getattr(config, name)) for name in _overridden(config)}
+        )
     return pd.DataFrame(rows)
 
 
 def _overridden(config: AblationConfig) -> list[str]:
-    return [name for name in TrainConfig.model_fields if any(name in overrides for overrides in config.arms.values())]
+    return [
+        name
+        for name in TrainConfig.model_fields
+        if any(name in overrides for overrides in config.arms.values())
+    ]
 
 
 def rule(config: AblationConfig) -> str:
@@ -193,39 +245,51 @@ def what_seeds_cover(study: Study) -> str:
     count = f"{config.seeds} seeds ({config.seed} to {config.seed + config.seeds - 1})"
     if config.resample == "none":
         text = (
-            f"{count} cover initial parameters and the order of batches, on one split (split_seed={config.split_seed}): what follows "
-            "is about training on these rows, and no interval covers other rows. Set resample='split' to cover the choice of rows too."
+            f"{count} cover initial parameters and the order of batches, on one split "
+            f"(split_seed={config.split_seed}): what follows is about training on these rows, and no "
+            "interval covers other rows. Set resample='split' to cover the choice of rows too."
         )
     else:
         kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
         text = (
-            f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, validation and test "
-            f"(split_seed follows the seed).{kept} The sides of different seeds overlap, so the interval is Nadeau and Bengio's."
+            f"{count} cover initial parameters, the order of batches, and which rows are drawn for training, "
+            f"validation and test (split_seed follows the seed).{kept} The sides of different seeds overlap, "
+            "so the interval is Nadeau and Bengio's."
         )
-    return " ".join([text, *filter(None, [_shared_groups(study)]), *(f"**{sentence}**" for sentence in study.other_code)])
+    return " ".join(
+        [text, *filter(None, [_shared_groups(study)]), *(f"**{sentence}**" for sentence in study.other_code)]
+    )
 
 
 def _shared_groups(study: Study) -> str:
-    """That rows of one group stand on two sides of the first seed's split, in words; empty where they do not."""
+    """That rows of one group stand on two sides of the first seed's split, in words.
+
+    Empty where they do not.
+    """
     groups = study.card["groups"]
     if not (groups and groups["on_two_sides"]):
         return ""
     one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
     return (
-        f"With split={study.config.split!r} rows of one {one} stand on both sides: {groups['on_two_sides']} of {groups['count']} {others} "
-        f"(by {', '.join(groups['columns'])}) do. So the interval does not cover other {others}; split='group' keeps each on one side."
+        f"With split={study.config.split!r} rows of one {one} stand on both sides: {groups['on_two_sides']} "
+        f"of {groups['count']} {others} (by {', '.join(groups['columns'])}) do. So the interval does not "
+        f"cover other {others}; split='group' keeps each on one side."
     )
 
 
 def note(study: Study) -> str:
     """The data, and which arms have a wrong gradient on purpose, for the foot of every figure."""
-    wrong = [p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE]
+    wrong = [
+        p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE
+    ]
     said = f" · {', '.join(wrong)}: WRONG GRADIENT ON PURPOSE (one sample's, simulated)" if wrong else ""
     return data_note(study.card) + said
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished or were degenerate."""
+    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished
+    or were degenerate.
+    """
     rows = []
     for arm in study.config.arms:
         runs = study.results[study.results["arm"] == arm]
@@ -251,13 +315,21 @@ def baselines_sentence(study: Study) -> str:
 
 
 def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
-    """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its decisions."""
+    """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its
+    decisions.
+    """
     arms = {}
     for arm in study.config.arms:
         runs = study.results[study.results["arm"] == arm]
-        arms[arm] = {"done": int((runs["status"] == "done").sum()), "failed": int((runs["status"] != "done").sum())}
+        arms[arm] = {
+            "done": int((runs["status"] == "done").sum()),
+            "failed": int((runs["status"] != "done").sum()),
+        }
         for name in FIGURES[:5]:
-            arms[arm] |= {f"{name}_mean": plain(runs[name].mean()), f"{name}_sd": plain(runs[name].std(ddof=1))}
+            arms[arm] |= {
+                f"{name}_mean": plain(runs[name].mean()),
+                f"{name}_sd": plain(runs[name].std(ddof=1)),
+            }
     warnings = words.warnings(comparison)
     return {
         "decisions": {arm: difference.decision for arm, difference in comparison.differences.items()},

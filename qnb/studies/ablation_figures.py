@@ -1,4 +1,7 @@
-"""The figures of an ablation. Each takes what `qnb.statistics.compare.compare` returns, or histories, and returns a matplotlib Figure."""
+"""The figures of an ablation.
+
+Each takes what `qnb.statistics.compare.compare` returns, or histories, and returns a matplotlib Figure.
+"""
 
 from typing import Any
 
@@ -10,12 +13,21 @@ from matplotlib.figure import Figure
 from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
 from qnb.statistics.compare import Comparison
 
-ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")  # Okabe and Ito; the reference is first
-DECISION_COLOURS = {"better": GREEN, "worse": ORANGE, "equivalent": BLUE, "undecided": MUTED, "identical": PURPLE}
+# Okabe and Ito; the reference is first
+ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")
+DECISION_COLOURS = {
+    "better": GREEN,
+    "worse": ORANGE,
+    "equivalent": BLUE,
+    "undecided": MUTED,
+    "identical": PURPLE,
+}
 
 
 def forest(comparison: Comparison, note: str | None = None) -> Figure:
-    """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the margin of equivalence."""
+    """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the
+    margin of equivalence.
+    """
     rows = list(comparison.differences.values())
     figure, (axes,) = new_figure(height=1.9 + 0.62 * len(rows), width=9.5)
     axes.axvspan(
@@ -30,14 +42,31 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
     for row, d in enumerate(rows):
         colour, first = DECISION_COLOURS[d.decision], row == 0
         seeds = np.array(d.values)
-        axes.plot(seeds, np.full(len(seeds), row + 0.22), "|", ms=8, color=INK, alpha=0.55, label="one seed" if first else None)
+        axes.plot(
+            seeds,
+            np.full(len(seeds), row + 0.22),
+            "|",
+            ms=8,
+            color=INK,
+            alpha=0.55,
+            label="one seed" if first else None,
+        )
         kind = "Holm interval" if len(rows) > 1 else "95 % interval"
         butt: Any = {"color": colour, "solid_capstyle": "butt"}  # a line that ends where its interval ends
         axes.plot(d.holm, [row, row], "-", lw=1.4, label=f"{kind} (better, worse)" if first else None, **butt)
-        axes.plot(d.interval_90, [row, row], "-", lw=4.5, label="90 % interval (equivalent)" if first else None, **butt)
+        axes.plot(
+            d.interval_90,
+            [row, row],
+            "-",
+            lw=4.5,
+            label="90 % interval (equivalent)" if first else None,
+            **butt,
+        )
         axes.plot(d.mean, row, "o", ms=6.5, mfc="white", mec=colour, mew=1.6)
         words = f"{d.mean:+.4f}  {d.decision}"
-        axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=10)
+        axes.text(
+            1.01, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=10
+        )
     axes.set(yticks=range(len(rows)), yticklabels=[d.arm for d in rows], ylim=(len(rows) - 0.45, -0.55))
     axes.set(
         title=f"Differences over {comparison.seeds} seeds, each arm minus {comparison.reference}",
@@ -45,7 +74,9 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
         ylabel="arm",
     )
     axes.grid(False, axis="y")
-    legend = axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.5 / figure.get_figheight() - 0.08), ncols=4)
+    legend = axes.legend(
+        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.5 / figure.get_figheight() - 0.08), ncols=4
+    )
     lines: list[Any] = legend.legend_handles[2:]
     for handle in lines:
         handle.set_color(INK)
@@ -53,13 +84,24 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
 
 
 def slopes(comparison: Comparison, note: str | None = None) -> Figure:
-    """One line per seed across the arms, the reference first, and the means: what is paired shows as lines that run alike."""
+    """One line per seed across the arms, the reference first, and the means: what is paired shows as lines
+    that run alike.
+    """
     names = [comparison.reference, *comparison.differences]
     values = np.array([comparison.arms[name].values for name in names])  # (arms, S)
     figure, (axes,) = new_figure(height=4.2, width=min(11.0, 2.6 + 1.5 * len(names)))
     places = np.arange(len(names))
     for seed, line in enumerate(values.T):
-        axes.plot(places, line, "o-", ms=3.5, lw=0.9, color=MUTED, alpha=0.75, label="one seed" if seed == 0 else None)
+        axes.plot(
+            places,
+            line,
+            "o-",
+            ms=3.5,
+            lw=0.9,
+            color=MUTED,
+            alpha=0.75,
+            label="one seed" if seed == 0 else None,
+        )
     axes.plot(
         places,
         [comparison.arms[name].mean for name in names],
@@ -86,15 +128,24 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
     """Validation AUC and loss against epoch: per arm the mean over seeds and a band of one sd.
 
     Args:
-        histories: per arm one table of `qnb.training.train.fit` per seed, None where the run failed; the reference first.
+        histories: per arm one table of `qnb.training.train.fit` per seed, None where the run failed; the
+            reference first.
     """
     figure, panels = new_figure(2, height=3.9)
-    columns = {"val_auc": ("Validation AUC", "AUC"), "val_loss": ("Validation loss, true prior", "BCE (nats per row)")}
+    columns = {
+        "val_auc": ("Validation AUC", "AUC"),
+        "val_loss": ("Validation loss, true prior", "BCE (nats per row)"),
+    }
     for axes, (column, (title, label)) in zip(panels, columns.items(), strict=True):
         for k, (arm, runs) in enumerate(histories.items()):
             ended = [run.set_index("epoch")[column].dropna() for run in runs if run is not None]
             if ended:
-                _band(axes, pd.concat(ended, axis=1), f"{arm} ({len(ended)} seeds)", ARM_COLOURS[k % len(ARM_COLOURS)])
+                _band(
+                    axes,
+                    pd.concat(ended, axis=1),
+                    f"{arm} ({len(ended)} seeds)",
+                    ARM_COLOURS[k % len(ARM_COLOURS)],
+                )
         axes.set(title=title, xlabel="epoch", ylabel=f"{label}, mean ± sd over seeds")
         whole_ticks(axes)
         axes.legend(fontsize=8)

@@ -1,7 +1,8 @@
-"""The arithmetic of explore.ipynb: one input under the hand, and where a training that was stopped goes on from.
+"""The arithmetic of explore.ipynb: one input under the hand, and where a training that was stopped goes on
+from.
 
-The circuit is asked once for the score and its gradient; loss, logit and all gradients follow from them by the chain rule, so that
-gamma and alpha move without the circuit.
+The circuit is asked once for the score and its gradient; loss, logit and all gradients follow from them by
+the chain rule, so that gamma and alpha move without the circuit.
 """
 
 import json
@@ -29,7 +30,10 @@ SCANNED = 61  # values of the moved feature at which the score is drawn
 
 
 class ExploreConfig(TrainConfig):
-    """explore.ipynb: one input, then a training to watch. The model is small, so that it follows the controls."""
+    """explore.ipynb: one input, then a training to watch.
+
+    The model is small, so that it follows the controls.
+    """
 
     row: Annotated[int, Field(ge=0)] = 0
     """of the validation rows: the input shown first"""
@@ -53,7 +57,8 @@ class Hand:
         measurement: one of `qnb.core.circuit.MEASUREMENTS`.
         row: the input, a row of the validation side.
         feature: its first feature: an angle in radians, or, with `amplitude`, the first entry of the vector.
-        readout: the readout parameter under the hand, w_0 of <Z_0> or the RY angle of wire 0; None where the measurement has none.
+        readout: the readout parameter under the hand, w_0 of <Z_0> or the RY angle of wire 0; None where the
+            measurement has none.
         gamma: of the focal loss.
         alpha: the scale of the head itself, not its raw value.
     """
@@ -74,7 +79,8 @@ class InputResult:
         y: its label, 0 or 1.
         score, logit, probability: s, l = alpha (s + bias), sigmoid(l).
         loss: in nats. slope: d loss / d logit.
-        gradient: of the loss, per group: weights (layers, wires, 3), readout (r,), bias (), alpha () with respect to alpha itself.
+        gradient: of the loss, per group: weights (layers, wires, 3), readout (r,), bias (), alpha () with
+            respect to alpha itself.
     """
 
     y: float
@@ -93,7 +99,8 @@ class Bench:
     Attributes:
         config: the configuration; the hand may ask for another measurement than its own.
         prepared: its data.
-        params: trained parameters of config.measurement, which then is the only one; None: the initial ones of any.
+        params: trained parameters of config.measurement, which then is the only one; None: the initial ones
+            of any.
     """
 
     config: TrainConfig
@@ -122,7 +129,14 @@ class Bench:
             raise ParameterError(f"row={row}: the validation side has {rows} rows, 0 to {rows - 1}.")
         objective = Objective(self.config.focal_gamma, self.config.alpha_mode)
         alpha = 1.0 if self.params is None else float(objective.alpha(self.params["alpha"]))
-        hand = Hand(self.config.measurement, row, float(self.prepared.X["val"][row, 0]), None, self.config.focal_gamma, alpha)
+        hand = Hand(
+            self.config.measurement,
+            row,
+            float(self.prepared.X["val"][row, 0]),
+            None,
+            self.config.focal_gamma,
+            alpha,
+        )
         return replace(hand, readout=self.readout_at_rest(hand.measurement))
 
     def readout_at_rest(self, measurement: str) -> float | None:
@@ -134,7 +148,8 @@ class Bench:
         """Score, logit, loss and every gradient of the input under the hand."""
         engine, params = self._circuit(hand)
         x, y = self._input(hand), float(self.prepared.y["val"][hand.row])
-        # alpha 1, bias 0 and label 0 make the loss softplus(s), whose gradient is sigmoid(s) ds/dtheta: divided out, ds/dtheta is left
+        # alpha 1, bias 0 and label 0 make the loss softplus(s), whose gradient is sigmoid(s)
+        # ds/dtheta: divided out, ds/dtheta is left
         _, raised = engine.loss_and_grad(params | _PLAIN_HEAD, x[None], np.zeros(1), np.ones(1))
         score = float(engine.scores(params | _PLAIN_HEAD, x[None])[0])
         slopes = {group: np.asarray(raised[group]) * (1 + np.exp(-score)) for group in ("weights", "readout")}
@@ -143,10 +158,15 @@ class Bench:
         slope = float(objective.slope(logit, y))
         gradient = {group: slope * hand.alpha * value for group, value in slopes.items()}
         gradient |= {"bias": np.asarray(slope * hand.alpha), "alpha": np.asarray(slope * (score + bias))}
-        return InputResult(y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient)
+        return InputResult(
+            y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient
+        )
 
     def scan(self, hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The first feature over its range, with the score and the logit that each value gives; all (SCANNED,)."""
+        """The first feature over its range, with the score and the logit that each value gives.
+
+        All (SCANNED,).
+        """
         engine, params = self._circuit(hand)
         values = np.linspace(*self.feature_range, SCANNED)
         X = np.tile(self._input(hand), (SCANNED, 1))
@@ -191,26 +211,36 @@ def going_on_from(run: Run) -> Path | None:
     kernel was stopped. (A training cell that was stopped resumes by itself when it is run again.)
 
     Raises:
-        RunError: `resume` names no run of explore.ipynb, or one without a finished epoch, or whose training was asked otherwise.
+        RunError: `resume` names no run of explore.ipynb, or one without a finished epoch, or whose training
+            was asked otherwise.
     """
     if run.resume_from is not None:
         return run.resume_from
     config = run.config
     if not isinstance(config, ExploreConfig):
-        raise RunError(f"{run.id} is a run of {run.folder.parent.name}, whose parameters are not those of explore.ipynb.")
+        raise RunError(
+            f"{run.id} is a run of {run.folder.parent.name}, whose parameters are not those of explore.ipynb."
+        )
     if config.resume is None:
         return None
     root = find_root()
     entry = find_run(root, config.resume)
     folder: Path = root / entry["folder"]
     if entry["notebook"] != run.folder.parent.name:
-        raise RunError(f"resume={config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was expected.")
+        raise RunError(
+            f"resume={config.resume!r} is a run of {entry['notebook']}; one of {run.folder.parent.name} was "
+            "expected."
+        )
     if not (folder / CHECKPOINT).exists():
-        raise RunError(f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to begin.")
+        raise RunError(
+            f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to "
+            "begin."
+        )
     asked = json.loads(json.dumps(config.training().model_dump(mode="json")))
     other = [name for name, value in asked.items() if entry["parameters"].get(name) != value]
     if other:
         raise RunError(
-            f"Run {entry['run_id']} was asked otherwise: {', '.join(other)}. Its training goes on with its own parameters only."
+            f"Run {entry['run_id']} was asked otherwise: {', '.join(other)}. Its training goes on with its "
+            "own parameters only."
         )
     return folder

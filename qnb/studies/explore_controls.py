@@ -1,4 +1,6 @@
-"""The live half of explore.ipynb: controls that move a reading, and a curve that grows while a cell trains."""
+"""The live half of explore.ipynb: controls that move a reading, and a curve that grows while a cell
+trains.
+"""
 
 import base64
 import html
@@ -23,13 +25,15 @@ def words(result: InputResult) -> str:
     """A reading in one line."""
     norms = ", ".join(f"{group} {np.linalg.norm(value):.3e}" for group, value in result.gradient.items())
     return (
-        f"label {result.y:.0f}: s = {result.score:+.4f}, l = {result.logit:+.4f}, p = {result.probability:.4f}, "
-        f"loss = {result.loss:.4f} nats, dloss/dl = {result.slope:+.4f}; norms of the gradient: {norms}"
+        f"label {result.y:.0f}: s = {result.score:+.4f}, l = {result.logit:+.4f}, p = "
+        f"{result.probability:.4f}, loss = {result.loss:.4f} nats, dloss/dl = {result.slope:+.4f}; norms of "
+        f"the gradient: {norms}"
     )
 
 
 def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox:
-    """Controls for measurement, input, its first feature, readout, gamma and alpha, over a figure and a line that follow them.
+    """Controls for measurement, input, its first feature, readout, gamma and alpha, over a figure and a line
+    that follow them.
 
     Args:
         row: of the validation side, shown first.
@@ -42,9 +46,16 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
         "measurement": ipywidgets.Dropdown(
             options=bench.measurements, value=start.measurement, description="measurement", **slider
         ),
-        "row": ipywidgets.IntSlider(row, 0, len(bench.prepared.y["val"]) - 1, description="input (row)", **slider),
+        "row": ipywidgets.IntSlider(
+            row, 0, len(bench.prepared.y["val"]) - 1, description="input (row)", **slider
+        ),
         "feature": ipywidgets.FloatSlider(
-            start.feature, min=low, max=high, step=(high - low) / 100, description="its first feature", **slider
+            start.feature,
+            min=low,
+            max=high,
+            step=(high - low) / 100,
+            description="its first feature",
+            **slider,
         ),
         "readout": ipywidgets.FloatSlider(step=0.01, description="readout of wire 0", **slider),
         "gamma": ipywidgets.FloatSlider(start.gamma, min=0, max=10, step=0.1, description="gamma", **slider),
@@ -81,8 +92,12 @@ def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox
     return ipywidgets.VBox([*hands.values(), line, picture])
 
 
-def _alpha(value: float, mode: str, options: dict[str, Any]) -> ipywidgets.FloatSlider | ipywidgets.FloatLogSlider:
-    """A slider that holds `value`: over powers of ten where alpha is positive, through zero where it may change sign."""
+def _alpha(
+    value: float, mode: str, options: dict[str, Any]
+) -> ipywidgets.FloatSlider | ipywidgets.FloatLogSlider:
+    """A slider that holds `value`: over powers of ten where alpha is positive, through zero where it may
+    change sign.
+    """
     if mode == "direct":
         reach = max(10.0, 2 * abs(value))
         return ipywidgets.FloatSlider(value, min=-reach, max=reach, step=0.01, description="alpha", **options)
@@ -96,11 +111,15 @@ def _image(figure: Figure) -> str:
     figure.savefig(buffer, format="png")
     words = html.escape(alt_text.describe(figure), quote=True)
     return (
-        f'<img style="max-width: 100%" alt="{words}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        f'<img style="max-width: 100%" alt="{words}" '
+        f'src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
     )
 
 
 def live_curve(epochs: int, note: str | None = None) -> OnEpoch:
-    """Show an empty curve in this cell; what is returned, given to `train` as `on_epoch`, redraws it after every epoch."""
+    """Show an empty curve in this cell.
+
+    What is returned, given to `train` as `on_epoch`, redraws it after every epoch.
+    """
     shown = display(explore_figures.live([], epochs, note), display_id=True)
     return lambda rows: shown.update(explore_figures.live(rows, epochs, note))

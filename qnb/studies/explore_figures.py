@@ -6,7 +6,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qnb.core.objective import Objective
-from qnb.reporting.plots import BLUE, GREEN, GROUP_COLOURS, INK, MUTED, ORANGE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    GROUP_COLOURS,
+    INK,
+    MUTED,
+    ORANGE,
+    caption,
+    new_figure,
+    whole_ticks,
+)
 from qnb.studies.explore import Bench, Hand, InputResult
 from qnb.training.metrics import Row
 
@@ -14,7 +24,9 @@ FLOOR = 1e-9  # a gradient below it is drawn as none
 
 
 def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = None) -> Figure:
-    """Score and logit along the input's first feature, the loss along the logit with its slope, and the gradient per group."""
+    """Score and logit along the input's first feature, the loss along the logit with its slope, and the
+    gradient per group.
+    """
     figure, (score, logit, loss, gradient) = new_figure(4, height=3.2, width=14.0)
     values, scores, logits = bench.scan(hand)
     what = "first entry of x" if bench.config.encoder == "amplitude" else "first angle (rad)"
@@ -39,8 +51,19 @@ def _loss(axes: Axes, hand: Hand, result: InputResult) -> None:
     axes.plot(l, Objective(hand.gamma).loss(l, result.y), color=BLUE, lw=1.4, label=f"gamma = {hand.gamma:g}")
     axes.plot(result.logit, result.loss, "o", color=ORANGE, ms=8)
     near = result.logit + np.array([-0.25, 0.25]) * reach
-    axes.plot(near, result.loss + result.slope * (near - result.logit), color=ORANGE, lw=1.6, label=f"slope {result.slope:+.3f}")
-    axes.set(title=f"Loss, label {result.y:.0f}: {result.loss:.4f}", xlabel="logit", ylabel="loss (nats)", ylim=(-0.2, None))
+    axes.plot(
+        near,
+        result.loss + result.slope * (near - result.logit),
+        color=ORANGE,
+        lw=1.6,
+        label=f"slope {result.slope:+.3f}",
+    )
+    axes.set(
+        title=f"Loss, label {result.y:.0f}: {result.loss:.4f}",
+        xlabel="logit",
+        ylabel="loss (nats)",
+        ylim=(-0.2, None),
+    )
     axes.legend(fontsize=8)
 
 
@@ -48,8 +71,16 @@ def _gradient(axes: Axes, result: InputResult) -> None:
     norms = {group: float(np.linalg.norm(result.gradient[group])) for group in GROUP_COLOURS}
     for place, (group, norm) in enumerate(norms.items()):
         axes.barh(group, max(norm, FLOOR), color=GROUP_COLOURS[group])
-        axes.text(max(norm, FLOOR) * 1.3, place, f"{norm:.2e}" if norm > FLOOR else "0", va="center", fontsize=8)
-    axes.set(title="Gradient of this loss", xlabel="‖gradient‖ (nats per unit)", xscale="log", xlim=(FLOOR, 1e4), ylabel="group")
+        axes.text(
+            max(norm, FLOOR) * 1.3, place, f"{norm:.2e}" if norm > FLOOR else "0", va="center", fontsize=8
+        )
+    axes.set(
+        title="Gradient of this loss",
+        xlabel="‖gradient‖ (nats per unit)",
+        xscale="log",
+        xlim=(FLOOR, 1e4),
+        ylabel="group",
+    )
     axes.invert_yaxis()
 
 
@@ -65,7 +96,9 @@ def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
     loss.plot(history["epoch"], history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     if "val_auc" in history:
         seen = history.dropna(subset=["val_auc"])
-        loss.plot(seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior")
+        loss.plot(
+            seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior"
+        )
         auc.plot(seen["epoch"], seen["val_auc"], "s-", ms=3, color=GREEN, label="validation")
     loss.set(title=f"Loss, {len(history)} of {epochs} epochs", ylabel="loss (nats per row)")
     auc.set(title="Validation AUC", ylabel="AUC")

@@ -1,7 +1,9 @@
-"""What surrogate.ipynb asks of a trained model's polynomial: what of it carries the ranking, and what that says about the circuit.
+"""What surrogate.ipynb asks of a trained model's polynomial: what of it carries the ranking, and what that
+says about the circuit.
 
-The ANOVA of `qnb.studies.surrogate_anova` is over independent, uniform angles. The features of data are near uniform one by one, for they
-are quantiles, but they depend on each other: so what matters on data is asked of data, by least squares and by AUC on test rows.
+The ANOVA of `qnb.studies.surrogate_anova` is over independent, uniform angles. The features of data are near
+uniform one by one, for they are quantiles, but they depend on each other: so what matters on data is asked of
+data, by least squares and by AUC on test rows.
 """
 
 import statistics
@@ -34,7 +36,8 @@ ROWS_PER_COLUMN = 10  # least squares is fitted where there are that many rows f
 REPEATS = 5  # of a timing
 STEPS = 30  # numbers of terms at which the AUC is taken, about evenly on a logarithmic scale
 
-Comparison = dict[str, float]  # with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
+# with another model on the same rows: its `auc`, and `difference`, `low`, `high` of the two
+Comparison = dict[str, float]
 
 
 class SurrogateConfig(ModelConfig, TrainConfig):
@@ -53,13 +56,17 @@ class SurrogateConfig(ModelConfig, TrainConfig):
 def _has_a_surrogate(c: SurrogateConfig) -> Iterator[str]:
     if c.encoder == "amplitude" or c.reupload:
         yield (
-            "surrogate.ipynb takes a model apart that is a polynomial in sines and cosines of angles: use encoder='angle_y' or "
-            f"'angle_xy' with reupload=False (given: encoder={c.encoder!r}, reupload={c.reupload})."
+            "surrogate.ipynb takes a model apart that is a polynomial in sines and cosines of angles: use "
+            f"encoder='angle_y' or 'angle_xy' with reupload=False (given: encoder={c.encoder!r}, "
+            f"reupload={c.reupload})."
         )
 
 
 def under_test(config: SurrogateConfig) -> Subject:
-    """The model to train, or that of `config.run`, with its data. Raises as `qnb.probes.subject.finished_run`."""
+    """The model to train, or that of `config.run`, with its data.
+
+    Raises as `qnb.probes.subject.finished_run`.
+    """
     return subject(config) if config.run is None else finished_run(config.run)
 
 
@@ -92,8 +99,9 @@ def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None
 
 
 def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
-    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run on PennyLane's
-    default.qubit in float64."""
+    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run
+    on PennyLane's default.qubit in float64.
+    """
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
     score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
     logit = model.objective.alpha(model.params["alpha"]) * (np.asarray(score) + model.params["bias"])
@@ -101,7 +109,9 @@ def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) ->
 
 
 def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    """AUC on rows X (B, n), y (B,) of the surrogate cut to its largest terms, and their share of the variance, against their number."""
+    """AUC on rows X (B, n), y (B,) of the surrogate cut to its largest terms, and their share of the
+    variance, against their number.
+    """
     total = expansion.coefficients.size - 1
     counts = np.unique(np.round(np.geomspace(1, total, STEPS)).astype(int))
     added = np.cumsum(expansion.coefficients.ravel()[expansion.terms()] ** 2) / expansion.variance
@@ -112,9 +122,11 @@ def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame
 def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
     """One row per order of interaction k = 1 ... n.
 
-    Columns: `terms` of that order; `share` of the variance over independent, uniform angles, `added up`; `auc`, on the test rows, of
-    the parts up to k. Of the least-squares fit of the logit on the training rows by all terms up to k: `fit R2` and `fit auc` on the
-    test rows; NaN where there are fewer than ROWS_PER_COLUMN rows for each term, 1 and the model's own where k = n.
+    Columns: `terms` of that order; `share` of the variance over independent, uniform angles, `added up`;
+        `auc`, on the test rows, of
+    the parts up to k. Of the least-squares fit of the logit on the training rows by all terms up to k: `fit
+    R2` and `fit auc` on the test rows; NaN where there are fewer than ROWS_PER_COLUMN rows for each term, 1
+    and the model's own where k = n.
 
     Args:
         train, test: pairs (X (B, n) in radians, y (B,)).
@@ -124,7 +136,12 @@ def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
     shares, counts = expansion.share_by_order(), np.bincount(expansion.orders.ravel())
     rows = []
     for k in range(1, len(shares) + 1):
-        row: metrics.Row = {"order": k, "terms": counts[k], "share": shares[k - 1], "added up": shares[:k].sum()}
+        row: metrics.Row = {
+            "order": k,
+            "terms": counts[k],
+            "share": shares[k - 1],
+            "added up": shares[:k].sum(),
+        }
         row |= {
             "auc": metrics.auc(expansion.up_to_order(k).logits_of_features(X_test), y_test),
             "fit R2": np.nan,
@@ -134,7 +151,10 @@ def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
             row |= {"fit R2": 1.0, "fit auc": row["auc"]}
         elif counts[: k + 1].sum() * ROWS_PER_COLUMN <= len(X):
             fit = _least_squares(expansion.columns(X, k), logit, expansion.columns(X_test, k))
-            row |= {"fit R2": 1 - np.mean((logit_test - fit) ** 2) / np.var(logit_test), "fit auc": metrics.auc(fit, y_test)}
+            row |= {
+                "fit R2": 1 - np.mean((logit_test - fit) ** 2) / np.var(logit_test),
+                "fit auc": metrics.auc(fit, y_test),
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -148,7 +168,9 @@ def _least_squares(columns: np.ndarray, target: np.ndarray, elsewhere: np.ndarra
 
 
 def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: int) -> np.ndarray:
-    """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to that order of interaction."""
+    """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to that order
+    of interaction.
+    """
     (X, y), (X_test, _) = train, test
     with threadpool_limits(1):
         model = LogisticRegression(max_iter=1000, random_state=seed).fit(expansion.columns(X, order), y)
@@ -157,10 +179,12 @@ def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: in
 
 
 def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
-    """How far rows X (B, n) are from what the ANOVA supposes, independent angles uniform on the encoded range.
+    """How far rows X (B, n) are from what the ANOVA supposes, independent angles uniform on the encoded
+    range.
 
     Returns:
-        from_uniform: largest distance of a feature's distribution function from the uniform one (Kolmogorov-Smirnov).
+        from_uniform: largest distance of a feature's distribution function from the uniform one
+            (Kolmogorov-Smirnov).
         correlation: largest |Spearman's rho| of two features.
         variance_data, variance_uniform: of the score, on these rows and over that measure.
     """
@@ -176,7 +200,9 @@ def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
 
 
 def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
-    """Rows per second from angles to logits: median of REPEATS calls on X (B, n), repeated to that many rows."""
+    """Rows per second from angles to logits: median of REPEATS calls on X (B, n), repeated to that
+    many rows.
+    """
     X = np.resize(X, (rows, X.shape[1]))
     seconds = []
     for _ in range(1 + REPEATS):  # the first call compiles
@@ -186,15 +212,21 @@ def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
     return rows / statistics.median(seconds[1:])
 
 
-def compare(logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, resamples: int, seed: int) -> dict[str, Comparison]:
-    """By name of the other: its `auc`, and `difference`, `low`, `high` of AUC(model) - AUC(other) on the same rows.
+def compare(
+    logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, resamples: int, seed: int
+) -> dict[str, Comparison]:
+    """By name of the other: its `auc`, and `difference`, `low`, `high` of AUC(model) - AUC(other) on the same
+    rows.
 
-    The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another training.
+    The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another
+    training.
     """
     comparisons = {}
     for name, other in others.items():
         interval = asdict(auc_difference_interval(y, logits, other, seed=seed, resamples=resamples))
-        comparisons[name] = {"auc": metrics.auc(other, y)} | {key: float(interval[key]) for key in ("difference", "low", "high")}
+        comparisons[name] = {"auc": metrics.auc(other, y)} | {
+            key: float(interval[key]) for key in ("difference", "low", "high")
+        }
     return comparisons
 
 
@@ -205,7 +237,9 @@ def needed(table: pd.DataFrame, column: str, auc: float, min_effect: float) -> i
 
 
 def outcome(interval: Comparison, min_effect: float) -> str:
-    """`better`, `worse`, `equal` or `undecided`: where the interval of a difference in AUC lies, and if it would matter."""
+    """`better`, `worse`, `equal` or `undecided`: where the interval of a difference in AUC lies, and if it
+    would matter.
+    """
     low, high, difference = interval["low"], interval["high"], interval["difference"]
     if -min_effect < low and high < min_effect:
         return "equal"
@@ -217,9 +251,13 @@ def outcome(interval: Comparison, min_effect: float) -> str:
 
 
 def figures(
-    expansion: Expansion, by_order: pd.DataFrame, by_terms: pd.DataFrame, against: dict[str, Comparison],
-    test_auc: float, min_effect: float,
-) -> Figures:  # fmt: skip
+    expansion: Expansion,
+    by_order: pd.DataFrame,
+    by_terms: pd.DataFrame,
+    against: dict[str, Comparison],
+    test_auc: float,
+    min_effect: float,
+) -> Figures:
     """The figures of the study, from its tables: see `by_order`, `by_terms` and `compare`."""
     return {
         "test_auc": test_auc,
@@ -247,9 +285,16 @@ def conclusion(figures: Figures, min_effect: float) -> str:
 
 
 def _composition(shares: Sequence[float]) -> str:
-    kind = "nearly additive" if shares[0] >= 0.9 else "mostly main effects" if shares[0] >= 0.5 else "mostly interactions"
+    kind = (
+        "nearly additive"
+        if shares[0] >= 0.9
+        else "mostly main effects"
+        if shares[0] >= 0.5
+        else "mostly interactions"
+    )
     text = (
-        f"Over independent, uniform angles the score is {kind}: {shares[0]:.0%} of its variance are main effects of single wires"
+        f"Over independent, uniform angles the score is {kind}: {shares[0]:.0%} of its variance are main "
+        "effects of single wires"
     )
     if len(shares) > 1:
         text += f", {shares[1]:.0%} interactions of two"
@@ -262,8 +307,9 @@ def _ranking(figures: Figures, min_effect: float) -> str:
     order = figures["order_needed"]
     parts = "its main effects alone" if order == 1 else f"the parts up to order {order}"
     text = (
-        f"On the test rows the AUC of {parts}, or of the {figures['terms_needed']:,} largest of its {figures['terms_total']:,} terms (the "
-        f"smallest of the counts tried), is within {min_effect:g} of the whole model's."
+        f"On the test rows the AUC of {parts}, or of the {figures['terms_needed']:,} largest of its "
+        f"{figures['terms_total']:,} terms (the smallest of the counts tried), is within {min_effect:g} of "
+        "the whole model's."
     )
     r2, auc = figures["fit_main"]
     return (
@@ -271,12 +317,18 @@ def _ranking(figures: Figures, min_effect: float) -> str:
         if np.isnan(r2)
         else text
         + (
-            f" Fitted to the data instead, main effects alone have {r2:.0%} of the logit's variance there, and an AUC of {auc:.4f}."
+            f" Fitted to the data instead, main effects alone have {r2:.0%} of the logit's variance there, "
+            f"and an AUC of {auc:.4f}."
         )
     )
 
 
-WORDS = {"better": "above", "worse": "below", "equal": "within {0:g} of", "undecided": "not shown to differ by {0:g} from"}
+WORDS = {
+    "better": "above",
+    "worse": "below",
+    "equal": "within {0:g} of",
+    "undecided": "not shown to differ by {0:g} from",
+}
 
 
 def _against(against: dict[str, Comparison], main: str, pairs: str, min_effect: float) -> str:
@@ -285,10 +337,13 @@ def _against(against: dict[str, Comparison], main: str, pairs: str, min_effect: 
         interval = f"({d['difference']:+.4f}, 95 % interval {d['low']:+.4f} to {d['high']:+.4f})"
         return f"{WORDS[word].format(min_effect)} that of {other} {interval}"
 
-    text = "The model's AUC is " + compared("main", main, "a logistic regression on the sines and cosines of single angles")
+    text = "The model's AUC is " + compared(
+        "main", main, "a logistic regression on the sines and cosines of single angles"
+    )
     text += ", and " + compared("pairs", pairs, "one that also has their products for two wires") + ": "
     return (
-        f"{text}{_verdict(main, pairs)}. This rests on one split and one training run: another order of the batches can turn it."
+        f"{text}{_verdict(main, pairs)}. This rests on one split and one training run: another order of the "
+        "batches can turn it."
     )
 
 
@@ -296,7 +351,13 @@ def _verdict(main: str, pairs: str) -> str:
     if main == "better" and pairs == "better":
         return "what the circuit found is more than a linear model of its own encoding finds up to pairs"
     if main == "better":
-        return "it finds interactions that matter, and a linear classical model that is given them does not do worse"
+        return (
+            "it finds interactions that matter, and a linear classical model that is given them does not do "
+            "worse"
+        )
     if main == "worse":
-        return "the circuit does worse with its encoding than a linear model does; nothing here speaks for the quantum part"
+        return (
+            "the circuit does worse with its encoding than a linear model does; nothing here speaks for the "
+            "quantum part"
+        )
     return "beyond the encoding, which any classical model can use, nothing here speaks for the quantum part"

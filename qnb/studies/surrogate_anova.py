@@ -1,11 +1,15 @@
-"""What a surrogate is made of: the functional ANOVA of a trigonometric polynomial, and the same polynomial cut short.
+"""What a surrogate is made of: the functional ANOVA of a trigonometric polynomial, and the same polynomial
+cut short.
 
-Over independent angles, each uniform on the encoded range, a function of n angles is a unique sum of parts s_A, one for each set
-A of wires, orthogonal to each other, so that Var s = sum_A Var s_A (Hoeffding, Ann. Math. Stat. 19, 293, 1948; Sobol', Math. Model.
-Comput. Exp. 1, 407, 1993). The order of interaction of s_A is the number of wires in A; parts of order 1 are main effects.
+Over independent angles, each uniform on the encoded range, a function of n angles is a unique sum of parts
+s_A, one for each set A of wires, orthogonal to each other, so that Var s = sum_A Var s_A (Hoeffding, Ann.
+Math. Stat. 19, 293, 1948; Sobol', Math. Model. Comput. Exp. 1, 407, 1993). The order of interaction of s_A is
+the number of wires in A; parts of order 1 are main effects.
 
-1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] = L L^T (Cholesky), f = L phi:
-    s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L ... x_n L,    Var s_A = sum of D_k^2 over k with k_i > 0 just for i in A,
+1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] = L L^T
+(Cholesky), f = L phi:
+    s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L ... x_n L,    Var s_A = sum of D_k^2 over k with
+    k_i > 0 just for i in A,
 phi = (1, ...) orthonormal.
 """
 
@@ -81,7 +85,9 @@ class Expansion:
         return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangle)))
 
     def columns(self, X: ArrayLike, order: int) -> np.ndarray:
-        """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of angles in radians."""
+        """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of
+        angles in radians.
+        """
         f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
         phi = np.linalg.solve(self.triangle, f.swapaxes(0, 1))
         products = []
@@ -103,7 +109,10 @@ def expand(surrogate: Surrogate) -> Expansion:
     triangle = np.linalg.cholesky(gram(surrogate.encoder, *encoded_range(surrogate)))
     expansion = Expansion(surrogate, along_every_wire(surrogate.coefficients, triangle), triangle)
     if expansion.variance < CONSTANT:
-        raise ModelError("The score is constant over the encoded range: there is nothing to take apart. Train the model further.")
+        raise ModelError(
+            "The score is constant over the encoded range: there is nothing to take apart. Train the model "
+            "further."
+        )
     return expansion
 
 
@@ -123,10 +132,11 @@ def gram(encoder: str, low: float, high: float) -> np.ndarray:
 
 
 def formula(expansion: Expansion, count: int) -> pd.DataFrame:
-    """The terms of most variance: what they are, their order, D_k, their share of the variance, and the shares added up.
+    """The terms of most variance: what they are, their order, D_k, their share of the variance, and the
+    shares added up.
 
-    A factor such as `cos x3` stands for phi: cos of the angle of wire 3, less its mean, over its standard deviation (for `angle_xy`
-    also less its projection on the functions before it in BASES).
+    A factor such as `cos x3` stands for phi: cos of the angle of wire 3, less its mean, over its standard
+    deviation (for `angle_xy` also less its projection on the functions before it in BASES).
     """
     chosen = expansion.terms()[:count]
     values = expansion.coefficients.ravel()[chosen]
@@ -148,7 +158,10 @@ def term_name(expansion: Expansion, flat: int) -> str:
 
 
 def written(expansion: Expansion, count: int) -> str:
-    """The model in one line, with the terms of most variance: `s(x) = 0.015 − 0.035 cos x0 … ; logit = 15.16 (s + 0.146)`."""
+    """The model in one line, with the terms of most variance: `s(x) = 0.015 − 0.035 cos x0 … .
+
+    Logit = 15.16 (s + 0.146)`.
+    """
     chosen = expansion.terms()[:count]
     terms = [f"{_signed(expansion.coefficients.flat[k])} {term_name(expansion, k)}" for k in chosen]
     rest = " + …" if count < expansion.coefficients.size - 1 else ""

@@ -1,4 +1,7 @@
-"""The figures of surrogate.ipynb: arrays or tables in, a matplotlib Figure out; `note` says what the data is."""
+"""The figures of surrogate.ipynb: arrays or tables in, a matplotlib Figure out.
+
+`note` says what the data is.
+"""
 
 import numpy as np
 import pandas as pd
@@ -20,8 +23,13 @@ def composition(shares: np.ndarray, by_wires: np.ndarray, note: str | None = Non
     figure, (bars, pairs) = new_figure(2, height=3.9, gridspec_kw={"width_ratios": [1.2, 1]})
     orders = np.arange(1, len(shares) + 1)
     drawn = bars.bar(orders, shares, color=BLUE, width=0.65)
-    bars.bar_label(drawn, [f"{share:.1%}" if share >= 0.0005 else "<0.1%" for share in shares], fontsize=8, padding=2)
-    bars.set(title="Variance of the score by order of interaction", xlabel="number of wires that interact (1: main effects)")
+    bars.bar_label(
+        drawn, [f"{share:.1%}" if share >= 0.0005 else "<0.1%" for share in shares], fontsize=8, padding=2
+    )
+    bars.set(
+        title="Variance of the score by order of interaction",
+        xlabel="number of wires that interact (1: main effects)",
+    )
     bars.set(ylabel="share of variance", xticks=orders, ylim=(0, 1.12 * max(shares)))
     bars.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     matrix = _of_pairs(by_wires)
@@ -56,7 +64,8 @@ def carried(
     min_effect: float,
     note: str | None = None,
 ) -> Figure:
-    """Test AUC of the model cut short: against the number of terms kept, and against the order of interaction.
+    """Test AUC of the model cut short: against the number of terms kept, and against the order of
+    interaction.
 
     Args:
         by_terms, by_order: tables of `qnb.studies.surrogate`.
@@ -66,13 +75,37 @@ def carried(
     """
     figure, (terms, orders) = new_figure(2, height=3.9, sharey=True)
     terms.semilogx(by_terms["terms"], by_terms["auc"], "o-", ms=3.5, color=BLUE, label="largest terms")
-    terms.set(title="How few terms carry the ranking", xlabel="terms kept, of most variance first", ylabel="AUC on the test rows")
+    terms.set(
+        title="How few terms carry the ranking",
+        xlabel="terms kept, of most variance first",
+        ylabel="AUC on the test rows",
+    )
     orders.plot(by_order["order"], by_order["auc"], "o-", ms=4.5, color=BLUE, label="parts up to this order")
-    orders.plot(by_order["order"], by_order["fit auc"], "s--", ms=4.5, color=ORANGE, label="fit of the logit up to this order")
-    orders.set(title="How much interaction the ranking needs", xlabel="order of interaction", xticks=by_order["order"])
+    orders.plot(
+        by_order["order"],
+        by_order["fit auc"],
+        "s--",
+        ms=4.5,
+        color=ORANGE,
+        label="fit of the logit up to this order",
+    )
+    orders.set(
+        title="How much interaction the ranking needs",
+        xlabel="order of interaction",
+        xticks=by_order["order"],
+    )
     for axes in (terms, orders):
-        axes.axhspan(auc - min_effect, auc + min_effect, color=MUTED, alpha=0.2, lw=0, label=f"whole model ± {min_effect:g}")
-        for (name, value), style, colour in zip(lines.items(), ("--", ":", "-."), (INK, GREEN, MUTED), strict=False):
+        axes.axhspan(
+            auc - min_effect,
+            auc + min_effect,
+            color=MUTED,
+            alpha=0.2,
+            lw=0,
+            label=f"whole model ± {min_effect:g}",
+        )
+        for (name, value), style, colour in zip(
+            lines.items(), ("--", ":", "-."), (INK, GREEN, MUTED), strict=False
+        ):
             axes.axhline(value, color=colour, lw=1.2, ls=style, label=name)
         axes.legend(fontsize=8, loc="lower right")
     return caption(figure, note)

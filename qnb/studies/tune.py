@@ -1,7 +1,9 @@
-"""The search for the best model: trials on the exact engine, pruned, chosen on validation rows, confirmed where nothing was chosen.
+"""The search for the best model: trials on the exact engine, pruned, chosen on validation rows, confirmed
+where nothing was chosen.
 
-The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the split sets aside before it
-are the confirmation's. The bundled capture can be drawn anew: there the confirmation trains and tests on a fresh one.
+The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the
+split sets aside before it are the confirmation's. The bundled capture can be drawn anew: there the
+confirmation trains and tests on a fresh one.
 """
 
 import sys
@@ -36,9 +38,9 @@ class SearchError(QnbError):
 class TuneConfig(SplitConfig, TableConfig):
     """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation."""
 
-    sample: Annotated[Annotated[int, Field(ge=100)] | None, Field(description="rows drawn, stratified by label; None: all")] = (
-        20_000
-    )
+    sample: Annotated[
+        Annotated[int, Field(ge=100)] | None, Field(description="rows drawn, stratified by label; None: all")
+    ] = 20_000
     wires: Annotated[int, Field(ge=1, le=12, description="features after reduction, one per wire")] = 8
     epochs: Annotated[int, Field(ge=2)] = 12
     """of a trial that is not stopped early, and of the confirmation"""
@@ -65,13 +67,14 @@ class TuneConfig(SplitConfig, TableConfig):
         last = self.confirm_seed + self.confirm_runs - 1
         if self.confirm_seed <= self.seed <= last or self.confirm_seed == self.data_seed:
             raise ValueError(
-                f"confirm_seed={self.confirm_seed} begins the seeds {self.confirm_seed} to {last}, and the search uses one of them "
-                f"already (seed={self.seed}, data_seed={self.data_seed}): take one that is fresh."
+                f"confirm_seed={self.confirm_seed} begins the seeds {self.confirm_seed} to {last}, and the "
+                f"search uses one of them already (seed={self.seed}, data_seed={self.data_seed}): take one "
+                "that is fresh."
             )
         if self.data == "bundled" and self.split == "attack" and self.attack_test is None:
             raise ValueError(
-                "split='attack' draws the types of the test anew in the confirmation's capture, so that the search would have seen "
-                "some: name them in attack_test."
+                "split='attack' draws the types of the test anew in the confirmation's capture, so that the "
+                "search would have seen some: name them in attack_test."
             )
         return self
 
@@ -81,7 +84,8 @@ class Search:
     """What the trials found.
 
     Attributes:
-        trials: one row per trial, in order: number, state (COMPLETE, PRUNED, FAIL), val_auc (the best epoch's), epochs, and SEARCHED.
+        trials: one row per trial, in order: number, state (COMPLETE, PRUNED, FAIL), val_auc (the best
+            epoch's), epochs, and SEARCHED.
         best: the configuration with the highest validation AUC.
     """
 
@@ -108,10 +112,13 @@ def suggest(trial: optuna.Trial, rows: int) -> dict[str, Any]:
     }
 
 
-def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.DataFrame], None] | None = None) -> Search:
+def search(
+    config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.DataFrame], None] | None = None
+) -> Search:
     """Run `config.trials` trials, the defaults of train.ipynb first.
 
-    A trial is stopped after an epoch in which its validation AUC is below the median of the earlier trials at that epoch.
+    A trial is stopped after an epoch in which its validation AUC is below the median of the earlier trials at
+    that epoch.
 
     Args:
         on_trial: called with the trials so far after each.
@@ -122,22 +129,30 @@ def search(config: TuneConfig, progress: bool = True, on_trial: Callable[[pd.Dat
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed), pruner=pruner)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed), pruner=pruner
+    )
     base = config.training()
     prepared = prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES])
     by_range = {r: _without_test(p) for r, p in zip(RANGES, prepared, strict=True)}
     study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
-    with tqdm(total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100) as bar:
+    with tqdm(
+        total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100
+    ) as bar:
 
         def on_end(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             bar.update()
             if on_trial is not None:
                 on_trial(_table(study))
 
-        study.optimize(_objective(base, by_range), config.trials, catch=(TrainingDiverged,), callbacks=[on_end])
+        study.optimize(
+            _objective(base, by_range), config.trials, catch=(TrainingDiverged,), callbacks=[on_end]
+        )
     trials = _table(study)
     if not (trials["state"] == "COMPLETE").any():
-        raise SearchError(f"None of {config.trials} trials finished. Train longer (epochs), or lower the rates searched.")
+        raise SearchError(
+            f"None of {config.trials} trials finished. Train longer (epochs), or lower the rates searched."
+        )
     return Search(trials, _config_of(base, study.best_params))
 
 
@@ -189,8 +204,8 @@ class Confirmation:
 
     Attributes:
         results: one per seed, the first seed first; all have the same rows.
-        over: by baseline ("logistic", "boosting") the circuit's test AUC minus the baseline's: mean over seeds, and an interval that
-            counts both seeds and `units`.
+        over: by baseline ("logistic", "boosting") the circuit's test AUC minus the baseline's: mean over
+            seeds, and an interval that counts both seeds and `units`.
     """
 
     results: list[TrainResult]
@@ -216,18 +231,26 @@ class Confirmation:
         config, prepared = self.results[0].config, self.results[0].prepared
         count = f"{len(prepared.y['test']):,}"
         if config.data == "bundled":
-            return f"{count} rows of a capture that the generator drew anew, for training too (data_seed {config.data_seed})"
+            return (
+                f"{count} rows of a capture that the generator drew anew, for training too (data_seed "
+                f"{config.data_seed})"
+            )
         aside = (
-            f"{count} rows that split='{config.split}' set aside before the search; training and validation rows are the search's"
+            f"{count} rows that split='{config.split}' set aside before the search; training and validation "
+            "rows are the search's"
         )
         copies = prepared.card["duplicates_across"]["exact"]
         if not copies["train-test"] + copies["val-test"]:
             return aside
-        return f"{aside} ({copies['train-test']} of the {count} have the features of a training row, {copies['val-test']} of a validation row)"
+        return (
+            f"{aside} ({copies['train-test']} of the {count} have the features of a training row, "
+            f"{copies['val-test']} of a validation row)"
+        )
 
 
 def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Confirmation:
-    """Train `best` from fresh seeds and test it: on a fresh capture where the data is the bundled one, else on the rows set aside.
+    """Train `best` from fresh seeds and test it: on a fresh capture where the data is the bundled one, else
+    on the rows set aside.
 
     Raises:
         QnbError: a seed's training failed, or there are too few groups of one class for an interval.
@@ -235,7 +258,9 @@ def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Con
     own = {name: config.confirm_seed for name in ("data_seed", "split_seed") if best.data == "bundled"}
     seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
     results = []
-    for result in train_all([TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress):
+    for result in train_all(
+        [TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress
+    ):
         if isinstance(result, QnbError):
             raise result
         results.append(result)
@@ -243,7 +268,8 @@ def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Con
 
 
 def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifference]:
-    """By baseline, the test AUC of the circuits minus its own, with an interval over seeds and groups, or rows where there are none.
+    """By baseline, the test AUC of the circuits minus its own, with an interval over seeds and groups, or
+    rows where there are none.
 
     Args:
         results: of one configuration under several seeds, on the same rows.
@@ -263,22 +289,30 @@ def _units(groups: np.ndarray) -> np.ndarray:
 
 
 def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
-    """The winner as a file for `-f`, with a header that says where it comes from; `path` is its own, from the root."""
-    head = f"# The best of {len(result.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
+    """The winner as a file for `-f`, with a header that says where it comes from.
+
+    `path` is its own, from the root.
+    """
+    head = (
+        f"# The best of {len(result.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
+    )
     return head + f"#   qnb run train -f {path}\n" + yaml.safe_dump(result.overrides(), sort_keys=False)
 
 
 def sentence(confirmed: Confirmation, note: str) -> str:
     """What the confirmation says, in words."""
     auc = confirmed.test_auc
-    text = f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on {confirmed.rows}. "
+    text = (
+        f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on "
+        f"{confirmed.rows}. "
+    )
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, difference in confirmed.over.items():
         low, high = difference.low, difference.high
         verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
         text += (
-            f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to {_end(high)} over seeds and "
-            f"{difference.units} {confirmed.units}. "
+            f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to "
+            f"{_end(high)} over seeds and {difference.units} {confirmed.units}. "
         )
     return text + f"{note}."
 
@@ -289,7 +323,9 @@ def _end(value: float) -> str:
 
 
 def metrics(result: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
-    """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in words (`sentence`)."""
+    """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in
+    words (`sentence`).
+    """
     finished = result.trials[result.trials["state"] == "COMPLETE"]
     return {
         "conclusion": conclusion,

@@ -1,4 +1,7 @@
-"""The figures of tune.ipynb: a search or a confirmation in, a matplotlib Figure out; `note` says what the data is."""
+"""The figures of tune.ipynb: a search or a confirmation in, a matplotlib Figure out.
+
+`note` says what the data is.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,23 +19,44 @@ def progress(result: Search, note: str | None = None) -> Figure:
         trials = result.trials[result.trials["state"] == state]
         axes.plot(trials["number"], trials["val_auc"], "o", ms=5, color=colour, label=label)
     finished = result.trials["val_auc"].where(result.trials["state"] == "COMPLETE")
-    axes.step(result.trials["number"], finished.cummax().ffill(), where="post", color=ORANGE, lw=1.6, label="best so far")
+    axes.step(
+        result.trials["number"],
+        finished.cummax().ffill(),
+        where="post",
+        color=ORANGE,
+        lw=1.6,
+        label="best so far",
+    )
     axes.set(title="The search", xlabel="trial (0: the defaults)", ylabel="best validation AUC")
     axes.legend(fontsize=8)
     return caption(figure, note)
 
 
 def by_parameter(result: Search, note: str | None = None) -> Figure:
-    """Validation AUC of the trials against each parameter that was searched; what was stopped early in grey."""
+    """Validation AUC of the trials against each parameter that was searched.
+
+    What was stopped early in grey.
+    """
     figure, panels = new_figure(-(-len(SEARCHED) // 2), rows=2, height=5.6, width=12.0)
     for axes, name in zip(panels, SEARCHED, strict=True):
         values = result.trials[name]
-        ordered = sorted(values.dropna().unique(), key=lambda v: (isinstance(v, str), v)) if name != "lr" else None
-        places = values.astype(float) if ordered is None else values.map({v: k for k, v in enumerate(ordered)})
+        ordered = (
+            sorted(values.dropna().unique(), key=lambda v: (isinstance(v, str), v)) if name != "lr" else None
+        )
+        places = (
+            values.astype(float) if ordered is None else values.map({v: k for k, v in enumerate(ordered)})
+        )
         jitter = 0 if ordered is None else np.linspace(-0.18, 0.18, len(values))
         for state, (colour, _) in STATES.items():
             chosen = (result.trials["state"] == state).to_numpy()
-            axes.plot((places + jitter)[chosen], result.trials["val_auc"][chosen], "o", ms=4, color=colour, alpha=0.85)
+            axes.plot(
+                (places + jitter)[chosen],
+                result.trials["val_auc"][chosen],
+                "o",
+                ms=4,
+                color=colour,
+                alpha=0.85,
+            )
         axes.set(xlabel=name, ylabel="val AUC")
         if ordered is None:
             axes.set_xscale("log")
@@ -42,23 +66,46 @@ def by_parameter(result: Search, note: str | None = None) -> Figure:
 
 
 def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
-    """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with their intervals."""
+    """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with
+    their intervals.
+    """
     figure, (seeds, differences) = new_figure(2, height=3.8, width=10.5)
-    seeds.plot([r.config.seed for r in confirmed.results], confirmed.test_auc, "o", color=BLUE, label="circuit, one seed")
+    seeds.plot(
+        [r.config.seed for r in confirmed.results],
+        confirmed.test_auc,
+        "o",
+        color=BLUE,
+        label="circuit, one seed",
+    )
     baselines = confirmed.results[0].metrics["baselines"]
     for (name, values), colour in zip(baselines.items(), (ORANGE, GREEN), strict=True):
         seeds.axhline(values["test_auc"], color=colour, lw=1.4, label=name)
-    seeds.set(title="Fresh seeds, rows not given to the search", xlabel="seed of the confirmation", ylabel="test AUC")
+    seeds.set(
+        title="Fresh seeds, rows not given to the search",
+        xlabel="seed of the confirmation",
+        ylabel="test AUC",
+    )
     seeds.ticklabel_format(axis="x", useOffset=False)
     whole_ticks(seeds)
     seeds.legend(fontsize=8, loc="center right")
     for row, (_, d) in enumerate(confirmed.over.items()):
         differences.errorbar(
-            d.difference, row, xerr=[[d.difference - d.low], [d.high - d.difference]], fmt="o", color=BLUE, capsize=3
+            d.difference,
+            row,
+            xerr=[[d.difference - d.low], [d.high - d.difference]],
+            fmt="o",
+            color=BLUE,
+            capsize=3,
         )
     differences.axvline(0, color=MUTED, lw=0.9)
-    differences.set(yticks=range(len(confirmed.over)), yticklabels=list(confirmed.over), ylim=(-0.6, len(confirmed.over) - 0.4))
+    differences.set(
+        yticks=range(len(confirmed.over)),
+        yticklabels=list(confirmed.over),
+        ylim=(-0.6, len(confirmed.over) - 0.4),
+    )
     unit = "rows" if confirmed.units == "rows" else "groups of rows"
-    differences.set(title="Circuit minus classical model", xlabel=f"difference in test AUC, 95 % over seeds and {unit}")
+    differences.set(
+        title="Circuit minus classical model", xlabel=f"difference in test AUC, 95 % over seeds and {unit}"
+    )
     differences.locator_params(axis="x", nbins=5)
     return caption(figure, note)

@@ -21,8 +21,8 @@ class Planned(NamedTuple):
 class SweepConfig(TrainConfig):
     """Arms, each a set of overrides of one base configuration, times seeds.
 
-    The base is every field of TrainConfig; `seed` is the first seed. In one seed all arms share rows, split and batches, so an arm
-    may not override what decides those.
+    The base is every field of TrainConfig; `seed` is the first seed. In one seed all arms share rows, split
+    and batches, so an arm may not override what decides those.
     """
 
     arms: dict[str, dict[str, Any]] = TWO_MEASUREMENTS
@@ -37,7 +37,9 @@ class SweepConfig(TrainConfig):
     """difference in test AUC that would matter"""
     engine: EngineName = "exact"
 
-    SHARED: ClassVar[frozenset[str]] = frozenset({*TableConfig.model_fields, *SplitConfig.model_fields, "seed"})
+    SHARED: ClassVar[frozenset[str]] = frozenset(
+        {*TableConfig.model_fields, *SplitConfig.model_fields, "seed"}
+    )
 
     def plan(self) -> list[Planned]:
         """Every training, seed by seed.
@@ -49,7 +51,10 @@ class SweepConfig(TrainConfig):
         found = []
         for seed in range(self.seed, self.seed + self.seeds):
             seeds = {"seed": seed} | ({"split_seed": seed} if self.resample == "split" else {})
-            found += [Planned(arm, seed, _config_of(arm, base | overrides | seeds)) for arm, overrides in self.arms.items()]
+            found += [
+                Planned(arm, seed, _config_of(arm, base | overrides | seeds))
+                for arm, overrides in self.arms.items()
+            ]
         return found
 
     def _check_reference(self) -> None:
@@ -67,7 +72,10 @@ class SweepConfig(TrainConfig):
         for planned in self.plan()[: len(self.arms)]:
             twin = seen.setdefault(planned.config.hash(), planned.arm)
             if twin != planned.arm:
-                raise ValueError(f"Arms {twin!r} and {planned.arm!r} are one configuration: they would be one result twice.")
+                raise ValueError(
+                    f"Arms {twin!r} and {planned.arm!r} are one configuration: they would be one result "
+                    "twice."
+                )
         return self
 
 
@@ -79,7 +87,8 @@ def _check_overrides(arm: str, overrides: dict[str, Any]) -> None:
     shared = sorted(SweepConfig.SHARED & set(overrides))
     if shared:
         raise ValueError(
-            f"Arm {arm!r} overrides {', '.join(shared)}: arms are compared on the same rows and batches, so that belongs to the base."
+            f"Arm {arm!r} overrides {', '.join(shared)}: arms are compared on the same rows and batches, so "
+            "that belongs to the base."
         )
 
 

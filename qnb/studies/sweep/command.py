@@ -14,11 +14,18 @@ CODES = {"done": 0, "failed": 1, "interrupted": 130}
 
 
 def sweep(
-    values: dict[str, Any], root: str | None, workers: int | None, scheduler: str | None, resume: str | None, dry_run: bool
+    values: dict[str, Any],
+    root: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    resume: str | None,
+    dry_run: bool,
 ) -> int:
     """Plan, then run or estimate; print the result. Returns the exit code."""
     if workers is not None and scheduler is not None:
-        raise ParameterError("--workers starts workers here, --scheduler uses those of a running cluster: give one of the two.")
+        raise ParameterError(
+            "--workers starts workers here, --scheduler uses those of a running cluster: give one of the two."
+        )
     plan = plan_sweep(values, root, resume)
     workers = workers or len(cores())
     for sentence in changes(plan):

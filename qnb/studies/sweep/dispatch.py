@@ -1,7 +1,8 @@
-"""Hand the runs of a sweep to the workers of a Dask cluster, one to each at a time, and keep the sweep's own folder true.
+"""Hand the runs of a sweep to the workers of a Dask cluster, one to each at a time, and keep the sweep's own
+folder true.
 
-The scheduler is told which worker takes a run, rather than left to queue them: workers that were started with threads for several
-tasks would take several. A run whose worker is lost goes to another.
+The scheduler is told which worker takes a run, rather than left to queue them: workers that were started with
+threads for several tasks would take several. A run whose worker is lost goes to another.
 """
 
 import contextlib
@@ -43,7 +44,8 @@ Outcome = dict[str, Any]  # what `worker.run_one` returns
 def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: TextIO = sys.stderr) -> Sweep:
     """Run what is to do of a plan, and write the sweep's folder.
 
-    SIGINT, SIGTERM and SIGHUP stop the runs and end the sweep as `interrupted` (when called from the main thread).
+    SIGINT, SIGTERM and SIGHUP stop the runs and end the sweep as `interrupted` (when called from the main
+    thread).
 
     Args:
         workers: processes of a cluster of our own, on this machine, that share its cores.
@@ -54,7 +56,8 @@ def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: Tex
         The sweep; its status is done, failed (not every run is done) or interrupted.
 
     Raises:
-        RunError: no scheduler there, its workers cannot do it, or the sweep's folder cannot be made; nothing was started.
+        RunError: no scheduler there, its workers cannot do it, or the sweep's folder cannot be made; nothing
+            was started.
     """
     if not plan.todo:
         print("every run is done", file=log)
@@ -79,7 +82,10 @@ def _record(plan: Plan, client: Client | None, log: TextIO) -> Sweep:
             require_one_table(sweep)
         except RunError as error:
             failure = failure or {"kind": "error", "message": str(error), "cell": None}
-        run.close("done" if failure is None else "interrupted" if failure["kind"] == "interrupted" else "failed", failure)
+        run.close(
+            "done" if failure is None else "interrupted" if failure["kind"] == "interrupted" else "failed",
+            failure,
+        )
     return load_sweep(plan.root, run.id)
 
 
@@ -98,8 +104,9 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                 client.wait_for_workers(1, timeout=CONNECT)
             except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
                 raise RunError(
-                    f"No Dask scheduler with workers at {scheduler}: {error or 'it does not answer'}. The address is "
-                    "the one that `dask scheduler` prints as 'Scheduler at', not that of its dashboard."
+                    f"No Dask scheduler with workers at {scheduler}: {error or 'it does not answer'}. The "
+                    "address is the one that `dask scheduler` prints as 'Scheduler at', not that of its "
+                    "dashboard."
                 ) from None
         else:
             try:
@@ -108,8 +115,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                 client.wait_for_workers(workers, timeout=ANSWER)
             except (OSError, RuntimeError) as error:
                 raise RunError(
-                    f"Cannot start {workers} workers on this machine: {error}. Dask keeps its files where its setting "
-                    "temporary-directory says (DASK_TEMPORARY_DIRECTORY)."
+                    f"Cannot start {workers} workers on this machine: {error}. Dask keeps its files where "
+                    "its setting temporary-directory says (DASK_TEMPORARY_DIRECTORY)."
                 ) from None
         yield client
 
@@ -157,7 +164,9 @@ def count_workers(scheduler: str) -> int:
 
 
 def _addresses(client: Client) -> list[str]:
-    """The workers that there are. `Client.scheduler_info` will not do: a timer of the client's own empties its answer now and then.
+    """The workers that there are.
+
+    `Client.scheduler_info` will not do: a timer of the client's own empties its answer now and then.
 
     Raises:
         OSError: the scheduler is gone.
@@ -180,7 +189,9 @@ class _Deaf(WorkerPlugin):
 
 
 def _try_out(client: Client, root: Path) -> None:
-    """Refuse before anything is written: every worker must see the project, and its locks, where this process does."""
+    """Refuse before anything is written: every worker must see the project, and its locks, where this process
+    does.
+    """
     parent = root / "executed" / NAME
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -214,13 +225,19 @@ def _unfit(seen: Seen | Exception, root: Path) -> str | None:
     if isinstance(seen, Exception):
         return f"{type(seen).__name__}: {seen}. It needs the environment of this process ({sys.executable})."
     if seen["missing"]:
-        return f"on {seen['host']} there is no {seen['missing'][0]}. Workers need the same files under the same path."
+        return (
+            f"on {seen['host']} there is no {seen['missing'][0]}. Workers need the same files under the same "
+            "path."
+        )
     if not seen["locked"]:
         return (
-            f"{seen['host']} does not see the file locks that this machine holds in {root}. Mount it with flock across machines."
+            f"{seen['host']} does not see the file locks that this machine holds in {root}. Mount it with "
+            "flock across machines."
         )
     mine, theirs = versions(), seen["versions"]
-    differ = [f"{name} {theirs.get(name)}, here {here}" for name, here in mine.items() if theirs.get(name) != here]
+    differ = [
+        f"{name} {theirs.get(name)}, here {here}" for name, here in mine.items() if theirs.get(name) != here
+    ]
     if differ:
         return f"it has {'; '.join(differ)}."
     if Path(seen["kernel"]).parent != Path(seen["interpreter"]).parent:
@@ -242,7 +259,9 @@ class _Crew:
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.failed = 0
         self.refused: dict[str, str] = {}  # by hash: why there is no run folder
-        self.bar = tqdm(total=len(plan.planned), initial=len(plan.done), unit="run", smoothing=0, file=log, ncols=100)
+        self.bar = tqdm(
+            total=len(plan.planned), initial=len(plan.done), unit="run", smoothing=0, file=log, ncols=100
+        )
 
     def work(self, signals: StopSignals) -> Failure | None:
         """Until every run has ended. Returns the failure that cut it short, None if there was none."""
@@ -295,19 +314,31 @@ class _Crew:
             if self.left and seen is not None and address not in self.in_hand:
                 one = self.left.popleft()
                 future = self.client.submit(
-                    worker.run_one, self._order(one, seen), key=f"{self.run.id}-{one.config.hash()}-{self.tries.get(one.config.hash(), 0)}",
-                    workers=[address], allow_other_workers=False, pure=False,
-                )  # fmt: skip
+                    worker.run_one,
+                    self._order(one, seen),
+                    key=f"{self.run.id}-{one.config.hash()}-{self.tries.get(one.config.hash(), 0)}",
+                    workers=[address],
+                    allow_other_workers=False,
+                    pure=False,
+                )
                 future.add_done_callback(lambda _, address=address: self.ended.put(address))
                 self.in_hand[address] = future, one
 
     def _order(self, one: Planned, seen: Seen) -> dict[str, Any]:
         """What `worker.run_one` takes; workers of one host that may use the same cores share them."""
-        alike = [k for k in self.known.values() if k and (k["host"], k["cores"]) == (seen["host"], seen["cores"])]
+        alike = [
+            k for k in self.known.values() if k and (k["host"], k["cores"]) == (seen["host"], seen["cores"])
+        ]
         return {
-            "root": str(self.plan.root), "sweep": self.run.id, "sweeps": self.sweeps, "arm": one.arm, "hash": one.config.hash(),
-            "parameters": overrides(one.config), "threads": max(1, len(seen["cores"]) // len(alike)), "cwd": str(Path.cwd()),
-        }  # fmt: skip
+            "root": str(self.plan.root),
+            "sweep": self.run.id,
+            "sweeps": self.sweeps,
+            "arm": one.arm,
+            "hash": one.config.hash(),
+            "parameters": overrides(one.config),
+            "threads": max(1, len(seen["cores"]) // len(alike)),
+            "cwd": str(Path.cwd()),
+        }
 
     def _take_back(self) -> None:
         try:
@@ -320,7 +351,10 @@ class _Crew:
             return  # it was lost, and is done again
         future, one = self.in_hand.pop(address)
         if future.status != "finished":
-            self._again(one, f"{type(error).__name__}: {error}" if (error := _error(future)) else "its worker was lost")
+            self._again(
+                one,
+                f"{type(error).__name__}: {error}" if (error := _error(future)) else "its worker was lost",
+            )
         elif (outcome := future.result())["status"] == "killed":
             self._again(one, f"{outcome['run_id']} was killed")
         else:
@@ -330,7 +364,10 @@ class _Crew:
         digest = one.config.hash()
         self.tries[digest] = self.tries.get(digest, 0) + 1
         again = self.tries[digest] < TRIES
-        self._say(f"{one.arm}, seed {one.seed}: {why}; " + ("it is run again" if again else f"given up after {TRIES} tries"))
+        self._say(
+            f"{one.arm}, seed {one.seed}: {why}; "
+            + ("it is run again" if again else f"given up after {TRIES} tries")
+        )
         if again:
             self.left.appendleft(one)
         else:
@@ -359,7 +396,8 @@ class _Crew:
         self._say("stopping")
         if self.client.status != "running":  # the workers go with their scheduler, and their runs with them
             return
-        with contextlib.suppress(OSError, CancelledError):  # a worker or the scheduler may be gone: then its runs are too
+        # a worker or the scheduler may be gone: then its runs are too
+        with contextlib.suppress(OSError, CancelledError):
             _within(STOP, "the workers to stop", self.client.run, worker.stop, self.run.id, on_error="ignore")
             futures = [future for future, _ in self.in_hand.values()]
             deadline = time.monotonic() + STOP

@@ -13,9 +13,27 @@ from qnb.studies.sweep.plan import Plan
 
 # What decides how long a run takes; rates, seeds and losses do not.
 SHAPE = (
-    "data", "sample", "split", "val_fraction", "test_fraction", "wires", "layers", "encoder", "ansatz", "measurement", "reupload",
-    "hadamard", "engine", "device", "gate", "epochs", "batch", "fixed_num_batches", "eval_every_epochs", "early_stop_patience",
-)  # fmt: skip
+    "data",
+    "sample",
+    "split",
+    "val_fraction",
+    "test_fraction",
+    "wires",
+    "layers",
+    "encoder",
+    "ansatz",
+    "measurement",
+    "reupload",
+    "hadamard",
+    "engine",
+    "device",
+    "gate",
+    "epochs",
+    "batch",
+    "fixed_num_batches",
+    "eval_every_epochs",
+    "early_stop_patience",
+)
 
 
 def describe(plan: Plan, workers: int, finished: dict[str, list[float]] | None = None) -> str:
@@ -47,8 +65,16 @@ def _times(plan: Plan, workers: int, finished: dict[str, list[float]]) -> list[s
     lines = [f"Estimate: {'unknown' if whole is None else duration(makespan(whole, workers))} {of}"]
     for key, names in arms.items():
         count = len(finished.get(key, ()))
-        source = f"the median of {count} finished runs of that shape" if count > 1 else "as the one run of that shape"
-        took = f"{duration(each[key])} a run, {source}" if count else "unknown, no run of that shape has finished"
+        source = (
+            f"the median of {count} finished runs of that shape"
+            if count > 1
+            else "as the one run of that shape"
+        )
+        took = (
+            f"{duration(each[key])} a run, {source}"
+            if count
+            else "unknown, no run of that shape has finished"
+        )
         lines.append(f"  {', '.join(dict.fromkeys(names))}: {took}")
     return lines
 
@@ -64,7 +90,9 @@ def seconds_by_shape(root: Path) -> dict[str, list[float]]:
     for run in list_runs(root):
         whole = run["status"] == "done" and not run.get("resumed_from")
         if run["notebook"] == TRAIN and whole and set(SHAPE) <= set(run["parameters"]):
-            seconds.setdefault(json.dumps([run["parameters"][name] for name in SHAPE]), []).append(run["wall_seconds"])
+            seconds.setdefault(json.dumps([run["parameters"][name] for name in SHAPE]), []).append(
+                run["wall_seconds"]
+            )
     return seconds
 
 

@@ -1,6 +1,7 @@
 """A sweep as its files tell it: executed/sweep/<sweep_id>/ and the run folders that name it.
 
-A sweep that was resumed is a folder of its own, whose manifest says `resumed_from`; the runs of all sweeps of that chain count.
+A sweep that was resumed is a folder of its own, whose manifest says `resumed_from`; the runs of all sweeps of
+that chain count.
 """
 
 import csv
@@ -21,7 +22,8 @@ from qnb.studies.sweep.arms import SweepConfig
 NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
 TRAIN = "train"
 RUNS = "runs.csv"
-FIGURES = ("test_auc", "val_auc", "val_loss", "test_sep", "val_sep", "best_epoch", "degen", "synthetic")  # of metrics.json
+# of metrics.json
+FIGURES = ("test_auc", "val_auc", "val_loss", "test_sep", "val_sep", "best_epoch", "degen", "synthetic")
 NOT_RUN = "not run"
 
 
@@ -34,9 +36,10 @@ class Sweep:
         folder: absolute.
         status: running, done, failed, interrupted or killed.
         config: what was asked.
-        rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, split_seed, run_id, folder (absolute Path),
-            status, why, wall_seconds, fingerprint (of its data), made_by (`git` and `versions` of its manifest) and the names of FIGURES. Without a run, run_id and folder are None and the status is "not run"; figures
-            that a run has not are None.
+        rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, split_seed, run_id,
+            folder (absolute Path), status, why, wall_seconds, fingerprint (of its data), made_by (`git` and
+            `versions` of its manifest) and the names of FIGURES. Without a run, run_id and folder are None
+            and the status is "not run"; figures that a run has not are None.
     """
 
     id: str
@@ -67,7 +70,9 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
     """
     entry = find_sweep(root, sweep_id)
     if not isinstance(entry.get("parameters"), dict):
-        raise RunError(f"The manifest of sweep {entry['run_id']} does not say its parameters ({entry['why']}).")
+        raise RunError(
+            f"The manifest of sweep {entry['run_id']} does not say its parameters ({entry['why']})."
+        )
     config = SweepConfig.make(entry["parameters"])
     tried = attempts(root, chain(root, entry["run_id"]))
     rows, refused = [], entry.get("refused") or {}
@@ -100,19 +105,26 @@ def require_one_table(sweep: Sweep) -> None:
     for row in sweep.done:
         known = first.setdefault(row["split_seed"], row)
         if known["fingerprint"] != row["fingerprint"]:
-            sides = [f"{r['arm']}, seed {r['seed']} ({r['run_id']}): {str(r['fingerprint'])[:16]}" for r in (known, row)]
+            sides = [
+                f"{r['arm']}, seed {r['seed']} ({r['run_id']}): {str(r['fingerprint'])[:16]}"
+                for r in (known, row)
+            ]
             raise RunError(
-                f"The runs of sweep {sweep.id} had different tables: {'; '.join(sides)}. {sweep.config.data} changed in between, so that "
-                "their difference is one of data. Start a fresh sweep."
+                f"The runs of sweep {sweep.id} had different tables: {'; '.join(sides)}. {sweep.config.data} "
+                "changed in between, so that their difference is one of data. Start a fresh sweep."
             )
 
 
 def other_code(sweep: Sweep) -> list[str]:
-    """One sentence for each way in which code or stack of runs that are done differs from that of the first."""
+    """One sentence for each way in which code or stack of runs that are done differs from that of the
+    first.
+    """
     if not sweep.done:
         return []
     first = sweep.done[0]
-    differ = Counter("; ".join(found) for row in sweep.done if (found := differences(first["made_by"], row["made_by"])))
+    differ = Counter(
+        "; ".join(found) for row in sweep.done if (found := differences(first["made_by"], row["made_by"]))
+    )
     return [
         f"{count} of the {len(sweep.done)} runs were made by other code than {first['run_id']}: {what}."
         for what, count in differ.items()
@@ -120,19 +132,26 @@ def other_code(sweep: Sweep) -> list[str]:
 
 
 def find_sweep(root: Path, sweep_id: str) -> Entry:
-    """Its entry in `qnb.runs.listing.list_runs`; the beginning of an id will do if no other begins so, and its path.
+    """Its entry in `qnb.runs.listing.list_runs`.
+
+    The beginning of an id will do if no other begins so, and its path.
 
     Raises:
         RunError: there is none, or more than one.
     """
     known = {run["run_id"]: run for run in list_runs(root) if run["notebook"] == NAME}
     wanted = run_name(root, sweep_id).removeprefix(f"{NAME}/")
-    matches = [known[wanted]] if wanted in known else [run for name, run in known.items() if wanted and name.startswith(wanted)]
+    matches = (
+        [known[wanted]]
+        if wanted in known
+        else [run for name, run in known.items() if wanted and name.startswith(wanted)]
+    )
     if len(matches) > 1:
         raise RunError(f"Sweep {sweep_id!r} is ambiguous: {', '.join(run['run_id'] for run in matches[:5])}.")
     if not matches:
         raise RunError(
-            f"No sweep {sweep_id!r} in {root / 'executed' / NAME}. " + (nearest(wanted, known) if known else "There is none yet.")
+            f"No sweep {sweep_id!r} in {root / 'executed' / NAME}. "
+            + (nearest(wanted, known) if known else "There is none yet.")
         )
     return matches[0]
 
@@ -148,7 +167,9 @@ def chain(root: Path, sweep_id: str) -> list[str]:
 
 
 def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:
-    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.listing.list_runs`, oldest first."""
+    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.listing.list_runs`,
+    oldest first.
+    """
     runs = [run for run in list_runs(root) if run.get("sweep") in sweeps]
     return [run for run in runs if digest in (None, run.get("hash"))]
 
@@ -157,7 +178,10 @@ def write_results(run: Run, sweep: Sweep) -> None:
     """runs.csv, one line per arm and seed, and metrics.json with the counts."""
     text = io.StringIO()
     table = csv.DictWriter(
-        text, [name for name in sweep.rows[0] if name not in ("folder", "made_by")], extrasaction="ignore", lineterminator="\n"
+        text,
+        [name for name in sweep.rows[0] if name not in ("folder", "made_by")],
+        extrasaction="ignore",
+        lineterminator="\n",
     )
     table.writeheader()
     table.writerows(sweep.rows)
@@ -166,16 +190,25 @@ def write_results(run: Run, sweep: Sweep) -> None:
 
 
 def summary(sweep: Sweep) -> str:
-    """A line per arm: how many runs are done, mean and standard deviation of the AUC over their seeds; then what is missing."""
+    """A line per arm: how many runs are done, mean and standard deviation of the AUC over their seeds.
+
+    Then what is missing.
+    """
     lines: list[tuple[str, ...]] = [("arm", "done", "test AUC", "val AUC", "degenerate")]
     for arm in sweep.config.arms:
         of_arm = [row for row in sweep.rows if row["arm"] == arm]
         done = [row for row in of_arm if row["status"] == "done"]
         degenerate = sum(bool(row["degen"]) for row in done)
-        auc = [_mean_sd([row[name] for row in done if row[name] is not None]) for name in ("test_auc", "val_auc")]
+        auc = [
+            _mean_sd([row[name] for row in done if row[name] is not None]) for name in ("test_auc", "val_auc")
+        ]
         lines.append((arm, f"{len(done)} of {len(of_arm)}", *auc, str(degenerate) if degenerate else ""))
     notes = [f"{row['arm']}, seed {row['seed']}: {_state(row)}" for row in sweep.missing]
-    data = ["SYNTHETIC data: this says nothing about any network."] if any(row["synthetic"] for row in sweep.rows) else []
+    data = (
+        ["SYNTHETIC data: this says nothing about any network."]
+        if any(row["synthetic"] for row in sweep.rows)
+        else []
+    )
     return "\n".join([columns_of_text(lines), *data, *other_code(sweep), *([""] if notes else []), *notes])
 
 

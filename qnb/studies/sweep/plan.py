@@ -1,4 +1,6 @@
-"""What a sweep is to do, checked before anything starts: the ablation, each of its trainings, and the sweep to go on with."""
+"""What a sweep is to do, checked before anything starts: the ablation, each of its trainings, and the sweep
+to go on with.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -54,8 +56,8 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
 
     Raises:
         ParameterError: a parameter is refused.
-        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another configuration, still running, or
-            its runs had another table.
+        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another
+            configuration, still running, or its runs had another table.
     """
     folder = given_root(root)
     config = SweepConfig.make(values)
@@ -64,7 +66,9 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
     for one in planned:
         checked = job.prepare(TRAIN, overrides(one.config), folder)
         if checked.config is None or checked.config.hash() != one.config.hash():
-            raise RunError(f"{checked.path} does not take the parameters of TrainConfig: its defaults differ.")
+            raise RunError(
+                f"{checked.path} does not take the parameters of TrainConfig: its defaults differ."
+            )
     if resume is None:
         return Plan(folder, config, planned, {})
     earlier = load_sweep(folder, _latest(folder, config) if resume == LAST else resume)
@@ -73,11 +77,19 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
         raise RunError(_another(earlier.config, config, earlier.id))
     require_one_table(earlier)
     _require_same_table(earlier, planned)
-    return Plan(folder, config, planned, {r["hash"]: r["run_id"] for r in earlier.rows if r["status"] == "done"}, earlier.id)
+    return Plan(
+        folder,
+        config,
+        planned,
+        {r["hash"]: r["run_id"] for r in earlier.rows if r["status"] == "done"},
+        earlier.id,
+    )
 
 
 def _require_same_table(earlier: Sweep, planned: list[Planned]) -> None:
-    """Raise RunError where the table is no longer that of the runs that are done: the rest would be compared with them."""
+    """Raise RunError where the table is no longer that of the runs that are done: the rest would be compared
+    with them.
+    """
     known = next((row for row in earlier.done if row["fingerprint"] is not None), None)
     if known is None:
         return
@@ -85,17 +97,23 @@ def _require_same_table(earlier: Sweep, planned: list[Planned]) -> None:
     now = load_table(one.config).card["fingerprint"]
     if now != known["fingerprint"]:
         raise RunError(
-            f"{one.config.data} has changed since sweep {earlier.id}: run {known['run_id']} had the table {known['fingerprint'][:16]}, it is "
-            f"{now[:16]} now, and runs on different tables cannot be compared. Bring the old one back, or start a fresh sweep."
+            f"{one.config.data} has changed since sweep {earlier.id}: run {known['run_id']} had the table "
+            f"{known['fingerprint'][:16]}, it is {now[:16]} now, and runs on different tables cannot be "
+            "compared. Bring the old one back, or start a fresh sweep."
         )
 
 
 def changes(plan: Plan) -> list[str]:
-    """One sentence for each way in which code or stack is not as it was when the runs that are done were run."""
+    """One sentence for each way in which code or stack is not as it was when the runs that are done
+    were run.
+    """
     here = made_by(plan.root)
     then = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
     differ = Counter("; ".join(found) for run in then if (found := differences(run, here)))
-    return [f"{count} of the {len(then)} runs that are done were made with other code: {what}." for what, count in differ.items()]
+    return [
+        f"{count} of the {len(then)} runs that are done were made with other code: {what}."
+        for what, count in differ.items()
+    ]
 
 
 def overrides(config: TrainConfig) -> dict[str, Any]:
@@ -109,7 +127,11 @@ def _latest(root: Path, config: SweepConfig) -> str:
     ended = [e for e in same if e["status"] != "running"]
     if not same:
         known = [e["run_id"] for e in list_runs(root) if e["notebook"] == NAME]
-        raise RunError(f"No sweep of this configuration to resume. {nearest(config.hash(), known)}" if known else "No sweep yet.")
+        raise RunError(
+            f"No sweep of this configuration to resume. {nearest(config.hash(), known)}"
+            if known
+            else "No sweep yet."
+        )
     latest: str = (ended or same)[-1]["run_id"]
     return latest
 
@@ -124,9 +146,12 @@ def _require_resumable(root: Path, sweep_id: str, status: str) -> None:
 
 def _another(earlier: SweepConfig, config: SweepConfig, sweep_id: str) -> str:
     differ = [
-        f"{name} (there {getattr(earlier, name)}, here {value})" for name, value in config if value != getattr(earlier, name)
+        f"{name} (there {getattr(earlier, name)}, here {value})"
+        for name, value in config
+        if value != getattr(earlier, name)
     ]
     return (
-        f"Sweep {sweep_id} is of another configuration: {'; '.join(differ)}. A sweep is resumed as it was planned; seeds or arms are "
-        "not added after its results could be seen. Start a fresh one without --resume."
+        f"Sweep {sweep_id} is of another configuration: {'; '.join(differ)}. A sweep is resumed as it was "
+        "planned; seeds or arms are not added after its results could be seen. Start a fresh one without "
+        "--resume."
     )

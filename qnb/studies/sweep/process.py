@@ -1,4 +1,6 @@
-"""One run of a sweep, as the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON; see `worker.run_one`)."""
+"""One run of a sweep, as the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON;
+see `worker.run_one`).
+"""
 
 import json
 import os
@@ -31,7 +33,10 @@ def main(order: dict[str, Any], log: TextIO) -> None:
 
 
 def end_with_the_worker() -> None:
-    """The worker holds the other end of stdin: it is closed when the worker ends, however it ends. The run then counts as killed."""
+    """The worker holds the other end of stdin: it is closed when the worker ends, however it ends.
+
+    The run then counts as killed.
+    """
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGKILL)
 

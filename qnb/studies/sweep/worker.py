@@ -1,4 +1,6 @@
-"""What a Dask worker does in a sweep: one run at a time, in a process of its own that cannot outlive the worker."""
+"""What a Dask worker does in a sweep: one run at a time, in a process of its own that cannot outlive the
+worker.
+"""
 
 import contextlib
 import json
@@ -22,7 +24,8 @@ from qnb.studies.sweep.folder import attempts
 
 PROCESS = "qnb.studies.sweep.process"  # python -m
 STOPPED = "stopped"
-# XLA's pool of threads, OpenMP (Lightning, scikit-learn), and what numpy may be built with; all read them when they are loaded.
+# XLA's pool of threads, OpenMP (Lightning, scikit-learn), and what numpy may be built with; all read them
+# when they are loaded.
 THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 IN_HAND = 3600  # seconds to wait for a run of another worker, which the scheduler has lost
 LAST_WORDS = 2000  # characters of a process's stderr that are kept
@@ -33,8 +36,10 @@ _stopped: set[str] = set()
 
 
 def describe(folder: str, cwd: str) -> dict[str, Any]:
-    """Who this worker is and what it sees: host, the cores that it may use, versions, the kernel's interpreter and this one,
-    and whether `folder`, which the sweep has locked, and `cwd` are there, and the lock is seen."""
+    """Who this worker is and what it sees: host, the cores that it may use, versions, the kernel's
+    interpreter and this one, and whether `folder`, which the sweep has locked, and `cwd` are there, and the
+    lock is seen.
+    """
     return {
         "host": socket.gethostname(),
         "cores": cores(),
@@ -48,17 +53,26 @@ def describe(folder: str, cwd: str) -> dict[str, Any]:
 
 def cores() -> list[int]:
     """The cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    return (
+        sorted(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else list(range(os.cpu_count() or 1))
+    )
 
 
 def _kernel() -> str:
     """The interpreter that the kernel `python3` starts; jupyter_client takes its own for a bare `python`."""
     command = KernelSpecManager().get_kernel_spec("python3").argv[0]
-    return sys.executable if command in ("python", "python3", f"python3.{sys.version_info.minor}") else command
+    return (
+        sys.executable if command in ("python", "python3", f"python3.{sys.version_info.minor}") else command
+    )
 
 
 def deaf() -> None:
-    """Leave SIGINT and SIGHUP, which a terminal sends to everyone, to the sweep; in the worker's main thread."""
+    """Leave SIGINT and SIGHUP, which a terminal sends to everyone, to the sweep.
+
+    In the worker's main thread.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -66,15 +80,17 @@ def deaf() -> None:
 def run_one(order: dict[str, Any]) -> dict[str, Any]:
     """Run one training to its end, unless it is done already.
 
-    Before it starts, earlier attempts of the same sweep (and of those that it resumes) at the same parameters are looked at: a
-    finished one is the answer; one that is alive, in the hands of a worker that the scheduler has lost, is waited for; of one
-    that was cut short the checkpoint is gone on from.
+    Before it starts, earlier attempts of the same sweep (and of those that it resumes) at the same parameters
+    are looked at: a finished one is the answer; one that is alive, in the hands of a worker that the
+    scheduler has lost, is waited for; of one that was cut short the checkpoint is gone on from.
 
     Args:
-        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, threads, cwd (that of `qnb sweep`).
+        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, threads, cwd
+            (that of `qnb sweep`).
 
     Returns:
-        status (of the run, `stopped` if it was not started, `failed` if it never had a folder), run_id, why, metrics.
+        status (of the run, `stopped` if it was not started, `failed` if it never had a folder), run_id, why,
+        metrics.
     """
     root = Path(order["root"])
     with _one_at_a_time:
@@ -91,7 +107,12 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
         said = run_process(order | {"resume": resume})
     now = _attempts(root, order)
     if len(now) == len(tried):
-        return {"status": "failed", "run_id": None, "why": said or "its process ended without a word", "metrics": {}}
+        return {
+            "status": "failed",
+            "run_id": None,
+            "why": said or "its process ended without a word",
+            "metrics": {},
+        }
     return _outcome(now[-1])
 
 
@@ -106,7 +127,9 @@ def _in_hand(tried: list[Entry]) -> bool:
 
 def _waited_in_vain(tried: list[Entry]) -> dict[str, Any]:
     (one, *_) = [run for run in tried if run["status"] == "running"]
-    why = f"waited {IN_HAND} s for {one['run_id']}, which is running elsewhere" + (f" ({one['why']})" if one["why"] else "")
+    why = f"waited {IN_HAND} s for {one['run_id']}, which is running elsewhere" + (
+        f" ({one['why']})" if one["why"] else ""
+    )
     return {"status": "failed", "run_id": None, "why": why, "metrics": {}}
 
 
@@ -115,7 +138,9 @@ def _outcome(run: Entry) -> dict[str, Any]:
 
 
 def run_process(order: dict[str, Any]) -> str:
-    """Start the process of a run, wait for it, and return the last that it wrote on stderr. Its stdin is its life line.
+    """Start the process of a run, wait for it, and return the last that it wrote on stderr.
+
+    Its stdin is its life line.
 
     Args:
         order: as of `run_one`, with `resume`: the id of a run to go on from, or None.
@@ -124,9 +149,14 @@ def run_process(order: dict[str, Any]) -> str:
     command = [sys.executable, "-P", "-m", PROCESS, json.dumps(order)]
     with tempfile.TemporaryFile() as words:
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words, start_new_session=True,
-            env=os.environ | threads, cwd=order["cwd"],
-        ) as process:  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            start_new_session=True,
+            env=os.environ | threads,
+            cwd=order["cwd"],
+        ) as process:
             _processes[order["sweep"]] = process
             if order["sweep"] in _stopped:  # in between
                 process.terminate()
