@@ -40,7 +40,8 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     """
     global _attached, _current, _seen
     shell = _shell()
-    shell.set_custom_exc((QnbError, KeyboardInterrupt), _message_alone)
+    shell.set_custom_exc((QnbError,), _message_alone)
+    _stop_in_one_line(shell)
     alt_text.install(shell)
     if _current is not None and _current.managed:
         raise RunError("begin() was called twice: under `qnb run` a notebook has one run.")
@@ -158,14 +159,26 @@ def _message_alone(
     traceback: TracebackType | None,
     tb_offset: int | None = None,
 ) -> list[str]:
-    """IPython's traceback for an error of ours, or for the stop button: its message, which is all
-    that helps.
-    """
+    """IPython's traceback for an error of ours: its message, which is all that helps."""
     lines = [f"{kind.__name__}: {error}"]
-    if isinstance(error, KeyboardInterrupt):
-        lines = [_stopped(str(error))]
     shell._showtraceback(kind, error, lines)
     return lines
+
+
+def _stop_in_one_line(shell: Any) -> None:
+    """Answer the stop button by one line, whether it meets a cell's own code or IPython's around it."""
+    show = shell.showtraceback
+    if getattr(show, "__name__", "") == "message_or_traceback":  # done by an earlier `begin`
+        return
+
+    def message_or_traceback(exc_tuple: Any = None, *args: Any, **options: Any) -> None:
+        kind, error, _ = exc_tuple or sys.exc_info()
+        if isinstance(error, KeyboardInterrupt):
+            shell._showtraceback(kind, error, [_stopped(str(error))])
+        else:
+            show(exc_tuple, *args, **options)
+
+    shell.showtraceback = message_or_traceback
 
 
 def _stopped(message: str) -> str:
