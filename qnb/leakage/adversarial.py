@@ -86,21 +86,21 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> S
 
 def judge_sides(separations: list[Separation]) -> Verdict:
     """The verdict on all rules together."""
-    question = "Can normal traffic of the training side be told from that of the test side?"
-    tests = max(len(separations), 1)
-    tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
-    figures = {t.rule: {"auc": t.auc, "p": t.p, "rows": t.rows, "columns": t.columns} for t in separations}
+    level = ALPHA / max(len(separations), 1)
+    caught = [s for s in separations if s.auc >= 0.5 + EFFECT and s.p <= level]
+    verdict = "leak" if caught else "none found" if separations else "not testable"
+    return Verdict(
+        question="Can normal traffic of the training side be told from that of the test side?",
+        verdict=verdict,
+        figures={s.rule: {"auc": s.auc, "p": s.p, "rows": s.rows, "columns": s.columns} for s in separations},
+        tolerance={"AUC at least": 0.5 + EFFECT, "p at most": level},
+        sentence=_sentence(separations, caught),
+    )
+
+
+def _sentence(separations: list[Separation], caught: list[Separation]) -> str:
     if not separations:
-        return Verdict(
-            question,
-            "not testable",
-            figures,
-            tolerance,
-            f"No split has {MIN_ROWS} negative rows on both sides.",
-        )
-    caught = [t for t in separations if t.auc >= 0.5 + EFFECT and t.p <= ALPHA / tests]
-    listed = ", ".join(f"{t.rule} {t.auc:.3f}" for t in separations)
-    text = f"AUC of telling them apart, by rule: {listed}."
-    for t in caught:
-        text += f" Under {t.rule}, {', '.join(t.columns)} tell most."
-    return Verdict(question, "leak" if caught else "none found", figures, tolerance, text)
+        return f"No split has {MIN_ROWS} negative rows on both sides."
+    listed = ", ".join(f"{s.rule} {s.auc:.3f}" for s in separations)
+    most = [f" Under {s.rule}, {', '.join(s.columns)} tell most." for s in caught]
+    return f"AUC of telling them apart, by rule: {listed}.{''.join(most)}"

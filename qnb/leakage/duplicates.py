@@ -128,16 +128,17 @@ def judge_twins(twins: Twins | DataError) -> Verdict:
         "interval of the worth": twins.worth_interval,
         "dropped by the reader": twins.dropped_by_reader,
     }
+    verdict = "none found" if twins.share < SHARE else "leak"
+    return Verdict(question, verdict, figures, tolerance, _sentence(twins))
+
+
+def _sentence(twins: Twins) -> str:
     text = (
         f"{twins.repeats:,} of {twins.rows:,} rows repeat another in every feature, {twins.both_sides:,} of "
         f"{twins.test:,} test rows have a twin in training"
     )
     if twins.share < SHARE:
-        return Verdict(question, "none found", figures, tolerance, text + ".")
-    text += f"; AUC of boosting {twins.auc:.4f} with these, {twins.auc_without:.4f} without."
-    reader = (
-        " The reader drops repeats before any split."
-        if twins.dropped_by_reader
-        else " The reader keeps repeats of this table."
-    )
-    return Verdict(question, "leak", figures, tolerance, text + reader)
+        return f"{text}."
+    reader = "drops repeats before any split" if twins.dropped_by_reader else "keeps repeats of this table"
+    areas = f"AUC of boosting {twins.auc:.4f} with these, {twins.auc_without:.4f} without"
+    return f"{text}; {areas}. The reader {reader}."

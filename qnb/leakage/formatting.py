@@ -168,9 +168,9 @@ def judge_forms(forms: list[Form]) -> Verdict:
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]
-    tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
     two = [f.column for f in text if f.p < 1 or not np.isnan(f.chance)]
-    inside = [form.column for form in caught if form.reaches_model]
+    verdict = "leak" if caught else "none found" if text else "not testable"
+    tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
     figures = {
         "columns": [form.column for form in caught],
         "text columns examined": len(text),
@@ -178,36 +178,26 @@ def judge_forms(forms: list[Form]) -> Verdict:
             f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught
         },
         "columns with two spellings of one value": two,
-        "reaches the model": inside,
+        "reaches the model": [form.column for form in caught if form.reaches_model],
     }
     question = "Does the way values are written tell the label?"
-    if not text:
-        return Verdict(
-            question,
-            "not testable",
-            figures,
-            tolerance,
-            "The source stores numbers, so there is no way of writing.",
-        )
+    return Verdict(question, verdict, figures, tolerance, _sentence(len(text), len(two), caught))
+
+
+def _sentence(examined: int, with_two: int, caught: list[Form]) -> str:
+    """In words, from the numbers of text columns, all and those with two spellings of one value."""
+    if not examined:
+        return "The source stores numbers, so there is no way of writing."
     if not caught:
-        return Verdict(
-            question,
-            "none found",
-            figures,
-            tolerance,
-            f"Of {len(text)} text columns {len(two)} write a value in two ways; in none does that tell the "
-            "label.",
-        )
-    reader = "The reader makes them equal before the model sees them"
-    if inside:
-        reader = f"The reader does not make them equal in {', '.join(inside)}"
-    return Verdict(
-        question,
-        "leak",
-        figures,
-        tolerance,
-        f"{len(caught)} columns write equal values differently by label: {_described(caught)}. {reader}; "
-        "whoever encodes these columns as text hands the label to the model.",
+        two = f"{with_two} write a value in two ways"
+        return f"Of {examined} text columns {two}; in none does that tell the label."
+    inside = ", ".join(form.column for form in caught if form.reaches_model)
+    reader = (
+        f"does not make them equal in {inside}" if inside else "makes them equal before the model sees them"
+    )
+    return (
+        f"{len(caught)} columns write equal values differently by label: {_described(caught)}. The reader "
+        f"{reader}; whoever encodes these columns as text hands the label to the model."
     )
 
 

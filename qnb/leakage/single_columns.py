@@ -163,35 +163,34 @@ def judge_time(singles: list[Single]) -> Verdict:
     )
 
 
-def _judge(question: str, asked: list[Single], missing: str, noun: str) -> Verdict:
-    asked = [one for one in asked if np.isfinite(one.auc)]
-    tests = max(len(asked), 1)
-    tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": ALPHA / tests}
-    caught = [one for one in asked if one.auc >= 0.5 + EFFECT and one.p <= ALPHA / tests]
+def _judge(question: str, singles: list[Single], missing: str, noun: str) -> Verdict:
+    singles = [one for one in singles if np.isfinite(one.auc)]
+    level = ALPHA / max(len(singles), 1)
+    caught = [one for one in singles if one.auc >= 0.5 + EFFECT and one.p <= level]
     figures = {
         "columns": [one.column for one in caught],
-        "auc where present": {one.column: one.auc for one in asked},
+        "auc where present": {one.column: one.auc for one in singles},
         "reaches the model": [one.column for one in caught if one.reaches_model],
     }
-    if not asked:
-        return Verdict(question, "not testable", figures, tolerance, missing)
-    if not caught:
-        best = max(asked, key=lambda one: one.auc)
-        text = (
-            f"None of {len(asked)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is "
-            f"present, p {best.p:.2g}."
-        )
-        text += (
-            f" A leak needs both AUC {0.5 + EFFECT:g} or more and p {ALPHA / tests:.2g} or "
-            f"less{_reach(best, ALPHA / tests)}."
-        )
-        return Verdict(question, "none found", figures, tolerance, text)
+    verdict = "leak" if caught else "none found" if singles else "not testable"
+    text = _leak(caught) if caught else _no_leak(singles, level, noun) if singles else missing
+    return Verdict(question, verdict, figures, {"AUC at least": 0.5 + EFFECT, "p at most": level}, text)
+
+
+def _leak(caught: list[Single]) -> str:
     listed = ", ".join(f"{one.column} ({one.auc:.3f})" for one in caught)
-    inside = figures["reaches the model"]
-    reaches = (
-        f"The model sees {', '.join(inside)}: leave them out" if inside else "The model sees none of them"
+    inside = ", ".join(one.column for one in caught if one.reaches_model)
+    reaches = f"The model sees {inside}: leave them out" if inside else "The model sees none of them"
+    return f"AUC alone, where present: {listed}. {reaches}."
+
+
+def _no_leak(singles: list[Single], level: float, noun: str) -> str:
+    best = max(singles, key=lambda one: one.auc)
+    return (
+        f"None of {len(singles)} {noun} does: the best, {best.column}, has AUC {best.auc:.3f} where it is "
+        f"present, p {best.p:.2g}. A leak needs both AUC {0.5 + EFFECT:g} or more and p {level:.2g} or "
+        f"less{_reach(best, level)}."
     )
-    return Verdict(question, "leak", figures, tolerance, f"AUC alone, where present: {listed}. {reaches}.")
 
 
 def _reach(one: Single, level: float) -> str:
@@ -209,38 +208,27 @@ def _reach(one: Single, level: float) -> str:
 def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdict:
     """Is one feature the label in other words?"""
     features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
-    tests = max(len(features), 1)
-    caught = [one for one in features if one.auc >= GIVEAWAY and one.p <= ALPHA / tests]
-    tolerance = {"AUC at least": GIVEAWAY, "p at most": ALPHA / tests}
+    level = ALPHA / max(len(features), 1)
+    caught = [one for one in features if one.auc >= GIVEAWAY and one.p <= level]
     figures = {
         "columns": [one.column for one in caught],
         "best": {one.column: one.auc for one in features[:5]},
         "best pair": None if pair is None else {"columns": list(pair.columns), "auc": pair.auc},
         "reaches the model": [one.column for one in caught if one.reaches_model],
     }
+    verdict = "leak" if caught else "none found" if features else "not testable"
+    tolerance = {"AUC at least": GIVEAWAY, "p at most": level}
     question = "Is one feature the label in other words?"
+    return Verdict(question, verdict, figures, tolerance, _best_features(features, caught, pair))
+
+
+def _best_features(features: list[Single], caught: list[Single], pair: Pair | None) -> str:
     if not features:
-        return Verdict(
-            question,
-            "not testable",
-            figures,
-            tolerance,
-            "No feature can be compared: the rows hold one class only.",
-        )
-    both = (
-        "" if pair is None else f"; the best pair, {pair.columns[0]} with {pair.columns[1]}, {pair.auc:.3f}"
-    )
-    best = f"the best feature, {features[0].column}, reaches AUC {features[0].auc:.3f}{both}"
-    if caught:
-        text = (
-            f"By themselves {', '.join(one.column for one in caught)} nearly give the label: {best}. Find "
-            "out what they are."
-        )
-        return Verdict(question, "leak", figures, tolerance, text)
-    return Verdict(
-        question,
-        "none found",
-        figures,
-        tolerance,
-        f"Of {len(features)} features {best}; a feature may predict.",
-    )
+        return "No feature can be compared: the rows hold one class only."
+    best = f"the best feature, {features[0].column}, reaches AUC {features[0].auc:.3f}"
+    if pair is not None:
+        best += f"; the best pair, {pair.columns[0]} with {pair.columns[1]}, {pair.auc:.3f}"
+    if not caught:
+        return f"Of {len(features)} features {best}; a feature may predict."
+    names = ", ".join(one.column for one in caught)
+    return f"By themselves {names} nearly give the label: {best}. Find out what they are."

@@ -247,6 +247,12 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
         for c in mine
     }
     worst = max((c for c in mine if c.model in DECIDE), key=lambda c: (c.matters, c.share))
+    by_type = rule.name == "attack" or stands_in(rule.groups)
+    verdict = "none found" if not worst.matters else "drop" if by_type else "leak"
+    return Verdict(question, verdict, figures, tolerance, _sentence(rule, worst))
+
+
+def _sentence(rule: Rule, worst: Compared) -> str:
     low, high = worst.gain_interval
     text = (
         f"Rows {SAME[rule.name]} in training change the AUC of {worst.model} on the same test rows by "
@@ -255,11 +261,9 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
     )
     if rule.groups:
         text += f" A group is one {', '.join(rule.groups)}."
-    by_type = rule.name == "attack" or stands_in(rule.groups)
-    if rule.name != "attack" and by_type:
+    if rule.name != "attack" and stands_in(rule.groups):
         text += " The table has no capture session; the attack type stands in."
-    verdict = "none found" if not worst.matters else "drop" if by_type else "leak"
-    return Verdict(question, verdict, figures, tolerance, text)
+    return text
 
 
 def as_table(compared: list[Compared]) -> pd.DataFrame:
