@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 HISTORY = "history.csv"  # of a run, one row per epoch
+RESULTS = "results.csv"  # of an ablation, one row per arm and seed
 HISTORIES = "histories.csv"  # of an ablation, one row per arm, seed and epoch
 TRIALS = "trials.csv"  # of a search, one row per trial
 CHECKPOINT = "checkpoint.npz"  # of a run, the state after its last epoch

@@ -124,6 +124,20 @@ def _make_engine(
     return build(spec, objective, device=device, **options)
 
 
+def score_gradient(engine: Engine, params: Params, x: np.ndarray) -> tuple[float, Params]:
+    """(s, ds/dp for weights and readout) of one row x (features,), from an engine of loss gradients.
+
+    With alpha = 1, bias = 0 and label 0 the loss is softplus(s); its slope sigmoid(s) is divided out.
+
+    Args:
+        engine: of `Objective(alpha_mode="direct")`.
+    """
+    plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
+    score = float(engine.scores(plain, x[None])[0])
+    _, grads = engine.loss_and_grad(plain, x[None], np.zeros(1), np.ones(1))
+    return score, {name: np.asarray(grads[name]) * (1 + np.exp(-score)) for name in ("weights", "readout")}
+
+
 def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     """X as a float64 array (B, features), and labels y and weights w, where given, as float64 (B,).
 

@@ -5,7 +5,7 @@ batch.
 import numpy as np
 
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import DEFAULT_DEVICE, check_batch, make_engine
+from qnb.core.engine import DEFAULT_DEVICE, check_batch, make_engine, score_gradient
 from qnb.core.objective import Objective
 
 
@@ -41,14 +41,5 @@ class OneSampleDemo:
         alpha = float(self.objective.alpha(params["alpha"]))
         logits = np.asarray(self.objective.logit(self.scores(params, X), params["bias"], params["alpha"]))
         d_scores = np.mean(w * np.asarray(self.objective.slope(logits, y))) * alpha  # sum_b dL/ds_b
-        last = self._score_gradient(params, X[-1:])
+        _, last = score_gradient(self._row, params, X[-1])
         return loss, grads | {name: d_scores * last[name] for name in ("weights", "readout")}
-
-    def _score_gradient(self, params: Params, x: np.ndarray) -> Params:
-        """ds/dtheta of one row, from the loss softplus(s) of a head with alpha = 1, bias = 0 and label 0:
-        slope sigmoid(s).
-        """
-        plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
-        _, grads = self._row.loss_and_grad(plain, x, np.zeros(1), np.ones(1))
-        slope = 1 / (1 + np.exp(-float(self.scores(params, x)[0])))
-        return {name: grads[name] / slope for name in ("weights", "readout")}

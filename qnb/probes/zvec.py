@@ -14,7 +14,7 @@ from pydantic import Field
 from qnb.config import MeasurementName, TrainConfig, training_of
 from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import Engine, make_engine
+from qnb.core.engine import Engine, make_engine, score_gradient
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError
 from qnb.probes.subject import SimulatedModelConfig
@@ -132,13 +132,8 @@ def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
 
 
 def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw as the engine trains with it: its gradient of softplus(s), row by row, divided by the slope
-    sigmoid(s). (B, n).
-    """
-    slopes = 1 / (1 + np.exp(-engine.scores(params, X)))
-    gradients = [engine.loss_and_grad(params, x[None], np.zeros(1), np.ones(1))[1]["readout"] for x in X]
-    found: np.ndarray = np.asarray(gradients) / slopes[:, None]
-    return found
+    """ds/dw as the engine trains with it, row by row. (B, n)."""
+    return np.array([score_gradient(engine, params, x)[1]["readout"] for x in X])
 
 
 @enable_x64()

@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 
 from qnb.config import StrictConfig
 from qnb.core.gate import GateReport
-from qnb.files import CHECKPOINT, HISTORY
+from qnb.files import CHECKPOINT, HISTORIES, HISTORY, RESULTS
 from qnb.runs.folder import MANIFEST, METRICS, PARAMS, Run
 from qnb.runs.provenance import commit_name
 from qnb.training.metrics import Row
@@ -235,6 +235,8 @@ def written(run: Run) -> str:
         PARAMS: "the effective parameters, for `-f`",
         METRICS: "the figures above",
         HISTORY: "one row per epoch",
+        RESULTS: "one row per arm and seed",
+        HISTORIES: "one row per arm, seed and epoch",
         "model/": "the trained model, for `qnb.load_model`",
         MANIFEST: "parameters, data, stack, gate verdict, status",
         CHECKPOINT: "the state after the last epoch",

@@ -14,9 +14,9 @@ from qnb.config import TrainConfig
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.data.grouping import PAIR, SESSION
 from qnb.errors import ParameterError, QnbError
-from qnb.files import HISTORIES, HISTORY, atomic_write, plain
+from qnb.files import HISTORIES, HISTORY, RESULTS, atomic_write, plain
 from qnb.reporting.tables import data_note
-from qnb.runs.folder import MANIFEST, METRICS, Run
+from qnb.runs.folder import MANIFEST, METRICS
 from qnb.runs.project import find_root
 from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
@@ -36,7 +36,6 @@ FIGURES = (
     "threshold",
     "gate",
 )
-RESULTS = "results.csv"
 # one and several, by the column that makes them
 GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}
 
@@ -339,14 +338,3 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
         "synthetic": study.card.get("synthetic"),
         **({"other_code": list(study.other_code)} if study.other_code else {}),
     }
-
-
-def written(run: Run) -> str:
-    """A list of what the run folder holds."""
-    names = {
-        RESULTS: "one row per arm and seed",
-        HISTORIES: "one row per arm, seed and epoch",
-        METRICS: "means, differences, intervals, decisions",
-    }
-    lines = [f"- `{name}`: {what}" for name, what in names.items()]
-    return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

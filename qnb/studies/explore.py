@@ -13,10 +13,11 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
+from scipy.special import expit
 
 from qnb.config import EngineName, Layers, Sample, TrainConfig, Wires, training_of
 from qnb.core.circuit import MEASUREMENTS, CircuitSpec, Params
-from qnb.core.engine import Engine, make_engine
+from qnb.core.engine import Engine, make_engine, score_gradient
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
@@ -148,18 +149,20 @@ class Bench:
         """Score, logit, loss and every gradient of the input under the hand."""
         engine, params = self._circuit(hand)
         x, y = self._input(hand), float(self.prepared.y["val"][hand.row])
-        # alpha 1, bias 0 and label 0 make the loss softplus(s), whose gradient is sigmoid(s)
-        # ds/dtheta: divided out, ds/dtheta is left
-        _, raised = engine.loss_and_grad(params | _PLAIN_HEAD, x[None], np.zeros(1), np.ones(1))
-        score = float(engine.scores(params | _PLAIN_HEAD, x[None])[0])
-        slopes = {group: np.asarray(raised[group]) * (1 + np.exp(-score)) for group in ("weights", "readout")}
+        score, slopes = score_gradient(engine, params, x)
         bias = float(params["bias"])
         objective, logit = Objective(hand.gamma, "direct"), hand.alpha * (score + bias)
         slope = float(objective.slope(logit, y))
         gradient = {group: slope * hand.alpha * value for group, value in slopes.items()}
         gradient |= {"bias": np.asarray(slope * hand.alpha), "alpha": np.asarray(slope * (score + bias))}
         return InputResult(
-            y, score, logit, float(1 / (1 + np.exp(-logit))), float(objective.loss(logit, y)), slope, gradient
+            y=y,
+            score=score,
+            logit=logit,
+            probability=float(expit(logit)),
+            loss=float(objective.loss(logit, y)),
+            slope=slope,
+            gradient=gradient,
         )
 
     def scan(self, hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,7 +174,7 @@ class Bench:
         values = np.linspace(*self.feature_range, SCANNED)
         X = np.tile(self._input(hand), (SCANNED, 1))
         X[:, 0] = values
-        scores = engine.scores(params | _PLAIN_HEAD, X)
+        scores = engine.scores(params, X)
         return values, scores, hand.alpha * (scores + float(params["bias"]))
 
     def _input(self, hand: Hand) -> np.ndarray:
@@ -201,7 +204,6 @@ def _under_hand(spec: CircuitSpec) -> int:
 
 
 _BCE = Objective(0.0, "direct")
-_PLAIN_HEAD = {"bias": np.zeros(()), "alpha": np.ones(())}
 
 
 def going_on_from(run: Run) -> Path | None:
