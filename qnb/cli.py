@@ -178,17 +178,16 @@ def run(
 
 
 def _refuse_early(job: "Job") -> None:
-    """Raise what the notebook would raise after its kernel has started: no such table or label, no
-    such run.
+    """Raise what the notebook would raise after its kernel has started: no such table, label, or run to
+    resume.
     """
     parameters = dict(job.config or {})
     if "label" in parameters:
         from qnb.data.sources import require_source
 
         require_source(parameters["data"], parameters["label"], parameters["positive"])
-    for name in ("run", "resume"):
-        if parameters.get(name) is not None:
-            find_run(job.root, parameters[name])
+    if parameters.get("resume") is not None:
+        find_run(job.root, parameters["resume"])
 
 
 def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:

@@ -158,18 +158,17 @@ def _refuse_executed(nb: nbformat.NotebookNode, path: Path, parameters: dict[str
     """Raise RunError where the notebook holds overrides of an earlier execution: they would run under the
     name of the defaults, or be replaced by `parameters` as a whole.
     """
-    earlier = {
-        name: value
-        for source in _tagged(nb, "injected-parameters")
-        for name, value in assigned_names(source).items()
-    }
-    lost = [name for name in earlier if name not in parameters]
+    given: dict[str, ast.expr | None] = {}
+    for source in _tagged(nb, "injected-parameters"):
+        given |= assigned_names(source)
+    earlier, defaults = literals(given), literals(declared_parameters(nb, path))
+    same = [name for name in earlier if name in defaults and plain(earlier[name]) == plain(defaults[name])]
+    lost = [name for name in given if name not in parameters and name not in same]
     if lost:
-        known = literals(earlier)
-        options = " ".join(f"-p {name} {known.get(name, '...')!r}" for name in lost)
+        options = " ".join(f"-p {name} {earlier.get(name, '...')!r}" for name in lost)
         raise RunError(
             f"{path.name} is an executed notebook, with "
-            f"{', '.join(f'{name} = {known.get(name)!r}' for name in lost)} injected into it. Run its "
+            f"{', '.join(f'{name} = {earlier.get(name)!r}' for name in lost)} injected into it. Run its "
             f"source, or give what it was given as well: {options}"
         )
 

@@ -76,6 +76,17 @@ def test_a_notebook_in_which_an_override_would_be_lost_is_refused(edited, name):
         edited(change, parameters)
 
 
+def test_what_an_executed_notebook_was_given_is_not_lost_where_it_is_the_default(edited):
+    def inject_default(notebook):
+        inject(notebook)
+        (cell,) = [c for c in notebook["cells"] if c["id"] == "given"]
+        cell["source"] = "# Parameters\nseed = 0\nepochs = 2\n"
+
+    with pytest.raises(RunError, match="with epochs = 2 injected"):
+        edited(inject_default)
+    assert edited(inject_default, {"epochs": 3}).parameters == {"epochs": 3}
+
+
 def test_an_executed_notebook_whose_overrides_are_all_given_again_is_run_with_those(edited):
     assert edited(inject, {"seed": 4, "epochs": 5}).config.seed == 4
     assert edited(compute, {"seed": 4}).config.seed == 4  # what is computed is overridden
