@@ -6,6 +6,7 @@ Needs Catalyst, PennyLane, JAX and numpy, but not qnb.
 a `Problem` and returns its gradient: a tuple, one array per differentiated argument.
 """
 
+import functools
 import json
 import re
 import time
@@ -472,43 +473,32 @@ FLAT, ROT, VALUE, DIFFERENCES = (
 )
 # the same X, laid out otherwise
 LAYOUTS: dict[str, Layout] = {"fortran_order": column_major, "strided_view": every_other}
+_full = functools.partial(Formulation, quick=False)
 FORMULATIONS = {  # in the order of the report
     "loss_scan": Formulation("grad of a loss over lax.scan (the note's)", loss_scan_of_qjit),
     "loss_scan_flat": Formulation("the note's, one flat vector differentiated", loss_scan_of_qjit, FLAT),
-    "loss_scan_rot": Formulation(
-        "the note's, with qml.Rot for RZ RY RZ", loss_scan_of_qjit, ROT, quick=False
-    ),
-    "loss_scan_shift": Formulation(
-        "the note's, with parameter-shift", loss_scan_of_qjit, {"diff_method": "parameter-shift"}, quick=False
+    "loss_scan_rot": _full("the note's, with qml.Rot for RZ RY RZ", loss_scan_of_qjit, ROT),
+    "loss_scan_shift": _full(
+        "the note's, with parameter-shift", loss_scan_of_qjit, {"diff_method": "parameter-shift"}
     ),
     "loss_scan_fd": Formulation("finite differences (method='fd') of the note's", loss_scan, DIFFERENCES),
-    "loss_scan_value": Formulation("value_and_grad of a loss over lax.scan", loss_scan, VALUE, quick=False),
+    "loss_scan_value": _full("value_and_grad of a loss over lax.scan", loss_scan, VALUE),
     "sum_scan": Formulation("grad of a weighted sum carried by lax.scan", sum_scan),
-    "sum_scan_flat": Formulation(
-        "weighted sum carried by lax.scan, one flat vector", sum_scan, FLAT, quick=False
-    ),
+    "sum_scan_flat": _full("weighted sum carried by lax.scan, one flat vector", sum_scan, FLAT),
     "loss_for_loop": Formulation("grad of a loss over catalyst.for_loop", loss_for_loop),
-    "loss_for_loop_flat": Formulation(
-        "loss over catalyst.for_loop, one flat vector", loss_for_loop, FLAT, quick=False
-    ),
-    "loss_for_loop_value": Formulation(
-        "value_and_grad of a loss over catalyst.for_loop", loss_for_loop, VALUE, quick=False
-    ),
+    "loss_for_loop_flat": _full("loss over catalyst.for_loop, one flat vector", loss_for_loop, FLAT),
+    "loss_for_loop_value": _full("value_and_grad of a loss over catalyst.for_loop", loss_for_loop, VALUE),
     "loss_autograph": Formulation("grad of a loss over a Python for, autograph=True", loss_autograph),
     "loss_vmap": Formulation("grad of a loss over catalyst.vmap", loss_vmap),
     "loss_jax_vmap": Formulation("grad of a loss over jax.vmap in the qjit", loss_jax_vmap),
     "loss_unrolled": Formulation("grad of an unrolled loss (for while tracing)", loss_unrolled),
-    "loss_unrolled_flat": Formulation("unrolled loss, one flat vector", loss_unrolled, FLAT, quick=False),
-    "loss_unrolled_value": Formulation(
-        "value_and_grad of an unrolled loss", loss_unrolled, VALUE, quick=False
-    ),
+    "loss_unrolled_flat": _full("unrolled loss, one flat vector", loss_unrolled, FLAT),
+    "loss_unrolled_value": _full("value_and_grad of an unrolled loss", loss_unrolled, VALUE),
     "inside_scan": Formulation("grad of a row's loss inside lax.scan", inside_scan),
-    "inside_scan_flat": Formulation(
-        "row's loss inside lax.scan, one flat vector", inside_scan, FLAT, quick=False
-    ),
+    "inside_scan_flat": _full("row's loss inside lax.scan, one flat vector", inside_scan, FLAT),
     "inside_for_loop": Formulation("grad of a row's loss inside catalyst.for_loop", inside_for_loop),
-    "inside_for_loop_flat": Formulation(
-        "row's loss inside catalyst.for_loop, one flat vector", inside_for_loop, FLAT, quick=False
+    "inside_for_loop_flat": _full(
+        "row's loss inside catalyst.for_loop, one flat vector", inside_for_loop, FLAT
     ),
     "inside_for_loop_value": Formulation(
         "value_and_grad of a row's loss inside catalyst.for_loop", inside_for_loop, VALUE
@@ -519,12 +509,10 @@ FORMULATIONS = {  # in the order of the report
     "row_by_row_rot": Formulation("the package's, with qml.Rot for RZ RY RZ", row_by_row, ROT),
     "row_by_row_two": Formulation("the package's, but two differentiated arguments", row_by_row_two),
     "python_loop": Formulation("compiled grad of a row's loss, called in a Python loop", python_loop),
-    "python_loop_flat": Formulation(
-        "compiled grad in a Python loop, one flat vector", python_loop, FLAT, quick=False
-    ),
+    "python_loop_flat": _full("compiled grad in a Python loop, one flat vector", python_loop, FLAT),
     "jax_python_loop": Formulation("jax.grad of a loss over a Python loop of qjit calls", jax_python_loop),
     "jax_vmap": Formulation("jax.grad of a loss over jax.vmap of a qjit", jax_vmap),
-    "jax_scan": Formulation("jax.grad of a loss over lax.scan of a qjit", jax_scan, quick=False),
+    "jax_scan": _full("jax.grad of a loss over lax.scan of a qjit", jax_scan),
     "fortran_order": Formulation(
         "finite differences of the note's, X in Fortran order",
         loss_scan,
