@@ -86,6 +86,14 @@ def _run_all_cells(page):
     return taken.count() > 0
 
 
+def _open_and_run_all(page, address):
+    page.goto(address)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
+    page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=120_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
+    _wait(lambda: _run_all_cells(page), 120)
+
+
 @pytest.fixture
 def opened(lab):
     """A function that opens a notebook in JupyterLab and runs all cells; returns the page, the saved notebook and its run folder."""
@@ -94,11 +102,7 @@ def opened(lab):
 
     def run_all(name, parameters):
         path = _copy(project, name, parameters)
-        page.goto(f"{address}/lab/tree/{name}.ipynb?token={token}&reset")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
-        page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=120_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
-        _wait(lambda: _run_all_cells(page), 120)
+        _open_and_run_all(page, f"{address}/lab/tree/{name}.ipynb?token={token}&reset")
         last = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"][-1]
 
         def ended():
@@ -174,3 +178,31 @@ def test_the_controls_of_explore_follow_the_keyboard(opened):
     value = float(re.search(r"loss = ([\d.]+)", said.inner_text())[1])
     assert 0 < value < float(re.search(r"loss = ([\d.]+)", before)[1])  # focal loss is below cross-entropy
     assert '"status": "done"' in (folder / "manifest.json").read_text()
+
+
+@pytest.mark.slow
+def test_the_stop_button_ends_a_training_in_one_line_and_its_cell_resumes(lab):
+    browser, address, token, project = lab
+    parameters = SMALL | {"engine": "catalyst", "epochs": 200}
+    path = _copy(project, "train", parameters).rename(project / "notebooks" / "stopped.ipynb")
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    _open_and_run_all(page, f"{address}/lab/tree/{path.name}?token={token}&reset")
+    cell = page.locator(".jp-CodeCell", has_text="result = train(")
+    text = lambda: cell.locator(".jp-OutputArea").inner_text()  # noqa: E731
+    epochs = []
+    for _ in range(2):
+        reached = epochs[-1] + 1 if epochs else 2
+        _wait(lambda n=reached: re.search(rf"epoch {n}\b", text()), PATIENCE)
+        page.click("[data-command='notebook:interrupt-kernel']")
+        found = _wait(lambda: re.search(r"Stopped after epoch (\d+) of 200\. Run it again to resume", text()), 60)
+        epochs.append(int(found[1]))
+        assert "Traceback" not in text()
+        cell.locator(".jp-InputArea-editor").click()
+        page.keyboard.press("Control+Enter")
+        _wait(lambda: "Stopped" not in text(), 60)  # the cell runs again, in the same kernel
+    page.click("[data-command='notebook:interrupt-kernel']")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    assert 2 <= epochs[0] < epochs[1]
+    folder = max((project / "executed" / "train").iterdir())
+    assert '"status": "interrupted"' in (folder / "manifest.json").read_text()
+    page.close()
