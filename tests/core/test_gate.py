@@ -1,13 +1,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
+import pennylane as qml
 import pytest
+from jax.experimental import disable_x64, enable_x64
 from reference import loss_and_grad, random_params
 
+from qnb.config import TrainConfig
 from qnb.core.circuit import MEASUREMENTS, CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.gate import WrongGradientError, check_gradient, check_gradient_of
 from qnb.core.objective import Objective
+from qnb.errors import ParameterError
 
 BCE = Objective()
 
@@ -160,3 +165,175 @@ def test_report_is_plain_data(rng):
     report = check_gradient(make_engine("catalyst", spec, BCE), spec.init(0), *batch(spec, rng))
     again = json.loads(json.dumps(report.to_dict()))
     assert again["verdict"] == "pass" and again["groups"]["weights"]["status"] == "pass"
+
+
+def trained(spec, seed, alpha, engine):
+    """Near a minimum in the bias, with a tenth of the labels on the wrong side: what training leads to."""
+    rng = np.random.default_rng(seed)
+    params, X = random_params(spec, rng), rng.uniform(0, np.pi, (32, spec.features))
+    scores = engine.scores(params, X)
+    params |= {"alpha": np.log(np.expm1(alpha)), "bias": -np.median(scores)}
+    y = ((scores + params["bias"] > 0) ^ (rng.random(32) < 0.1)).astype(float)
+    return params, X, y, np.ones(32)
+
+
+@pytest.mark.parametrize(("seed", "alpha"), [(11, 48), (14, 48), (47, 48), (53, 48), (55, 24)])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_large_alpha_is_no_wrong_gradient(seed, alpha, precision):
+    """The bias moves the logit alpha times as far: a step of 1e-2 is then half a logit."""
+    spec = CircuitSpec(3, 2)
+    engine = make_engine("exact", spec, BCE, precision=precision)
+    report = check_gradient(engine, *trained(spec, seed, alpha, engine))
+    assert {name: check.status for name, check in report.groups.items()} == dict.fromkeys(spec.shapes, "pass")
+    assert report.groups["bias"].step < 1e-4 < report.groups["weights"].step or precision == "float64"
+
+
+@pytest.mark.parametrize("alpha", [1, 10, 48])
+@pytest.mark.parametrize("group", ["weights", "readout", "bias", "alpha"])
+def test_a_float32_gradient_off_by_more_than_the_tolerance_never_passes(group, alpha):
+    spec = CircuitSpec(3, 2)
+    engine = make_engine("exact", spec, BCE)
+    for seed in range(5):
+        bent = Bent(engine, lambda loss, g: (loss, g | {group: 1.03 * g[group]}))
+        bent.dtype = engine.dtype
+        with pytest.raises(WrongGradientError) as caught:
+            check_gradient(bent, *trained(spec, seed, alpha, engine), seed=seed)
+        assert caught.value.group == group
+
+
+def test_a_group_that_cannot_be_measured_leaves_the_verdict_open():
+    """A leaf of the loss that moves it, but by less than can be seen, is not passed over."""
+
+    def loss(p):
+        return float(np.sum(np.sin(p["a"])) + 1e-9 * np.sum(np.sin(p["b"])) + 1e3)
+
+    def grad(p):
+        return {"a": np.cos(p["a"]), "b": 1e-9 * np.cos(p["b"])}
+
+    report = check_gradient_of(loss, grad, {"a": np.ones(3), "b": np.ones(3)})
+    assert report.groups["a"].status == "pass" and report.groups["b"].status == "untested"
+    assert report.verdict == "untested"
+
+
+def test_lists_and_frames_are_taken_as_an_engine_takes_them(rng):
+    spec = CircuitSpec(2, 1)
+    params, (X, y, w) = random_params(spec, rng), batch(spec, rng)
+    engine = make_engine("exact", spec, BCE)
+    expected = check_gradient(engine, params, X, y, w).groups
+    lists = {name: value.tolist() for name, value in params.items()}
+    for other in ((X.tolist(), y.tolist(), w.tolist()), (pd.DataFrame(X), pd.Series(y), pd.Series(w))):
+        assert check_gradient(engine, lists, *other).groups == expected
+
+
+def test_labels_that_no_loss_is_defined_for_are_refused(rng):
+    spec = CircuitSpec(2, 1)
+    X, y, w = batch(spec, rng)
+    with pytest.raises(ParameterError, match=r"Labels y need to be 0 or 1"):
+        check_gradient(make_engine("exact", spec, BCE), spec.init(0), X, 2 * y - 1, w)
+
+
+def logistic(p, x):
+    return jnp.mean(jnp.logaddexp(0.0, -(x @ p["w"] + p["b"])) * jnp.arange(1, len(x) + 1))
+
+
+def test_the_precision_is_that_of_the_loss(rng):
+    """A right float32 gradient of JAX passes, without being told so."""
+    x = rng.normal(size=(20, 5))
+    for context, dtype in ((disable_x64, "float32"), (enable_x64, "float64")):
+        with context():
+            for seed in range(10):
+                p = {"w": np.random.default_rng(seed).normal(size=5), "b": np.zeros(())}
+                report = check_gradient_of(logistic, jax.grad(logistic), p, x, seed=seed)
+                assert (report.verdict, report.dtype) == ("pass", dtype)
+                with pytest.raises(WrongGradientError):
+                    check_gradient_of(logistic, lambda p, x: jax.tree.map(lambda g: 1.05 * g, jax.grad(logistic)(p, x)), p, x)
+
+
+def test_leaves_keep_their_type():
+    """`qml.grad` differentiates what requires a gradient: tensors of PennyLane, as they were given."""
+    node = qml.QNode(lambda w, x: _one_wire(w, x), qml.device("default.qubit", wires=1), interface="autograd")
+    x = np.array([0.3, 1.1, -0.7])
+
+    def loss(w, x):
+        return sum((k + 1) * node(w, v) for k, v in enumerate(x)) / len(x)
+
+    w = qml.numpy.array([0.4, -0.9, 0.2], requires_grad=True)
+    assert check_gradient_of(loss, qml.grad(loss), w, x).verdict == "pass"
+    with pytest.raises(WrongGradientError):
+        check_gradient_of(loss, lambda w, x: 1.01 * qml.grad(loss)(w, x), w, x)
+
+
+def _one_wire(w, x):
+    qml.RY(x, wires=0)
+    qml.Rot(*w, wires=0)
+    return qml.expval(qml.PauliZ(0))
+
+
+def test_both_functions_get_what_was_given():
+    given = {
+        "numpy": np.float32([0.3, 0.1]),
+        "jax": jnp.array([0.2, 0.7], dtype=jnp.float32),
+        "tensor": qml.numpy.array([0.5], requires_grad=False),
+        "number": 0.25,
+        "single": np.float32(0.5),
+        "empty": np.zeros((0, 3)),
+    }
+    seen = []
+
+    def loss(p):
+        seen.append({name: (type(v), getattr(v, "dtype", None), getattr(v, "requires_grad", None)) for name, v in p.items()})
+        return sum(float(np.sum(np.sin(np.asarray(v, dtype=np.float64)))) for v in p.values())
+
+    def grad(p):
+        return {name: np.cos(np.asarray(v, dtype=np.float64)) for name, v in p.items()}
+
+    report = check_gradient_of(loss, grad, given, dtype=np.float32)
+    assert report.verdict == "pass" and set(report.groups) == set(given) - {"empty"}
+    assert all(kinds == seen[0] for kinds in seen) and seen[0]["tensor"][2] is False
+    assert issubclass(seen[0]["jax"][0], jax.Array)
+
+
+def test_names_of_nested_leaves():
+    p = {"layer": [np.array([0.3]), {"w": np.array([0.4, 0.1])}], "b": 0.2}
+    report = check_gradient_of(
+        lambda p: sum(float(np.sum(np.sin(v))) for v in jax.tree.leaves(p)), lambda p: jax.tree.map(np.cos, p), p
+    )
+    assert set(report.groups) == {"layer/0", "layer/1/w", "b"} and report.verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("loss", "grad", "params", "message"),
+    [
+        (np.sum, lambda p: p, np.array([1j, 2.0]), "Group 'params' of the parameters is complex"),
+        (lambda p: 1j * np.sum(p), lambda p: p, np.ones(2), "The loss is complex"),
+        (np.sum, lambda p: p + 0j, np.ones(2), "Group 'params' of the gradient is complex"),
+        (np.sum, lambda p: (p, p), np.ones(2), r"has 2 arrays, the parameters have 1 \(params\)"),
+        (lambda p: np.float16(np.sum(p)), lambda p: p, np.ones(2), "is float16, in which differences show nothing"),
+        (lambda p: np.nan, lambda p: p, np.ones(2), "The loss of .* is nan"),
+        (np.sum, lambda p: p, np.zeros(0), "every leaf is empty"),
+        (np.sum, lambda p: p, {"a": "text"}, "Group 'a' of the parameters needs to be an array of real numbers"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_in_words(loss, grad, params, message):
+    with pytest.raises(ParameterError, match=message):
+        check_gradient_of(loss, grad, params)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ParameterError, match="dtype = 'float16' is not known"):
+        check_gradient_of(np.sum, np.ones_like, np.ones(2), dtype=np.float16)
+
+
+@pytest.mark.slow
+def test_300_gates_without_a_false_alarm_and_300_wrong_gradients_without_a_pass(monkeypatch):
+    """A part of the benchmark, on the small circuits: points of trainings and random ones, all engines."""
+    from benchmarks import gate
+
+    monkeypatch.setattr(gate, "LONGER_SHARE", 0.0)
+    trainings = [TrainConfig(engine="exact", **changes | {"epochs": 10}) for changes in gate.TRAININGS]
+    points = [point for config in trainings for point in gate.trained_points("trained", config)]
+    right, wrong = gate.chunk(points, 1000, 300)
+    assert right.total() == wrong.total() == 300
+    assert {status for *_, status in right} <= {"pass", "untested"}
+    assert {status for *_, status in wrong} <= {"wrong", "untested"}
+    assert sum(n for (*_, status), n in (right + wrong).items() if status == "untested") < 30
