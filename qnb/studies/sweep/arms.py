@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import EngineName, SplitConfig, TableConfig, TrainConfig
+from qnb.config import EngineName, SplitConfig, TableConfig, TrainConfig, training_of
 from qnb.errors import ParameterError, nearest, refuse_unknown
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
@@ -47,7 +47,7 @@ class SweepConfig(TrainConfig):
         Raises:
             ParameterError: an arm's overrides make no configuration; the message names the arm.
         """
-        base = {name: getattr(self, name) for name in TrainConfig.model_fields}
+        base = dict(training_of(self))
         found = []
         for seed in range(self.seed, self.seed + self.seeds):
             seeds = {"seed": seed} | ({"split_seed": seed} if self.resample == "split" else {})
