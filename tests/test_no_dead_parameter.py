@@ -1,0 +1,228 @@
+"""No parameter is dead: the code behind each notebook reads it, and changing it changes what is found, or is refused.
+
+What is found is every artefact but the parameters, the manifest and timings. The small version reads all notebooks that need no
+compiler and changes every parameter of a training; the full one, marked slow, executes each notebook with each parameter changed.
+"""
+
+import contextlib
+import functools
+import importlib
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from in_process import execute, findings
+
+from qnb.config import TrainConfig
+from qnb.errors import QnbError
+from qnb.probes import throughput
+from qnb.runs.folder import create
+from qnb.runs.job import read_notebook
+from qnb.training.train import train
+
+ROOT = Path(__file__).parents[1]
+TABLE = {"data": "tiny.csv", "label": "label", "sample": 160}
+CIRCUIT = {"wires": 2, "layers": 1}
+STEPS = TABLE | CIRCUIT | {"batch": 16}
+TRAINING = STEPS | {"epochs": 2, "fixed_num_batches": 3, "engine": "exact"}
+ODD = {"balanced_batches": True, "min_pred_pos_rate": 0.98}  # where balanced_pos_frac and abort_on_degen count
+PROBE = STEPS | {"engine": "exact", "steps": 20}
+BASES = {  # of each notebook, small configurations that together reach every parameter
+    "train": [TRAINING, TRAINING | ODD],
+    "explore": [TRAINING, TRAINING | ODD],
+    "surrogate": [TRAINING, TRAINING | ODD],
+    "ablation": [TRAINING | {"seeds": 2}, TRAINING | {"seeds": 2} | ODD],
+    "alpha_sign_inversion": [PROBE],
+    "focal_fixed_point": [PROBE],
+    "readout_geometry": [PROBE | {"rows": 4, "initialisations": 10}],
+    "suspects": [{}],
+    "throughput": [CIRCUIT | {"repeats": 3, "seconds": 0.01}],
+    "tune": [TABLE | {"sample": None, "wires": 2, "epochs": 2, "trials": 2, "confirm_runs": 2}],
+    "leakage_stress_test": [CIRCUIT | {"sample": 1500, "batch": 16, "epochs": 1, "fixed_num_batches": 3}],
+    "zvec_gradient_identity": [STEPS | {"rows": 2, "training_epochs": 2}],
+    "gradient_audit": [STEPS | {"rows": 3, "training_epochs": 3}],
+}
+QUICK = ("train", "surrogate", "alpha_sign_inversion", "suspects")
+BUNDLED = {"data": "bundled", "label": None}
+CHANGES = {  # of each parameter of a training: a value, and what it needs beside it to count
+    "data": ("easy.csv", {}),
+    "label": ("other", {}),
+    "positive": (0, {}),
+    "sample": (120, {}),
+    "data_seed": (1, BUNDLED),
+    "leaks": ((), BUNDLED),
+    "split": ("time", {}),
+    "group_by": (("c",), {"split": "group", "group_by": ("site",)}),
+    "embargo": (20.0, {"split": "time"}),
+    "attack_test": (("DDoS_UDP",), BUNDLED | {"split": "attack", "attack_test": ("DDoS_ICMP",), "sample": 600}),
+    "split_seed": (1, {}),
+    "val_fraction": (0.3, {}),
+    "test_fraction": (0.3, {}),
+    "angle_range": ("pm_pi", {}),
+    "wires": (3, {}),
+    "layers": (2, {}),
+    "encoder": ("angle_xy", {}),
+    "ansatz": ("ring", {"wires": 3, "layers": 2}),  # with two wires, or in the first layer, they are one
+    "measurement": ("z0", {}),
+    "reupload": (True, {"layers": 2}),
+    "hadamard": (True, {}),
+    "engine": ("one_sample_demo", {"gate": "off"}),
+    "device": ("default.qubit", {}),  # refused beside the exact engine
+    "gate": ("off", {}),
+    "preflight_compile": (False, {}),
+    "focal_gamma": (2.0, {}),
+    "alpha_mode": ("direct", {}),
+    "alpha_train": (False, {}),
+    "class_weights": ("balanced", {}),
+    "balanced_batches": (True, {}),
+    "balanced_pos_frac": (0.25, {"balanced_batches": True}),
+    "prior_correction": ("importance", {"balanced_batches": True}),
+    "seed": (1, {}),
+    "epochs": (3, {}),
+    "batch": (8, {}),
+    "fixed_num_batches": (2, {}),
+    "lr": (0.2, {}),
+    "lr_schedule": ("cosine", {}),
+    "lr_mult_weights": (2.0, {}),
+    "lr_mult_readout": (2.0, {}),
+    "lr_mult_alpha": (2.0, {}),
+    "weight_decay_weights": (0.1, {}),
+    "weight_decay_readout": (0.1, {}),
+    "weight_decay_alpha": (0.1, {}),
+    "val_objective": ("val_loss", {"epochs": 6, "lr": 0.5}),
+    "eval_every_epochs": (2, {}),
+    "early_stop_patience": (1, {"epochs": 6, "lr": 0.5}),
+    "min_pred_pos_rate": (0.98, {}),
+    "max_pred_pos_rate": (0.02, {}),
+    "abort_on_degen": (True, {"min_pred_pos_rate": 0.98}),
+}
+SOURCES = {"run", "resume", "sweep"}  # where parameters come from: tests/probes/test_suspects.py, tests/studies
+OWN = {  # of each notebook, the parameters that it alone has, or that mean something else there
+    "explore": {"row": 1},
+    "surrogate": {"terms": 3, "min_effect": 0.2, "quick": False},
+    "ablation": {
+        "arms": {"z0": {"measurement": "z0"}, "mean_z": {"measurement": "mean_z"}}, "reference": "mean_z_readout",
+        "seeds": 3, "resample": "split", "min_effect": 0.2,
+    },
+    "alpha_sign_inversion": {"alpha_start": 0.2, "push": 0.1, "steps": 25, "quick": False, "engine": "catalyst"},
+    "focal_fixed_point": {"gamma": 1.0, "alpha_start": 0.2, "rate_sgd": 1.0, "steps": 25, "quick": False, "engine": "catalyst"},
+    "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "engine": "catalyst"},
+    "throughput": {"repeats": 4, "seconds": 0.2, "quick": False, "device": "nowhere.qubit"},
+    "tune": {"trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3},
+    "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port"), "identifiers": ("tcp.len",)},
+    "zvec_gradient_identity": {"rows": 3, "training_epochs": 3, "quick": False, "engine": "exact", "device": "nowhere.qubit"},
+    "gradient_audit": {
+        "stacks": ("current", "0.0.1"), "rows": 4, "training_epochs": 4, "quick": False, "device": "nowhere.qubit",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with a table of 300 rows, in groups and at times, whose features tell the label a little."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
+    rng = np.random.default_rng(0)
+    y = (rng.random(300) < 0.6).astype(int)
+    frame = pd.DataFrame(rng.normal(y[:, None], 1.5, (300, 4)), columns=list("abcd"))
+    frame["frame.time"] = np.arange(300.0)
+    frame["site"] = rng.integers(0, 12, 300)
+    frame.assign(label=y, other=1 - y).to_csv(folder / "tiny.csv", index=False)
+    frame.assign(label=y, other=1 - y, a=y + rng.random(300)).to_csv(folder / "easy.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Throughput at few sizes."""
+    grid = throughput.Grid(batches=(4,), wires=(2,), layers=(), rows=4, thread_wires=(2,))
+    monkeypatch.setattr(throughput, "QUICK", grid)
+    monkeypatch.setattr(throughput, "FULL", throughput.Grid((4, 8), (2,), (), 4, (2,)))
+
+
+@pytest.fixture(scope="module")
+def run_of_training(project):
+    """The id of a finished run of train.ipynb."""
+    with contextlib.chdir(project):
+        config = TrainConfig(**TRAINING)
+        run = create(project, "train", config)
+        result = train(config, folder=run.folder, progress=False)
+    run.note(data=result.prepared.card, gate=result.gate.to_dict())
+    result.save(run.path("model"))
+    run.finish(result.metrics)
+    return run.id
+
+
+def configuration(notebook):
+    module, cls = read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb").metadata.qnb.config.split(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+@pytest.mark.parametrize("notebook", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in BASES])
+def test_every_parameter_is_read(notebook, project, run_of_training, monkeypatch, small):
+    reads = Counter()
+    for base in BASES[notebook]:
+        run = {"run": run_of_training} if notebook == "suspects" else {}
+        _, _, read = execute(notebook, base | run, project, monkeypatch)
+        reads += read
+    assert set(configuration(notebook).model_fields) - set(reads) == set()
+
+
+def test_the_tables_above_have_every_parameter():
+    assert set(CHANGES) == set(TrainConfig.model_fields)
+    for notebook in BASES:
+        fields = set(configuration(notebook).model_fields)
+        assert set(OWN.get(notebook, {})) <= fields
+        assert fields - set(CHANGES) - set(OWN.get(notebook, {})) <= SOURCES
+
+
+@functools.lru_cache(maxsize=100)
+def trained(items):
+    """What a training finds, or the error that refuses it."""
+    try:
+        result = train(TrainConfig.make(dict(items)), progress=False)
+    except QnbError as error:
+        return str(error)
+    compiled_before = result.metrics["compile_seconds"] > 0
+    return repr([findings(result.metrics), findings(result.history.to_dict("list")), compiled_before])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_of_a_training_changes_what_it_finds(name, project, monkeypatch):
+    monkeypatch.chdir(project)
+    value, beside = CHANGES[name]
+    base = TRAINING | beside
+    assert base.get(name, TrainConfig.model_fields[name].default) != value
+    before = trained(tuple(base.items()))
+    assert before.startswith("["), before
+    assert trained(tuple((base | {name: value}).items())) != before
+
+
+def changes_of(notebook):
+    fields = configuration(notebook).model_fields
+    own = {name: (value, {}) for name, value in OWN.get(notebook, {}).items()}
+    return {name: change for name, change in (CHANGES | own).items() if name in fields and name not in SOURCES}
+
+
+@functools.lru_cache(maxsize=1)
+def cached(notebook, items, project):
+    with pytest.MonkeyPatch.context() as patch:
+        return execute(notebook, dict(items), project, patch)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("notebook", "name"), [(nb, name) for nb in BASES if nb != "suspects" for name in changes_of(nb)])
+def test_every_parameter_of_a_notebook_changes_what_it_finds(notebook, name, project, monkeypatch, small):
+    value, beside = changes_of(notebook)[name]
+    fields = configuration(notebook).model_fields
+    base = BASES[notebook][0] | {n: v for n, v in beside.items() if n in fields}
+    before = execute(notebook, base, project, monkeypatch)[1] if beside else cached(notebook, tuple(base.items()), project)
+    try:
+        after = execute(notebook, base | {name: value}, project, monkeypatch)[1]
+    except QnbError:
+        return
+    assert repr(after) != repr(before)
