@@ -352,8 +352,16 @@ class SelectionConfig(StrictConfig):
     """a degenerate epoch ends the run with an error"""
 
 
-# pydantic lists the fields of the last base first
-class TrainConfig(SelectionConfig, OptimiserConfig, ObjectiveConfig, EngineConfig, CircuitConfig, DataConfig):
+class InputConfig(CircuitConfig, DataConfig):
+    """Data, and the circuit that takes their rows. pydantic lists the fields of the last base first."""
+
+    @property
+    def encoding(self) -> str | None:
+        """The range of the angles; None for `amplitude`, which takes none."""
+        return None if self.encoder == "amplitude" else self.angle_range
+
+
+class TrainConfig(SelectionConfig, OptimiserConfig, ObjectiveConfig, EngineConfig, InputConfig):
     """Everything that decides a training run."""
 
 

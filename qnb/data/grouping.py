@@ -65,24 +65,6 @@ def group_codes(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, lis
     return codes, names
 
 
-def groups_of(table: Table, group_by: tuple[str, ...] | None) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """The columns that make a group and the group of each row, int64 `(N,)`, -1 where a row belongs to none.
-
-    None for a table that has neither sessions nor hosts, where `group_by` names no column.
-
-    Raises:
-        DataError: a name in `group_by` is no column.
-    """
-    try:
-        columns = group_columns(table, group_by)
-    except DataError:
-        if group_by is not None:
-            raise
-        return None
-    codes, _ = group_codes(table, columns)
-    return columns, np.where(table.y == 1, codes, -1) if stands_in(columns) else codes
-
-
 def _column(table: Table, name: str) -> pd.Series | np.ndarray:
     if name == PAIR:
         return _host_pairs(table)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.config import TrainConfig
-from qnb.data.grouping import PAIR, group_columns, groups_of, stands_in
-from qnb.data.splits import SIDES, Split, attack_types, fractions
+from qnb.config import SplitConfig
+from qnb.data.grouping import PAIR, stands_in
+from qnb.data.roles import Roles
+from qnb.data.splits import SIDES, Split, fractions
 from qnb.data.table import Table
-from qnb.data.times import read_clock
 
 SIGNIFICANT_BITS = 8  # of a number, for near duplicates: those of bfloat16
 NEAR_RULE = (
@@ -21,7 +21,7 @@ NEAR_RULE = (
 )
 
 
-def split_card(table: Table, split: Split, config: TrainConfig) -> dict[str, Any]:
+def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | None = None) -> dict[str, Any]:
     """How `split` divides `table`, for the data card; JSON-serialisable.
 
     Returns:
@@ -35,17 +35,18 @@ def split_card(table: Table, split: Split, config: TrainConfig) -> dict[str, Any
             also stand on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
             for exact ones whose label differs; `near_rule`.
     """
+    roles = roles or Roles(table, config.group_by)
     sides = dict(zip(SIDES, split, strict=True))
     asked = dict(zip(SIDES, fractions(config), strict=True))
     return {
         "split": config.split,
-        "rule": _rule(table, config),
+        "rule": _rule(roles, config),
         "sides": {
             name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": asked[name]}
             for name, rows in sides.items()
         },
-        "left_out": _left_out(table, split, config),
-        "groups": _groups(table, sides, config),
+        "left_out": _left_out(roles, split, config),
+        "groups": _groups(roles, sides),
         "types_of_sides": {}
         if table.attack is None
         else {name: dict(Counter(table.attack[rows].tolist()).most_common()) for name, rows in sides.items()},
@@ -53,10 +54,10 @@ def split_card(table: Table, split: Split, config: TrainConfig) -> dict[str, Any
     }
 
 
-def _rule(table: Table, config: TrainConfig) -> str:
+def _rule(roles: Roles, config: SplitConfig) -> str:
     """The rule in words, with what stands in for what."""
     if config.split == "group":
-        columns = group_columns(table, config.group_by)
+        columns = roles.groups.columns
         if stands_in(columns):
             return (
                 "whole attack types on one side each; Attack_type stands in for the capture session, "
@@ -65,13 +66,13 @@ def _rule(table: Table, config: TrainConfig) -> str:
         words = "sender and receiver, in either order" if columns == (PAIR,) else ", ".join(columns)
         return f"whole groups on one side each, by {words}"
     if config.split == "time":
-        clock = read_clock(table)
+        clock = roles.clock
         embargo = (
             f", {config.embargo:g} s left out before each later side" if config.embargo else ", no embargo"
         )
         return f"training before validation before test by {clock.column} ({clock.words}){embargo}"
     if config.split == "attack":
-        types = len(attack_types(table, np.flatnonzero(table.y == 1))[0])
+        types = len(roles.attack_types[0])
         named = ", ".join(config.attack_test) if config.attack_test else "drawn by split_seed"
         few = types - len(set(config.attack_test or "x")) < 2
         val = (
@@ -83,26 +84,26 @@ def _rule(table: Table, config: TrainConfig) -> str:
     return "at random, in the proportions of the classes"
 
 
-def _left_out(table: Table, split: Split, config: TrainConfig) -> dict[str, int]:
+def _left_out(roles: Roles, split: Split, config: SplitConfig) -> dict[str, int]:
     if config.split != "time":
         return {}
-    absent = np.ones(len(table), bool)
+    absent = np.ones(len(roles.table), bool)
     absent[np.concatenate(split)] = False
-    unread = ~np.isfinite(read_clock(table).seconds)
+    unread = ~np.isfinite(roles.clock.seconds)
     return {"time cannot be read": int((absent & unread).sum()), "embargo": int((absent & ~unread).sum())}
 
 
-def _groups(table: Table, sides: dict[str, np.ndarray], config: TrainConfig) -> dict[str, Any] | None:
+def _groups(roles: Roles, sides: dict[str, np.ndarray]) -> dict[str, Any] | None:
     """Groups by the columns asked for, or by the source's own where the split is another."""
-    found = groups_of(table, config.group_by)
-    if found is None:
+    known = roles.known_groups
+    if known is None:
         return None
-    columns, codes = found
+    codes = np.where(known.grouped, known.codes, -1)
     held = {name: set(np.unique(codes[rows]).tolist()) - {-1} for name, rows in sides.items()}
     groups = set(np.unique(codes).tolist()) - {-1}
     two = sum(sum(k in side for side in held.values()) > 1 for k in groups)
     return (
-        {"columns": list(columns), "count": len(groups)}
+        {"columns": list(known.columns), "count": len(groups)}
         | {name: len(side) for name, side in held.items()}
         | {"on_two_sides": two}
     )

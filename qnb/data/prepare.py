@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from qnb.config import SplitConfig, TableConfig, TrainConfig
+from qnb.config import InputConfig, SplitConfig, TableConfig, TrainConfig
 from qnb.data.features import FeatureMap
-from qnb.data.grouping import groups_of
 from qnb.data.overlap import split_card
+from qnb.data.roles import Roles
 from qnb.data.splits import SIDES, split_table
 from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
@@ -57,23 +57,23 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         DataError: the table cannot be read or used as asked, or has fewer training rows than one batch.
     """
     table = load_table(config) if table is None else table
-    split = split_table(table, config)
+    roles = Roles(table, config.group_by)
+    split = split_table(table, config, roles)
     _refuse_small(config, len(split.train), len(table))
-    angle_range = None if config.encoder == "amplitude" else config.angle_range
     training = table.take(split.train)
-    feature_map = FeatureMap.fit(training.frame, training.y, config.features, angle_range)
+    feature_map = FeatureMap.fit(training.frame, training.y, config.features, config.encoding)
     del training  # a large table's sides are held one at a time
     X, y = {}, {}
     for name, rows in zip(SIDES, split, strict=True):
         side = table.take(rows)
         X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
-    groups = groups_of(side, config.group_by)  # the last side is the test
+    groups = roles.known_groups
     return Prepared(
         X=X,
         y=y,
         feature_map=feature_map,
-        card=table.card | split_card(table, split, config),
-        test_groups=None if groups is None else groups[1],
+        card=table.card | split_card(table, split, config, roles),
+        test_groups=None if groups is None else groups.of(split.test),
         asked=_deciding(config),
     )
 
@@ -101,13 +101,13 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
     return found
 
 
-def _deciding(config: TrainConfig) -> dict[str, Any]:
+def _deciding(config: InputConfig) -> dict[str, Any]:
     """The parameters, and the number of features, that decide what `prepare` returns."""
-    encoding = {} if config.encoder == "amplitude" else {"angle_range": config.angle_range}
+    encoding = {} if config.encoding is None else {"angle_range": config.encoding}
     return {name: getattr(config, name) for name in (*DECIDES_ROWS, "features")} | encoding
 
 
-def require_prepared_for(config: TrainConfig, prepared: Prepared) -> None:
+def require_prepared_for(config: InputConfig, prepared: Prepared) -> None:
     """Raise ParameterError, naming both values, where the data were prepared for other parameters."""
     for name, value in prepared.asked.items():
         if getattr(config, name) != value:
@@ -126,5 +126,5 @@ def _refuse_small(config: TrainConfig, training: int, rows: int) -> None:
         )
 
 
-def _values(config: TrainConfig, names: Iterable[str]) -> tuple[Any, ...]:
+def _values(config: InputConfig, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(config, name) for name in names)

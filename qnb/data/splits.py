@@ -12,13 +12,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from qnb.config import TrainConfig
-from qnb.data.grouping import assign_groups, group_codes, group_columns, stands_in
+from qnb.config import SidesConfig, SplitConfig
+from qnb.data.grouping import assign_groups, stands_in
+from qnb.data.roles import Roles
 from qnb.data.table import Table
-from qnb.data.times import read_clock
 from qnb.data.values import DataError
 from qnb.errors import nearest
 
@@ -85,25 +84,25 @@ def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
     return split
 
 
-def _random(table: Table, config: TrainConfig) -> Split:
-    return random_split(table.y, config.val_fraction, config.test_fraction, config.split_seed)
+def _random(roles: Roles, config: SplitConfig) -> Split:
+    return random_split(roles.table.y, config.val_fraction, config.test_fraction, config.split_seed)
 
 
-def _group(table: Table, config: TrainConfig) -> Split:
+def _group(roles: Roles, config: SplitConfig) -> Split:
     """No group on two sides.
 
     See `qnb.data.grouping.assign_groups` for how near to the fractions asked the sides come.
     """
-    columns = group_columns(table, config.group_by)
-    if stands_in(columns):
-        return _attack(table, config)
-    codes, names = group_codes(table, columns)
+    table, groups = roles.table, roles.groups
+    if stands_in(groups.columns):
+        return _attack(roles, config)
+    codes, names = groups.codes, groups.names
     counts = np.stack([np.bincount(codes[table.y == c], minlength=len(names)) for c in (0, 1)], axis=1)
     holding = (counts > 0).sum(axis=0)
     if holding.min() < 3:
         c = int(holding.argmin())
         raise DataError(
-            f"split='group' by {', '.join(columns)}: class {c} occurs in {holding[c]} of {len(names)} "
+            f"split='group' by {', '.join(groups.columns)}: class {c} occurs in {holding[c]} of {len(names)} "
             "groups, and each of the three sides needs one. Name finer columns in group_by, give more rows, "
             "or use another split."
         )
@@ -111,14 +110,14 @@ def _group(table: Table, config: TrainConfig) -> Split:
     return check_split(_sides(side), table.y)
 
 
-def _time(table: Table, config: TrainConfig) -> Split:
+def _time(roles: Roles, config: SplitConfig) -> Split:
     """Inside each capture (or over all rows, where one clock serves them) training comes before validation,
     and that before the test.
 
     Rows of one time stand on one side. Left out: rows whose time cannot be read, and those less than
     `embargo` seconds before the first row of a later side.
     """
-    clock = read_clock(table)
+    table, clock = roles.table, roles.clock
     side = np.full(len(table), -1)
     shares = np.cumsum(fractions(config))[:2]
     order = np.lexsort((clock.seconds, clock.capture))
@@ -139,14 +138,14 @@ def _time(table: Table, config: TrainConfig) -> Split:
     return check_split(_sides(side), table.y, why)
 
 
-def _attack(table: Table, config: TrainConfig) -> Split:
+def _attack(roles: Roles, config: SplitConfig) -> Split:
     """Whole attack types in the test, others in validation (where there are three or more), the rest in
     training.
 
     Rows of class 0 are split at random. With two types, validation has rows of the type that trains.
     """
+    table, (types, kind) = roles.table, roles.attack_types
     positive, rng = np.flatnonzero(table.y == 1), np.random.default_rng(config.split_seed)
-    types, kind = attack_types(table, positive)
     share = np.array(fractions(config))
     counts = np.bincount(kind)[:, None]
     of_type = np.full(len(types), -1)
@@ -176,22 +175,6 @@ def _attack(table: Table, config: TrainConfig) -> Split:
     return check_split(_sides(side), table.y, why)
 
 
-def attack_types(table: Table, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Names of the types among the rows of class 1, and which of them each such row is."""
-    if table.attack is None:
-        raise DataError(
-            "This split leaves attack types out of training, and the table has no column of attack types. "
-            "Use another split; for a table of your own, split='group' with group_by naming the column."
-        )
-    kind, types = pd.factorize(table.attack[positive].astype(str).astype(object), sort=True)
-    if len(types) < 2:
-        raise DataError(
-            "Two types or more are needed among the rows of class 1 to leave one out; there is "
-            f"{' '.join(types) or 'none'}."
-        )
-    return types, kind
-
-
 def _known_types(wanted: tuple[str, ...], types: np.ndarray) -> None:
     for name in wanted:
         if name not in types:
@@ -216,7 +199,7 @@ def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.nd
     return rng.permutation(np.searchsorted(ends, np.arange(count), side="right"))
 
 
-def fractions(config: TrainConfig) -> tuple[float, float, float]:
+def fractions(config: SidesConfig) -> tuple[float, float, float]:
     """Shares of the rows asked for training, validation and test."""
     return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
 
@@ -225,7 +208,7 @@ def _sides(side: np.ndarray) -> Split:
     return Split(*(np.flatnonzero(side == k) for k in range(3)))
 
 
-SPLITS: dict[str, Callable[[Table, TrainConfig], Split]] = {
+SPLITS: dict[str, Callable[[Roles, SplitConfig], Split]] = {
     "random": _random,
     "group": _group,
     "time": _time,
@@ -233,8 +216,11 @@ SPLITS: dict[str, Callable[[Table, TrainConfig], Split]] = {
 }
 
 
-def split_table(table: Table, config: TrainConfig) -> Split:
+def split_table(table: Table, config: SplitConfig, roles: Roles | None = None) -> Split:
     """Split `table` by the rule named in `config.split`.
+
+    Args:
+        roles: those of its rows, where they have been read already.
 
     Raises:
         DataError: no such rule, or the rule cannot keep both classes on every side.
@@ -243,4 +229,4 @@ def split_table(table: Table, config: TrainConfig) -> Split:
         raise DataError(
             f"split={config.split!r} is not a rule for splitting. {nearest(config.split, SPLITS)}"
         )
-    return SPLITS[config.split](table, config)
+    return SPLITS[config.split](roles or Roles(table, config.group_by), config)

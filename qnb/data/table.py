@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.config import LEAKS, TrainConfig
+from qnb.config import LEAKS, DataConfig
 from qnb.data.cache import cached_parts
 from qnb.data.cleaning import clean_parts
 from qnb.data.sampling import Draw
@@ -203,7 +203,7 @@ def _card(source: Source, tally: dict[str, Any], y: np.ndarray, attack: np.ndarr
     }
 
 
-def load_table(config: TrainConfig) -> Table:
+def load_table(config: DataConfig) -> Table:
     """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`."""
     return read_table(
         config.data,

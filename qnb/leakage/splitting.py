@@ -28,7 +28,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import TrainConfig
-from qnb.data.grouping import group_codes, group_columns, stands_in
+from qnb.data.grouping import stands_in
+from qnb.data.roles import Roles
 from qnb.data.splits import split_table
 from qnb.data.table import Table
 from qnb.data.values import DataError
@@ -78,22 +79,24 @@ def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[s
             )
             continue
         try:
-            train, val, test = split_table(table, config)
+            roles = Roles(table, config.group_by)
+            train, val, test = split_table(table, config, roles)
             require_rows(table.y[test], f"The test side of split={name!r}")
-            rules[name] = _halves(table, config, train, val, test, rng)
+            rules[name] = _halves(roles, config, train, val, test, rng)
         except DataError as error:
             rules[name] = Rule(name, refused=str(error))
     return rules
 
 
 def _halves(
-    table: Table,
+    roles: Roles,
     config: TrainConfig,
     train: np.ndarray,
     val: np.ndarray,
     test: np.ndarray,
     rng: np.random.Generator,
 ) -> Rule:
+    table = roles.table
     half = folds(table.y[test], rng)
     kept, moved = test[half == 0], test[half == 1]
     given_up = []
@@ -108,9 +111,9 @@ def _halves(
     arms = (Arm(f"{config.split}, apart", train, val, order), Arm(f"{config.split}, seen", seen, val, kept))
     if config.split != "group":
         return Rule(config.split, arms, len(kept))
-    columns = group_columns(table, config.group_by)
-    clusters = None if stands_in(columns) else group_codes(table, columns)[0][order]
-    return Rule(config.split, arms, len(kept), clusters, columns)
+    groups = roles.groups
+    clusters = None if stands_in(groups.columns) else groups.codes[order]
+    return Rule(config.split, arms, len(kept), clusters, groups.columns)
 
 
 @dataclass(frozen=True)

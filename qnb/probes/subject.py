@@ -14,8 +14,7 @@ from pydantic import model_validator
 
 from qnb.config import (
     Batch,
-    CircuitConfig,
-    DataConfig,
+    InputConfig,
     Layers,
     Rate,
     Sample,
@@ -58,7 +57,7 @@ class ProbeConfig(StrictConfig):
         return self.taking(entry["parameters"], given, "run")
 
 
-class ModelConfig(ProbeConfig, CircuitConfig, DataConfig):
+class ModelConfig(ProbeConfig, InputConfig):
     """A probe of a model on data."""
 
     def training(self) -> TrainConfig:

@@ -36,7 +36,7 @@ def asked(config: StrictConfig, blocks: int = 3) -> Styler:
 
 def changed(config: StrictConfig) -> dict[str, Any]:
     """The parameters that differ from their defaults."""
-    return {name: value for name, value in config if value != _default(config, name)}
+    return {name: value for name, value in config if config.changed(name)}
 
 
 def _default(config: StrictConfig, name: str) -> Any:

@@ -228,8 +228,7 @@ def _most_wires(frame: pd.DataFrame, encoder: str) -> int:
 
 def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig) -> Prepared:
     """Training and validation rows as angles; there is no test side, which is the user's own."""
-    angle_range = None if config.encoder == "amplitude" else config.angle_range
-    feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, angle_range)
+    feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, config.encoding)
     sides = {"train": ~held, "val": held}
     X = {name: feature_map.transform(frame[rows]) for name, rows in sides.items()}
     labels = {name: y[rows].astype(np.float64) for name, rows in sides.items()}
