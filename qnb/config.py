@@ -225,10 +225,7 @@ class SidesConfig(StrictConfig):
     """What the rules for splitting ask."""
 
     group_by: Names | None = None
-    """of split "group": columns, "host pair" or "Attack_type".
-
-    None: the capture session, else the host pair.
-    """
+    """of split "group": columns, "host pair" or "Attack_type"; None: the session, else the host pair"""
     embargo: Annotated[float, Field(ge=0)] = 0.0
     """of split "time": rows less than this many seconds before a later side are left out"""
     attack_test: Names | None = None

@@ -76,7 +76,7 @@ class Roles:
         """
         if self.table.attack is None:
             raise DataError(
-                "This split leaves attack types out of training, and the table has no column of them. "
+                "This split leaves attack types out of training; the table has no column of attack types. "
                 "Use another split; for a table of your own, split='group' with group_by naming the column."
             )
         positive = self.table.attack[self.table.y == 1]
