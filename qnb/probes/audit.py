@@ -67,9 +67,7 @@ class AuditConfig(SmallModelConfig):
 
     device: Device = "lightning.qubit"
     stacks: Annotated[tuple[Stack, ...], Listed, Field(min_length=1)] = ("current",)
-    """and versions of Catalyst, "0.14.0" say, each installed in an environment of its own outside the
-    project
-    """
+    """and versions of Catalyst, "0.14.0" say, each in an environment of its own outside the project"""
     rows: Annotated[int, Field(ge=3, le=64)] = 5
     """of the batch on which gradients are compared, 3 or more"""
     training_epochs: Annotated[int, Field(ge=3)] = 10
