@@ -20,7 +20,7 @@ from qnb.leakage.preprocessing import STEPS, StepGain
 from qnb.leakage.single_columns import Pair, Single
 from qnb.leakage.splitting import DECIDE, Compared
 from qnb.leakage.splitting import EFFECT as SEEN
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure
+from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, text_instead
 
 MODEL_COLOURS = {"logistic": BLUE, "boosting": GREEN, "circuit": ORANGE}
 MODEL_NAMES = {"logistic": "logistic regression", "boosting": "gradient boosting", "circuit": "circuit"}
@@ -81,15 +81,7 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     if several:
         _spellings(shares, several)
     else:
-        shares.set_axis_off()
-        shares.text(
-            0.5,
-            0.5,
-            "No column writes\none value in two ways.",
-            ha="center",
-            va="center",
-            transform=shares.transAxes,
-        )
+        text_instead(shares, "No column writes\none value in two ways.")
     return caption(figure, note)
 
 
@@ -287,15 +279,7 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
         middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)
         areas.set_ylim(middle - half, middle + half)
     if np.isnan(twins.worth):
-        worth.set_axis_off()
-        worth.text(
-            0.5,
-            0.5,
-            "Too few rows with twins\nto compare.",
-            ha="center",
-            va="center",
-            transform=worth.transAxes,
-        )
+        text_instead(worth, "Too few rows with twins\nto compare.")
     else:
         _bars(worth, [0], [twins.worth], [twins.worth_interval], GREEN)
         worth.axhline(0, color=INK, lw=0.8)

@@ -8,7 +8,18 @@ from matplotlib.figure import Figure
 
 from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Outcome, Reference
 from qnb.probes.formulations import FORMULATIONS
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    caption,
+    new_figure,
+    over,
+    text_instead,
+)
 from qnb.training.metrics import Row
 
 VERDICTS = {  # verdict -> colour of its cells
@@ -127,7 +138,7 @@ def row_weights(
         axes[0].set_ylabel("weight of ds_k/dθ (nats)")
         axes[0].legend(fontsize=8)
     else:
-        axes[0].text(0.5, 0.5, "no wrong gradient to take apart", ha="center", transform=axes[0].transAxes)
+        text_instead(axes[0], "no wrong gradient to take apart")
     return caption(figure, note)
 
 
@@ -146,7 +157,5 @@ def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Fig
     norm.set(title="Gradient norm of the weights, as returned", ylabel="‖gradient‖ (nats per rad)")
     norm.set_ylim(bottom=0)
     loss.legend(fontsize=8)
-    for axes in (loss, auc, norm):
-        axes.set_xlabel("epoch")
-        whole_ticks(axes)
+    over((loss, auc, norm), "epoch")
     return caption(figure, note)

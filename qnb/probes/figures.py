@@ -20,7 +20,7 @@ from qnb.reporting.plots import (
     STYLE,
     caption,
     new_figure,
-    whole_ticks,
+    over,
 )
 
 if TYPE_CHECKING:  # drawing needs no compiler
@@ -90,9 +90,7 @@ def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
     auc.plot(history["epoch"], history["val_auc"], "s-", ms=4, color=GREEN)
     auc.axhline(0.5, color=MUTED, lw=0.8)
     auc.set(title="Validation AUC", ylabel="AUC")
-    for axes in (norm, delta, auc):
-        axes.set_xlabel("epoch")
-        whole_ticks(axes)
+    over((norm, delta, auc), "epoch")
     return caption(figure, note)
 
 
@@ -130,8 +128,7 @@ def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) 
     alpha.set(title="alpha", ylabel="alpha")
     auc.set(title="AUC of the logits", ylabel="AUC, watched validation rows", ylim=(0, 1))
     loss.set(title="Loss (dotted: log 2)", ylabel="BCE (nats per row)")
-    for axes in (alpha, auc, loss):
-        axes.set_xlabel("step")
+    over((alpha, auc, loss), "step")
     handles, labels = auc.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncol=3, fontsize=8)
     return caption(figure, note)
@@ -213,8 +210,7 @@ def plateau(
     own.set(title="Objective (lines: its value at l = 0)", ylabel="objective (nats per row)", ylim=(0, None))
     bce.set(title="BCE of the logits (dots: plateau left)", ylabel="BCE (nats per row)")
     auc.set(title="AUC", ylabel="AUC, watched validation rows")
-    for axes in (own, bce, auc):
-        axes.set_xlabel("step")
+    over((own, bce, auc), "step")
     figure.legend(*own.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
     return caption(figure, note)
 

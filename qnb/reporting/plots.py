@@ -3,6 +3,7 @@
 Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -58,6 +59,19 @@ def caption(figure: Figure, note: str | None) -> Figure:
     if note:
         figure.supxlabel(note, fontsize=9, color=MUTED)
     return figure
+
+
+def text_instead(axes: Axes, text: str) -> None:
+    """Empty a panel that has nothing to show but `text`, which says why."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+
+
+def over(panels: Iterable[Axes], xlabel: str) -> None:
+    """Label the x axis of panels over epochs or steps; its ticks are whole numbers."""
+    for axes in panels:
+        axes.set_xlabel(xlabel)
+        whole_ticks(axes)
 
 
 def whole_ticks(axes: Axes) -> None:
