@@ -25,7 +25,7 @@ from qnb.stack import versions
 if TYPE_CHECKING:
     from qnb.runs.job import Job
 
-DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, REFUSED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
 NAMED = {"True": True, "False": False, "None": None}
 Pairs = tuple[tuple[str, str], ...]  # of an option that takes a name and a value, several times
@@ -163,7 +163,8 @@ def run(
 
     Files come first, then -y, -p and -r: the later one counts.
 
-    Exit codes: 0 done, 1 failed, 2 refused before it started, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 refused before it started, 3 done but the training diverged, 130
+    interrupted.
     """
     from qnb.runs import headless, job
 
@@ -174,7 +175,7 @@ def run(
     _refuse_early(prepared)
     finished = headless.execute(prepared, timeout, start_timeout=start_timeout)
     _tell(finished)
-    return EXIT_CODES[finished.manifest["status"]]
+    return DIVERGED if finished.metrics().get("diverged") else EXIT_CODES[finished.manifest["status"]]
 
 
 def _refuse_early(job: "Job") -> None:
@@ -253,7 +254,8 @@ def sweep(
     The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under
     the same path.
 
-    Exit codes: 0 every run is done, 1 some are not, 2 refused before it started, 130 interrupted.
+    Exit codes: 0 every run is done, 1 some are not, 2 refused before it started, 3 every run is done but
+    some diverged, 130 interrupted.
     """
     from qnb.studies.sweep import command
 
@@ -310,6 +312,8 @@ def _tell(run: Run) -> None:
                 shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
             )
         )
+    if metrics.get("diverged"):
+        click.echo(f"qnb: the training diverged: {metrics['diverged']}.", err=True)
     for sentence in _conclusions(metrics):
         click.echo(sentence)
     click.echo(f"report  {run.folder / 'report.html'}")
@@ -328,6 +332,11 @@ def number(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
+def _status(entry: Entry) -> str:
+    """Its status; of one that is done, whether its training diverged."""
+    return f"{entry['status']}, diverged" if entry["metrics"].get("diverged") else str(entry["status"])
+
+
 def table(entries: list[Entry]) -> str:
     """The entries of list_runs as a table; below it, what happened to those that are not done."""
     if not entries:
@@ -341,7 +350,7 @@ def table(entries: list[Entry]) -> str:
             (
                 entry["notebook"],
                 entry["run_id"],
-                entry["status"],
+                _status(entry),
                 number(entry.get("seed")),
                 *figures,
                 wall,

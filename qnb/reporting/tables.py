@@ -168,10 +168,11 @@ def training_sentence(result: TrainResult) -> str:
     m = result.metrics
     early = ", stopped early" if m["stopped_early"] else ""
     elsewhere = "".join(f" **Resumed: {sentence}.**" for sentence in m.get("elsewhere", ()))
+    diverged = f" **Diverged: {m['diverged']}.**" if m.get("diverged") else ""
     return (
         f"{m['epochs_run']} epochs{early}; best validation {result.config.val_objective} at epoch "
         f"{m['best_epoch']}. {m['median_samples_per_s']:,.0f} samples/s (median over epochs), compiled in "
-        f"{m['compile_seconds']:.1f} s.{elsewhere}"
+        f"{m['compile_seconds']:.1f} s.{diverged}{elsewhere}"
     )
 
 
@@ -182,6 +183,8 @@ def verdict_sentence(metrics: Row, note: str) -> str:
         f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic "
         f"regression and {b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
     )
+    if metrics.get("diverged"):
+        text = f"**This training diverged: {metrics['diverged']}.** {text}"
     if metrics["degen"]:
         text += (
             f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded "

@@ -94,6 +94,8 @@ def _entry(folder: Path, root: Path) -> Entry:
             entry["why"] = judged
         elif missing:
             entry |= {"status": "broken", "why": f"missing: {', '.join(missing)}"}
+        elif manifest["status"] == "done" and entry["metrics"].get("diverged"):
+            entry["why"] = f"diverged: {entry['metrics']['diverged']}"
         elif manifest["failure"]:
             entry["why"] = f"{manifest['failure']['kind']}: {manifest['failure']['message']}"
     except FileNotFoundError as error:

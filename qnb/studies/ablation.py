@@ -33,6 +33,7 @@ FIGURES = (
     "best_epoch",
     "epochs_run",
     "degen",
+    "diverged",
     "threshold",
     "gate",
 )
@@ -286,8 +287,8 @@ def note(study: Study) -> str:
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished
-    or were degenerate.
+    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished,
+    were degenerate or diverged.
     """
     rows = []
     for arm in study.config.arms:
@@ -299,6 +300,7 @@ def summary(study: Study) -> pd.DataFrame:
         best = runs["best_epoch"].dropna().astype(int)
         row["best epoch (range)"] = f"{best.median():.0f} ({best.min()}-{best.max()})" if len(best) else ""
         row["degenerate"] = int(runs["degen"].fillna(0).sum())
+        row["diverged"] = int(runs["diverged"].notna().sum())
         rows.append(row)
     return pd.DataFrame(rows)
 

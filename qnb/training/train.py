@@ -22,6 +22,7 @@ from qnb.data.splits import SIDES
 from qnb.errors import QnbError
 from qnb.training import metrics
 from qnb.training.baselines import Baseline, fit_baselines
+from qnb.training.divergence import divergence
 from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
 from qnb.training.state import TrainingRun
@@ -199,6 +200,7 @@ def _summary(
         "epochs_run": run.state.epoch,
         "stopped_early": run.state.epoch < config.epochs,
         **({"elsewhere": run.state.elsewhere} if run.state.elsewhere else {}),
+        "diverged": divergence(run),
         "degen": threshold.degen,
         "degen_reason": threshold.reason,
         "threshold": threshold.value,

@@ -29,7 +29,7 @@ CONFIG = TrainConfig(
 # Trains in a process of its own. With an epoch named, the process dies (SIGKILL) while that epoch's checkpoint is written:
 # halfway through its bytes, or with all of them flushed and the rename still to come.
 TRAINS = """
-import builtins, os, signal, sys
+import builtins, os, signal, sys, types
 from pathlib import Path
 import qnb.files
 from qnb.config import TrainConfig
@@ -64,7 +64,7 @@ def replace(source, target):
         die()
     os.rename(source, target)
 
-qnb.files.open, qnb.files.os = opened, type("os", (), {"replace": staticmethod(replace), "fsync": staticmethod(os.fsync)})
+qnb.files.open, qnb.files.os = opened, types.SimpleNamespace(**vars(os) | {"replace": replace})
 result = train(TrainConfig.model_validate_json(config), folder=Path(folder), resume_from=resume or None, progress=False)
 result.save(Path(folder) / "model")
 """

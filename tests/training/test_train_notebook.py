@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from qnb import cli
 from qnb.runs.listing import list_runs
 from qnb.training.model import load_model
 
@@ -139,10 +140,13 @@ def test_killed_run_shows_as_killed_and_resumes_bit_for_bit(project, tmp_path):
 
 
 CSV = "a,b,c,label\n" + "".join(f"{i % 7},{(i * i) % 11},{i % 3},{i % 2}\n" for i in range(400))
-BAD_TABLES = {
-    "missing file": (None, {}, "nothing.csv"),
-    "empty file": ("", {}, "empty"),
-    "no label column": (CSV, {"label": "lable"}, "label"),
+NO_TABLES = {  # refused before a kernel starts
+    "missing file": (None, {"label": "label"}, "nothing.csv"),
+    "empty file": ("", {"label": "label"}, "empty"),
+    "no label column": (CSV, {"label": "lable"}, "Did you mean 'label'"),
+    "label not named": (CSV, {}, "its label column must be named"),
+}
+BAD_TABLES = {  # seen when they are read
     "one class only": ("a,b,label\n" + "1,2,1\n3,4,1\n" * 50, {"label": "label"}, "class"),
     "NaN": (CSV.replace("\n3,9,", "\nnan,9,"), {"label": "label"}, "a"),
     "inf": (CSV.replace("\n3,9,", "\ninf,9,"), {"label": "label"}, "a"),
@@ -152,13 +156,25 @@ BAD_TABLES = {
 }
 
 
+@pytest.mark.parametrize("name", NO_TABLES)
+def test_what_is_no_table_costs_no_kernel(name, project, tmp_path, capsys):
+    text, values, named = NO_TABLES[name]
+    path = tmp_path / "nothing.csv"
+    if text is not None:
+        path = tmp_path / "table.csv"
+        path.write_text(text)
+    before = list_runs(project)
+    given = options({"data": path, "wires": 2} | values)
+    assert cli.main(["run", "train", *given, "--root", str(project)]) == 2
+    assert named in capsys.readouterr().err and list_runs(project) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_TABLES)
 def test_bad_tables_end_in_one_clear_message(name, project, tmp_path):
     text, values, named = BAD_TABLES[name]
-    path = tmp_path / "table.csv" if text is not None else tmp_path / "nothing.csv"
-    if text is not None:
-        path.write_text(text)
+    path = tmp_path / "table.csv"
+    path.write_text(text)
     finished = qnb(project, *options(TINY | {"wires": 2, "sample": None, "data": path} | values))
     assert finished.returncode == 1 and "Traceback" not in finished.stderr
     assert named in finished.stderr + finished.stdout

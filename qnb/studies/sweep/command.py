@@ -10,6 +10,7 @@ from qnb.studies.sweep.folder import RUNS, summary
 from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.studies.sweep.worker import cores
 
+DIVERGED = 3
 CODES = {"done": 0, "failed": 1, "interrupted": 130}
 
 
@@ -44,4 +45,6 @@ def sweep(
         click.echo(f"report  qnb run ablation -p sweep {finished.id}")
     else:
         click.echo(f"resume  the same command with --resume {finished.id}")
+    if finished.status == "done" and any(row["diverged"] for row in finished.rows):
+        return DIVERGED
     return CODES[finished.status]

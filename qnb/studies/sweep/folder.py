@@ -23,7 +23,17 @@ NAME = "sweep"  # its runs are of the notebook TRAIN, it is none itself
 TRAIN = "train"
 RUNS = "runs.csv"
 # of metrics.json
-FIGURES = ("test_auc", "val_auc", "val_loss", "test_sep", "val_sep", "best_epoch", "degen", "synthetic")
+FIGURES = (
+    "test_auc",
+    "val_auc",
+    "val_loss",
+    "test_sep",
+    "val_sep",
+    "best_epoch",
+    "degen",
+    "diverged",
+    "synthetic",
+)
 NOT_RUN = "not run"
 
 
@@ -203,13 +213,20 @@ def summary(sweep: Sweep) -> str:
             _mean_sd([row[name] for row in done if row[name] is not None]) for name in ("test_auc", "val_auc")
         ]
         lines.append((arm, f"{len(done)} of {len(of_arm)}", *auc, str(degenerate) if degenerate else ""))
+    diverged = [
+        f"{row['arm']}, seed {row['seed']}: diverged: {row['diverged']}"
+        for row in sweep.done
+        if row["diverged"]
+    ]
     notes = [f"{row['arm']}, seed {row['seed']}: {_state(row)}" for row in sweep.missing]
     data = (
         ["SYNTHETIC data: this says nothing about any network."]
         if any(row["synthetic"] for row in sweep.rows)
         else []
     )
-    return "\n".join([columns_of_text(lines), *data, *other_code(sweep), *([""] if notes else []), *notes])
+    return "\n".join(
+        [columns_of_text(lines), *data, *other_code(sweep), *diverged, *([""] if notes else []), *notes]
+    )
 
 
 def _mean_sd(values: list[float]) -> str:
