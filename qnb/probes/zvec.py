@@ -163,7 +163,7 @@ def _moved(params: Params, i: int, by: float) -> Params:
     return params | {"readout": readout}
 
 
-def judge(found: Identity, history: pd.DataFrame) -> list[Verdict]:
+def judge_claims(measured: Identity, history: pd.DataFrame) -> list[Verdict]:
     """Three claims: the dead gradient of the note, the identity for everything else, and a readout that
     cannot learn.
 
@@ -171,20 +171,20 @@ def judge(found: Identity, history: pd.DataFrame) -> list[Verdict]:
         history: of a short training of `z_vec` by `qnb.training.loop.fit`; its grad_norm_readout and
             delta_readout are read.
     """
-    return [judge_coefficients(found), judge_identity(found), judge_training(history)]
+    return [judge_coefficients(measured), judge_identity(measured), judge_training(history)]
 
 
-def judge_coefficients(found: Identity) -> Verdict:
+def judge_coefficients(measured: Identity) -> Verdict:
     """The note's finding: the gradient through Hamiltonian coefficients is zero although they move
     the score.
     """
-    gradient, largest = found.ways[WAYS[0]], float(np.abs(found.z).max())
-    worst, size = float(np.abs(gradient - found.z).max()), float(np.abs(gradient).max())
-    used = bool((found.moved > 100 * DEAD).all())
+    gradient, largest = measured.ways[WAYS[0]], float(np.abs(measured.z).max())
+    worst, size = float(np.abs(gradient - measured.z).max()), float(np.abs(gradient).max())
+    used = bool((measured.moved > 100 * DEAD).all())
     figures = {
         "largest_gradient": size,
         "largest_z": largest,
-        "smallest_move_of_s": float(found.moved.min()),
+        "smallest_move_of_s": float(measured.moved.min()),
         "worst_error": worst,
     }
     if size <= DEAD < largest and used:
@@ -205,10 +205,10 @@ def judge_coefficients(found: Identity) -> Verdict:
     )
 
 
-def judge_identity(found: Identity) -> Verdict:
+def judge_identity(measured: Identity) -> Verdict:
     """The identity, for the three ways that training and checking lean on."""
-    errors = {name: float(np.abs(found.ways[name] - found.z).max()) for name in WAYS[1:]}
-    holds = max(errors.values()) <= found.tolerance and np.abs(found.z).max() > 100 * found.tolerance
+    errors = {name: float(np.abs(measured.ways[name] - measured.z).max()) for name in WAYS[1:]}
+    holds = max(errors.values()) <= measured.tolerance and np.abs(measured.z).max() > 100 * measured.tolerance
     worst = max(errors, key=lambda name: errors[name])
     text = (
         "Central differences, the engine's rule and default.qubit all give ds/dw_i = <Z_i>, to "
@@ -217,7 +217,11 @@ def judge_identity(found: Identity) -> Verdict:
         else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
     )
     return Verdict(
-        "d/dw_i <sum_j w_j Z_j> = <Z_i>", "reproduced" if holds else "refuted", errors, found.tolerance, text
+        "d/dw_i <sum_j w_j Z_j> = <Z_i>",
+        "reproduced" if holds else "refuted",
+        errors,
+        measured.tolerance,
+        text,
     )
 
 
