@@ -6,13 +6,14 @@ import ast
 import difflib
 import importlib
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import yaml
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from papermill.iorw import NoDatesSafeLoader
 
 from qnb.config import StrictConfig
@@ -250,13 +251,21 @@ def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
             f"{path.name} asks for the kernel {name!r}, whose language is {spec.language!r}; qnb runs Python "
             "notebooks."
         )
-    program = spec.argv[0]
+    program = kernel_program(spec)
     if shutil.which(program) is None:
         raise RunError(
             f"The kernel {name!r} of {path.name} starts {program}, which is not there: was its environment "
             "removed? `jupyter kernelspec list` shows where it is registered; `jupyter kernelspec remove "
             f"{name}` removes it."
         )
+
+
+def kernel_program(spec: KernelSpec) -> str:
+    """The interpreter that a kernel starts; jupyter_client takes its own for a bare `python`."""
+    program: str = spec.argv[0]
+    return (
+        sys.executable if program in ("python", "python3", f"python3.{sys.version_info.minor}") else program
+    )
 
 
 def _resumable(root: Path, notebook: str, run_id: str) -> Entry:

@@ -123,6 +123,12 @@ def test_a_kernel_that_cannot_run_it_is_refused(edited, monkeypatch, spec, messa
         edited(lambda notebook: None)
 
 
+def test_a_bare_python_is_the_one_that_qnb_runs_on_wherever_the_path_leads(edited, monkeypatch):
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_: KernelSpec(argv=["python"], language="python"))
+    monkeypatch.setenv("PATH", "")
+    assert edited(lambda notebook: None)
+
+
 def test_a_notebook_that_does_not_say_its_language_runs(edited):
     def change(notebook):
         notebook["metadata"].pop("language_info", None)

@@ -17,6 +17,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from qnb.runs.job import kernel_program
 from qnb.runs.listing import Entry
 from qnb.runs.liveness import liveness
 from qnb.stack import versions
@@ -45,7 +46,7 @@ def describe(folder: str, cwd: str) -> dict[str, Any]:
         "cores": cores(),
         "versions": versions(),
         "interpreter": sys.executable,
-        "kernel": _kernel(),
+        "kernel": kernel_program(KernelSpecManager().get_kernel_spec("python3")),
         "missing": [path for path in (folder, cwd) if not Path(path).is_dir()],
         "locked": liveness(Path(folder)).alive is True,
     }
@@ -57,14 +58,6 @@ def cores() -> list[int]:
         sorted(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else list(range(os.cpu_count() or 1))
-    )
-
-
-def _kernel() -> str:
-    """The interpreter that the kernel `python3` starts; jupyter_client takes its own for a bare `python`."""
-    command = KernelSpecManager().get_kernel_spec("python3").argv[0]
-    return (
-        sys.executable if command in ("python", "python3", f"python3.{sys.version_info.minor}") else command
     )
 
 
