@@ -74,7 +74,9 @@ class Point:
 
     def engine(self, name: str) -> Engine:
         kind, *precision = name.split()
-        return make_engine(kind, self.spec, self.objective, **({"precision": precision[0]} if precision else {}))
+        return make_engine(
+            kind, self.spec, self.objective, **({"precision": precision[0]} if precision else {})
+        )
 
 
 def trained_points(family: str, config: TrainConfig) -> list[Point]:
@@ -127,7 +129,9 @@ class Spoiled:
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         return self.engine.scores(params, X)
 
-    def loss_and_grad(self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, Params]:
+    def loss_and_grad(
+        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
+    ) -> tuple[float, Params]:
         loss, grads = self.engine.loss_and_grad(params, X, y, w)
         return loss, grads | self.spoil(params, (X, y, w), grads)
 
@@ -168,7 +172,8 @@ def is_wrong(kind: str, spoiled: Spoiled, point: Point) -> bool:
     wrong = spoiled.loss_and_grad(point.params, *point.batch)[1]
     allowed = BEYOND * RELATIVE_TOLERANCE[np.dtype(spoiled.dtype).name]
     return any(
-        np.linalg.norm(wrong[name] - right[name]) > allowed * max(np.linalg.norm(wrong[name]), np.linalg.norm(right[name]))
+        np.linalg.norm(wrong[name] - right[name])
+        > allowed * max(np.linalg.norm(wrong[name]), np.linalg.norm(right[name]))
         for name in right
     )
 
@@ -208,7 +213,9 @@ def table(title: str, counts: Counter) -> None:
     for row in sorted({key[:2] for key in counts}):
         cells = [counts[(*row, status)] for status in ("pass", "untested", "wrong")]
         print(f"{row[0]:18}{row[1]:20}{sum(cells):8}{cells[0]:8}{cells[1]:10}{cells[2]:8}")
-    cells = [sum(n for key, n in counts.items() if key[2] == status) for status in ("pass", "untested", "wrong")]
+    cells = [
+        sum(n for key, n in counts.items() if key[2] == status) for status in ("pass", "untested", "wrong")
+    ]
     print(f"{'all':18}{'':20}{sum(cells):8}{cells[0]:8}{cells[1]:10}{cells[2]:8}", flush=True)
 
 

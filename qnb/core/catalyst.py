@@ -22,7 +22,7 @@ import pennylane as qml
 from catalyst.utils.exceptions import CompileError
 
 from qnb.core.circuit import Array, CircuitSpec, Params
-from qnb.core.engine import EngineError
+from qnb.core.engine import DEFAULT_DEVICE, EngineError
 from qnb.core.objective import Objective
 from qnb.stack import describe_stack
 
@@ -106,22 +106,30 @@ class Programs:
             # their parameters are annotated with a union: where all are plain types, qjit
             # compiles ahead of time, for those types
             build = {"scores": self._scores_program, "gradient": self._gradient_program}[kind]
-            self._programs[key] = catalyst.qjit(build(rows), autograph=False)
+            with self._in_words(kind):
+                self._programs[key] = catalyst.qjit(build(rows), autograph=False)
         return self._programs[key]
 
     def _call(self, program: catalyst.QJIT, *args: np.ndarray) -> np.ndarray:
         # Catalyst 0.15.0 ignores strides: an array that is not C-contiguous is silently read in the
         # wrong order.
         arrays = [np.ascontiguousarray(a, dtype=np.float64) for a in args]
-        try:
+        with self._in_words(program.__name__):
             if program.compiled_function is None:
                 return np.asarray(program(*arrays))
             with _pointer_types_of_one_call():
                 return np.asarray(program(*arrays))
-        except CompileError as error:
+
+    @contextlib.contextmanager
+    def _in_words(self, name: str) -> Iterator[None]:
+        """What Catalyst, or the device, refuses, as an EngineError that names the circuit and the stack."""
+        try:
+            yield
+        except (CompileError, qml.exceptions.QuantumFunctionError, ValueError) as error:
             last = "\n".join(str(error).strip().splitlines()[-5:])
+            other = "" if self.device == DEFAULT_DEVICE else f" Its own device is {DEFAULT_DEVICE!r}."
             raise EngineError(
-                f"Catalyst could not compile the {program.__name__} of {self.spec} on {self.device}.\n"
+                f"Catalyst cannot compile the {name} of {self.spec} for device={self.device!r}.{other}\n"
                 f"Stack: {describe_stack()}\nLast lines of the compiler:\n{last}"
             ) from error
 

@@ -13,9 +13,11 @@ import pennylane as qml
 from qnb.core.child import Remote
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
+from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
 
+STATES = 4  # vectors of 2^n complex numbers: the state, and those that the adjoint method walks back with
 ROWS_PER_REQUEST = 4096  # of scores: what an interrupted call leaves the child with
 
 
@@ -24,6 +26,7 @@ class CatalystEngine:
 
     Raises:
         ParameterError: no PennyLane device of that name is installed.
+        EngineError: the memory of this machine cannot hold the state.
     """
 
     name = "catalyst"
@@ -35,6 +38,12 @@ class CatalystEngine:
             known = nearest(device, installed)
             raise ParameterError(
                 f"device = {device!r} is not installed (PennyLane knows none of that name). {known}"
+            )
+        needed, free = STATES * 16 * 2.0 ** min(spec.wires, 1000), MEMORY_SHARE * available_memory()
+        if needed > free:
+            raise EngineError(
+                f"engine='catalyst' needs {needed / 1e9:.3g} GB for the state vectors of {spec.wires} wires; "
+                f"{free / 1e9:.1f} GB is what it may take of this machine. Use fewer wires."
             )
         self.spec, self.objective, self.device = spec, objective, device
         self.programs = Remote("qnb.core.catalyst:Programs", spec, objective, device)

@@ -9,11 +9,9 @@ engine.
 import contextlib
 import functools
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -25,6 +23,7 @@ from jax.experimental.compilation_cache import compilation_cache as persistent
 from qnb.core import heisenberg, statevector, trig
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
+from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
 from qnb.files import cache_folder
@@ -32,7 +31,6 @@ from qnb.files import cache_folder
 PRECISIONS = ("float32", "float64")
 # rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
 SCORE_ROWS = (256, 4096)
-MEMORY_SHARE = 0.5  # of the memory available when the engine is made
 
 
 class PathModule(Protocol):
@@ -345,21 +343,3 @@ def compilation_cache() -> Iterator[None]:
 
 
 _COMPILING = threading.RLock()
-
-
-def available_memory() -> int:
-    """Bytes that this process can still get: of the machine, and of its control group where one is set."""
-    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        free.append(
-            next(
-                int(line.split()[1]) * 1024
-                for line in meminfo.read_text().splitlines()
-                if line.startswith("MemAvailable")
-            )
-        )
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if Path(limit).exists() and (text := Path(limit).read_text().strip()).isdigit():
-            free.append(int(text))
-    return min(free)

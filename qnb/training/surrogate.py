@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike
 from qnb.core import heisenberg, trig
 from qnb.core.circuit import Array, CircuitSpec, Params
 from qnb.core.engine import EngineError
-from qnb.core.exact import MEMORY_SHARE, available_memory, padded
+from qnb.core.exact import padded
+from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
 from qnb.data.features import ANGLE_RANGES, FeatureMap
 from qnb.data.table import Table

@@ -1,7 +1,9 @@
+import contextlib
 import itertools
 
 import numpy as np
 import pytest
+from jax.experimental import disable_x64, enable_x64
 from reference import loss_and_grad, random_params, score_function
 
 from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
@@ -158,3 +160,36 @@ def test_a_compile_error_names_circuit_and_stack():
     engine = make_engine("catalyst", CircuitSpec(2, 1), BCE, device="default.qubit")  # a device Catalyst cannot compile for
     with pytest.raises(EngineError, match=r"(?s)could not compile the scores of CircuitSpec.*Stack: pennylane .*Last lines"):
         engine.scores(CircuitSpec(2, 1).init(0), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("wires", [34, 40, 64, 2000])
+def test_a_state_that_does_not_fit_is_refused_in_words(wires):
+    with pytest.raises(EngineError, match=rf"needs .* GB for the state vectors of {wires} wires; .* GB is what it may"):
+        make_engine("catalyst", CircuitSpec(wires, 1), BCE)
+
+
+@pytest.mark.parametrize("device", ["null.qubit", "reference.qubit", "default.qubit"])
+def test_a_device_that_catalyst_cannot_use_is_refused_in_words(device):
+    spec = CircuitSpec(2, 1)
+    with pytest.raises(EngineError, match=rf"Catalyst cannot compile .* device='{device}'. Its own device is 'lightning.qubit'"):
+        make_engine("catalyst", spec, BCE, device).loss_and_grad(spec.init(0), np.ones((3, 2)), np.ones(3), np.ones(3))
+
+
+@pytest.mark.parametrize("engine", ["catalyst", "exact"])
+def test_results_do_not_depend_on_the_users_x64(engine, rng):
+    spec = CircuitSpec(3, 2)
+    params, (X, y, w) = random_params(spec, rng), batch(spec, rng)
+    options = {"precision": "float64"} if engine == "exact" else {}
+    made = make_engine(engine, spec, BCE, **options)
+    results = []
+    for context in (contextlib.nullcontext, disable_x64, enable_x64):
+        with context():
+            results.append((made.scores(params, X), *made.loss_and_grad(params, X, y, w)))
+    for scores, loss, grads in results[1:]:
+        np.testing.assert_array_equal(scores, results[0][0])
+        assert loss == results[0][1]
+        for group in grads:
+            np.testing.assert_array_equal(grads[group], results[0][2][group])
+    score = score_function(spec)
+    expected = [float(score(params["weights"], params["readout"], x)) for x in X]
+    np.testing.assert_allclose(results[0][0], expected, atol=1e-12)

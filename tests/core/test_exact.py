@@ -262,3 +262,17 @@ def test_refuses_what_has_no_effect():
         make_engine("catalyst", spec, PLAIN, precision="float32")
     with pytest.raises(ParameterError, match="weights has shape"):
         make_engine("exact", spec, PLAIN).scores(CircuitSpec(3, 1).init(0), np.ones((1, 2)))
+
+
+def test_a_user_without_a_home_does_without_the_cache():
+    program = """
+import numpy as np, warnings
+warnings.simplefilter("always")
+from qnb import CircuitSpec, Objective, make_engine
+spec = CircuitSpec(2, 1)
+engine = make_engine("exact", spec, Objective())
+print(engine.scores(spec.init(0), np.ones((3, 2))).shape)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HOME": "/dev/null/nowhere"})
+    assert done.stdout == "(3,)\n" and "works without its cache of xla" in done.stderr, done.stderr

@@ -1,0 +1,24 @@
+"""How much memory an engine may take."""
+
+import os
+from pathlib import Path
+
+MEMORY_SHARE = 0.5  # of the memory available when the engine is made
+
+
+def available_memory() -> int:
+    """Bytes that this process can still get: of the machine, and of its control group where one is set."""
+    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        free.append(
+            next(
+                int(line.split()[1]) * 1024
+                for line in meminfo.read_text().splitlines()
+                if line.startswith("MemAvailable")
+            )
+        )
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(limit).exists() and (text := Path(limit).read_text().strip()).isdigit():
+            free.append(int(text))
+    return min(free)
