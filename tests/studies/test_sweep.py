@@ -177,6 +177,8 @@ def test_a_sweep_is_resumed_as_it_was_planned(root):
     assert "still running" in refusal(root, values, "last")
     ended.close("failed")
     assert plan_sweep(values, root, "last").resumed == plan_sweep(values, root, ended.id[:8]).resumed == ended.id
+    for path in (f"executed/sweep/{ended.id}", str(ended.folder / "manifest.json")):
+        assert plan_sweep(values, root, path).resumed == ended.id
     assert "seeds (there 2, here 3)" in refusal(root, values | {"seeds": 3}, ended.id)
     assert "No sweep of this configuration" in refusal(root, values | {"seeds": 3}, "last")
     later = create(root, "sweep", SweepConfig(**values), resumed_from=ended.id)
