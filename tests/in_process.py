@@ -82,9 +82,11 @@ def numbers(output):
 
 
 def findings(value):
-    """The same without what is timed."""
+    """The same without what is timed; of the compilation, whether it came before the training."""
     if isinstance(value, dict):
-        return {k: findings(v) for k, v in value.items() if not TIMINGS.search(str(k)) and k != "config_hash"}
+        compiled = {"compiled_before": value["compile_seconds"] > 0} if "compile_seconds" in value else {}
+        untimed = {k: findings(v) for k, v in value.items() if not TIMINGS.search(str(k)) and k != "config_hash"}
+        return untimed | compiled
     return [findings(v) for v in value] if isinstance(value, list) else value
 
 
