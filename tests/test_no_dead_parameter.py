@@ -40,7 +40,7 @@ BASES = {  # of each notebook, small configurations that together reach every pa
     "readout_geometry": [PROBE | {"rows": 4, "initialisations": 10}],
     "suspects": [{}],
     "throughput": [CIRCUIT | {"repeats": 3, "seconds": 0.01}],
-    "tune": [TABLE | {"sample": None, "wires": 2, "epochs": 2, "trials": 2, "confirm_runs": 2}],
+    "tune": [TABLE | {"data": "long.csv", "sample": None, "wires": 2, "epochs": 2, "trials": 2, "confirm_runs": 2}],
     "leakage_stress_test": [CIRCUIT | {"sample": 1500, "batch": 16, "epochs": 1, "fixed_num_batches": 3}],
     "zvec_gradient_identity": [STEPS | {"rows": 2, "training_epochs": 2}],
     "gradient_audit": [STEPS | {"rows": 3, "training_epochs": 3}],
@@ -48,7 +48,7 @@ BASES = {  # of each notebook, small configurations that together reach every pa
 QUICK = ("train", "surrogate", "alpha_sign_inversion", "suspects")
 BUNDLED = {"data": "bundled", "label": None}
 CHANGES = {  # of each parameter of a training: a value, and what it needs beside it to count
-    "data": ("easy.csv", {}),
+    "data": ("easy_tiny.csv", {}),
     "label": ("other", {}),
     "positive": (0, {}),
     "sample": (120, {}),
@@ -111,7 +111,7 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
     "focal_fixed_point": {"gamma": 1.0, "alpha_start": 0.2, "rate_sgd": 1.0, "steps": 25, "quick": False, "engine": "catalyst"},
     "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "engine": "catalyst"},
     "throughput": {"repeats": 4, "seconds": 0.2, "quick": False, "device": "nowhere.qubit"},
-    "tune": {"trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3},
+    "tune": {"data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3},
     "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port"), "identifiers": ("tcp.len",)},
     "zvec_gradient_identity": {"rows": 3, "training_epochs": 3, "quick": False, "engine": "exact", "device": "nowhere.qubit"},
     "gradient_audit": {
@@ -120,19 +120,26 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
 }  # fmt: skip
 
 
+def labelled(rows):
+    """Features that tell the label a little, in groups and at times; `other` is the label upside down."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(rows) < 0.6).astype(int)
+    frame = pd.DataFrame(rng.normal(y[:, None], 1.5, (rows, 4)), columns=list("abcd"))
+    frame["frame.time"] = np.arange(float(rows))
+    frame["site"] = rng.integers(0, 12, rows)
+    return frame.assign(label=y, other=1 - y)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with a table of 300 rows, in groups and at times, whose features tell the label a little."""
+    """A project with a small table, and with one that is long enough for the search."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
-    rng = np.random.default_rng(0)
-    y = (rng.random(300) < 0.6).astype(int)
-    frame = pd.DataFrame(rng.normal(y[:, None], 1.5, (300, 4)), columns=list("abcd"))
-    frame["frame.time"] = np.arange(300.0)
-    frame["site"] = rng.integers(0, 12, 300)
-    frame.assign(label=y, other=1 - y).to_csv(folder / "tiny.csv", index=False)
-    frame.assign(label=y, other=1 - y, a=y + rng.random(300)).to_csv(folder / "easy.csv", index=False)
+    for name, rows in (("tiny", 300), ("long", 600)):
+        frame = labelled(rows)
+        frame.to_csv(folder / f"{name}.csv", index=False)
+        frame.assign(a=frame["label"] + frame["a"] / 10).to_csv(folder / f"easy_{name}.csv", index=False)
     return folder
 
 
