@@ -107,7 +107,7 @@ class Model:
         if not (folder / META).exists():
             for name, data in files.items():
                 atomic_write(folder / name, data)
-        elif any((folder / name).read_bytes() != data for name, data in files.items()):
+        elif (folder / META).read_bytes() != text or not _same_arrays(folder / ARRAYS, arrays):
             raise ModelError(f"{folder} holds another model; nothing is overwritten. Name another folder.")
         return folder
 
@@ -120,6 +120,14 @@ def _scores_in_blocks(engine: Engine, params: Params, X: np.ndarray) -> np.ndarr
     blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))
     padded = (np.pad(block, ((0, BLOCK - len(block)), (0, 0)), mode="edge") for block in blocks)
     return np.concatenate([engine.scores(params, block) for block in padded])[: len(X)]
+
+
+def _same_arrays(path: Path, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether a file holds these arrays and no other; its bytes hold their order and the time too."""
+    with np.load(path, allow_pickle=False) as kept:
+        return set(kept.files) == set(arrays) and all(
+            np.array_equal(kept[name], arrays[name]) for name in arrays
+        )
 
 
 def load_model(folder: str | Path) -> Model:

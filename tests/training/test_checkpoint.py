@@ -117,6 +117,11 @@ def test_resumed_with_nothing_left_to_do_it_has_every_file(config, tmp_path):
     assert (tmp_path / "again" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
     assert (tmp_path / "again" / "checkpoint.npz").exists()
     assert again.metrics["test_auc"] == first.metrics["test_auc"] and again.metrics["epochs_run"] == 3
+    model = first.save(tmp_path / "model")
+    with np.load(model / "model.npz") as kept:
+        arrays = dict(kept)
+    np.savez(model / "model.npz", **dict(sorted(arrays.items())))  # at another time, in another order
+    again.save(tmp_path / "model")  # it is the same model
 
 
 def test_data_prepared_for_other_parameters_are_refused(config):
