@@ -1,5 +1,6 @@
 """Notebooks executed in this process, cell by cell, and what they leave: the numbers, without parameters and timings."""
 
+import inspect
 import json
 import re
 import sys
@@ -31,7 +32,10 @@ def recorded(reads):
     """Count in `reads`, by name, each parameter that code outside of qnb.config reads from a configuration."""
 
     def read(self, name):
-        if name in type(self).model_fields and sys._getframe(1).f_globals["__name__"] != "qnb.config":
+        reader = sys._getframe(1)
+        if isinstance(inspect.getattr_static(type(self), reader.f_code.co_name, None), property):
+            reader = reader.f_back  # a property reads on behalf of whoever asks for it
+        if name in type(self).model_fields and reader.f_globals["__name__"] != "qnb.config":
             reads[name] += 1
         return object.__getattribute__(self, name)
 

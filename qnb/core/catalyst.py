@@ -129,7 +129,7 @@ class Programs:
             last = "\n".join(str(error).strip().splitlines()[-5:])
             other = "" if self.device == DEFAULT_DEVICE else f" Its own device is {DEFAULT_DEVICE!r}."
             raise EngineError(
-                f"Catalyst cannot compile the {name} of {self.spec} for device={self.device!r}.{other}\n"
+                f"Catalyst could not compile the {name} of {self.spec} for device={self.device!r}.{other}\n"
                 f"Stack: {describe_stack()}\nLast lines of the compiler:\n{last}"
             ) from error
 

@@ -171,7 +171,9 @@ def test_a_state_that_does_not_fit_is_refused_in_words(wires):
 @pytest.mark.parametrize("device", ["null.qubit", "reference.qubit", "default.qubit"])
 def test_a_device_that_catalyst_cannot_use_is_refused_in_words(device):
     spec = CircuitSpec(2, 1)
-    with pytest.raises(EngineError, match=rf"Catalyst cannot compile .* device='{device}'. Its own device is 'lightning.qubit'"):
+    with pytest.raises(
+        EngineError, match=rf"Catalyst could not compile .* device='{device}'. Its own device is 'lightning.qubit'"
+    ):
         make_engine("catalyst", spec, BCE, device).loss_and_grad(spec.init(0), np.ones((3, 2)), np.ones(3), np.ones(3))
 
 

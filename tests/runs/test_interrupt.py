@@ -15,11 +15,11 @@ from qnb.config import TrainConfig
 from qnb.training.train import train
 
 ROOT = Path(__file__).parents[2]
-PARAMETERS = {"data": "breast_cancer", "wires": 3, "layers": 2, "batch": 32, "epochs": 60, "fixed_num_batches": 6}
+PARAMETERS = {"data": "breast_cancer", "wires": 3, "layers": 2, "batch": 32, "epochs": 150, "fixed_num_batches": 6}
 STOPPED = re.compile(
-    r"(Stopped (after epoch \d+ of 60\. Run it again to resume from there\."
+    r"(Stopped (after epoch \d+ of 150\. Run it again to resume from there\."
     r"|before the end of the first epoch\. Run it again to start\."
-    r"|after epoch \d+ of 60\. Without a folder nothing is kept\.)|Stopped\. Run the cell again\.)"
+    r"|after epoch \d+ of 150\. Without a folder nothing is kept\.)|Stopped\. Run the cell again\.)"
     r" In another kernel or from a terminal: qnb run train --resume \S+"
 )
 
@@ -105,7 +105,7 @@ def stop_and_resume(kernel, project, engine, presses, seed):
     kernel.run(parameters), kernel.run(begin), kernel.run(data)
     moments, stopped = random.Random(seed), 0
     for _ in range(presses):
-        reply, text, _ = press(kernel, training, moments.uniform(0, 2.5))
+        reply, text, _ = press(kernel, training, moments.uniform(0, 1.2))
         if reply["status"] == "ok":  # it was done before the button was pressed
             continue
         stopped += 1
