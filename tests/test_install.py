@@ -1,8 +1,10 @@
 """What is locked is what is installed: no command resolves anything, and the locks lack nothing on any supported Python."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -232,3 +234,19 @@ def test_installed_stack_is_the_pinned_one():
     for requirement in PROJECT["dependencies"]:
         name, version = requirement.split("==")
         assert importlib.metadata.version(name) == version
+
+
+def test_what_qnb_imports_is_declared():
+    """Or comes with what is: pydantic's core, and the IPython of ipykernel; the other simulators are imported where they are."""
+    comes_along, optional = {"pydantic_core": "pydantic", "IPython": "ipykernel"}, {"tensorcircuit"}
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    of_module = importlib.metadata.packages_distributions()
+    imported = set()
+    for path in (ROOT / "qnb").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            imported |= {name.split(".")[0] for name in names}
+    for module in imported - set(sys.stdlib_module_names) - {"qnb"} - optional:
+        found = {canonicalize_name(name) for name in [comes_along.get(module), *of_module.get(module, [])] if name}
+        assert found & declared, f"{module} is imported and not among the dependencies of pyproject.toml"
