@@ -70,10 +70,20 @@ class Measurement:
 
     Attributes:
         coefficients: c, float64 (n,), by the number of wires; None: c is trainable, it is the readout.
+
+    Raises:
+        ParameterError: trainable coefficients after trainable rotations: the readout is one of the two.
     """
 
     coefficients: Callable[[int], np.ndarray] | None
     rotated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weighted and self.rotated:
+            raise ParameterError(
+                "A measurement has trainable coefficients (coefficients=None) or trainable rotations "
+                "(rotated=True), not both: the readout is one of the two."
+            )
 
     @property
     def weighted(self) -> bool:

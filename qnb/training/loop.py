@@ -180,7 +180,7 @@ def _fit(
             drawn = [run.draw() for run in runs]
             if not gated:
                 bar.set_description("checking the gradient")
-                _gate(runs, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)])
+                _check_gradients(runs, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)])
                 gated = True
             bar.set_description(f"epoch {first.state.epoch + 1}" if not first.state.history else _line(runs))
             _train_epoch(runs, drawn, bar)
@@ -194,7 +194,7 @@ def _fit(
 BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
-def _gate(runs: Sequence[TrainingRun], batches: Sequence[Batch]) -> None:
+def _check_gradients(runs: Sequence[TrainingRun], batches: Sequence[Batch]) -> None:
     """Check every run's gradient, on the program that trains it."""
     if not any(run.config.gate == "on" for run in runs):
         return

@@ -113,3 +113,8 @@ def test_readout_rotations_without_angles_are_refused():
     spec = CircuitSpec(2, 1, measurement="mean_z_readout")
     with pytest.raises(ParameterError, match="needs its readout angles; None was given"):
         spec.apply(spec.init(0)["weights"], None, np.ones(2))
+
+
+def test_a_readout_is_coefficients_or_rotations():
+    with pytest.raises(ParameterError, match="trainable coefficients .* or trainable rotations .*, not both"):
+        Measurement(None, rotated=True)
