@@ -116,5 +116,5 @@ def test_readout_rotations_without_angles_are_refused():
 
 
 def test_a_readout_is_coefficients_or_rotations():
-    with pytest.raises(ParameterError, match="trainable coefficients .* or trainable rotations .*, not both"):
+    with pytest.raises(ParameterError, match=r"trainable coefficients .* or trainable rotations .*, not both"):
         Measurement(None, rotated=True)
