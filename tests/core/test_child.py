@@ -101,6 +101,8 @@ INTERRUPTED = """
     import numpy as np
     from qnb import CircuitSpec, Objective, make_engine
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits SIG_IGN
+
     def press(after, caught):
         # again after a second: Python drops an exception that meets a callback of the garbage collector, such as JAX's
         while not caught.wait(after):
