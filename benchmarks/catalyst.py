@@ -83,7 +83,7 @@ def child_against_here() -> None:
     in_turn(functions, 2)
     seconds = in_turn(functions, STEP_ROUNDS)
     there = np.median(seconds["in the child process"] / seconds["in this process"])
-    ms = {name: 1e3 * np.median(values) for name, values in seconds.items()}
+    ms = ", ".join(f"{name} {1e3 * np.median(values):.1f}" for name, values in seconds.items())
     print(f"\nStep at batch {STEP_BATCH}, {STEP_ROUNDS} interleaved rounds, median ms: {ms}")
     print(f"child / in process: {there:.3f}; target at most {STEP_TARGET}")
 
