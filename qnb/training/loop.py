@@ -95,15 +95,15 @@ def interruptible(run: TrainingRun, folder: str | Path | None) -> Iterator[None]
     try:
         yield
     except KeyboardInterrupt:
-        where = f"after epoch {run.state.epoch} of {run.config.epochs}"
-        if folder is None:
-            raise TrainingInterrupted(f"Stopped {where}. Without a folder nothing is kept.") from None
-        if run.kept is None:
+        kept = run.state.epoch if folder is None else run.kept
+        if kept is None:
             raise TrainingInterrupted(
                 "Stopped before the end of the first epoch. Run it again to start."
             ) from None
-        where = f"after epoch {run.kept} of {run.config.epochs}"
-        raise TrainingInterrupted(f"Stopped {where}. Run it again to resume from there.") from None
+        resume = (
+            "Without a folder nothing is kept." if folder is None else "Run it again to resume from there."
+        )
+        raise TrainingInterrupted(f"Stopped after epoch {kept} of {run.config.epochs}. {resume}") from None
 
 
 def fit_together(

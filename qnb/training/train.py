@@ -122,12 +122,20 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
     """Positions of the configurations that train together."""
-    cohorts: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    of_shape: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
-        name, device, spec, objective, *_ = key = shape(config, data)
-        alone = () if can_train_together(make_engine(name, spec, objective, device)) else (i,)
-        cohorts[(*key, *alone)].append(i)
-    return list(cohorts.values())
+        of_shape[shape(config, data)].append(i)
+    cohorts: list[list[int]] = []
+    for (
+        name,
+        device,
+        spec,
+        objective,
+        *_,
+    ), members in of_shape.items():  # an engine is asked for once a shape
+        together = can_train_together(make_engine(name, spec, objective, device))
+        cohorts += [members] if together else [[i] for i in members]
+    return cohorts
 
 
 def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
