@@ -109,15 +109,32 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
         ParameterError, DataError, WrongGradientError: as `train`.
     """
     prepared = prepare_all(configs)
-    fitted: dict[int, TrainingRun] = {}
-    for members in _cohorts(configs, prepared):
-        together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
-        fitted |= dict(zip(members, together, strict=True))
+    fitted = fit_all(configs, prepared, progress)
     baselines: dict[int, dict[str, Baseline]] = {}
     for config, data in zip(configs, prepared, strict=True):
         if id(data) not in baselines:
             baselines[id(data)] = _baselines(data, config)
-    return [fitted[i].failure or _result(fitted[i], baselines[id(data)]) for i, data in enumerate(prepared)]
+    return [
+        run.failure or _result(run, baselines[id(data)]) for run, data in zip(fitted, prepared, strict=True)
+    ]
+
+
+def fit_all(
+    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
+) -> list[TrainingRun]:
+    """Train each configuration on its own data, those of one shape together where the engine can.
+
+    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; no baseline is
+    fitted.
+
+    Raises:
+        ParameterError, WrongGradientError: as `train`.
+    """
+    fitted: dict[int, TrainingRun] = {}
+    for members in _cohorts(configs, prepared):
+        together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
+        fitted |= dict(zip(members, together, strict=True))
+    return [fitted[i] for i in range(len(configs))]
 
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
