@@ -305,7 +305,13 @@ def _tell(run: Run) -> None:
         where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
         click.echo(f"qnb: {failure['kind']}{where}: {failure['message']}", err=True)
     metrics = run.metrics()
-    if shown := [f"{name} {number(metrics[name])}" for name in KEY_METRICS if name in metrics]:
+    if metrics.get("few_rows"):
+        click.echo(f"qnb: few test rows: {metrics['few_rows']}.", err=True)
+    if shown := [
+        f"{name} {number(metrics[name])}{_between(metrics.get(f'{name}_interval'))}"
+        for name in KEY_METRICS
+        if name in metrics
+    ]:
         baselines = metrics.get("baselines") or {}
         click.echo(
             "  ".join(
@@ -317,6 +323,11 @@ def _tell(run: Run) -> None:
     for sentence in _conclusions(metrics):
         click.echo(sentence)
     click.echo(f"report  {run.folder / 'report.html'}")
+
+
+def _between(interval: dict[str, Any] | None) -> str:
+    """An interval behind its figure; nothing where there is none."""
+    return f" ({number(interval['low'])} to {number(interval['high'])})" if interval else ""
 
 
 def _conclusions(metrics: dict[str, Any]) -> list[str]:

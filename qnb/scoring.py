@@ -27,6 +27,7 @@ from qnb.runs.folder import MANIFEST
 from qnb.runs.listing import find_run
 from qnb.runs.project import given_root
 from qnb.stack import versions
+from qnb.statistics.auc import AUCInterval, auc_interval
 from qnb.training.metrics import auc
 from qnb.training.model import BLOCK, Model, load_model
 from qnb.training.surrogate import Surrogate
@@ -46,7 +47,8 @@ class Scores:
         rows, positive: rows scored, and those whose logit reaches the threshold.
         threshold: the stored one, in logits.
         engine: what computed them.
-        auc: where the table has the label, read as in training; else `without_auc` says why there is none.
+        auc: where the table has the label, read as in training, with its interval over rows; else
+            `without_auc` says why there is none.
         note: where the model or the table is synthetic, that it is.
     """
 
@@ -56,6 +58,7 @@ class Scores:
     threshold: float
     engine: str
     auc: float | None
+    auc_interval: AUCInterval | None
     without_auc: str | None
     note: str | None
 
@@ -103,15 +106,36 @@ def score(
         "model": model.about,
     }
     _publish(frame, out, about)
-    area, why = (None, truth) if isinstance(truth, str) else (auc(logits, truth), None)
+    area, interval, why = _ranking(logits, truth)
     return Scores(
-        out, len(frame), int(decision.sum()), model.threshold, engine, area, why, _synthetic(model, source)
+        path=out,
+        rows=len(frame),
+        positive=int(decision.sum()),
+        threshold=model.threshold,
+        engine=engine,
+        auc=area,
+        auc_interval=interval,
+        without_auc=why,
+        note=_synthetic(model, source),
     )
+
+
+def _ranking(
+    logits: np.ndarray, truth: np.ndarray | str
+) -> tuple[float | None, AUCInterval | None, str | None]:
+    """The AUC and its interval over rows; or why there is none."""
+    if isinstance(truth, str):
+        return None, None, truth
+    return auc(logits, truth), auc_interval(truth, logits, seed=0), None  # rows alone: nothing is resampled
 
 
 def told(scores: Scores) -> str:
     """What was scored, in lines for the terminal."""
-    ranking = f"AUC {scores.auc:.4f}" if scores.auc is not None else f"no AUC: {scores.without_auc}"
+    ranking = f"no AUC: {scores.without_auc}"
+    if scores.auc_interval is not None:
+        found = scores.auc_interval
+        few = f"; {found.few}" if found.few else ""
+        ranking = f"AUC {scores.auc:.4f} (95 % interval {found.low:.4f} to {found.high:.4f} over rows{few})"
     lines = [
         f"scored  {scores.rows:,} rows with engine {scores.engine!r}",
         f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold "

@@ -101,7 +101,10 @@ def test_a_moved_model_scores_the_same_in_a_new_process(root, exact, tmp_path):
     subprocess.run(["cp", "-r", str(exact.folder / "model"), str(moved)], check=True)
     command = [str(Path(sys.executable).parent / "qnb"), "score", str(moved), str(root / "edge.csv"), "-o", "there.parquet"]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert told.startswith("scored  2,001 rows with engine 'exact'\n") and f"AUC {here.auc:.4f}" in told
+    assert (
+        told.startswith("scored  2,001 rows with engine 'exact'\n")
+        and f"AUC {here.auc:.4f} (95 % interval {here.auc_interval.low:.4f} to" in told
+    )
     there = pd.read_parquet(tmp_path / "there.parquet")
     pd.testing.assert_frame_equal(pd.read_csv(here.path, dtype={"decision": "int8"}), there, check_exact=True)
     about = json.loads(pq.read_schema(tmp_path / "there.parquet").metadata[b"qnb"])

@@ -45,6 +45,15 @@ class Prepared:
         """Fraction of positives among the training rows."""
         return float(self.y["train"].mean())
 
+    @property
+    def test_units(self) -> np.ndarray | None:
+        """The groups of the test rows, (B,), a row that belongs to none as a group of its own.
+
+        It is what another sample would draw anew; None where rows are independent.
+        """
+        groups = self.test_groups
+        return None if groups is None else np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+
     def side(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """X (B, features) and y (B,) of "train", "val" or "test"."""
         return self.X[name], self.y[name]

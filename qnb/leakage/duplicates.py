@@ -18,9 +18,10 @@ from sklearn.metrics import roc_auc_score
 from qnb.data.splits import random_split
 from qnb.data.values import DataError
 from qnb.leakage.raw import Raw
-from qnb.leakage.statistics import MIN_ROWS, bootstrap_auc, interval
+from qnb.leakage.statistics import MIN_ROWS, interval
 from qnb.leakage.tabular import boost, matrix
 from qnb.reporting.verdict import Verdict
+from qnb.statistics.bootstrap import bootstrap_auc
 
 SHARE = 0.001
 

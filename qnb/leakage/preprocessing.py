@@ -23,8 +23,9 @@ from qnb.data.features import QUANTILES, FeatureMap
 from qnb.data.splits import random_split
 from qnb.data.table import Table
 from qnb.data.values import DataError
-from qnb.leakage.statistics import ALPHA, bootstrap_auc, interval, require_rows
+from qnb.leakage.statistics import ALPHA, interval, require_rows
 from qnb.reporting.verdict import Verdict
+from qnb.statistics.bootstrap import bootstrap_auc
 from qnb.training.baselines import fit_baselines
 
 EFFECT = 0.005

@@ -34,8 +34,9 @@ from qnb.data.splits import split_table
 from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.leakage.models import MODELS, Arm
-from qnb.leakage.statistics import ALPHA, bootstrap_auc, folds, interval, require_rows
+from qnb.leakage.statistics import ALPHA, folds, interval, require_rows
 from qnb.reporting.verdict import Verdict
+from qnb.statistics.bootstrap import bootstrap_auc
 
 # Of 1 - AUC(apart). Set on the bundled capture, at its 100,000 rows: with nothing planted six captures are
 # clean at 0.1, while 0.05 gives two false alarms among them; drift planted alone is worth 0.138 to 0.210 to

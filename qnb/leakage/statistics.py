@@ -5,18 +5,15 @@ Every suspicion keeps the chance of any false alarm among its own k tests at or 
 ALPHA / k.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from qnb.data.values import DataError
-from qnb.statistics.bootstrap import Ranked
 
 ALPHA = 0.01  # chance of a false alarm per suspicion
 FOLDS = 2
-RESAMPLES = 200  # of a bootstrap, of which only the standard deviation is used
 MIN_ROWS = 20  # of each class, under which AUCs are not compared
 
 
@@ -141,32 +138,6 @@ def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndar
     out = np.zeros(len(values), int)
     out[here] = codes + 1
     return out
-
-
-def bootstrap_auc(
-    scores: Sequence[np.ndarray], y: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None = None
-) -> np.ndarray:
-    """AUCs of m sets of scores on the same RESAMPLES bootstrap resamples of the rows, so that their
-    differences are paired.
-
-    Args:
-        scores: m arrays `(N,)`.
-        y: `(N,)`, 0 or 1.
-        clusters: `(N,)`; whole clusters are drawn instead of rows, for rows that belong together.
-
-    Returns:
-        `(RESAMPLES, m)`; resamples that lost a class are left out.
-
-    Raises:
-        BootstrapError: a class is missing, or a score is not finite.
-    """
-    ranked = [Ranked(y, s, "scores") for s in scores]
-    unit = np.arange(len(y)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    count, drawn = int(unit.max()) + 1, np.empty((RESAMPLES, len(ranked)))
-    for r in range(RESAMPLES):
-        weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)[unit]
-        drawn[r] = [one.auc(weights) for one in ranked]
-    return drawn[np.isfinite(drawn).all(axis=1)]
 
 
 def interval(estimate: float, draws: np.ndarray, tests: int = 1) -> tuple[float, float]:

@@ -136,7 +136,7 @@ def gate_verdict(report: GateReport | None) -> Styler:
 
 
 def results(metrics: Row) -> Styler:
-    """AUC and loss of the circuit and of the baselines on the same features.
+    """AUC, with its interval, and loss of the circuit and of the baselines on the same features.
 
     Thresholded metrics of the circuit.
     """
@@ -150,7 +150,30 @@ def results(metrics: Row) -> Styler:
     names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, b in metrics["baselines"].items():
         rows[names[key]] = {title: b[column] for title, column in columns.items()}
-    return _left(pd.DataFrame(rows).T).format("{:.4f}", na_rep="")
+    table = pd.DataFrame(rows).T
+    intervals = [of_auc(m) for m in (metrics, *metrics["baselines"].values())]
+    table.insert(2, "95 % interval", intervals)
+    return _left(table).format("{:.4f}", subset=[c for c in table if c != "95 % interval"], na_rep="")
+
+
+def of_auc(metrics: Row) -> str:
+    """The interval of `test_auc`, as text; empty where a run that was made before intervals has none."""
+    interval = metrics.get("test_auc_interval")
+    return f"{interval['low']:.4f} to {interval['high']:.4f}" if interval else ""
+
+
+def interval_note(metrics: Row) -> str:
+    """What the intervals of a result cover; empty without."""
+    interval = metrics.get("test_auc_interval")
+    if not interval:
+        return ""
+    counts = f"{interval['units_of_class_1']:,} positive and {interval['units_of_class_0']:,} negative"
+    over = {
+        "DeLong": "rows (DeLong)",
+        "bootstrap of groups": "whole groups of rows (bootstrap)",
+        "exact": "rows or groups (exact, for the scores separate the classes)",
+    }[interval["method"]]
+    return f"Intervals are over {over}, {counts}: what other test rows could give, not another training."
 
 
 def data_note(card: dict[str, Any]) -> str:
@@ -179,10 +202,14 @@ def training_sentence(result: TrainResult) -> str:
 def verdict_sentence(metrics: Row, note: str) -> str:
     """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
     b = metrics["baselines"]
+    interval = f" (95 % interval {of_auc(metrics)})" if of_auc(metrics) else ""
     text = (
-        f"**Test AUC {metrics['test_auc']:.4f}**, against {b['logistic']['test_auc']:.4f} for logistic "
-        f"regression and {b['boosting']['test_auc']:.4f} for gradient boosting. {note}."
-    )
+        f"**Test AUC {metrics['test_auc']:.4f}**{interval}, against {b['logistic']['test_auc']:.4f} for "
+        f"logistic regression and {b['boosting']['test_auc']:.4f} for gradient boosting. {note}. "
+        f"{interval_note(metrics)}"
+    ).rstrip()
+    if metrics.get("few_rows"):
+        text = f"**Few test rows: {metrics['few_rows']}.** {text}"
     if metrics.get("diverged"):
         text = f"**This training diverged: {metrics['diverged']}.** {text}"
     if metrics["degen"]:

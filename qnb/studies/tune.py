@@ -276,16 +276,11 @@ def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifferenc
         seed: of the resampling.
     """
     prepared, circuit = results[0].prepared, [r.logits["test"] for r in results]
-    groups = None if prepared.test_groups is None else _units(prepared.test_groups)
+    groups = prepared.test_units
     return {
         name: seeds_and_rows_interval(prepared.y["test"], circuit, [logits] * len(results), groups, seed=seed)
         for name, logits in results[0].baseline_logits.items()
     }
-
-
-def _units(groups: np.ndarray) -> np.ndarray:
-    """The groups (N,), with a number of its own for each row that belongs to none (-1)."""
-    return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
 
 
 def parameters_file(result: Search, data: str, auc: float, path: str) -> str:

@@ -1,6 +1,6 @@
 """Classical baselines on the same features, the yardstick beside every result."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from qnb.statistics.auc import auc_interval
 from qnb.training.metrics import auc, bce
 
 Side = tuple[np.ndarray, np.ndarray]  # X (B, features), y (B,)
@@ -19,19 +20,23 @@ class Baseline(TypedDict):
 
     val_auc: float
     test_auc: float
+    test_auc_interval: dict[str, Any]  # see `qnb.statistics.auc.AUCInterval`
     test_loss: float  # nats
     test_logits: np.ndarray  # (B_test,)
 
 
-def fit_baselines(train: Side, val: Side, test: Side, seed: int) -> dict[str, Baseline]:
+def fit_baselines(
+    train: Side, val: Side, test: Side, seed: int, groups: np.ndarray | None = None
+) -> dict[str, Baseline]:
     """Logistic regression and gradient boosting, scikit-learn's defaults, on the encoder's own inputs.
 
     Args:
         train, val, test: pairs (X (B, features), y (B,)).
-        seed: random_state of both.
+        seed: random_state of both, and of the resampling of groups.
+        groups: of the test rows, (B_test,), for the intervals; None: rows are independent.
 
     Returns:
-        {"logistic" | "boosting": {val_auc, test_auc, test_loss (nats), test_logits (B_test,)}}.
+        {"logistic" | "boosting": Baseline}.
     """
     models = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed)),
@@ -46,6 +51,7 @@ def fit_baselines(train: Side, val: Side, test: Side, seed: int) -> dict[str, Ba
         results[name] = {
             "val_auc": auc(logits[0], val[1]),
             "test_auc": auc(logits[1], test[1]),
+            "test_auc_interval": auc_interval(test[1], logits[1], groups, seed=seed).to_dict(),
             "test_loss": bce(logits[1], test[1]),
             "test_logits": np.asarray(logits[1]),
         }

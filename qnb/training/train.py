@@ -20,6 +20,7 @@ from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
 from qnb.errors import QnbError
+from qnb.statistics.auc import auc_interval
 from qnb.training import metrics
 from qnb.training.baselines import Baseline, fit_baselines
 from qnb.training.divergence import divergence
@@ -109,32 +110,15 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
         ParameterError, DataError, WrongGradientError: as `train`.
     """
     prepared = prepare_all(configs)
-    fitted = fit_all(configs, prepared, progress)
-    baselines: dict[int, dict[str, Baseline]] = {}
-    for config, data in zip(configs, prepared, strict=True):
-        if id(data) not in baselines:
-            baselines[id(data)] = _baselines(data, config)
-    return [
-        run.failure or _result(run, baselines[id(data)]) for run, data in zip(fitted, prepared, strict=True)
-    ]
-
-
-def fit_all(
-    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
-) -> list[TrainingRun]:
-    """Train each configuration on its own data, those of one shape together where the engine can.
-
-    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; no baseline is
-    fitted.
-
-    Raises:
-        ParameterError, WrongGradientError: as `train`.
-    """
     fitted: dict[int, TrainingRun] = {}
     for members in _cohorts(configs, prepared):
         together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
         fitted |= dict(zip(members, together, strict=True))
-    return [fitted[i] for i in range(len(configs))]
+    baselines: dict[int, dict[str, Baseline]] = {}
+    for config, data in zip(configs, prepared, strict=True):
+        if id(data) not in baselines:
+            baselines[id(data)] = _baselines(data, config)
+    return [fitted[i].failure or _result(fitted[i], baselines[id(data)]) for i, data in enumerate(prepared)]
 
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
@@ -157,7 +141,7 @@ def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> li
 
 def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
     train, val, test = (prepared.side(name) for name in SIDES)
-    return fit_baselines(train, val, test, seed=config.split_seed)
+    return fit_baselines(train, val, test, seed=config.split_seed, groups=prepared.test_units)
 
 
 ABOUT = ("source", "synthetic", "label", "positive", "fingerprint")  # of the data card, kept with the model
@@ -219,8 +203,11 @@ def _summary(
         for side in ("test", "val")
         for key in ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
     }
+    interval = auc_interval(prepared.y["test"], logits["test"], prepared.test_units, seed=config.split_seed)
     speed = np.median([row["samples_per_s"] for row in run.state.history])
     return flat | {
+        "test_auc_interval": interval.to_dict(),
+        "few_rows": interval.few,
         "best_epoch": run.state.best_epoch,
         "epochs_run": run.state.epoch,
         "stopped_early": run.state.epoch < config.epochs,

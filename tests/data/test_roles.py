@@ -37,3 +37,6 @@ def test_each_role_is_read_once_a_preparation(table, split, monkeypatch):
     prepared = prepare(TrainConfig(**SMALL, split=split), table)
     assert sorted(reads) == ["group_codes", *(["read_clock"] if split == "time" else [])]
     assert len(prepared.test_groups) == len(prepared.y["test"])
+    single = prepared.test_groups < 0
+    assert (prepared.test_units[~single] == prepared.test_groups[~single]).all()
+    assert len(np.unique(prepared.test_units)) == len(np.unique(prepared.test_groups[~single])) + single.sum()

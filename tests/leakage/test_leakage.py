@@ -29,15 +29,15 @@ from qnb.leakage import (
     preprocessing,
     single_columns,
     splitting,
-    statistics,
     study,
 )
 from qnb.leakage.models import Arm
 from qnb.leakage.raw import RawColumn, read_raw
-from qnb.leakage.statistics import _area_of_counts, bins, bootstrap_auc, null_sd, rate_auc
+from qnb.leakage.statistics import _area_of_counts, bins, null_sd, rate_auc
 from qnb.leakage.study import LeakageConfig
 from qnb.runs import headless
 from qnb.runs.job import prepare
+from qnb.statistics.bootstrap import bootstrap_auc
 
 ROOT = Path(__file__).parents[2]
 ROWS = 6_000
@@ -263,7 +263,7 @@ def by_group():
     """(rule, compared) with and without something that the rows of a group share."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "RESAMPLES", 60)
+        patch.setattr(splitting, "bootstrap_auc", functools.partial(bootstrap_auc, resamples=60))
         for offset in (0.0, 2.0):
             table = grouped_table(np.random.default_rng(3), offset)
             configs = {rule: TrainConfig(split=rule, **SMALL) for rule in ("random", "group", "time")}

@@ -88,3 +88,24 @@ def test_synthetic_data_is_said_in_words_and_degenerate_runs_too():
     metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant"}
     metrics |= {"baselines": {"logistic": {"test_auc": 0.9}, "boosting": {"test_auc": 0.95}}}
     assert "Degenerate" in tables.verdict_sentence(metrics, "note") and "constant" in tables.verdict_sentence(metrics, "note")
+
+
+def test_a_result_has_its_interval_and_leads_with_few_rows():
+    interval = {"low": 0.71234, "high": 0.95, "method": "DeLong", "units_of_class_0": 1200, "units_of_class_1": 12}
+    row = {"val_auc": 0.9, "test_auc": 0.85, "test_loss": 0.3, "test_auc_interval": interval}
+    metrics = row | {
+        "test_bacc": 0.8,
+        "test_f1": 0.7,
+        "test_precision": 0.6,
+        "degen": 0,
+        "baselines": {"logistic": row, "boosting": row},
+    }
+    said = tables.verdict_sentence(metrics, "note")
+    assert said.startswith("**Test AUC 0.8500** (95 % interval 0.7123 to 0.9500), against 0.8500 for logistic regression")
+    assert "over rows (DeLong), 12 positive and 1,200 negative" in said
+    few = metrics | {"few_rows": "12 rows hold class 1: under 30, so that the interval is approximate"}
+    assert tables.verdict_sentence(few, "note").startswith("**Few test rows: 12 rows hold class 1")
+    assert list(tables.results(metrics).data["95 % interval"]) == ["0.7123 to 0.9500"] * 3
+    assert tables.results(metrics).to_html().count("0.7123 to 0.9500") == 3
+    old = {name: value for name, value in metrics.items() if name != "test_auc_interval"} | {"baselines": {}}
+    assert tables.interval_note(old) == "" and list(tables.results(old).data["95 % interval"]) == [""]

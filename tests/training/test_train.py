@@ -13,6 +13,7 @@ from qnb.data.prepare import prepare
 from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.errors import ParameterError, QnbError
+from qnb.statistics.auc import auc_interval
 from qnb.training import checkpoint
 from qnb.training.checkpoint import CheckpointError
 from qnb.training.loop import TrainingDiverged, fit
@@ -57,6 +58,10 @@ def test_it_learns_and_every_number_is_what_was_run(cancer):
     assert m["test_auc"] == roc_auc_score(cancer.y["test"], result.logits["test"])
     assert {"test_auc", "val_auc", "test_sep", "val_sep", "val_loss", "best_epoch", "degen", "threshold", "baselines"} <= set(m)
     assert m["baselines"]["logistic"]["test_auc"] > 0.9 and m["baselines"]["boosting"]["test_auc"] > 0.9
+    y = cancer.y["test"]
+    assert m["test_auc_interval"] == auc_interval(y, result.logits["test"], seed=0).to_dict() and m["few_rows"] is None
+    for name, logits in result.baseline_logits.items():
+        assert m["baselines"][name]["test_auc_interval"] == auc_interval(y, logits, seed=0).to_dict()
     assert m["gate"] == "pass" and result.gate.groups["weights"].status == "pass"
     assert (history["grad_norm_readout"] > 0).all() and history["delta_readout"].iloc[-1] > 0.1
 
