@@ -32,6 +32,7 @@ import cloudpickle
 
 import qnb
 from qnb.core.engine import EngineError
+from qnb.core.settings import SETTINGS
 from qnb.errors import ParameterError
 from qnb.stack import versions
 
@@ -172,8 +173,8 @@ def _exchange(
 
 
 def _environment() -> dict[str, str]:
-    """That of this process; with its import path, so that both import the same files, and one OpenMP thread,
-    because gates on few wires are far too small to share between threads.
+    """That of this process, without JAX's settings; with its import path, so that both import the same files,
+    and one OpenMP thread, because gates on few wires are far too small to share between threads.
     """
     own = [str(Path(qnb.__file__).parents[1]), *(p or os.getcwd() for p in sys.path)]
     path = [
@@ -181,7 +182,8 @@ def _environment() -> dict[str, str]:
         for p in dict.fromkeys(own)
         if not Path(p).is_relative_to(sys.base_prefix) and not Path(p).is_relative_to(sys.prefix)
     ]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in SETTINGS}
+    return kept | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
 
 
 def _require_same_package(about: dict[str, Any]) -> None:

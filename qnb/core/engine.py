@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
+from qnb.core import fork  # noqa: F401  # a fork is noticed from here on
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
@@ -142,7 +143,8 @@ def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple
     """X as a float64 array (B, features), and labels y and weights w, where given, as float64 (B,).
 
     Raises:
-        ParameterError: wrong shapes, no rows, NaN or inf in X or w, or a label that is neither 0 nor 1.
+        ParameterError: wrong shapes, no rows, NaN or inf in X or w, a negative weight, or a label that is
+            neither 0 nor 1.
     """
     X = np.ascontiguousarray(_numbers("X", X))
     if X.ndim != 2 or X.shape[1] != spec.features or len(X) == 0:
@@ -164,8 +166,8 @@ def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple
 
 
 def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> None:
-    """The loss is a likelihood for labels 0 and 1 alone: with -1 or 2 it has no lower bound, and its gradient
-    is still its gradient.
+    """The loss is a likelihood for labels 0 and 1 alone: with others, or with negative weights, it has no
+    lower bound, and its gradient is still its gradient.
     """
     if y is not None and not (labels := np.isin(y, (0, 1))).all():
         others = ", ".join(f"{v:g}" for v in np.unique(y[~labels])[:3])
@@ -173,8 +175,12 @@ def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> N
             f"Labels y need to be 0 or 1; {int((~labels).sum())} of {len(y)} are not ({others}). For -1 and "
             "1, pass (y + 1) / 2."
         )
-    if w is not None and not (finite := np.isfinite(w)).all():
-        raise ParameterError(f"Weights w hold NaN or inf in {int((~finite).sum())} of {len(w)} rows.")
+    if w is not None and not (usable := np.isfinite(w) & (w >= 0)).all():
+        others = ", ".join(f"{v:g}" for v in np.unique(w[~usable])[:3])
+        raise ParameterError(
+            f"Weights w need to be finite and not negative; {int((~usable).sum())} of {len(w)} are not "
+            f"({others})."
+        )
 
 
 def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> Params:

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import enable_x64
 from jax.experimental.compilation_cache import compilation_cache as persistent
 
 from qnb.core import heisenberg, statevector, trig
@@ -25,6 +24,7 @@ from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
+from qnb.core.settings import own_settings
 from qnb.errors import ParameterError, nearest
 from qnb.files import cache_folder
 
@@ -95,7 +95,7 @@ class ExactEngine:
         self._memory = MEMORY_SHARE * available_memory()
         self.path(1)  # raises where not even one row fits
 
-    @enable_x64()  # JAX's default would read float64 as float32
+    @own_settings()
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Scores of any number of rows, in compiled chunks."""
         (X,) = check_batch(self.spec, X)
@@ -110,7 +110,7 @@ class ExactEngine:
         ]
         return np.concatenate([np.asarray(c) for c in chunks])[: len(X)].astype(np.float64)
 
-    @enable_x64()
+    @own_settings()
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
@@ -135,7 +135,7 @@ class ExactEngine:
         loss, grads = jax.tree.map(lambda *leaves: np.sum([np.asarray(a) for a in leaves], axis=0), *parts)
         return float(loss), grads
 
-    @enable_x64()
+    @own_settings()
     def loss_and_grad_many(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[np.ndarray, Params]:
@@ -249,8 +249,7 @@ class ExactEngine:
                 raise EngineError(
                     f"What {self.spec} computes has changed since this engine was made: make the engine anew."
                 )
-            # accelerators would round float32 products to TF32
-            with jax.default_matmul_precision("highest"), compilation_cache():
+            with compilation_cache():
                 self._programs[key] = (
                     jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
                 )

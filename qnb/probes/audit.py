@@ -23,12 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pennylane as qml
-from jax.experimental import enable_x64
 from pydantic import Field
 
 from qnb.config import Device, Listed, TrainConfig, training_of
 from qnb.core.circuit import Array, CircuitSpec
 from qnb.core.objective import Objective
+from qnb.core.settings import own_settings
 from qnb.probes import forks, formulations
 from qnb.probes.subject import SmallModelConfig
 
@@ -117,7 +117,7 @@ def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: i
     return params | {"X": X[chosen], "y": y[chosen], "w": rng.uniform(0.5, 2, len(chosen))}
 
 
-@enable_x64()
+@own_settings()
 def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     """Scores row by row on default.qubit, differentiated by backpropagation through JAX.
 

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import optax
 import pandas as pd
-from jax.experimental import enable_x64
 from numpy.typing import ArrayLike
 from pydantic import Field
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Array
 from qnb.core.objective import Objective
+from qnb.core.settings import own_settings
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
 from qnb.probes.descent import Descent, Head, descend
@@ -58,7 +58,7 @@ def slope_at_zero(gamma: ArrayLike) -> np.ndarray:
     return slope
 
 
-@enable_x64()
+@own_settings()
 def at_zero(
     gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamma: Objective(gamma).loss
 ) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pennylane as qml
-from jax.experimental import enable_x64
 from pydantic import Field
 
 from qnb.config import MeasurementName, TrainConfig, training_of
@@ -16,6 +15,7 @@ from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import Engine, make_engine, score_gradient
 from qnb.core.objective import Objective
+from qnb.core.settings import own_settings
 from qnb.errors import ParameterError
 from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
@@ -136,7 +136,7 @@ def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
     return np.array([score_gradient(engine, params, x)[1]["readout"] for x in X])
 
 
-@enable_x64()
+@own_settings()
 def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """<Z_i> and ds/dw on PennyLane's default.qubit, differentiated by JAX: (B, n) each."""
     device = qml.device("default.qubit", wires=spec.wires)

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental import enable_x64
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Array, Params
+from qnb.core.settings import own_settings
 
 
 class OptimiserState(NamedTuple):
@@ -53,7 +53,7 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
         steps: optimiser steps of the whole run, for the schedule.
     """
     rate = schedule(config.lr_schedule, config.lr, steps)
-    with enable_x64():
+    with own_settings():
         rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)))
     multiplier = {"weights": config.lr_mult_weights, "readout": config.lr_mult_readout, "bias": 1.0}
     multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
@@ -62,7 +62,7 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
 
     def init(params: Params) -> OptimiserState:
         multipliers, decays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
-        with enable_x64():
+        with own_settings():
             moments = ADAM.init(params)
         return OptimiserState(moments, rates, multipliers, decays)
 
@@ -97,4 +97,4 @@ def _compiled_step(update: Update, together: bool) -> Step:
         updates, state = update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    return enable_x64()(jax.jit(jax.vmap(step) if together else step))
+    return own_settings()(jax.jit(jax.vmap(step) if together else step))

@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jax.experimental import enable_x64
 from numpy.typing import ArrayLike
 
 from qnb.core import heisenberg, trig
@@ -30,6 +29,7 @@ from qnb.core.engine import EngineError
 from qnb.core.exact import padded
 from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
+from qnb.core.settings import own_settings
 from qnb.data.features import ANGLE_RANGES, FeatureMap
 from qnb.data.table import Table
 from qnb.errors import ParameterError, QnbError
@@ -157,7 +157,7 @@ def surrogate_of(
         )
     weights, readout = (np.asarray(params[name], np.float64) for name in ("weights", "readout"))
     pull_back = jax.jit(functools.partial(heisenberg.prepare, spec), compiler_options=QUICK_TO_COMPILE)
-    with enable_x64():
+    with own_settings():
         pulled_back = pull_back(heisenberg.tables(spec), weights, readout)
     strings = np.asarray(pulled_back).reshape((heisenberg.features(spec),) * spec.wires)
     strings = np.moveaxis(strings, range(spec.wires), heisenberg.plan(spec).order)
@@ -279,7 +279,7 @@ def _bloch_in_basis(spec: CircuitSpec) -> np.ndarray:
     return np.eye(3)
 
 
-@enable_x64()
+@own_settings()
 def _evaluate(coefficients: np.ndarray, encoder: str, X: np.ndarray) -> np.ndarray:
     """s(x) in compiled chunks of rows."""
     if np.abs(X).max() > trig.LARGEST:

@@ -179,11 +179,22 @@ def test_labels_are_zero_or_one(name, labels, message):
 
 
 @EVERY_ENGINE
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_weights_of_rows_are_finite(name, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0, -1e-300])
+def test_weights_of_rows_are_finite_and_not_negative(name, value):
     params, X, y, w = good()
-    with pytest.raises(ParameterError, match="Weights w hold NaN or inf in 1 of 3 rows"):
+    with pytest.raises(ParameterError, match=rf"need to be finite and not negative; 1 of 3 are not \({value:g}\)"):
         make_engine(name, SPEC, Objective()).loss_and_grad(params, X, y, changed(w, 1, value))
+
+
+@ENGINES
+def test_a_row_of_weight_zero_counts_as_a_row_and_adds_nothing(name):
+    params, X, y, w = good()
+    engine = make_engine(name, SPEC, Objective())
+    loss, grads = engine.loss_and_grad(params, X, y, changed(w, 0, 0.0))
+    without, slopes = engine.loss_and_grad(params, X[1:], y[1:], w[1:])
+    assert loss == pytest.approx(2 / 3 * without, rel=1e-6)
+    for group, slope in slopes.items():
+        np.testing.assert_allclose(grads[group], 2 / 3 * slope, rtol=1e-5, atol=1e-7)
 
 
 @EVERY_ENGINE

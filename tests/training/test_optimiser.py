@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from jax.experimental import enable_x64
@@ -42,6 +43,20 @@ def test_adam_with_multipliers_and_decay_per_group():
 def test_alpha_can_be_frozen_and_a_multiplier_of_zero_freezes():
     assert run(alpha_train=False)["alpha"] == START["alpha"]
     np.testing.assert_array_equal(run(lr_mult_weights=0.0)["weights"], START["weights"])
+
+
+def test_steps_do_not_depend_on_what_the_process_is_set_to():
+    values = {"lr": 0.1, "lr_schedule": "onecycle", "weight_decay_weights": 0.2}
+    expected = run(**values)
+    with (
+        jax.disable_jit(),
+        jax.numpy_dtype_promotion("strict"),
+        jax.numpy_rank_promotion("raise"),
+        jax.transfer_guard("disallow"),
+    ):
+        found = run(**values)
+    for group, value in expected.items():
+        np.testing.assert_array_equal(found[group], value)
 
 
 @enable_x64()
