@@ -1,7 +1,6 @@
 """`qnb run probes`: every diagnostic notebook in turn, and one table of their verdicts."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,7 +53,7 @@ def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
     return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in without.items() if names]
 
 
-def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO = sys.stderr) -> list[Run]:
+def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None = None) -> list[Run]:
     """Run them one after the other.
 
     One that fails does not keep the rest from running, one that is interrupted does.

@@ -29,6 +29,7 @@ from traitlets.config import Config
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
 from qnb.runs.html import as_html
 from qnb.runs.job import Job, read_notebook
+from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.provenance import package
 
@@ -56,7 +57,7 @@ class LostRunError(RunError):
 def execute(
     job: Job,
     timeout: int | None = None,
-    log: TextIO = sys.stderr,
+    log: TextIO | None = None,
     start_timeout: int = START_SECONDS,
     **items: Any,
 ) -> Run:
@@ -68,7 +69,8 @@ def execute(
     Args:
         job: what `qnb.runs.job.prepare` returned.
         timeout: seconds that one cell may take; None: for ever.
-        log: where the notebook's stdout and stderr go as they come.
+        log: where the notebook's stdout and stderr go as they come; None: stderr, progress bars as lines
+            where that is a file.
         start_timeout: seconds that the kernel may take to start.
         **items: what else the manifest is to say.
 
@@ -85,6 +87,15 @@ def execute(
         job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items
     )
     run.resume_from = job.resume_from
+    with shown_on(sys.stderr) if log is None else contextlib.nullcontext(log) as shown:
+        _watch(nb, job, run, (timeout, start_timeout), shown)
+    return run
+
+
+def _watch(
+    nb: nbformat.NotebookNode, job: Job, run: Run, timeouts: tuple[int | None, int], log: TextIO
+) -> None:
+    """Run the notebook and close its run, whatever happens."""
     print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
     if job.resumed is not None:
         what = (
@@ -97,7 +108,7 @@ def execute(
         print(f"nothing in {job.path.name} reads {name}: its value has no effect", file=log, flush=True)
     try:
         with StopSignals() as signals:
-            failure = _run(nb, job, run, (timeout, start_timeout), log, signals)
+            failure = _run(nb, job, run, timeouts, log, signals)
             # with what the kernel noted
             run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
@@ -115,7 +126,6 @@ def execute(
         if run.manifest["status"] == "running" and (unforeseen := sys.exc_info()[1]) is not None:
             with contextlib.suppress(OSError):
                 run.close("failed", _failure("error", f"{type(unforeseen).__name__}: {unforeseen}"))
-    return run
 
 
 class StopSignals:
