@@ -31,7 +31,7 @@ from qnb.data.prepare import Prepared, prepare
 from qnb.errors import ParameterError
 from qnb.files import HISTORY
 from qnb.reporting.tables import data_note
-from qnb.runs.folder import METRICS
+from qnb.runs.folder import METRICS, require_as_written
 from qnb.runs.listing import Entry, find_run
 from qnb.runs.project import RunError, find_root
 from qnb.training.model import load_model
@@ -134,9 +134,10 @@ def training_run(root: Path, run_id: str) -> Entry:
     """
     entry = find_run(root, run_id)
     if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
+        why = f" ({entry['why']})" if entry["why"] else ""
         raise RunError(
             f"run={run_id!r}: a finished run of train.ipynb was expected; that is a {entry['status']} run of "
-            f"{entry['notebook']}."
+            f"{entry['notebook']}{why}."
         )
     return entry
 
@@ -180,6 +181,7 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
     prepared = prepare(config)
     _require_same_data(entry, prepared)
     folder = root / entry["folder"]
+    require_as_written(folder, [HISTORY, METRICS])
     return Subject(
         config,
         prepared,

@@ -130,13 +130,14 @@ class Run:
             ended=_now(),
             wall_seconds=round(time.monotonic() - self._started, 3),
             files=files,
+            sha256={name: sha256(self.folder / name) for name in files if name != MANIFEST},
         )
         self.unlock()
 
     def go_on(self) -> None:
         """Back to `running`, after an interruption or an error that did not end the work in this kernel."""
         self.lock()
-        self.note(status="running", failure=None, ended=None, wall_seconds=None, files=None)
+        self.note(status="running", failure=None, ended=None, wall_seconds=None, files=None, sha256=None)
 
     def lock(self) -> None:
         """Show that this run is alive, until `unlock`, or the end of this process however it ends.
@@ -250,6 +251,28 @@ def _refuse_others(manifest: dict[str, Any], config: StrictConfig, names: Iterab
     ]
     if differ:
         raise RunError(f"Not the parameters of run {manifest['run_id']}: {'; '.join(differ)}.")
+
+
+def require_as_written(folder: Path, names: Iterable[str]) -> None:
+    """Raise RunError where a file of an ended run is not the one that the run left.
+
+    A folder that is no run's, a run that was killed and one that is older than these digests have none.
+    """
+    if not (folder / MANIFEST).exists():
+        return
+    digests = json.loads((folder / MANIFEST).read_text("utf-8")).get("sha256") or {}
+    for name in names:
+        if name in digests and digests[name] != sha256(folder / name):
+            raise RunError(
+                f"{folder / name} is not the file that run {folder.name} wrote: its SHA-256 was "
+                f"{digests[name][:16]}, it is {sha256(folder / name)[:16]} now. Bring the old file back."
+            )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qnb.data.grouping import PAIR, SESSION
 from qnb.errors import ParameterError, QnbError
 from qnb.files import HISTORIES, HISTORY, RESULTS, atomic_write, plain
 from qnb.reporting.tables import data_note
-from qnb.runs.folder import MANIFEST, METRICS
+from qnb.runs.folder import MANIFEST, METRICS, require_as_written
 from qnb.runs.project import find_root
 from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
@@ -184,6 +184,7 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
         metrics, history = {}, None
         if row["status"] == "done":
             folder = Path(row["folder"])
+            require_as_written(folder, [METRICS, HISTORY])
             metrics, history = (
                 json.loads((folder / METRICS).read_text("utf-8")),
                 pd.read_csv(folder / HISTORY),

@@ -15,6 +15,7 @@ from qnb.core.objective import Objective
 from qnb.data.features import FeatureMap
 from qnb.data.table import Table
 from qnb.files import atomic_write, plain
+from qnb.runs.folder import require_as_written
 from qnb.stack import versions
 from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_description
 from qnb.training.surrogate import Surrogate, surrogate_of
@@ -136,9 +137,11 @@ def load_model(folder: str | Path) -> Model:
     Raises:
         ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is
             refused.
+        RunError: the files are not those that the run wrote.
     """
     folder = Path(folder)
     if (folder / "model").is_dir():
+        require_as_written(folder, [f"model/{META}", f"model/{ARRAYS}"])
         folder = folder / "model"
     spec, objective, meta = read_description(folder / META)
     params, arrays = read_arrays(folder / ARRAYS, spec, len(meta["features"]["columns"]))

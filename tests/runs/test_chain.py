@@ -165,6 +165,20 @@ def gone(root, shell, trained):
     return first["why"]
 
 
+@breaks("file to reader")
+def swapped(root, shell, trained):
+    """The files of another model of the same circuit, copied over a run's own."""
+    made = create(root, "train", CONFIG)
+    shutil.copytree(trained / "model", made.folder / "model")
+    shutil.copy(trained / "history.csv", made.folder)
+    made.finish({"test_auc": 0.5})
+    load_model(made.folder)
+    model = load_model(trained)
+    replace(model, params={**model.params, "bias": np.float64(0.5)}).save(root / "other")
+    shutil.copy(root / "other" / "model.npz", made.folder / "model")
+    return said(load_model, made.folder)
+
+
 @breaks("runs to comparison")
 def other_tables(root, shell, trained):
     config = SweepConfig(seeds=2)
@@ -203,6 +217,7 @@ NOTICED = {
     "epoch to epoch, when resumed": "The table has changed",
     "training to metrics.json": "of another training",
     "file to list": "missing: history.csv",
+    "file to reader": "model.npz is not the file that run",
     "runs to comparison": "had different tables",
     "model to score": "model.npz",
 }
