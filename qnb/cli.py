@@ -11,25 +11,28 @@ import json
 import os
 import sys
 import warnings
+import webbrowser
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qnb.errors import ParameterError, QnbError
 from qnb.runs.folder import Run
-from qnb.runs.listing import Entry, SkippedWarning, columns_of_text, find_run, list_runs
-from qnb.runs.project import find_root
+from qnb.runs.listing import SkippedWarning, find_run, list_runs
+from qnb.runs.project import RunError, find_root, given_root
+from qnb.runs.summary import outcome, selected, summary, table
 from qnb.stack import versions
 
 if TYPE_CHECKING:
     from qnb.runs.job import Job
 
+REPORT = "report.html"
 DONE, FAILED, REFUSED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
 NAMED = {"True": True, "False": False, "None": None}
 Pairs = tuple[tuple[str, str], ...]  # of an option that takes a name and a value, several times
-KEY_METRICS = ("test_auc", "val_auc")
 ROOT = click.option(
     "--root",
     metavar="DIR",
@@ -46,6 +49,10 @@ class Command(click.Command):
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """As click's own."""
         given = list(arguments)
+        if self.name == "run" and given and given[0][:1] != "-" and {"-h", "--help"} & set(given):
+            root = given[given.index("--root") + 1] if "--root" in given[:-1] else None
+            click.echo(_parameters_help(given[0], root))
+            context.exit()
         try:
             return super().parse_args(context, arguments)
         except click.UsageError as error:
@@ -69,6 +76,23 @@ def _instead(command: str | None, given: list[str], error: click.UsageError) -> 
             f"{after[0] if after else 'VALUE'}"
         )
     return None
+
+
+def _parameters_help(notebook: str, root: str | None) -> str:
+    """The parameters of a notebook, each with its default and what its cell says of it."""
+    from papermill.inspection import inspect_notebook
+
+    from qnb.runs.job import find_notebook
+
+    path = find_notebook(given_root(root), notebook)
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_usage("qnb run", f"{path.stem} [-p NAME VALUE]... [OPTIONS]; the options: qnb run --help")
+    with formatter.section("Parameters"):
+        formatter.write_dl(
+            [(f"{of['name']} = {of['default']}", of["help"]) for of in inspect_notebook(str(path)).values()],
+            col_max=44,
+        )
+    return formatter.getvalue().rstrip()
 
 
 class Commands(click.Group):
@@ -145,6 +169,7 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="The longest that the kernel may take to start.",
 )
+@click.option("--open", "opens", is_flag=True, help="Open the report in the browser when it is there.")
 @ROOT
 def run(
     notebook: str,
@@ -155,6 +180,7 @@ def run(
     resume: str | None,
     timeout: int | None,
     start_timeout: int,
+    opens: bool,
     root: str | None,
 ) -> int:
     """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes`
@@ -175,20 +201,18 @@ def run(
     _refuse_early(prepared)
     finished = headless.execute(prepared, timeout, start_timeout=start_timeout)
     _tell(finished)
+    if opens:
+        _open(finished.folder)
     return DIVERGED if finished.metrics().get("diverged") else EXIT_CODES[finished.manifest["status"]]
 
 
 def _refuse_early(job: "Job") -> None:
-    """Raise what the notebook would raise after its kernel has started: no such table, label, or run to
-    resume.
-    """
+    """Raise what the notebook would raise after its kernel has started: no such table or label."""
     parameters = dict(job.config or {})
     if "label" in parameters:
         from qnb.data.sources import require_source
 
         require_source(parameters["data"], parameters["label"], parameters["positive"])
-    if parameters.get("resume") is not None:
-        find_run(job.root, parameters["resume"])
 
 
 def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
@@ -299,94 +323,63 @@ def _value(text: str) -> Any:
 
 def _tell(run: Run) -> None:
     """Print how a run ended, its key figures, and where its report is."""
-    manifest, failure = run.manifest, run.manifest["failure"]
-    click.echo(f"{manifest['status']}  {manifest['notebook']} {run.id}  {manifest['wall_seconds']:.1f} s")
-    if failure is not None:
+    entry = run.manifest | {"metrics": run.metrics()}
+    if failure := run.manifest["failure"]:
         where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
         click.echo(f"qnb: {failure['kind']}{where}: {failure['message']}", err=True)
-    metrics = run.metrics()
-    if metrics.get("few_rows"):
-        click.echo(f"qnb: few test rows: {metrics['few_rows']}.", err=True)
-    if shown := [
-        f"{name} {number(metrics[name])}{_between(metrics.get(f'{name}_interval'))}"
-        for name in KEY_METRICS
-        if name in metrics
-    ]:
-        baselines = metrics.get("baselines") or {}
-        click.echo(
-            "  ".join(
-                shown + [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
-            )
-        )
-    if metrics.get("diverged"):
-        click.echo(f"qnb: the training diverged: {metrics['diverged']}.", err=True)
-    for sentence in _conclusions(metrics):
-        click.echo(sentence)
-    click.echo(f"report  {run.folder / 'report.html'}")
-
-
-def _between(interval: dict[str, Any] | None) -> str:
-    """An interval behind its figure; nothing where there is none."""
-    return f" ({number(interval['low'])} to {number(interval['high'])})" if interval else ""
-
-
-def _conclusions(metrics: dict[str, Any]) -> list[str]:
-    """What a run concludes in words, if its notebook does: the sentence, or sentences, that metrics.json
-    holds as `conclusion`.
-    """
-    found = metrics.get("conclusion") or []
-    return [found] if isinstance(found, str) else found
-
-
-def number(value: Any) -> str:
-    """A figure for the eye: four decimals, `-` for what is missing."""
-    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
-
-
-def _status(entry: Entry) -> str:
-    """Its status; of one that is done, whether its training diverged."""
-    return f"{entry['status']}, diverged" if entry["metrics"].get("diverged") else str(entry["status"])
-
-
-def table(entries: list[Entry]) -> str:
-    """The entries of list_runs as a table; below it, what happened to those that are not done."""
-    if not entries:
-        return "No runs yet."
-    rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started (UTC)")]
-    for entry in entries:
-        wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
-        figures = [number(entry["metrics"].get(name)) for name in KEY_METRICS]
-        wall = f"{wall:.1f}" if isinstance(wall, int | float) else "-"
-        rows.append(
-            (
-                entry["notebook"],
-                entry["run_id"],
-                _status(entry),
-                number(entry.get("seed")),
-                *figures,
-                wall,
-                started,
-            )
-        )
-    notes = [f"{entry['run_id']}: {' '.join(entry['why'].split())}" for entry in entries if entry["why"]]
-    return "\n".join([columns_of_text(rows), *([""] if notes else []), *notes])
+    if entry["metrics"].get("few_rows"):
+        click.echo(f"qnb: few test rows: {entry['metrics']['few_rows']}.", err=True)
+    if entry["metrics"].get("diverged"):
+        click.echo(f"qnb: the training diverged: {entry['metrics']['diverged']}.", err=True)
+    click.echo("\n".join([*outcome(entry), f"report  {run.folder / 'report.html'}"]))
 
 
 @cli.command()
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="The newest N alone.")
 @click.option(
     "--json", "as_json", is_flag=True, help="For machines: everything that is known, as a list of objects."
 )
 @ROOT
-def runs(as_json: bool, root: str | None) -> int:
-    """List every run: what it was, how it ended, its key figures."""
-    from qnb.runs.project import given_root
+def runs(words: tuple[str, ...], limit: int | None, as_json: bool, root: str | None) -> int:
+    """List runs, the newest last: how they ended, their key figures, the parameters that were changed.
 
-    entries = list_runs(given_root(root))
-    if as_json:
-        click.echo(json.dumps(entries, indent=2, default=str))
+    Every WORD narrows the list: `epochs=2` is a parameter (or status, notebook, seed) that has exactly this
+    value, another word a part of the notebook's name, the run id or the status.
+    """
+    entries = selected(list_runs(given_root(root)), words, limit)
+    if words and not entries and not as_json:
+        click.echo(f"No run matches {' '.join(words)}.")
     else:
-        click.echo(table(entries))
+        click.echo(json.dumps(entries, indent=2, default=str) if as_json else table(entries))
     return DONE
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@click.option("--open", "opens", is_flag=True, help="Open its report in the browser.")
+@ROOT
+def show(run: str, opens: bool, root: str | None) -> int:
+    """Print what RUN was and how it ended: its id or the beginning of it, its path, or `latest`."""
+    project = given_root(root)
+    entry = find_run(project, run)
+    click.echo(summary(entry, project))
+    if opens:
+        _open(project / entry["folder"])
+    return DONE
+
+
+def _open(folder: Path) -> None:
+    """Open the report of a run in the browser of this machine.
+
+    Raises:
+        RunError: there is no report, or no browser.
+    """
+    report = folder / REPORT
+    if not report.exists():
+        raise RunError(f"{folder} has no {REPORT}.")
+    if not webbrowser.open(report.as_uri()):
+        raise RunError(f"There is no browser here. The report is {report}")
 
 
 @cli.command()
@@ -398,7 +391,6 @@ def report(root: str | None) -> int:
     other file is touched.
     """
     from qnb.runs import index
-    from qnb.runs.project import given_root
 
     click.echo(index.build(given_root(root)))
     return DONE

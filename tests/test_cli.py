@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from qnb import cli
 from qnb.config import TrainConfig
 from qnb.runs import headless
 from qnb.runs.folder import create
+from qnb.runs.job import prepare
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -216,6 +218,81 @@ def test_a_folder_without_permission_spoils_no_other(root, capsys, monkeypatch, 
     assert (
         "done" in out and f"{forbidden.relative_to(root / 'executed' if inside else root)} is left out: Permission denied." in err
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds"),
+    [
+        ([], [1, 2, 3]),
+        (["epochs=2"], [1]),  # and not those of 20
+        (["epochs=20"], [2, 3]),
+        (["epochs=20", "seed=3"], [3]),
+        (["killed"], [3]),
+        (["status=done"], [1, 2]),
+        (["train"], [1, 2, 3]),
+        (["notebook=trai"], []),
+        (["nothing=1"], []),
+        (["-n", "1", "done"], [2]),
+        (["-n", "2"], [2, 3]),
+    ],
+)
+def test_runs_are_narrowed_by_exact_values_and_by_words(root, capsys, words, seeds):
+    create(root, "train", TrainConfig(seed=1, epochs=2)).finish({"test_auc": 0.5})
+    create(root, "train", TrainConfig(seed=2, epochs=20)).finish({"test_auc": 0.5})
+    create(root, "train", TrainConfig(seed=3, epochs=20, lr=0.1)).unlock()
+    assert cli.main(["runs", *words, "--json"]) == 0
+    assert [e["seed"] for e in json.loads(capsys.readouterr().out)] == seeds
+    assert cli.main(["runs", *words]) == 0
+    out = capsys.readouterr().out
+    assert out.count("epochs=20") == sum(seed > 1 for seed in seeds) or not seeds
+    assert seeds or out.startswith("No run matches")
+
+
+def test_a_run_is_shown_by_latest_by_its_beginning_and_by_its_path(root, capsys):
+    first = create(root, "train", TrainConfig(seed=1, lr=0.2))
+    first.note(data={"source": "bundled", "synthetic": True}, gate={"verdict": "pass"})
+    first.finish({"test_auc": 0.75, "degen": 1, "degen_reason": "constant scores", "conclusion": "It learns nothing."})
+    create(root, "suspects", TrainConfig(seed=2)).unlock()
+    for name in ("train/latest", first.id[:-3], f"executed/train/{first.id}"):
+        assert cli.main(["show", name]) == 0
+        out = capsys.readouterr().out
+        for part in ("test_auc 0.7500", "lr=0.2", "degenerate: constant scores", "SYNTHETIC", "pass", "It learns nothing."):
+            assert part in out
+    assert cli.main(["show", "latest"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("killed  suspects") and "qnb run suspects --resume" in out
+    assert cli.main(["show", "nothing"]) == 2
+    assert "No run 'nothing'" in capsys.readouterr().err
+
+
+def test_a_report_is_opened_where_there_is_one_and_a_browser(root, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr(cli.webbrowser, "open", lambda url: opened.append(url) or len(opened) < 2)
+    run = create(root, "train", TrainConfig())
+    assert cli.main(["show", "latest", "--open"]) == 2 and "has no report.html" in capsys.readouterr().err
+    run.write_text("report.html", "<p>")
+    assert cli.main(["show", "latest", "--open"]) == 0 and opened == [(run.folder / "report.html").as_uri()]
+    capsys.readouterr()
+    assert cli.main(["show", "latest", "--open"]) == 2
+    assert f"There is no browser here. The report is {run.folder / 'report.html'}" in capsys.readouterr().err
+
+
+def test_help_of_a_notebook_lists_its_parameters_with_default_and_meaning(root, capsys):
+    assert cli.main(["run", "train", "--help"]) == 0
+    out = capsys.readouterr().out
+    for name in TrainConfig.model_fields:
+        assert re.search(rf"^  {name} = ", out, re.MULTILINE), name
+    assert "epochs = 8" in out and "stratified by label" in out
+    assert cli.main(["run", "trian", "-h"]) == 2
+    assert "'train'" in capsys.readouterr().err
+
+
+def test_latest_is_written_down_as_the_run_that_it_was(root):
+    shutil.copy(FIXTURES.parents[1] / "notebooks" / "readout_geometry.ipynb", root / "notebooks")
+    first = create(root, "train", TrainConfig(data="breast_cancer", seed=1))
+    first.finish({})
+    create(root, "readout_geometry", TrainConfig()).unlock()
+    assert prepare("readout_geometry", {"run": "latest"}, root).parameters["run"] == first.id
 
 
 def test_times_are_told_with_their_zone(root, capsys):

@@ -32,7 +32,7 @@ from qnb.errors import ParameterError
 from qnb.files import HISTORY
 from qnb.reporting.tables import data_note
 from qnb.runs.folder import METRICS, require_as_written
-from qnb.runs.listing import Entry, find_run
+from qnb.runs.listing import LATEST, Entry, find_run
 from qnb.runs.project import RunError, find_root
 from qnb.training.model import load_model
 from qnb.training.state import circuit_of
@@ -133,6 +133,8 @@ def training_run(root: Path, run_id: str) -> Entry:
         RunError: no such run, or another one.
     """
     entry = find_run(root, run_id)
+    if run_id.rpartition("/")[2] == LATEST:
+        raise RunError(f"run={run_id!r} names another run tomorrow. Give its id: {entry['run_id']!r}.")
     if entry.get("config") != TrainConfig.__name__ or entry["status"] not in ("done", "failed"):
         why = f" ({entry['why']})" if entry["why"] else ""
         raise RunError(

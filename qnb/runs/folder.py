@@ -276,9 +276,18 @@ def sha256(path: Path) -> str:
 
 
 def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -> dict[str, Any]:
-    """The manifest's entries about parameters: class name, effective values, hash, seed."""
+    """The manifest's entries about parameters: class name, effective values, those that are not the defaults,
+    hash, seed.
+    """
     name = type(config).__name__ if config is not None else None
-    return {"config": name, "parameters": values, "hash": digest, "seed": values.get("seed")}
+    changed = values if config is None else {k: v for k, v in values.items() if config.changed(k)}
+    return {
+        "config": name,
+        "parameters": values,
+        "changed": changed,
+        "hash": digest,
+        "seed": values.get("seed"),
+    }
 
 
 def params_yaml(values: dict[str, Any]) -> str:

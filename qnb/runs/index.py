@@ -22,6 +22,7 @@ from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.runs.provenance import commit_name
+from qnb.runs.summary import data_name
 
 INDEX = "index.html"
 CURVES = {  # columns of history.csv that are drawn: title, axis label
@@ -126,15 +127,6 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
-    """The data of a run as the page names it: the source of the table that was read, else the one that was
-    asked for.
-    """
-    if not card:
-        return f"{parameters['data']} (not read)" if "data" in parameters else ""
-    return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
 
 
 def decisions(metrics: dict[str, Any]) -> dict[str, str]:

@@ -20,8 +20,10 @@ from qnb.config import StrictConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
 from qnb.files import CHECKPOINT, plain
 from qnb.runs.cells import DECLARED, assigned_names, literals, names_read
-from qnb.runs.listing import Entry, find_run
+from qnb.runs.listing import LATEST, Entry, find_run
 from qnb.runs.project import RunError, given_root
+
+NAMES_A_RUN = {"run": "train", "resume": "explore"}  # parameters, and the notebook whose run they name
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def prepare(
             f"nowhere. A tool may have dropped its tags: tag the cell that begins with {DECLARED!r}."
         )
     refuse_unknown(parameters, declared, path.name)
+    parameters = _with_run_ids(folder, parameters)
     _refuse_executed(nb, path, parameters)
     config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
     config = config and config.resolved(folder, parameters)
@@ -102,6 +105,15 @@ def prepare(
         _last_checkpoint(folder, entry) if entry else None,
         unread,
     )
+
+
+def _with_run_ids(root: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, with the id of the run that each of them names: `latest` names another one tomorrow."""
+    ids = {}
+    for name, notebook in NAMES_A_RUN.items():
+        if isinstance(text := parameters.get(name), str):
+            ids[name] = find_run(root, f"{notebook}/{LATEST}" if text == LATEST else text)["run_id"]
+    return parameters | ids
 
 
 def find_notebook(root: Path, name: str) -> Path:

@@ -12,6 +12,7 @@ from qnb.runs.liveness import liveness
 from qnb.runs.project import RunError, find_root
 
 Entry = dict[str, Any]  # what `list_runs` says of a run: its manifest, and four keys more
+LATEST = "latest"
 NOT_NOTEBOOKS = ("reference",)  # executed/reference/ holds notebooks for readers, not run folders
 
 
@@ -128,8 +129,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def find_run(root: Path, run_id: str) -> Entry:
-    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; or
-    the path that `qnb run` prints, of the run folder or of a file in it.
+    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; the
+    path that `qnb run` prints, of the run folder or of a file in it; or `latest`, `notebook/latest`, the run
+    that began last.
 
     Raises:
         RunError: there is none (with the nearest), or more than one.
@@ -138,6 +140,8 @@ def find_run(root: Path, run_id: str) -> Entry:
     notebook, _, wanted = run_name(root, run_id).rpartition("/")
     if notebook:
         entries = [e for e in entries if e["notebook"] == notebook]
+    if wanted == LATEST and entries:
+        return entries[-1]
     found = [e for e in entries if e["run_id"] == wanted] or [
         e for e in entries if wanted and e["run_id"].startswith(wanted)
     ]

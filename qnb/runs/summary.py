@@ -1,0 +1,137 @@
+"""Runs in a few lines for the terminal: one as it ended, many as a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qnb.runs.folder import MANIFEST
+from qnb.runs.listing import Entry, columns_of_text
+from qnb.runs.provenance import commit_name
+
+KEY_METRICS = ("test_auc", "val_auc")
+SHOWN = 4  # changed parameters of a run in a line of the table
+
+
+def number(value: Any) -> str:
+    """A figure for the eye: four decimals, `-` for what is missing."""
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def outcome(entry: Entry) -> list[str]:
+    """How a run ended, its key figures and what it concludes, in lines."""
+    metrics, wall = entry["metrics"], entry.get("wall_seconds")
+    seconds = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
+    lines = [f"{entry['status']}  {entry['notebook']} {entry['run_id']}{seconds}"]
+    if figures := [
+        f"{name} {number(metrics[name])}{_between(metrics.get(f'{name}_interval'))}"
+        for name in KEY_METRICS
+        if name in metrics
+    ]:
+        baselines = metrics.get("baselines") or {}
+        of = [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
+        lines.append("  ".join(figures + of))
+    return lines + conclusions(metrics)
+
+
+def conclusions(metrics: dict[str, Any]) -> list[str]:
+    """What a run concludes in words: the sentence, or sentences, that metrics.json holds as `conclusion`."""
+    sentences = metrics.get("conclusion") or []
+    return [sentences] if isinstance(sentences, str) else sentences
+
+
+def summary(entry: Entry, root: Path) -> str:
+    """A run as `qnb show` prints it: outcome, warnings, changed parameters, data, gradient, code, files."""
+    metrics, folder = entry["metrics"], root / entry["folder"]
+    warnings = [f"degenerate: {metrics.get('degen_reason')}"] if metrics.get("degen") else []
+    warnings += [f"few test rows: {metrics['few_rows']}"] if metrics.get("few_rows") else []
+    gate = entry.get("gate")
+    facts = {
+        "why": entry["why"],
+        "warning": "; ".join(warnings),
+        "changed": ", ".join(f"{name}={value!r}" for name, value in changed(entry).items()) or "nothing",
+        "data": data_name(_object(entry, "data"), _object(entry, "parameters")),
+        "gradient": gate.get("verdict") if isinstance(gate, dict) else gate,
+        "commit": commit_name(entry.get("git")),
+        "started": str(entry.get("started") or "-")[:19].replace("T", " ") + " UTC",
+        "resume": f"qnb run {entry['notebook']} --resume {entry['run_id']}" if resumable(entry) else None,
+        "report": folder / "report.html" if (folder / "report.html").exists() else None,
+        "folder": folder if (folder / MANIFEST).exists() else None,
+    }
+    rows = [(name, " ".join(str(value).split())) for name, value in facts.items() if value]
+    return "\n".join([*outcome(entry), columns_of_text(rows)])
+
+
+def resumable(entry: Entry) -> bool:
+    """Whether `qnb run --resume` may take this run: it ended before its time."""
+    return entry["status"] in ("failed", "interrupted", "killed") and entry.get("config") is not None
+
+
+def changed(entry: Entry) -> dict[str, Any]:
+    """The parameters of a run that are not the defaults of its notebook's class, without the seed."""
+    values = entry.get("changed")
+    return {k: v for k, v in values.items() if k != "seed"} if isinstance(values, dict) else {}
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """Entries of list_runs as a table, in their order; below it, what happened to those that are not done."""
+    if not entries:
+        return "No runs yet."
+    rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started (UTC)", "changed")]
+    for entry in entries:
+        wall, started = entry.get("wall_seconds"), str(entry.get("started") or "-")[:19].replace("T", " ")
+        parameters = [f"{name}={value}" for name, value in changed(entry).items()]
+        rest = [f"+{len(parameters) - SHOWN}"] if len(parameters) > SHOWN else []
+        rows.append(
+            (
+                entry["notebook"],
+                entry["run_id"],
+                _status(entry),
+                number(entry.get("seed")),
+                *(number(entry["metrics"].get(name)) for name in KEY_METRICS),
+                f"{wall:.1f}" if isinstance(wall, int | float) else "-",
+                started,
+                " ".join([*parameters[:SHOWN], *rest]),
+            )
+        )
+    notes = [f"{entry['run_id']}: {' '.join(entry['why'].split())}" for entry in entries if entry["why"]]
+    return "\n".join([columns_of_text(rows), *([""] if notes else []), *notes])
+
+
+def selected(entries: Sequence[Entry], words: Sequence[str], limit: int | None) -> list[Entry]:
+    """The last `limit` entries that match every word.
+
+    `name=value` is a parameter, or `status`, `notebook`, `seed`, that has exactly this value; another word
+    stands in the notebook's name, the run id or the status.
+    """
+    chosen = [entry for entry in entries if all(_matches(entry, word) for word in words)]
+    return chosen[-limit:] if limit else chosen
+
+
+def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
+    """The data of a run in a word: the source of the table that was read, else the one that was asked for."""
+    if not card:
+        return f"{parameters['data']} (not read)" if "data" in parameters else ""
+    return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
+
+
+def _matches(entry: Entry, word: str) -> bool:
+    name, equals, value = word.partition("=")
+    if not equals:
+        return any(word in text for text in (entry["notebook"], entry["run_id"], _status(entry)))
+    values = {**_object(entry, "parameters"), **{k: entry.get(k) for k in ("status", "notebook", "seed")}}
+    return name in values and value == str(values[name])
+
+
+def _between(interval: dict[str, Any] | None) -> str:
+    """An interval behind its figure; nothing where there is none."""
+    return f" ({number(interval['low'])} to {number(interval['high'])})" if interval else ""
+
+
+def _status(entry: Entry) -> str:
+    """Its status; of one that is done, whether its training diverged."""
+    return f"{entry['status']}, diverged" if entry["metrics"].get("diverged") else str(entry["status"])
+
+
+def _object(entry: Entry, name: str) -> dict[str, Any]:
+    value = entry.get(name)
+    return value if isinstance(value, dict) else {}
