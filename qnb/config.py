@@ -18,13 +18,14 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from qnb.errors import ParameterError, nearest, refuse_unknown
 
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
+MissingName = Literal["refuse", "median", "indicator"]  # as in qnb.data.missing
 SplitName = Literal["random", "group", "time", "attack"]  # as in qnb.data.splits.SPLITS
 _ENGINES = Field(
     description='"catalyst" (compiled, adjoint gradients) or "exact" (the same model, simulated in batches)'
@@ -46,7 +47,10 @@ Seed = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Names = Annotated[tuple[str, ...], Listed, Field(min_length=1)]
+ColumnName = Annotated[  # `-p label 34` gives a number, and names a column too
+    str, BeforeValidator(lambda given: str(given) if type(given) in (int, float) else given)
+]
+Names = Annotated[tuple[ColumnName, ...], Listed, Field(min_length=1)]
 # parameters whose default differs between notebooks
 Sample = Annotated[
     Annotated[int, Field(ge=10)] | None, Field(description="rows drawn, stratified by label; None: all")
@@ -201,10 +205,14 @@ class TableConfig(StrictConfig):
 
     data: str = "bundled"
     '"bundled" (a synthetic capture), "breast_cancer", or the path of a CSV or Parquet file'
-    label: str | None = None
+    label: ColumnName | None = None
     """label column of a table of your own"""
     positive: str | int | bool | None = None
     """the label's value that counts as 1; None: the label is 0/1 already"""
+    missing: MissingName = "refuse"
+    '"refuse", "median" (of training rows), "indicator" (that, and an input that says where one is missing)'
+    missing_values: Annotated[tuple[str | int | float, ...], Listed] = ()
+    """what stands for no value in a feature, besides empty, NA, NaN and null: "?", "-", "inf", -1"""
     sample: Sample = 20_000
     data_seed: Seed = 0
     """of the bundled capture's generator"""

@@ -93,7 +93,7 @@ def score(
     source = open_table(
         table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters")
     )
-    check_columns(source, model.feature_map.columns)
+    check_columns(source, model.feature_map.needed)
     logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
     decision = (logits >= model.threshold).astype(np.int8)
     frame = pd.DataFrame({"logit": logits, "probability": expit(logits), "decision": decision})
@@ -200,17 +200,24 @@ def _score_rows(
     scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool
 ) -> tuple[np.ndarray, np.ndarray | str]:
     """Logits of every row, (N,); and the labels as 0 and 1, (N,), or why there are none."""
-    needed = model.feature_map.columns
+    needed, absent = model.feature_map.needed, frozenset(model.feature_map.missing.values)
     wanted = list(dict.fromkeys([*needed, *([source.label] if source.label is not None else [])]))
     logits, truth, done = [], Truth(source), 0
+    numeric, worded = set[str](), set[str]()  # columns of text in training with a number here, with text here
     with tqdm(
         total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress
     ) as bar:
         for batch in source.batches(wanted):
-            columns = {
-                name: clean_column(column, name)[0]
+            cells = {
+                name: clean_column(column, name, absent if name in needed else frozenset())
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
+            columns = {name: found.values for name, found in cells.items()}
+            for name in model.feature_map.categories:
+                if cells[name].texts is not None:
+                    worded.add(name)
+                elif np.isfinite(columns[name]).any():
+                    numeric.add(name)
             truth.add(None if source.label is None else columns[source.label])
             for start in range(0, batch.num_rows, BLOCK):
                 frame = pd.DataFrame({name: columns[name][start : start + BLOCK] for name in needed})
@@ -224,6 +231,7 @@ def _score_rows(
                 bar.update(len(frame))
     if not done:
         raise DataError(f"{source.name} has a header and no rows.")
+    model.feature_map.refuse_changed(sorted(numeric - worded))
     return np.concatenate(logits), truth.result()
 
 

@@ -51,6 +51,8 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
     "data": ("easy_tiny.csv", {}),
     "label": ("other", {}),
     "positive": (0, {}),
+    "missing": ("indicator", {"missing": "median", "missing_values": (3,)}),
+    "missing_values": ((3,), {"missing": "median"}),
     "sample": (120, {}),
     "data_seed": (1, BUNDLED),
     "leaks": ((), BUNDLED),

@@ -156,6 +156,61 @@ def test_a_value_that_cannot_be_used_is_placed(exact, small, value, message):
     assert [p.name for p in path.parent.iterdir()] == ["small.csv"]  # nothing was left behind
 
 
+@pytest.fixture(scope="module")
+def gapped(root):
+    """A run on a table with gaps written `?` in column b, and a column of text; and the table."""
+    rng = np.random.default_rng(5)
+    y = np.tile([0, 1], 200)
+    frame = pd.DataFrame(rng.normal(y[:, None], 1.0, (400, 3)), columns=list("abc")).astype(str)
+    frame.loc[rng.random(400) < 0.3, "b"] = "?"
+    frame = frame.assign(proto=np.where(rng.random(400) < 0.3 + 0.4 * y, "tcp", "udp"), label=y)
+    frame.to_csv(root / "gaps.csv", index=False)
+    changes = {"data": str(root / "gaps.csv"), "label": "label", "missing": "indicator", "missing_values": ("?",)}
+    return finished(root, **changes), frame
+
+
+def test_the_trained_treatment_of_missing_values_is_applied(gapped, root, tmp_path):
+    run, frame = gapped
+    found = score(run.folder, str(root / "gaps.csv"), tmp_path / "s.csv", progress=False)
+    stored, model, table = run.metrics(), load_model(run.folder), load_table(run.config)
+    logits = pd.read_csv(found.path)["logit"].to_numpy()
+    test = split_table(table, run.config).test
+    assert roc_auc_score(table.y[test], logits[test]) == stored["test_auc"]
+    assert np.array_equal(logits, model.logits(table)) and np.array_equal(logits, model.logits(frame))  # raw rows too
+    other = frame.assign(a=frame["a"].where(frame.index % 3 > 0, ""))  # missing in a column that lacked none
+    other.to_csv(tmp_path / "o.csv", index=False)
+    score(run.folder, str(tmp_path / "o.csv"), tmp_path / "o2.csv", progress=False)
+    filled = other.assign(a=other["a"].replace("", repr(model.feature_map.missing.medians["a"])))
+    assert np.array_equal(pd.read_csv(tmp_path / "o2.csv")["logit"], model.logits(filled))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("a", "abc", "line 2: Column 'a' held only numbers in the training rows and holds text here, such as 'abc'"),
+        ("b", "-", "line 2: Column 'b' held only numbers in the training rows and holds text here, such as '-'"),
+        ("proto", "6", "Column 'proto' held text in training, such as 't?[uc][dc]?p', and holds nothing but numbers here"),
+    ],
+)
+def test_a_column_whose_type_has_changed_is_refused(gapped, tmp_path, column, values, message):
+    run, frame = gapped
+    frame = frame.assign(**{column: values})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=message):
+        score(run.folder, str(tmp_path / "t.csv"), tmp_path / "s.csv", progress=False)
+    assert not (tmp_path / "s.csv").exists()
+    with pytest.raises(DataError, match=message.removeprefix("line 2: ")):
+        load_model(run.folder).logits(frame)
+
+
+def test_one_stray_cell_is_refused_in_scoring_wherever_it_stands(gapped, tmp_path):
+    run, frame = gapped
+    for row in (0, 57, 399):
+        frame.assign(a=frame["a"].where(frame.index != row, "0x1f")).to_csv(tmp_path / "t.csv", index=False)
+        with pytest.raises(DataError, match=f"line {row + 2}: Column 'a' held only numbers"):
+            score(run.folder, str(tmp_path / "t.csv"), tmp_path / "s.csv", progress=False)
+
+
 def test_labels_that_are_no_zeros_and_ones(tmp_path, root):
     """`positive` is the model's own; where the labels cannot be read the rows are scored all the same, and the reason is given."""
     rng = np.random.default_rng(3)

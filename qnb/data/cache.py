@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qnb.data import cleaning, csv_file, labels, sampling, values
+from qnb.data import cleaning, column_types, csv_file, labels, sampling, values
 from qnb.data import sources as sources_module
 from qnb.data.cleaning import Part
 from qnb.data.csv_file import CsvFile
@@ -93,6 +93,9 @@ def _key(source: Source, file: CsvFile | ParquetFile) -> str:
         source.groups,
         source.drop_duplicates,
         source.columns,
+        source.text,
+        source.missing,
+        source.missing_values,
     ]
     said = [_code(), file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
@@ -101,7 +104,7 @@ def _key(source: Source, file: CsvFile | ParquetFile) -> str:
 @functools.cache
 def _code() -> str:
     """SHA-256 of the code that decides what becomes of a file's cells."""
-    modules = (cleaning, csv_file, labels, sampling, sources_module, values)
+    modules = (cleaning, column_types, csv_file, labels, sampling, sources_module, values)
     sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return hashlib.sha256(b"\0".join([*sources, pa.__version__.encode()])).hexdigest()
 

@@ -36,6 +36,10 @@ AUTHORS_DROP = (  # the fields that the data set's authors tell everyone to drop
     "http.request.full_uri", "icmp.transmit_timestamp", "http.request.uri.query", "tcp.options",
     "tcp.payload", "tcp.srcport", "tcp.dstport", "udp.port", "mqtt.msg",
 )  # fmt: skip
+TEXT_COLUMNS = (  # of the fields left, those that hold names and hexadecimal numbers beside zeros
+    "http.request.method", "http.request.version", "http.referer", "dns.qry.name.len", "mqtt.conack.flags",
+    "mqtt.protoname", "mqtt.topic",
+)  # fmt: skip
 TWO_ZEROS = ("dns.qry.name.len", "mqtt.conack.flags", "mqtt.msg", "mqtt.protoname", "mqtt.topic")
 ATTACK_COUNTS = {  # rows of each type in ML-EdgeIIoT-dataset.csv
     "Normal": 24301, "DDoS_UDP": 14498, "DDoS_ICMP": 14090, "Ransomware": 10925, "DDoS_HTTP": 10561,

@@ -13,10 +13,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from qnb.data.labels import Labels, refuse_cut
+from qnb.data.column_types import ColumnTypes
+from qnb.data.labels import Labels, refuse_cut, refuse_header_rows
 from qnb.data.sampling import FirstSeen
 from qnb.data.sources import Source
-from qnb.data.values import Column, DataError, clean_column, clean_text_as_it_stands, take
+from qnb.data.values import (
+    Column,
+    DataError,
+    Texts,
+    clean_column,
+    clean_text_as_it_stands,
+    missing_texts,
+    take,
+)
 
 
 class Part(NamedTuple):
@@ -34,7 +43,7 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     Args:
         tally: filled when the last part has been taken, JSON-serialisable: `rows_read` and of these `headers`
             (lines that repeat the header) and `duplicates`; `label_values`, the 20 commonest values of the
-            label and their rows; `notes`.
+            label and their rows; `types`, see `qnb.data.column_types.ColumnTypes.summary`; `notes`.
 
     Raises:
         DataError: a label, an attack type or a feature that cannot be read for certain; the message says
@@ -43,12 +52,15 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     wanted = list(
         dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c)
     )
-    labels, first_seen, bad = Labels(source), FirstSeen(), _Unusable(source)
+    labels, first_seen, types = Labels(source), FirstSeen(), ColumnTypes(source)
     attacks, rows_read, duplicates, disagree = _Attacks(source), 0, 0, 0
+    unmet = set(missing_texts(source.missing_values))
     for batch in source.batches(wanted):
-        columns, row_hash = _clean_batch(batch, source)
+        columns, texts, row_hash, met = _clean_batch(batch, source)
+        unmet -= met
+        refuse_header_rows(source, columns, rows_read)
         y = labels(columns[source.label])
-        bad.add(columns)
+        types.add(columns, texts, len(y))
         disagree += attacks.add(columns, y)
         fresh = first_seen(row_hash)
         rows_read, duplicates = rows_read + len(y), duplicates + len(y) - len(fresh)
@@ -62,66 +74,42 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     if not rows_read:
         raise DataError(f"{source.name} has a header and no rows.")
     labels.check()
-    bad.refuse()
+    types.refuse()
     headers = source.file.headers if source.file else 0
     values = {text: count for text, count in labels.seen.most_common(20)}
     notes = [*_cut_short(source, labels, attacks), *_contradictions(source, disagree)]
+    if unmet:
+        notes.append(f"missing_values: {', '.join(map(repr, sorted(unmet)))} stands in no feature column.")
     tally |= {
         "rows_read": rows_read + headers,
         "headers": headers,
         "duplicates": duplicates,
         "label_values": values,
+        "types": types.summary(),
         "notes": notes,
     }
 
 
-def _clean_batch(batch: pa.RecordBatch, source: Source) -> tuple[dict[str, Column], np.ndarray]:
-    """Cleaned columns, and one uint64 hash per row over features, label and attack type."""
-    columns, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
+def _clean_batch(
+    batch: pa.RecordBatch, source: Source
+) -> tuple[dict[str, Column], dict[str, Texts | None], np.ndarray, set[str]]:
+    """Cleaned columns, their distinct cells where some are text, one uint64 hash per row over features, label
+    and attack type, and which of `source.missing_values` were met.
+    """
+    columns: dict[str, Column] = {}
+    met: set[str] = set()
+    texts, row_hash = {}, np.zeros(batch.num_rows, np.uint64)
+    missing, features = missing_texts(source.missing_values), set(source.features)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name in source.groups:
             text = clean_text_as_it_stands(column)
             columns[name] = clean_column(column, name)[0] if text is None else text
             continue
-        columns[name], hashes = clean_column(column, name)
-        row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
-    return columns, row_hash
-
-
-class _Unusable:
-    """Counts values of features that are missing or infinite."""
-
-    def __init__(self, source: Source):
-        self.source, self.rows = source, 0
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.first: dict[tuple[str, str], int] = {}
-
-    def add(self, columns: dict[str, Column]) -> None:
-        for name in self.source.features:
-            values = columns[name]
-            if values.dtype == object:
-                self._count(name, "missing (NaN or empty)", pd.isna(values))
-            elif not np.isfinite(values).all():
-                self._count(name, "missing (NaN or empty)", np.isnan(values))
-                self._count(name, "infinite", np.isinf(values))
-        self.rows += len(values)
-
-    def _count(self, name: str, what: str, wrong: np.ndarray) -> None:
-        if wrong.any():
-            self.counts[name, what] += int(wrong.sum())
-            self.first.setdefault((name, what), self.rows + int(wrong.argmax()))
-
-    def refuse(self) -> None:
-        if not self.counts:
-            return
-        listed = "; ".join(
-            f"column {name!r}: {count} rows {what}" for (name, what), count in list(self.counts.items())[:10]
-        )
-        more = f" and {len(self.counts) - 10} more" if len(self.counts) > 10 else ""
-        raise DataError(
-            f"{self.source.name} has values that are no finite numbers: {listed}{more}; the first on "
-            f"{self.source.place(min(self.first.values()))}. Fill or remove them; qnb fills nothing in."
-        )
+        cells = clean_column(column, name, missing if name in features else frozenset())
+        columns[name], texts[name] = cells.values, cells.texts
+        met |= cells.met
+        row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + cells.hashes  # wraps around, as hashes do
+    return columns, texts, row_hash, met
 
 
 class _Attacks:

@@ -8,6 +8,7 @@ to name the line.
 
 import csv
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,13 @@ CHUNK = 1 << 22  # bytes looked at at a time
 LONGEST = 1 << 30  # bytes of a row
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DATUM = re.compile(
+    r"\d{1,3}(\.\d{1,3}){3}|\d{1,2}:\d{2}:\d{2}(\.\d+)?|\d{4}-\d{2}-\d{2}.*"
+)  # address, time, date
+UNNAMED = re.compile(
+    r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
+)  # as pandas names an index without a name
 BESIDE_QUOTE = np.zeros(256, bool)
 BESIDE_QUOTE[list(b',"\r\n')] = True
 
@@ -83,15 +91,16 @@ class CsvFile:
             if sum(name.count(mark) for name in names) > len(names) - 1:
                 raise DataError(
                     f"{self.path}: line 1 looks separated by {word}, not commas: {mark.join(names)[:60]!r}. "
-                    f"Write the file anew with commas: pandas.read_csv(path, sep={mark!r}).to_csv(new, "
-                    "index=False)."
+                    f"Write the file anew with commas: pandas.read_csv(path, sep={mark!r}"
+                    f"{self._decimal(mark)}).to_csv(new, index=False)."
                 )
         return names
 
     @cached_property
     def scan(self) -> Scan:
         """Raises DataError where a quotation mark is out of place, naming the line."""
-        quotes, header, headers, previous = _Quotes(), self._header_line(), 0, b""
+        quotes, headers, previous = _Quotes(), 0, b""
+        header = b"" if _all_numbers(self.columns) else self._header_line()  # a row of data may look the same
         longest = since = 0  # chunks in a row without the end of a row
         with self.path.open("rb") as file:
             chunk = file.read(CHUNK)
@@ -141,6 +150,11 @@ class CsvFile:
                 "Remove them."
             )
 
+    @property
+    def index(self) -> set[str]:
+        """Columns that are pandas' index, written without its name."""
+        return {name for name in self.columns if UNNAMED.fullmatch(name)}
+
     @cached_property
     def sha256(self) -> str:
         """Of the file's bytes, in hex."""
@@ -158,8 +172,15 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """Where data row number `row` (from 0) starts, as `line 17`."""
-        rows = (line for line, fields in self._rows() if fields != self.columns)
+        rows = (line for line, fields in self._rows() if not self.headers or fields != self.columns)
         return f"line {next(line for k, line in enumerate(rows) if k == row)}"
+
+    def _decimal(self, mark: str) -> str:
+        """`, decimal=','` where fields that `mark` separates are numbers with a decimal comma."""
+        with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            rows = csv.reader(itertools.islice(file, 1000), delimiter=mark)
+            comma = any(re.fullmatch(r"\s*[+-]?[\d.]*\d,\d+\s*", field) for row in rows for field in row)
+        return ", decimal=','" if comma else ""
 
     def _header_line(self) -> bytes:
         with self.path.open("rb") as file:
@@ -250,6 +271,29 @@ class _Quotes:
         self.count += len(at)
         self.last = chunk[-1:]
         return bool(ended)
+
+
+def looks_like_data(names: list[str]) -> bool:
+    """Whether the fields of a first line are data rather than names of columns.
+
+    Numbers may be names where they rise from left to right, as pandas' own and wavelengths do, or are whole
+    and stand beside words.
+    """
+    if any(DATUM.fullmatch(name.strip()) for name in names):
+        return True
+    numbers = [float(name) for name in names if _is_number(name)]
+    if all(a < b for a, b in itertools.pairwise(numbers)):
+        return False
+    whole = all(number.is_integer() and number >= 0 for number in numbers)
+    return not whole or len(set(numbers)) < len(numbers) or len(numbers) == len(names)
+
+
+def _all_numbers(names: list[str]) -> bool:
+    return all(_is_number(name) for name in names)
+
+
+def _is_number(text: str) -> bool:
+    return NUMBER.fullmatch(text.strip()) is not None
 
 
 def sha256(path: Path) -> str:

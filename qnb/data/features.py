@@ -15,7 +15,7 @@ later, share the last place.
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.preprocessing import QuantileTransformer
 from threadpoolctl import threadpool_limits
 
-from qnb.data.values import DataError, parse_values, to_numbers
+from qnb.data.missing import Missing, fit_missing
+from qnb.data.values import DataError, is_numeric, parse_present, parse_values, to_numbers
 from qnb.errors import nearest
 
 # u in [0, 1] -> angle in radians; None leaves u as it is
@@ -36,7 +37,7 @@ ANGLE_RANGES: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
 }
 QUANTILES = 1000
 BLOCK = 8192  # rows
-RARE = "\0rare"  # no cleaned text starts with this
+RARE, ABSENT = "\0rare", "\0absent"  # no cleaned text starts so: few rows, no value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,13 +45,15 @@ class FeatureMap:
     """A fitted transform of p columns into n components.
 
     Attributes:
-        columns: the p columns that carry the map, in the frame's order; each numeric or text.
+        columns: columns that carry the map, in the frame's order; each numeric or text. They and
+            `missing.indicators` are the p inputs of the map.
         categories: for each text column among them, the number of each category.
         constant: columns of the training frame left out because they were constant there.
         mean, scale: of the training rows, float64 `(p,)`.
         rotation: standardised columns -> PLS scores, float64 `(p, n)`.
         quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`.
         angle_range: a key of `ANGLE_RANGES`.
+        missing: what becomes of missing values.
     """
 
     columns: list[str]
@@ -62,36 +65,60 @@ class FeatureMap:
     quantiles: np.ndarray
     levels: np.ndarray
     angle_range: str | None
+    missing: Missing = dataclasses.field(default_factory=Missing)
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns that a table must have."""
+        return list(dict.fromkeys([*self.columns, *self.missing.indicators]))
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the p inputs: the columns, then for each indicator its column and `(missing)`."""
+        return [*self.columns, *(f"{name} (missing)" for name in self.missing.indicators)]
 
     @classmethod
     def fit(
-        cls, frame: pd.DataFrame, y: np.ndarray, components: int, angle_range: str | None
+        cls,
+        frame: pd.DataFrame,
+        y: np.ndarray,
+        components: int,
+        angle_range: str | None,
+        missing: str = "refuse",
+        missing_values: tuple[str | float, ...] = (),
     ) -> "FeatureMap":
         """Fit on training rows.
 
         Args:
-            frame: N training rows, numeric and text columns mixed.
+            frame: N training rows of a table, columns of numbers and columns of text (by their dtype, as
+                `qnb.data.table.read_table` decides it).
             y: labels 0 or 1, shape `(N,)`; only the PLS step uses them.
             components: n, the number of angles.
             angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
+            missing: what becomes of missing values, see `qnb.data.missing`.
+            missing_values: what stands for no value, besides what always does.
 
         Raises:
-            DataError: missing or infinite values, no column that varies, one class only, or more components
-                than the columns carry.
+            DataError: missing values that are refused, infinite values, no column that varies, one class
+                only, or more components than the columns carry.
         """
         if angle_range not in ANGLE_RANGES:
             raise DataError(
                 f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}"
             )
-        categories = {c: _categories(frame[c]) for c in frame.columns if to_numbers(frame[c]) is None}
-        x = _matrix(frame, list(frame.columns), categories)
+        texts = [c for c in frame.columns if not is_numeric(frame[c])]
+        treated = fit_missing(frame.drop(columns=texts), missing, missing_values)
+        categories = {c: _categories(frame[c], treated) for c in texts}
+        x = _matrix(frame, list(frame.columns), categories, treated)
         varies = np.array([column.max() > column.min() for column in x.T])
-        columns = [c for c, v in zip(frame.columns, varies, strict=True) if v]
-        if not columns:
+        if not varies.any():
             raise DataError(
                 f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to "
                 "learn from."
             )
+        columns = [c for c, v in zip(frame.columns, varies, strict=False) if v]
+        told = varies[len(frame.columns) :]  # of the indicators
+        treated = treated.keeping(columns, [c for c, v in zip(treated.indicators, told, strict=True) if v])
         x = _keep(x, varies)
         mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
         scale[scale == 0] = 1.0  # spread below rounding
@@ -101,18 +128,19 @@ class FeatureMap:
         return cls(
             columns=columns,
             categories={c: categories[c] for c in columns if c in categories},
-            constant=[c for c, v in zip(frame.columns, varies, strict=True) if not v],
+            constant=[c for c, v in zip(frame.columns, varies, strict=False) if not v],
             mean=mean,
             scale=scale,
             rotation=rotation,
             quantiles=quantile.quantiles_,
             levels=quantile.references_,
             angle_range=angle_range,
+            missing=treated,
         )
 
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
         """PLS scores of rows of the same columns, float64 `(M, n)`; raises as `transform` does."""
-        x = _matrix(frame, self.columns, self.categories)
+        x = _matrix(frame, self.columns, self.categories, self.missing)
         return _project(x, self.mean, self.scale, self.rotation)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
@@ -121,8 +149,8 @@ class FeatureMap:
         Columns not in the map are ignored.
 
         Raises:
-            DataError: a column is absent, holds missing or infinite values, or holds text where it held
-                numbers in training.
+            DataError: a column is absent, holds missing values that are refused or infinite ones, or holds
+                text where it held numbers in training.
         """
         scores = self.scores(frame)
         u = np.column_stack(
@@ -131,9 +159,9 @@ class FeatureMap:
         return ANGLE_RANGES[self.angle_range](u)
 
     def explain(self) -> pd.DataFrame:
-        """What one standard deviation of each column (row) adds to each PLS score (column)."""
+        """What one standard deviation of each input (row) adds to each PLS score (column)."""
         names = [f"component {i}" for i in range(self.rotation.shape[1])]
-        return pd.DataFrame(self.rotation, index=pd.Index(self.columns, name="column"), columns=names)
+        return pd.DataFrame(self.rotation, index=pd.Index(self.inputs, name="column"), columns=names)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The float64 arrays of the map, for an npz file; `meta` holds the rest."""
@@ -142,7 +170,8 @@ class FeatureMap:
     def meta(self) -> dict[str, Any]:
         """All but the arrays, JSON-serialisable; floats survive JSON exactly."""
         names = ("columns", "categories", "constant", "angle_range")
-        return {"version": 1} | {name: getattr(self, name) for name in names}
+        found = {"version": 1} | {name: getattr(self, name) for name in names}
+        return found if self.missing == Missing() else found | {"missing": self.missing.meta()}
 
     @classmethod
     def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "FeatureMap":
@@ -153,6 +182,7 @@ class FeatureMap:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         parts = {name: arrays[name] for name in arrays} | dict(meta)
+        parts["missing"] = Missing.from_meta(parts.get("missing"))
         absent = [name for name in names if name not in parts]
         if absent or parts.get("version") != 1:
             version = parts.get("version")
@@ -161,23 +191,37 @@ class FeatureMap:
             )
         return cls(**{name: parts[name] for name in names})
 
+    def refuse_changed(self, numeric: Iterable[str]) -> None:
+        """Raise DataError where a column of text holds numbers alone, as far as training had none in it.
+
+        Args:
+            numeric: columns that hold nothing but numbers in the table at hand.
+        """
+        for name in numeric:
+            known = [key for key in self.categories.get(name, {}) if not key.startswith("\0")]
+            if name in self.categories and not np.isfinite(parse_values([*known, None])[0]).any():
+                raise DataError(
+                    f"Column {name!r} held text in training{f', such as {known[0]!r},' if known else ''} and "
+                    "holds nothing but numbers here: its type has changed. Give it as it was trained on."
+                )
+
 
 def _key(text: str) -> str:
     """Long text (payloads, HTML) is kept as its digest."""
     return text if len(text) <= 64 else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _texts(values: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Codes and keys of the categories of a text column; a missing value has code -1."""
+def _texts(values: pd.Series, missing: Missing) -> tuple[np.ndarray, list[str]]:
+    """Codes and keys of the categories of a text column; a missing value has code -1 where it is refused."""
     codes, distinct = pd.factorize(values)
-    texts = parse_values(list(distinct))[1]
-    keys = np.array([-1 if text is None else i for i, text in enumerate(texts)] + [-1])
-    return keys[codes], ["" if text is None else _key(text) for text in texts]
+    texts = [*parse_present(list(distinct), missing.values)[1], None]  # code -1 takes the last
+    places = np.array([-1 if text is None and missing.refused else i for i, text in enumerate(texts)])
+    return places[codes], [ABSENT if text is None else _key(text) for text in texts]
 
 
-def _categories(values: pd.Series) -> dict[str, float]:
+def _categories(values: pd.Series, missing: Missing) -> dict[str, float]:
     """The number of each category of a text column; see the head of this file."""
-    codes, keys = _texts(values)
+    codes, keys = _texts(values, missing)
     counts: Counter[str] = Counter()
     for key, count in zip(keys, np.bincount(codes[codes >= 0], minlength=len(keys)).tolist(), strict=True):
         counts[key] += count  # "0" and "0.0" are one category
@@ -189,27 +233,30 @@ def _categories(values: pd.Series) -> dict[str, float]:
     return numbers | {RARE: (passed + total) / (2 * total)}
 
 
-def _column(frame: pd.DataFrame, name: str, categories: dict[str, float] | None) -> np.ndarray:
+def _column(
+    frame: pd.DataFrame, name: str, categories: dict[str, float] | None, missing: Missing
+) -> np.ndarray:
+    """A column as numbers `(N,)`, NaN where missing (but for text, if that is no error)."""
     if categories is None:
-        numbers = to_numbers(frame[name])
+        numbers = to_numbers(frame[name], missing.values)
         if numbers is None:
-            distinct = list(pd.unique(frame[name]))
-            text = next(
-                t for n, t in zip(*parse_values(distinct), strict=True) if np.isnan(n) and t is not None
-            )
+            distinct, texts, _ = parse_present(list(pd.unique(frame[name])), missing.values)
+            text = next(t for n, t in zip(distinct, texts, strict=True) if np.isnan(n) and t is not None)
             raise DataError(
                 f"Column {name!r} held only numbers in the training rows and holds text here, such as "
                 f"{text[:40]!r}."
             )
         return numbers
-    codes, keys = _texts(frame[name])
+    codes, keys = _texts(frame[name], missing)
     found: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
     return found
 
 
-def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]]) -> np.ndarray:
-    """The columns as finite numbers, float64 `(N, p)`."""
-    absent = [c for c in columns if c not in frame.columns]
+def _matrix(
+    frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]], missing: Missing
+) -> np.ndarray:
+    """The columns and the indicators as finite numbers, float64 `(N, p)`."""
+    absent = [c for c in (*columns, *missing.indicators) if c not in frame.columns]
     if absent:
         raise DataError(
             f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. "
@@ -217,17 +264,26 @@ def _matrix(frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[
         )
     if not len(frame):
         raise DataError("The table has no rows; at least one is needed.")
-    x = np.empty((len(frame), len(columns)), order="F")  # what follows goes column by column
+    x = np.empty((len(frame), len(columns) + len(missing.indicators)), order="F")  # then column by column
     for j, name in enumerate(columns):
-        x[:, j] = _column(frame, name, categories.get(name))
-        wrong = int((~np.isfinite(x[:, j])).sum())
-        if wrong:
-            nan = int(np.isnan(x[:, j]).sum())
-            raise DataError(
-                f"Feature column {name!r} has {wrong} of {len(frame)} rows without a finite number "
-                f"({nan} missing or NaN, {wrong - nan} infinite). Fill or remove them."
-            )
+        values = _column(frame, name, categories.get(name), missing)
+        x[:, j] = values if name in categories else missing.fill(name, values)
+        _refuse_wrong(name, x[:, j])
+    for j, name in enumerate(missing.indicators, len(columns)):
+        x[:, j] = np.isnan(_column(frame, name, None, missing))
     return x
+
+
+def _refuse_wrong(name: str, values: np.ndarray) -> None:
+    """Raise DataError where a value is missing or infinite."""
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        nan = int(np.isnan(values).sum())
+        raise DataError(
+            f"Feature column {name!r} has {wrong} of {len(values)} rows without a finite number ({nan} "
+            f"missing or NaN, {wrong - nan} infinite). Fill or remove them; missing='median' or 'indicator' "
+            "of the training fills in what is missing."
+        )
 
 
 def _keep(x: np.ndarray, which: np.ndarray) -> np.ndarray:

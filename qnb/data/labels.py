@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qnb.data.sources import Source
-from qnb.data.values import DataError, parse_values
+from qnb.data.values import Column, DataError, parse_values, take
 from qnb.errors import nearest
 
 
@@ -17,6 +17,10 @@ class Labelled(Protocol):
     """What the labels of a table are read by: its columns, which of them is the label, and the value that
     counts as 1.
     """
+
+    @property
+    def name(self) -> str:
+        """Of the table."""
 
     @property
     def columns(self) -> list[str]:
@@ -86,13 +90,7 @@ class Labels:
         return text.lower() if isinstance(self.source.positive, bool) else text
 
     def _refuse_strange(self) -> None:
-        """Names of columns, text over several lines, 0/1 labels that are neither, and twins of `positive`
-        (see `_seen_as`).
-        """
-        names = [
-            text for text in self.seen if text in self.source.columns and text not in (self.wanted or ())
-        ]
-        self._refuse(names, "are names of columns, so a header line may stand among the rows")
+        """Text over several lines, 0/1 labels that are neither, and twins of `positive` (see `_seen_as`)."""
         several = [text for text in self.seen if "\n" in text or "\r" in text]
         self._refuse(several, "go over several lines, so a quotation mark may be missing")
         if self.wanted is None:
@@ -164,6 +162,42 @@ def _seen_as(text: str) -> str:
 def _codes(twins: list[str]) -> str:
     """The first of them with what does not show written as escapes, in brackets."""
     return f" ({twins[0][:40]!a})" if twins else ""
+
+
+def refuse_header_rows(source: Labelled, columns: dict[str, Column], start: int) -> None:
+    """Raise DataError where a row holds names of columns alone, as a header line does, in whatever order.
+
+    One value that is a name means nothing (`land` is a column and an attack of NSL-KDD): the whole row is
+    compared. Where every name is a number, rows of data look the same, and nothing is refused.
+
+    Args:
+        columns: values of the next rows, cleaned.
+        start: number of the first of them.
+    """
+    if np.isfinite(parse_values(list(columns))[0]).all():
+        return
+    names = {text for text in parse_values(source.columns)[1] if text is not None}
+    numeric = [number for number in parse_values(source.columns)[0].tolist() if number == number]
+    first = [source.label] if source.label in columns else []
+    rows: np.ndarray | None = None
+    for name in [*first, *columns]:
+        values = columns[name]
+        if isinstance(values, np.ndarray) and values.dtype != object:
+            held = np.isin(values if rows is None else values[rows], numeric)
+        else:
+            texts = pd.Series(values if rows is None else take(values, rows), dtype=object)
+            held = texts.isin(names).to_numpy()
+        rows = np.flatnonzero(held) if rows is None else rows[held]
+        if not len(rows):
+            return
+    for row in [] if rows is None else rows.tolist():
+        shown = [str(take(values, np.array([row]))[0]) for values in columns.values()]
+        if len(set(shown)) == len(shown):
+            raise DataError(
+                f"{source.name}: the row on {source.place(start + row)} holds names of columns, as a header "
+                f"does: {', '.join(shown)[:60]!r}. Remove it; or, where a second table begins there with its "
+                "columns in another order, give that table as a file of its own."
+            )
 
 
 def _firsts(codes: np.ndarray) -> list[int]:

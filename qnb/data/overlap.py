@@ -10,6 +10,7 @@ import pandas as pd
 
 from qnb.config import SplitConfig
 from qnb.data.grouping import PAIR, stands_in
+from qnb.data.missing import count_missing
 from qnb.data.roles import Roles
 from qnb.data.splits import SIDES, Split, fractions
 from qnb.data.table import Table
@@ -27,6 +28,7 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
     Returns:
         split: name of the rule; rule: in words, with what stands in for what.
         sides: per side `rows`, `prior` and `asked`, the share of the rows asked for.
+        missing_of_sides: per column that has any, side -> missing values.
         left_out: reason -> rows that are on no side.
         groups: `columns`, `count`, per side how many (`train`, `val`, `test`), and `on_two_sides`; None where
             the table has none.
@@ -45,6 +47,7 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
             name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": asked[name]}
             for name, rows in sides.items()
         },
+        "missing_of_sides": count_missing(table.frame, sides),
         "left_out": _left_out(roles, split, config),
         "groups": _groups(roles, sides),
         "types_of_sides": {}

@@ -70,7 +70,7 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     split = split_table(table, config, roles)
     _refuse_small(config, len(split.train), len(table))
     training = table.take(split.train)
-    feature_map = FeatureMap.fit(training.frame, training.y, config.features, config.encoding)
+    feature_map = fit_features(training, config.features, config.encoding)
     del training  # a large table's sides are held one at a time
     X, y = {}, {}
     for name, rows in zip(SIDES, split, strict=True):
@@ -85,6 +85,12 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         test_groups=None if groups is None else groups.of(split.test),
         asked=_deciding(config),
     )
+
+
+def fit_features(training: Table, components: int, angle_range: str | None) -> FeatureMap:
+    """`FeatureMap.fit` on training rows, with what their table says of missing values."""
+    missing, values = training.card.get("missing", "refuse"), tuple(training.card.get("missing_values", ()))
+    return FeatureMap.fit(training.frame, training.y, components, angle_range, missing, values)
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:

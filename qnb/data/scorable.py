@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from qnb.config import TrainConfig
 from qnb.data.labels import Labels
-from qnb.data.sources import open_file, open_source
+from qnb.data.sources import open_file, open_source, require_header
 from qnb.data.values import DataError
 
 
@@ -102,6 +102,7 @@ def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scor
         source = open_source(table, None, None, config.data_seed, config.leaks)
         return Scorable(source.name, source.columns, source.batches, label_rule, source.synthetic)
     file = open_file(table)
+    require_header(file)
     return Scorable(str(file.path), file.columns, file.batches, label_rule, False, file.rows, file.place)
 
 

@@ -9,16 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from qnb.config import TrainConfig
-from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, generate_capture
-from qnb.data.csv_file import CsvFile, sha256
-from qnb.data.values import DataError
+from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, TEXT_COLUMNS, generate_capture
+from qnb.data.csv_file import UNNAMED, CsvFile, looks_like_data, sha256
+from qnb.data.values import DataError, clean_column
 from qnb.errors import nearest
 
+COUNTED = 30  # rows from which a column that counts them is known for that
 HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
 
 
@@ -38,6 +40,9 @@ class Source:
     attack: str | None = None
     groups: tuple[str, ...] = ()  # no features, kept for splits
     dropped: tuple[str, ...] = ()  # no features; a column may be both dropped and kept for splits
+    text: tuple[str, ...] = ()  # text also where most of their values are numbers
+    missing: str = "refuse"  # or "median", "indicator": what becomes of values that are missing
+    missing_values: tuple[str | float, ...] = ()  # of features: they stand for no value
     synthetic: bool = False
     drop_duplicates: bool = False
     notes: tuple[str, ...] = ()
@@ -70,6 +75,7 @@ def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
         attack="Attack_type",
         groups=(*sessions.columns, *HOST_AND_TIME),
         dropped=AUTHORS_DROP,
+        text=TEXT_COLUMNS,
         synthetic=True,
         drop_duplicates=True,
         notes=("Synthetic: drawn by qnb.data.capture, not measured on any network.",),
@@ -93,7 +99,12 @@ class ParquetFile:
     headers, ends_whole = 0, True
 
     def __init__(self, path: Path):
-        self.path, self.columns = path, pa.parquet.read_schema(path).names
+        schema = pa.parquet.read_schema(path)
+        self.path, self.columns = path, schema.names
+        marked = [
+            name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)
+        ]
+        self.index = {name for name in self.columns if UNNAMED.fullmatch(name) or name in marked}
         self.rows: int | None = pa.parquet.read_metadata(path).num_rows
 
     @cached_property
@@ -155,6 +166,7 @@ def open_file(data: str) -> CsvFile | ParquetFile:
 def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
     file = open_file(data)
     path, columns = file.path, file.columns
+    require_header(file)
     if "" in columns:
         more = f", nor to {columns.count('') - 1} more" if columns.count("") > 1 else ""
         raise DataError(
@@ -172,7 +184,10 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
         )
     label = label or "Attack_label"
     if label not in columns:
-        raise DataError(f"{path} has no label column {label!r}. {nearest(label, columns)}")
+        raise DataError(
+            f"{path} has no label column {label!r}. {nearest(label, columns)} Its first line: "
+            f"{','.join(columns)[:80]!r}."
+        )
     common: dict[str, Any] = {
         "name": str(path),
         "columns": columns,
@@ -181,7 +196,54 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
         "positive": positive,
         "file": file,
     }
-    return Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
+    source = Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
+    return _kept_apart(source, tuple(name for name in source.features if name in file.index), "pandas' index")
+
+
+def require_header(file: CsvFile | ParquetFile) -> None:
+    """Raise DataError where the first line of a CSV file holds data."""
+    if isinstance(file, CsvFile) and looks_like_data(file.columns):
+        raise DataError(
+            f"{file.path} has no header: its first line holds data, not names of columns: "
+            f"{','.join(file.columns)[:80]!r}. Write the file anew with names: pandas.read_csv(path, "
+            "header=None, names=[...]).to_csv(new, index=False)."
+        )
+
+
+def _kept_apart(source: Source, names: tuple[str, ...], what: str) -> Source:
+    """The source with these columns kept for splits, not as features, and a note that says so."""
+    if not names:
+        return source
+    note = f"Kept for splits, not as features ({what}): {', '.join(names)}."
+    return dataclasses.replace(source, groups=source.groups + names, notes=(*source.notes, note))
+
+
+def _row_numbers(source: Source) -> tuple[str, ...]:
+    """The features that count the rows: each value one more than the one above, throughout the table."""
+    previous: dict[str, float] = {}
+    names, rows = [name for name in source.features if name not in EDGE_COLUMNS], 0
+    for head in source.batches(names):  # the first batch alone: few columns are left of it
+        names = [name for name in names if _counts(head.column(name), name, None) is not None]
+        break
+    if not names:
+        return ()
+    for batch in source.batches(names):
+        rows += batch.num_rows
+        last = {name: _counts(batch.column(name), name, previous.get(name)) for name in names}
+        previous = {name: value for name, value in last.items() if value is not None}
+        names = list(previous)
+        if not names:
+            return ()
+    return tuple(names) if rows >= COUNTED else ()
+
+
+def _counts(column: pa.Array, name: str, before: float | None) -> float | None:
+    """The last of a batch's values, where they count up by one from the value `before`; None where not."""
+    values = clean_column(column, name)[0]
+    if before is not None:
+        values = np.concatenate([[before], values])
+    counts = values.dtype != object and len(values) and bool((np.diff(values) == 1).all())
+    return float(values[-1]) if counts else None
 
 
 def _edge_roles(columns: list[str]) -> dict[str, Any]:
@@ -203,6 +265,7 @@ def _edge_roles(columns: list[str]) -> dict[str, Any]:
         "attack": "Attack_type" if "Attack_type" in present else None,
         "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,
         "dropped": tuple(c for c in (*AUTHORS_DROP, "Attack_label", "Attack_type") if c in present),
+        "text": TEXT_COLUMNS,
         "drop_duplicates": True,
         "notes": tuple(notes),
     }
@@ -221,8 +284,12 @@ def open_source(
     data_seed: int,
     leaks: tuple[str, ...],
     group_by: tuple[str, ...] = (),
+    missing: str = "refuse",
+    missing_values: tuple[str | float, ...] = (),
 ) -> Source:
     """The source that the parameter `data` names; columns in `group_by` are kept for splits, not as features.
+
+    `missing` and `missing_values` say what becomes of missing values, and what else stands for one.
 
     Raises:
         DataError: it cannot be opened.
@@ -232,4 +299,9 @@ def open_source(
     else:
         source = _breast_cancer() if data == "breast_cancer" else _file(data, label, positive)
     more = tuple(name for name in group_by if name in source.features)
-    return dataclasses.replace(source, groups=source.groups + more)
+    source = dataclasses.replace(
+        source, groups=source.groups + more, missing=missing, missing_values=tuple(missing_values)
+    )
+    if source.file is None:
+        return source
+    return _kept_apart(source, _row_numbers(source), "counts the rows")

@@ -20,7 +20,7 @@ from qnb.data.cache import cached_parts
 from qnb.data.cleaning import clean_parts
 from qnb.data.sampling import Draw
 from qnb.data.sources import Source, open_source
-from qnb.data.values import Column, DataError, join_chunks, take, to_numbers
+from qnb.data.values import Column, DataError, join_chunks, take
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself
 
@@ -30,8 +30,8 @@ class Table:
     """N labelled rows and where they come from.
 
     Attributes:
-        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not
-            a number.
+        frame: the features after cleaning, N rows; float64 columns, NaN where missing, and text columns.
+            Which is which is decided on all rows of the source, not on the N that were drawn.
         y: int8 `(N,)`, 1 = positive (an attack).
         attack: names of the attack types, object `(N,)`, or None where the source has none.
         groups: N rows of columns that are no features and that splits need (hosts, capture session, time);
@@ -78,7 +78,8 @@ def _collect(
     y = np.concatenate(labels).astype(np.int8)
     everything, table = len(chosen) == len(y), {}
     for name in list(chunks):
-        joined = join_chunks(chunks.pop(name))  # popped, so that a large table is not held twice
+        text = tally["types"].get(name, {}).get("type") == "text"  # whatever the rows drawn hold
+        joined = join_chunks(chunks.pop(name), text)  # popped, so that a large table is not held twice
         table[name] = joined if everything else take(joined, chosen)
     return table, y if everything else y[chosen], tally
 
@@ -115,6 +116,8 @@ def read_table(
     seed: int = 0,
     group_by: tuple[str, ...] | None = None,
     keep_duplicates: bool = False,
+    missing: str = "refuse",
+    missing_values: tuple[str | float, ...] = (),
 ) -> Table:
     """Read, clean and sample a table.
 
@@ -132,21 +135,26 @@ def read_table(
             keeps.
         keep_duplicates: keep the exact duplicates that are dropped from the bundled capture and from
             Edge-IIoTset otherwise.
+        missing: "refuse", or one of `qnb.data.missing.TREATMENTS` that fills missing values in later, from
+            training rows; they are NaN in the table.
+        missing_values: what stands for no value in a feature, besides empty, NA, NaN and null.
 
     Returns:
         The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
 
     Raises:
-        DataError: the file or its label cannot be used, or a feature is missing, infinite, or nothing but
-            constants.
+        DataError: the file or its label cannot be used, a feature is a mixture of numbers and text (see
+            `qnb.data.column_types`), missing where that is refused, or infinite, or all are constant.
     """
-    source = open_source(data, label, positive, data_seed, leaks, group_by or ())
+    source = open_source(data, label, positive, data_seed, leaks, group_by or (), missing, missing_values)
     if not source.features:
         raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     source = dataclasses.replace(source, drop_duplicates=source.drop_duplicates and not keep_duplicates)
     columns, y, tally = _collect(source, sample, seed)
-    frame = pd.DataFrame({name: _feature(columns.pop(name)) for name in source.features}, copy=False)
-    constant = [name for name in frame if (frame[name] == frame[name].iloc[0]).all()]
+    frame = pd.DataFrame({name: columns.pop(name) for name in source.features}, copy=False)
+    constant = [
+        name for name in frame if (frame[name] == frame[name].iloc[0]).all() or frame[name].isna().all()
+    ]
     if len(constant) == len(frame.columns):
         raise DataError(
             f"{source.name}: all {len(constant)} feature columns are constant, so there is nothing to learn "
@@ -158,6 +166,9 @@ def read_table(
     )
     card = _card(source, tally, y, attack) | {
         "columns": len(frame.columns),
+        "types": tally["types"],
+        "missing": source.missing,
+        "missing_values": list(source.missing_values),
         "constant_columns": constant,
         "sample": {"requested": sample, "used": len(y)},
         "seeds": {"data_seed": data_seed if data == "bundled" else None, "sample_seed": seed},
@@ -165,12 +176,6 @@ def read_table(
         "fingerprint": fingerprint(frame, y, attack),
     }
     return Table(frame, y, attack, groups, card)
-
-
-def _feature(values: np.ndarray) -> np.ndarray:
-    """Numbers where the rows drawn hold no text, wherever else the file does."""
-    numbers = to_numbers(values) if values.dtype == object else values
-    return values if numbers is None else numbers
 
 
 def _group(values: Column) -> pd.Series | np.ndarray:
@@ -214,4 +219,6 @@ def load_table(config: DataConfig) -> Table:
         leaks=config.leaks,
         seed=config.split_seed,
         group_by=config.group_by,
+        missing=config.missing,
+        missing_values=config.missing_values,
     )

@@ -1,7 +1,8 @@
 """Values of a table's cells: what is a number, and the one way in which each is written."""
 
 import math
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,11 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
+def missing_texts(values: Iterable[str | float]) -> frozenset[str]:
+    """The one way in which each value that stands for none (`missing_values`) is written."""
+    return frozenset(text for text in parse_values(list(values))[1] if text is not None)
+
+
 def parse_values(values: list[Any]) -> tuple[np.ndarray, list[str | None]]:
     """Read distinct values as numbers where they are numbers.
 
@@ -40,6 +46,19 @@ def parse_values(values: list[Any]) -> tuple[np.ndarray, list[str | None]]:
     return np.array(numbers, np.float64), texts
 
 
+def parse_present(
+    values: list[Any], missing: Collection[str]
+) -> tuple[np.ndarray, list[str | None], frozenset[str]]:
+    """As `parse_values`, and which of `missing` (see `missing_texts`) were met: they are missing too."""
+    numbers, texts = parse_values(values)
+    if not missing:
+        return numbers, texts, frozenset()
+    met = [text in missing for text in texts]
+    numbers[met] = math.nan
+    found = frozenset(text for text in texts if text in missing and text is not None)
+    return numbers, [None if gone else text for text, gone in zip(texts, met, strict=True)], found
+
+
 def _number(text: str) -> float | None:
     """The number that a text is, or None. Python reads 1_000 as a number; tables do not mean it."""
     try:
@@ -48,28 +67,82 @@ def _number(text: str) -> float | None:
         return None
 
 
-def to_numbers(values: pd.Series | np.ndarray) -> np.ndarray | None:
+def is_numeric(values: pd.Series | np.ndarray) -> bool:
+    """Whether a column of a table is of numbers: its type was decided when the table was read."""
+    return pd.api.types.is_numeric_dtype(values.dtype)
+
+
+def to_numbers(values: pd.Series | np.ndarray, missing: Collection[str] = frozenset()) -> np.ndarray | None:
     """float64 `(N,)` where every value present is a number or reads as one (NaN where missing).
 
     None where one is text.
+
+    Args:
+        missing: further values that stand for none, see `missing_texts`.
     """
     values = pd.Series(values)
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.to_numpy(np.float64, na_value=np.nan)
+    if is_numeric(values):
+        return without(values.to_numpy(np.float64, na_value=np.nan), missing)[0]
     codes, distinct = pd.factorize(values)
-    numbers, texts = parse_values(list(distinct))
+    numbers, texts, _ = parse_present(list(distinct), missing)
     if any(text is not None and np.isnan(number) for number, text in zip(numbers, texts, strict=True)):
         return None
     return np.append(numbers, np.nan)[codes]  # code -1, a missing value, takes the last
 
 
-def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """One column of a batch, each number written one way.
+def holds_numbers(values: pd.Series | np.ndarray) -> bool:
+    """Whether a column holds a number, and nothing else but missing values."""
+    numbers = to_numbers(values)
+    return numbers is not None and bool((~np.isnan(numbers)).any())
 
-    Returns:
+
+def without(numbers: np.ndarray, missing: Collection[str]) -> tuple[np.ndarray, frozenset[str]]:
+    """Numbers with NaN for those in `missing`; and which of these were met."""
+    if not missing:
+        return numbers, frozenset()
+    gone = np.isin(numbers, parse_values(list(missing))[0])
+    met = frozenset(number_text(number) for number in np.unique(numbers[gone]).tolist())
+    return np.where(gone, np.nan, numbers), met
+
+
+class Texts(NamedTuple):
+    """The distinct cells of a batch in which some are text.
+
+    Attributes:
+        codes: which of them each row holds, int64 `(n,)`; -1, like the last, is a missing value.
+        texts: the one way in which each is written, None where it is missing.
+        numbers: float64, NaN where it is text or missing.
+        is_text: bool.
+    """
+
+    codes: np.ndarray
+    texts: list[str | None]
+    numbers: np.ndarray
+    is_text: np.ndarray
+
+
+class Cells(NamedTuple):
+    """One column of a batch, cleaned.
+
+    Attributes:
         values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is
             no number.
         hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
+        texts: the distinct cells where one is no number; None otherwise.
+        met: which of the further values that stand for none were met.
+    """
+
+    values: np.ndarray
+    hashes: np.ndarray
+    texts: Texts | None
+    met: frozenset[str] = frozenset()
+
+
+def clean_column(column: pa.Array, name: str = "", missing: Collection[str] = frozenset()) -> Cells:
+    """One column of a batch, each number written one way.
+
+    Args:
+        missing: further values that stand for none, see `missing_texts`.
 
     Raises:
         DataError: the column holds neither numbers nor text (lists, say).
@@ -80,26 +153,28 @@ def clean_column(column: pa.Array, name: str = "") -> tuple[np.ndarray, np.ndarr
         column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
     try:
         numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0  # -0.0 + 0.0 is 0.0
-        return numbers, pd.util.hash_array(numbers)
     except pa.ArrowNotImplementedError:
         raise DataError(
             f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it."
         ) from None
     except pa.ArrowInvalid:  # some value is no number as it stands
-        return _clean_text(column)
+        return _clean_text(column, missing)
+    numbers, met = without(numbers, missing)
+    return Cells(numbers, pd.util.hash_array(numbers), None, met)
 
 
-def _clean_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _clean_text(column: pa.Array, missing: Collection[str]) -> Cells:
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    numbers, texts = parse_values([*encoded.dictionary.to_pylist(), None])  # code -1 takes the last, None
+    # code -1 takes the last, None
+    numbers, texts, met = parse_present([*encoded.dictionary.to_pylist(), None], missing)
     is_text = np.array([text is not None for text in texts]) & np.isnan(numbers)
     hashes = pd.util.hash_array(numbers + 0.0)
     if not is_text.any():
-        return numbers[codes] + 0.0, hashes[codes]
+        return Cells(numbers[codes] + 0.0, hashes[codes], None, met)
     values = np.array(texts, dtype=object)
     hashes[is_text] = pd.util.hash_array(values[is_text])
-    return values[codes], hashes[codes]
+    return Cells(values[codes], hashes[codes], Texts(codes, texts, numbers, is_text), met)
 
 
 def clean_text_as_it_stands(column: pa.Array) -> pa.Array | None:
@@ -115,8 +190,8 @@ def take(values: Column, rows: np.ndarray) -> Column:
     return values[rows] if isinstance(values, np.ndarray) else values.take(pa.array(rows))
 
 
-def join_chunks(chunks: list[Column]) -> np.ndarray | pa.ChunkedArray:
-    """One column from its batches: numbers if every batch is numbers, text otherwise.
+def join_chunks(chunks: list[Column], text: bool = False) -> np.ndarray | pa.ChunkedArray:
+    """One column from its batches: numbers if every batch is numbers and not `text`, text otherwise.
 
     Arrow's text stays Arrow's.
     """
@@ -124,7 +199,7 @@ def join_chunks(chunks: list[Column]) -> np.ndarray | pa.ChunkedArray:
         return pa.chunked_array(
             [part for c in chunks for part in (c.chunks if isinstance(c, pa.ChunkedArray) else [c])]
         )
-    if all(chunk.dtype != object for chunk in chunks):
+    if not text and all(chunk.dtype != object for chunk in chunks):
         return np.concatenate(chunks)
     return np.concatenate([chunk if chunk.dtype == object else _as_text(chunk) for chunk in chunks])
 

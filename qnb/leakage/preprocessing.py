@@ -20,6 +20,7 @@ from sklearn.preprocessing import QuantileTransformer
 
 from qnb.config import TrainConfig
 from qnb.data.features import QUANTILES, FeatureMap
+from qnb.data.prepare import fit_features
 from qnb.data.splits import random_split
 from qnb.data.table import Table
 from qnb.data.values import DataError
@@ -60,8 +61,7 @@ def maps(table: Table, train: np.ndarray, config: TrainConfig) -> dict[str, Feat
         DataError: the rows carry too few directions, or hold one class only.
     """
     side = table.take(train)
-    honest = FeatureMap.fit(side.frame, side.y, config.features, config.angle_range)
-    everything = FeatureMap.fit(table.frame, table.y, config.features, config.angle_range)
+    honest, everything = (fit_features(t, config.features, config.angle_range) for t in (side, table))
     return {
         "honest": honest,
         "pls": _with_quantiles(everything, side.frame),

@@ -2,6 +2,7 @@
 still different here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from qnb.data.labels import Labels
 from qnb.data.sources import Source, open_source
 from qnb.data.times import read_times
-from qnb.data.values import MISSING, clean_column, parse_values
+from qnb.data.values import clean_column, missing_texts, parse_present
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +39,13 @@ class RawColumn:
     cleaned: list[str]
 
     @classmethod
-    def of(cls, column: pa.Array) -> "RawColumn":
-        """The column as it is written, from an Arrow array."""
+    def of(cls, column: pa.Array, missing: Collection[str] = frozenset()) -> "RawColumn":
+        """The column as it is written, from an Arrow array; values in `missing` mean nothing."""
         typed = not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
         encoded = column.dictionary_encode()
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         written = ["" if v is None else str(v) for v in [*encoded.dictionary.to_pylist(), None]]
-        numbers, texts = parse_values(written)
+        numbers, texts, _ = parse_present(written, missing)
         cleaned = ["" if text is None else text for text in texts]
         return cls(codes.astype(int), written, typed, numbers, [text.lower() for text in cleaned], cleaned)
 
@@ -67,7 +68,7 @@ class RawColumn:
         """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such
         field".
         """
-        absent = np.array([text.strip().lower() in MISSING for text in self.written]) | (self.numbers == 0)
+        absent = np.array([not text for text in self.cleaned]) | (self.numbers == 0)
         there: np.ndarray = ~absent[self.codes]
         return there
 
@@ -110,6 +111,8 @@ def read_raw(
     leaks: tuple[str, ...] = (),
     seed: int = 0,
     group_by: tuple[str, ...] = (),
+    missing: str = "refuse",
+    missing_values: tuple[str | float, ...] = (),
 ) -> Raw:
     """Draw rows from the source that the arguments name, stratified by label.
 
@@ -121,7 +124,7 @@ def read_raw(
     Raises:
         DataError: the source or its label cannot be used.
     """
-    source = open_source(data, label, positive, data_seed, leaks, group_by)
+    source = open_source(data, label, positive, data_seed, leaks, group_by, missing, missing_values)
     labels = Labels(source)
     parts = [
         labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])
@@ -136,7 +139,11 @@ def read_raw(
         taken.append(batch.take(pa.array(inside)))
         start += batch.num_rows
     table = pa.Table.from_batches(taken).combine_chunks()
-    columns = {name: RawColumn.of(_whole(table.column(name))) for name in names}
+    given, features = missing_texts(source.missing_values), set(source.features)
+    columns = {
+        name: RawColumn.of(_whole(table.column(name)), given if name in features else frozenset())
+        for name in names
+    }
     return Raw(columns, y[rows], source)
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from qnb.data.sources import Source
-from qnb.data.values import DataError, to_numbers
+from qnb.data.values import DataError, is_numeric
 from qnb.errors import nearest
 from qnb.leakage.raw import Raw, RawColumn
 from qnb.leakage.statistics import ALPHA, bins, rate_auc
@@ -109,8 +109,9 @@ def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[
 
 def coded(values: pd.Series) -> np.ndarray:
     """What rows have in common in a cleaned column, int `(N,)`."""
-    numbers = to_numbers(values)
-    return pd.factorize(values, use_na_sentinel=False)[0] if numbers is None else bins(numbers)
+    if is_numeric(values):
+        return bins(values.to_numpy(np.float64))
+    return pd.factorize(values, use_na_sentinel=False)[0]
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         "positive": config.positive,
         "data_seed": config.data_seed,
         "leaks": config.leaks,
+        "missing": config.missing,
+        "missing_values": config.missing_values,
     }
     raw = read_raw(
         config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from qnb.data.values import to_numbers
+from qnb.data.values import is_numeric
 
 CATEGORIES = 60  # the commonest of a text column; the rest are one
 
@@ -17,11 +17,10 @@ def matrix(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         X: float64 `(N, p)`, NaN where a number is missing.
         text: bool `(p,)`, which columns are categories.
     """
-    columns = [to_numbers(frame[name]) for name in frame.columns]
-    text = np.array([values is None for values in columns], bool)
+    text = np.array([not is_numeric(frame[name]) for name in frame.columns], bool)
     filled = [
-        common(pd.factorize(frame[name], use_na_sentinel=False)[0], CATEGORIES) if values is None else values
-        for name, values in zip(frame.columns, columns, strict=True)
+        common(pd.factorize(frame[name], use_na_sentinel=False)[0], CATEGORIES) if words else frame[name]
+        for name, words in zip(frame.columns, text, strict=True)
     ]
     return np.column_stack(filled).astype(float), text
 

@@ -50,6 +50,13 @@ def _left(table: pd.DataFrame) -> Styler:
     )
 
 
+MISSING = {  # in words
+    "refuse": "refused",
+    "median": "the median of the training rows; in text a category",
+    "indicator": "the median of the training rows, and an input that says where; in text a category",
+}
+
+
 def data_card(card: dict[str, Any]) -> Styler:
     """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on
     two of its sides.
@@ -69,6 +76,8 @@ def data_card(card: dict[str, Any]) -> Styler:
         rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
     rows |= {
         "feature columns": card["columns"],
+        **_types(card["types"]),
+        **_missing(card),
         "columns left out": ", ".join(card["columns_dropped"]) or "none",
     }
     rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
@@ -79,6 +88,38 @@ def data_card(card: dict[str, Any]) -> Styler:
         "fingerprint": card["fingerprint"][:16]
     }
     return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
+
+
+def _types(types: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Every feature column under its type."""
+    listed: dict[str, list[str]] = {}
+    for name, found in types.items():
+        words = ""
+        if found["type"] == "text":
+            numbers = f", {found['numbers']:,} rows are numbers" if found["numbers"] else ""
+            words = f" ({found['values']} distinct texts{numbers})"
+        listed.setdefault(found["type"], []).append(name + words)
+    kinds = {"number": "numbers", "text": "text (categories)", "empty": "without any value"}
+    return {
+        f"columns: {words}": f"{len(listed[kind])}: {', '.join(listed[kind])}"
+        for kind, words in kinds.items()
+        if kind in listed
+    }
+
+
+def _missing(card: dict[str, Any]) -> dict[str, str]:
+    """What becomes of missing values, and how many there are in each column: in the file, then on the sides
+    of the split.
+    """
+    absent = {name: found["missing"] for name, found in card["types"].items() if "missing" in found}
+    rows = {"missing values": MISSING[card["missing"]]} if absent or card["missing"] != "refuse" else {}
+    if card["missing_values"]:
+        rows["values that stand for none"] = ", ".join(map(repr, card["missing_values"]))
+    for name, count in absent.items():
+        sides = card.get("missing_of_sides", {}).get(name, {})
+        drawn = "".join(f"; {side} {missing:,}" for side, missing in sides.items())
+        rows[f"missing in {name}"] = f"{count:,} rows of the file{drawn}"
+    return rows
 
 
 def _split_rows(card: dict[str, Any]) -> dict[str, str]:

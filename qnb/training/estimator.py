@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.impute import SimpleImputer
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -41,7 +42,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by
     their quantiles to angles (see `qnb.data.features`); `fit` learns this from its training rows alone. X
-    holds numbers without gaps; text columns need an encoder before them in a Pipeline.
+    holds numbers, with NaN where they are missing if `missing` says what becomes of them; text columns need
+    an encoder before them in a Pipeline.
 
     `decision_function` is the logit l(x) = alpha (s(x) + bias), `predict_proba` its sigmoid, and `predict`
     calls `classes_[1]` where l(x) > 0, that is where its probability is over one half. The threshold of
@@ -51,7 +53,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     `fit` takes no sample weights: the quantile map, the reduction and the choice of the best epoch have no
     weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one.
 
-    Parameters with TrainConfig's names (layers, encoder, ansatz, measurement, reupload, hadamard,
+    Parameters with TrainConfig's names (missing, layers, encoder, ansatz, measurement, reupload, hadamard,
     angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch, lr, lr_schedule,
     val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig` describes them.
     `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
@@ -79,6 +81,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         gate_: the verdict on the gradient, a `qnb.GateReport`.
     """
 
+    missing: str = "refuse"
     wires: int | None = None
     layers: int = 3
     encoder: str = "angle_y"
@@ -108,7 +111,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             ValueError: (EstimatorError where the message is qnb's) a parameter or the data cannot be used.
             WrongGradientError, TrainingDiverged: see `qnb.training.train.train`.
         """
-        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite())
         self.classes_, codes = _two_classes(labels)
         seed = _seed(self.random_state)
         held = _held_out(codes, self.validation_fraction, seed)
@@ -132,7 +135,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Logits l(x), (N,): positive where `classes_[1]` is the more probable."""
         check_is_fitted(self)
-        return self.model_.logits(self._frame(validate_data(self, X, dtype=np.float64, reset=False)))
+        rows = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=self._finite())
+        return self.model_.logits(self._frame(rows))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels, (N,): `classes_[1]` where the logit is over 0."""
@@ -148,7 +152,12 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = self.missing != "refuse"
         return tags
+
+    def _finite(self) -> bool | str:
+        """What `validate_data` lets pass."""
+        return True if self.missing == "refuse" else "allow-nan"
 
     def _frame(self, X: np.ndarray) -> pd.DataFrame:
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])])
@@ -159,7 +168,9 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if self.engine not in ENGINES:
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
         values = {name: _plain(getattr(self, name)) for name in SHARED}
-        values["wires"] = _most_wires(frame, self.encoder) if self.wires is None else _plain(self.wires)
+        values["wires"] = (
+            _most_wires(frame, self.encoder, self.missing) if self.wires is None else _plain(self.wires)
+        )
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
         return TrainConfig.make(values | {"seed": seed})
 
@@ -213,12 +224,15 @@ def _is_share(value: object) -> bool:
     return isinstance(value, numbers.Real) and 0 < float(value) < 1
 
 
-def _most_wires(frame: pd.DataFrame, encoder: str) -> int:
+def _most_wires(frame: pd.DataFrame, encoder: str, missing: str) -> int:
     """As many wires as independent columns can fill, MOST_WIRES at most.
 
     `amplitude` takes 2^wires of them.
     """
     x = frame.to_numpy()
+    if missing != "refuse":
+        filled = SimpleImputer(strategy="median", add_indicator=missing == "indicator")
+        x = filled.set_params(keep_empty_features=True).fit_transform(x)
     z = (x - x.mean(axis=0))[:, np.ptp(x, axis=0) > 0]
     independent = int(np.linalg.matrix_rank(z / z.std(axis=0))) if z.size else 0
     if encoder == "amplitude":
@@ -228,7 +242,7 @@ def _most_wires(frame: pd.DataFrame, encoder: str) -> int:
 
 def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig) -> Prepared:
     """Training and validation rows as angles; there is no test side, which is the user's own."""
-    feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, config.encoding)
+    feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, config.encoding, config.missing)
     sides = {"train": ~held, "val": held}
     X = {name: feature_map.transform(frame[rows]) for name, rows in sides.items()}
     labels = {name: y[rows].astype(np.float64) for name, rows in sides.items()}

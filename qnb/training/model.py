@@ -14,6 +14,7 @@ from qnb.core.engine import Engine, check_batch, make_engine
 from qnb.core.objective import Objective
 from qnb.data.features import FeatureMap
 from qnb.data.table import Table
+from qnb.data.values import holds_numbers
 from qnb.files import atomic_write, plain
 from qnb.runs.folder import require_as_written
 from qnb.stack import versions
@@ -48,9 +49,11 @@ class Model:
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
         """l(x) for each raw row of the table it was trained on, (B,).
 
-        Raises DataError when columns are missing or unusable.
+        Raises DataError when columns are missing or unusable, or hold another type than in training.
         """
-        X = self.feature_map.transform(table.frame if isinstance(table, Table) else table)
+        frame = table.frame if isinstance(table, Table) else table
+        X = self.feature_map.transform(frame)
+        self.feature_map.refuse_changed(n for n in self.feature_map.categories if holds_numbers(frame[n]))
         return self.logits_of_features(X)
 
     def logits_of_features(self, X: np.ndarray) -> np.ndarray:
@@ -144,7 +147,9 @@ def load_model(folder: str | Path) -> Model:
         require_as_written(folder, [f"model/{META}", f"model/{ARRAYS}"])
         folder = folder / "model"
     spec, objective, meta = read_description(folder / META)
-    params, arrays = read_arrays(folder / ARRAYS, spec, len(meta["features"]["columns"]))
+    missing = meta["features"]["missing"] or {"indicators": []}
+    inputs = len(meta["features"]["columns"]) + len(missing["indicators"])
+    params, arrays = read_arrays(folder / ARRAYS, spec, inputs)
     feature_map = FeatureMap.from_parts(arrays, meta["features"])
     return Model(
         spec=spec,

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qnb.config import TrainConfig
+from qnb.config import MissingName, TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.core.objective import Objective
@@ -41,12 +41,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+class _Missing(_Strict):
+    treatment: MissingName
+    values: list[str]
+    medians: dict[str, float]
+    indicators: list[str]
+
+
 class _Features(_Strict):
     version: Literal[1]
     columns: Annotated[list[str], Field(min_length=1)]
     categories: dict[str, dict[str, float]]
     constant: list[str]
     angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] | None
+    missing: _Missing | None = None  # as in models of earlier versions: refused
 
 
 class _Description(_Strict):
@@ -95,7 +103,7 @@ def read_arrays(
     """Parameters and the arrays of the feature map from a model.npz.
 
     Args:
-        columns: p, how many columns the feature map takes.
+        columns: p, how many inputs the feature map has.
 
     Raises:
         ModelError: naming the file and what is wrong with it.
@@ -181,6 +189,11 @@ def _check_description(described: _Description) -> None:
                 f"features.categories has an entry {name!r:.40} that belongs to no column, or without a last "
                 "place."
             )
+    if missing := features.missing:
+        filled = [] if missing.treatment == "refuse" else features.columns
+        needed = {name for name in filled if name not in features.categories}
+        if needed - set(missing.medians) or len(set(missing.indicators)) < len(missing.indicators):
+            raise DataError("features.missing lacks the median of a column, or names an indicator twice.")
     if (features.angle_range is None) != (described.spec.get("encoder") == "amplitude"):
         raise DataError(f"features.angle_range = {features.angle_range!r} does not go with that encoder.")
     if not described.device.startswith(LOCAL_DEVICES):

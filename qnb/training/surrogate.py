@@ -242,7 +242,7 @@ def _check(surrogate: Surrogate) -> None:
     expected = (len(BASES[surrogate.encoder]),) * n
     if C.shape != expected:
         raise ModelError(f"{COEFFICIENTS} has shape {C.shape}; {expected} was expected of {n} features")
-    sizes = {"p": len(feature_map.columns), "n": n, "q": feature_map.levels.size}
+    sizes = {"p": len(feature_map.inputs), "n": n, "q": feature_map.levels.size}
     for name, letters in MAP_SHAPES.items():
         value, shape = getattr(feature_map, name), tuple(sizes[letter] for letter in letters)
         if value.shape != shape:

@@ -43,7 +43,6 @@ TRUE_TABLES = {
     "header line with a byte order mark": (b"\xef\xbb\xbf" + HEADER + ROWS + b"\xef\xbb\xbf" + HEADER + ROWS, Y + Y),
     "header line in the middle, line ends of Windows": ((HEADER + ROWS + HEADER + ROWS).replace(b"\n", b"\r\n"), Y + Y),
     "line ends of old Macs": ((HEADER + ROWS).replace(b"\n", b"\r"), Y),
-    "a number column that ends in text": (HEADER + ROWS + b"abc,x,1\n", [*Y, 1]),
     "10 MB in one field": (HEADER + ROWS + b"9," + b"z" * TEN_MB + b",1\n" + ROWS, [*Y, 1, *Y]),
     "10 MB over many lines": (HEADER + ROWS + b'9,"' + b"z\n" * (TEN_MB // 2) + b'",1\n' + ROWS, [*Y, 1, *Y]),
     "labels in every form of 0 and 1": (b'a,label\n1,0\n2,"0"\n3,1\n4," 1 "\n5,0.0\n6,1e0\n7,-0\n', [0, 0, 1, 1, 0, 1, 0]),
@@ -74,11 +73,11 @@ NAMED = {
     "tabs": ((HEADER + ROWS).replace(b",", b"\t"), {}, "line 1 looks separated by tabs"),
     "semicolons below the header": (HEADER + ROWS + ROWS.replace(b",", b";"), {}, "line 10: expected 3 columns, got 1"),
     "a field too many": (HEADER + ROWS + b"1,2,3,0\n" + ROWS, {}, "line 10: expected 3 columns, got 4"),
-    "another header": (HEADER + ROWS + b"label,a,b\n1,2,x\n", {"positive": 1}, "names of columns.*'b' on line 10"),
+    "another header": (HEADER + ROWS + b"label,a,b\n1,2,x\n", {"positive": 1}, "line 10 holds names of columns, as a header does: 'label, a, b'"),
     "another header, words": (
-        b"a,b,label\n1,2,no\n2,3,yes\nlabel,a,b\n1,2,x\n", {"positive": "yes"}, "names of columns.*'b' on line 4"
+        b"a,b,label\n1,2,no\n2,3,yes\nlabel,a,b\n1,2,x\n", {"positive": "yes"}, "line 4 holds names of columns"
     ),
-    "a header with spaces": (HEADER + ROWS + b"a, b, label\n" + ROWS, {}, "names of columns.*'label' on line 10"),
+    "a header with spaces": (HEADER + ROWS + b"a, b, label\n" + ROWS, {}, "line 10 holds names of columns"),
     "Latin-1 half-way": (HEADER + ROWS + "9,é,1\n".encode("latin1"), {}, "line 10: column 'b' is not in UTF-8"),
     "Latin-1 header": ("é,b,label\n1,2,1\n".encode("latin1"), {}, "line 1, the header, is not in UTF-8"),
     "UTF-16": ((HEADER + ROWS).decode().encode("utf-16"), {}, "is not in UTF-8"),

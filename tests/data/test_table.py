@@ -258,9 +258,9 @@ def test_fingerprint_is_stable_between_processes_and_sees_every_change():
 def test_a_number_is_written_one_way_and_read_back(value):
     assert float(number_text(value)) == value
     spellings = pa.array([repr(value), f" {value!r} ", number_text(value), "text"])
-    values, hashes = clean_column(spellings)
+    values, hashes, *_ = clean_column(spellings)
     assert len(set(values[:3])) == 1 and len(set(hashes[:3])) == 1 and len(set(hashes)) == 2
-    _, plain = clean_column(pa.array([value]))
+    _, plain, *_ = clean_column(pa.array([value]))
     assert plain[0] == hashes[0]
 
 

@@ -32,7 +32,7 @@ CATALYST = [  # of scikit-learn's checks, those that look at what a fit computes
 ]  # fmt: skip
 
 
-@parametrize_with_checks([QuantumClassifier(**QUICK)])
+@parametrize_with_checks([QuantumClassifier(**QUICK), QuantumClassifier(**QUICK, missing="indicator")])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -180,6 +180,7 @@ def test_its_model_is_saved_as_any(fitted, cancer, tmp_path):
         ({"batch": 0}, "Parameter batch = 0"),
         ({"batch": "all"}, "Parameter batch = 'all'"),
         ({"wires": 3}, "3 components were asked of 2"),
+        ({"missing": "mean"}, "Parameter missing = 'mean'"),
         ({"focal_gamma": -1.0}, "focal_gamma"),
         ({"validation_fraction": 1.0}, "validation_fraction = 1.0: a number between 0 and 1"),
         ({"random_state": -1}, "random_state = -1: a whole number from 0 up"),
@@ -190,6 +191,22 @@ def test_parameters_that_are_refused(changes, message):
     X, y = make_blobs(40, centers=2, random_state=0)
     with pytest.raises(EstimatorError, match=message):
         QuantumClassifier(**QUICK | changes).fit(X, y)
+
+
+@pytest.mark.parametrize("missing", ["median", "indicator"])
+def test_missing_values(missing):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = (X[:, 0] > 0).astype(int)
+    told = X.copy()
+    told[(rng.random(120) < 0.8) & (y == 1), 1] = np.nan  # where it is missing gives the label away
+    with pytest.raises(ValueError, match="contains NaN"):
+        QuantumClassifier(**QUICK).fit(told, y)
+    model = QuantumClassifier(**QUICK | {"wires": None}, missing=missing).fit(told, y)
+    assert model.model_.spec.wires == (4 if missing == "indicator" else 3)
+    assert np.isfinite(model.decision_function(np.full((2, 3), np.nan))).all()
+    held = _held_out(y, 0.2, 0)
+    assert model.model_.feature_map.missing.medians["x1"] == np.nanmedian(told[~held, 1])  # of the training rows
 
 
 def test_data_that_is_refused():

@@ -18,14 +18,16 @@ from qnb.stack import versions
 from qnb.training.model import Model, ModelError, load_model
 
 
-def made(**circuit):
-    """A model with a text column, as training would leave it."""
+def made(missing="refuse", **circuit):
+    """A model with a text column, as training would leave it; with gaps in a column where they are not refused."""
     rng = np.random.default_rng(0)
     spec = CircuitSpec(**{"wires": 2, "layers": 1} | circuit)
     frame = pd.DataFrame(rng.normal(size=(50, 4)), columns=list("abcd")).assign(e=rng.choice(["x", "y", "z"], 50))
+    if missing != "refuse":
+        frame.loc[::4, "d"] = np.nan
     angle_range = None if spec.encoder == "amplitude" else "0_pi"
     y = (frame["a"] + rng.normal(size=50) > 0).to_numpy(int)
-    feature_map = FeatureMap.fit(frame, y, spec.features, angle_range)
+    feature_map = FeatureMap.fit(frame, y, spec.features, angle_range, missing, ("?", -1))
     return Model(spec, Objective(), spec.init(0), feature_map, 0.25, engine="exact", about={"label": "y"})
 
 
@@ -67,7 +69,17 @@ def rezip(folder, changes=(), compression=zipfile.ZIP_STORED, extra=()):
                 archive.writestr(name, data)
 
 
-@pytest.mark.parametrize("circuit", [{}, {"encoder": "amplitude"}, {"measurement": "z0"}, {"measurement": "z_vec", "wires": 4}])
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        {},
+        {"encoder": "amplitude"},
+        {"measurement": "z0"},
+        {"measurement": "z_vec", "wires": 4},
+        {"missing": "median"},
+        {"missing": "indicator"},
+    ],
+)
 def test_what_is_saved_comes_back_to_the_last_bit(tmp_path, circuit):
     model = made(**circuit)
     loaded = load_model(model.save(tmp_path / "model"))
@@ -135,6 +147,30 @@ def test_a_description_that_is_wrong_is_refused(saved, keys, value, message):
     rewrite(saved, {keys: value})
     with pytest.raises(ModelError, match=message):
         load_model(saved)
+
+
+def test_a_model_from_before_missing_values_refuses_them(saved):
+    rewrite(saved, {("features", "missing"): KeyError})
+    loaded = load_model(saved).feature_map
+    assert loaded.missing.refused and loaded.missing.values == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("treatment", "mean"),
+        ("medians", {"a": 0.0}),
+        ("medians", {"a": "0"}),
+        ("indicators", ["d", "d"]),
+        ("indicators", 3),
+        ("more", 1),
+    ],
+)
+def test_missing_values_that_do_not_fit_the_columns_are_refused(tmp_path, key, value):
+    folder = made(missing="indicator").save(tmp_path / "model")
+    rewrite(folder, {("features", "missing", key): value})
+    with pytest.raises(ModelError, match=r"features\.missing|treatment"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("device", ["default.qubit", "braket.aws.qubit", "../../x", "oqc.cloud", ""])

@@ -1,0 +1,297 @@
+"""What each column of a table holds, decided on all of its rows: numbers, text, or a mixture that is refused.
+
+A column is of numbers where every value present reads as one, and of text (categories) where its values are
+words. In between lies what a spoiled cell makes: `?` or `0x1f` among numbers, per cents, units, commas. Such
+a column is refused with its column, values, lines and counts, whatever rows a sample draws and wherever the
+cell stands. It is text all the same where its words outnumber what looks like a number, or where its only
+number is one value (0, say) beside words that come back.
+"""
+
+import re
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qnb.data.sources import Source
+from qnb.data.values import DataError, Texts
+
+PLACEHOLDERS = frozenset(  # texts that usually stand for no value, in lower case
+    ("?", "??", "-", "--", "---", ".", "..", "*", "#", "_", "/", "none", "nil", "missing", "unknown")
+    + ("undefined", "undef", "unset", "(empty)", "empty", "n.a.", "n/k", "#n/a", "#na", "#value!", "#div/0!")
+    + ("<na>", "nat")
+)
+UNITS = (  # in lower case
+    *(
+        "ns",
+        "us",
+        "µs",
+        "μs",
+        "ms",
+        "s",
+        "sec",
+        "secs",
+        "second",
+        "seconds",
+        "min",
+        "mins",
+        "minute",
+        "minutes",
+    ),
+    *("h", "hr", "hrs", "hour", "hours", "day", "days", "hz", "khz", "mhz", "ghz", "rpm"),
+    *(
+        "bit",
+        "bits",
+        "byte",
+        "bytes",
+        "kb",
+        "mb",
+        "gb",
+        "tb",
+        "kib",
+        "mib",
+        "gib",
+        "tib",
+        "kbit",
+        "mbit",
+        "gbit",
+    ),
+    *("bps", "kbps", "mbps", "gbps", "b/s", "kb/s", "mb/s", "gb/s", "bit/s", "kbit/s", "mbit/s", "gbit/s"),
+    *("pps", "pkt", "pkts", "packet", "packets", "pkts/s", "packets/s"),
+    *("mm", "cm", "m", "km", "kg", "mv", "ma", "kw", "°c", "°f", "db", "dbm", "pa", "hpa", "kpa", "bar"),
+)
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+HEXADECIMAL = "hexadecimal numbers"
+DECIMAL, THOUSANDS = "numbers with a decimal comma", "numbers with thousands' separators"
+
+
+class Spoiled(NamedTuple):
+    """Numbers written in a way that no reader takes for one.
+
+    Attributes:
+        shape: what they match.
+        mend: ends `frame[column]` of texts in pandas so that they read as numbers.
+    """
+
+    shape: re.Pattern[str]
+    mend: str
+
+
+SPOILED = {  # in words; the first that matches counts
+    HEXADECIMAL: Spoiled(
+        re.compile(r"0[xX][0-9a-fA-F]+"), ".map(lambda t: int(t, 16) if str(t)[:2] in ('0x', '0X') else t)"
+    ),
+    THOUSANDS: Spoiled(
+        re.compile(r"[+-]?\d{1,3}(?:[,'’_ \u00a0\u202f]\d{3})+(?:\.\d+)?"),
+        r".str.replace(r'[^\d.+-]', '', regex=True)",
+    ),
+    DECIMAL: Spoiled(
+        re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?"),
+        ".str.replace('.', '').str.replace(',', '.')",
+    ),
+    "per cents": Spoiled(re.compile(rf"{_NUMBER}\s*[%‰]"), ".str.rstrip(' %‰')"),
+    "amounts of money": Spoiled(
+        re.compile(rf"[$€£¥]\s*{_NUMBER}|{_NUMBER}\s*[$€£¥]"), ".str.strip(' $€£¥')"
+    ),
+    "numbers with a unit": Spoiled(
+        re.compile(rf"{_NUMBER}\s*(?:{_UNIT})", re.IGNORECASE), r".str.extract(r'^\s*([-+]?[\d.]+)')[0]"
+    ),
+    "numbers with a typographic minus": Spoiled(
+        re.compile(rf"[−–]\s*{_NUMBER}"), r".str.replace(r'^[−–]\s*', '-', regex=True)"
+    ),
+    "numbers in quotation marks": Spoiled(
+        re.compile(rf"(['\"]){_NUMBER}\1"), ".str.strip('\\'\"')"
+    ),
+}  # fmt: skip
+LONGEST_NUMBER = 40  # characters; a longer text is a word
+KEPT = 1000  # distinct texts of a column whose counts and first rows are kept
+SHOWN = 5  # of them, and of refused columns, in a message
+
+
+def spoiled_as(text: str) -> str | None:
+    """Which of `SPOILED` a text is; None where it is none of them."""
+    if len(text) > LONGEST_NUMBER or not any(character.isdigit() for character in text):
+        return None
+    return next((name for name, kind in SPOILED.items() if kind.shape.fullmatch(text)), None)
+
+
+class ColumnType:
+    """Counts what one column holds, batch by batch; how the rows are cut into batches does not matter.
+
+    Attributes:
+        numbers, words, placeholders: rows that hold a number, a word, a text of `PLACEHOLDERS`.
+        spoiled: rows of each of `SPOILED`.
+        missing, infinite: rows without a value, and with an infinite number.
+        texts: rows of each distinct text, of the first `KEPT` of them; `distinct` says how many there are,
+            `KEPT` at most.
+        first: the first row of each of these texts, and of `missing` and `infinite` (keys None and inf).
+    """
+
+    def __init__(self) -> None:
+        self.numbers = self.words = self.placeholders = self.missing = self.infinite = 0
+        self.spoiled: Counter[str] = Counter()
+        self.texts: Counter[str] = Counter()
+        self.first: dict[str | float | None, int] = {}
+        self.one_number: float | None = None  # the only one so far; NaN: there are several
+
+    def add(self, values: np.ndarray, texts: Texts | None, start: int) -> None:
+        """Take the next cleaned values `(n,)`, the first of them row `start`."""
+        if texts is not None:
+            self._add_texts(texts, start)
+            return
+        if not np.isfinite(values).all():
+            nan, inf = np.isnan(values), np.isinf(values)
+            self._count_missing(nan, inf, start)
+            values = values[~nan]
+        self._add_numbers(values)
+
+    def _add_texts(self, texts: Texts, start: int) -> None:
+        counts = np.bincount(texts.codes[texts.codes >= 0], minlength=len(texts.texts))
+        held = counts > 0
+        missing = np.array([text is None for text in texts.texts], bool)
+        self._count_missing(missing[texts.codes], np.isinf(texts.numbers)[texts.codes], start)
+        numbers = ~texts.is_text & ~missing & held
+        self._add_numbers(texts.numbers[numbers], int(counts[numbers].sum()))
+        for k in np.flatnonzero(texts.is_text & held).tolist():
+            text, rows = str(texts.texts[k]), int(counts[k])
+            if text.lower() in PLACEHOLDERS:
+                self.placeholders += rows
+            elif kind := spoiled_as(text):
+                self.spoiled[kind] += rows
+            else:
+                self.words += rows
+            if text in self.texts or len(self.texts) < KEPT:
+                if text not in self.texts:
+                    self.first[text] = start + int((texts.codes == k).argmax())
+                self.texts[text] += rows
+
+    def _count_missing(self, missing: np.ndarray, infinite: np.ndarray, start: int) -> None:
+        for key, which in ((None, missing), (np.inf, infinite)):
+            if which.any():
+                self.first.setdefault(key, start + int(which.argmax()))
+        self.missing, self.infinite = self.missing + int(missing.sum()), self.infinite + int(infinite.sum())
+
+    def _add_numbers(self, values: np.ndarray, rows: int | None = None) -> None:
+        self.numbers += len(values) if rows is None else rows
+        if len(values) and (self.one_number is None or self.one_number == self.one_number):
+            one = float(values[0]) if self.one_number is None else self.one_number
+            self.one_number = one if (values == one).all() else np.nan
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct texts there are, `KEPT` at most."""
+        return len(self.texts)
+
+    def verdict(self) -> str:
+        """`number`, `text`, `empty` (no value at all), or `mixed`, which no model can use as it stands."""
+        if not self.texts:
+            return "number" if self.numbers else "empty"
+        spoiled, words = sum(self.spoiled.values()), self.words
+        if not self.numbers and spoiled == self.spoiled[HEXADECIMAL]:
+            return "text"  # words alone, or one way of writing throughout
+        numeric = self.numbers + spoiled
+        constant = spoiled == 0 and self.one_number == self.one_number
+        others = sum(1 for text in self.texts if text.lower() not in PLACEHOLDERS and not spoiled_as(text))
+        outnumbered = words > numeric and (others > 1 or constant)
+        return "text" if outnumbered or (constant and words > 1) else "mixed"
+
+    def summary(self, text: bool) -> dict[str, Any]:
+        """For the data card: `type`, of text its `values` (distinct) and `numbers` (rows that read as one),
+        and the rows that are `missing`, if any.
+
+        Args:
+            text: whether the data set keeps the column as text, whatever it looks like.
+        """
+        verdict = self.verdict()
+        found: dict[str, Any] = {"type": "text" if text and self.texts else verdict}
+        if found["type"] == "text":
+            more = "+" if self.distinct == KEPT else ""
+            found |= {"values": f"{self.distinct}{more}", "numbers": self.numbers}
+        return found | ({"missing": self.missing} if self.missing else {})
+
+
+class ColumnTypes:
+    """The types of a source's features, and what is missing in them."""
+
+    def __init__(self, source: Source):
+        self.source, self.rows = source, 0
+        self.columns = {name: ColumnType() for name in source.features}
+
+    def add(self, columns: dict[str, np.ndarray], texts: dict[str, Texts | None], rows: int) -> None:
+        """Take the next rows, cleaned; `texts` holds what `qnb.data.values.clean_column` found of each."""
+        for name, column in self.columns.items():
+            column.add(columns[name], texts[name], self.rows)
+        self.rows += rows
+
+    def refuse(self) -> None:
+        """Raise DataError where a column is of no one type, or a value is infinite or missing."""
+        mixed = [
+            name
+            for name, column in self.columns.items()
+            if name not in self.source.text and column.verdict() == "mixed"
+        ]
+        if mixed:
+            raise DataError(self._mixed(mixed))
+        self._refuse_gaps()
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Of each column what `ColumnType.summary` says."""
+        return {name: column.summary(name in self.source.text) for name, column in self.columns.items()}
+
+    def _mixed(self, names: list[str]) -> str:
+        column = self.columns[names[0]]
+        shown = [
+            f"{text[:40]!r} ({rows:,} {'rows, the first' if rows > 1 else 'row,'} on "
+            f"{self.source.place(column.first[text])})"
+            for text, rows in column.texts.most_common(SHOWN)
+        ]
+        texts = column.words + column.placeholders + sum(column.spoiled.values())
+        more = f" and {column.distinct - SHOWN} more" if column.distinct > SHOWN else ""
+        others = f" Columns of the same kind: {', '.join(map(repr, names[1:6]))}." if names[1:] else ""
+        return (
+            f"{self.source.name}: column {names[0]!r} holds numbers in {column.numbers:,} rows and text in "
+            f"{texts:,}, so it is neither numbers nor categories: {', '.join(shown)}{more}. "
+            f"{' '.join(self._advice(names[0], column))}{others}"
+        )
+
+    def _advice(self, name: str, column: ColumnType) -> list[str]:
+        said = []
+        for kind in column.spoiled:
+            example = next((text for text in column.texts if spoiled_as(text) == kind), "")
+            mend = f"frame[{name!r}]{SPOILED[kind].mend}"
+            said.append(
+                f"{example!r} is among {kind}: read the table as text (dtype=str) and write it anew with "
+                f"frame[{name!r}] = {mend}."
+            )
+        if column.words or column.placeholders:
+            common = [text for text, _ in column.texts.most_common() if not spoiled_as(text)]
+            strays = [text for text in common if len(text) <= LONGEST_NUMBER][:SHOWN] or ["..."]
+            said.append(
+                f"Texts that stand for no value are named: missing_values={strays!r} and missing='median' or "
+                "'indicator'; else mend the file, or leave the column out."
+            )
+            if column.words:
+                said.append("Where it holds categories, write them so that none reads as a number ('c12').")
+        return said
+
+    def _refuse_gaps(self) -> None:
+        gaps = []
+        for name, column in self.columns.items():
+            if column.missing and self.source.missing == "refuse":
+                gaps.append((name, column.missing, "missing (NaN or empty)", column.first[None]))
+            if column.infinite:
+                gaps.append((name, column.infinite, "infinite", column.first[np.inf]))
+        if not gaps:
+            return
+        listed = "; ".join(f"column {name!r}: {rows} rows {what}" for name, rows, what, _ in gaps[:10])
+        more = f" and {len(gaps) - 10} more" if len(gaps) > 10 else ""
+        advice = ["Leave these columns out or mend them"]
+        if self.source.missing == "refuse":
+            advice.append("missing='median' or 'indicator' fills in what is missing")
+        if any(what == "infinite" for _, _, what, _ in gaps):
+            advice.append("missing_values=['inf', '-inf'] reads infinite values as missing")
+        raise DataError(
+            f"{self.source.name} has values that are no finite numbers: {listed}{more}; the first on "
+            f"{self.source.place(min(row for *_, row in gaps))}. {'; '.join(advice)}."
+        )
