@@ -33,7 +33,12 @@ def conclude(run: Run, verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """Write verdict.json into the run folder and end the run; returns what was written."""
     listed = [asdict(v) for v in verdicts]
     run.write_json(VERDICT, listed)
-    run.finish({"verdicts": {v.question: v.verdict for v in verdicts}})
+    run.finish(
+        {
+            "verdicts": {v.question: v.verdict for v in verdicts},
+            "conclusion": [f"{v.question}: {v.verdict}. {v.sentence}" for v in verdicts],
+        }
+    )
     return listed
 
 

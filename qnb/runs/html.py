@@ -34,12 +34,23 @@ TEMPLATE = """
 <main>
 {%- endblock body_header -%}
 {%- block input_group -%}
+{%- if cell.source -%}
 {%- set failed = cell.outputs | selectattr('output_type', 'equalto', 'error') | list -%}
 <details class="code"{{ ' open' if failed }}>
 <summary>Code [{{ cell.execution_count or '&nbsp;' }}]</summary>
 {{ super() }}
 </details>
+{%- endif -%}
 {%- endblock input_group -%}
+{%- block output_group -%}
+{%- if "reference" in cell.metadata.get("tags", []) -%}
+<details class="folded"><summary>Show</summary>
+{{ super() }}
+</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock output_group -%}
 {%- block data_png scoped -%}
 <div class="jp-RenderedImage jp-OutputArea-output" data-mime-type="image/png">
 <img src="data:image/png;base64,{{ output.data['image/png'] | replace('\n', '') | e }}"
@@ -68,7 +79,7 @@ TEMPLATE = """
 """
 STYLE = """
 body.jp-Notebook { max-width: 75rem; margin: 0 auto; overflow-x: hidden; }
-.code > summary {
+.code > summary, .folded > summary {
   cursor: pointer; padding: 0.2rem 0.4rem;
   font: 0.8rem var(--jp-ui-font-family); color: var(--jp-ui-font-color2);
 }
@@ -82,11 +93,11 @@ body.jp-Notebook { max-width: 75rem; margin: 0 auto; overflow-x: hidden; }
   #all-code:checked ~ main .code > summary { visibility: hidden; }
 }
 @media print {
-  .code::details-content { content-visibility: visible; }
-  #all-code, #all-code + label, .code > summary { display: none; }
+  .code::details-content, .folded::details-content { content-visibility: visible; }
+  #all-code, #all-code + label, .code > summary, .folded > summary { display: none; }
 }
 .jp-RenderedImage, .jp-RenderedHTML, .jp-RenderedText { overflow-x: auto; }
-.jp-RenderedImage img { max-width: max(100%, 48rem); height: auto; }
+.jp-RenderedImage img { max-width: 100%; height: auto; }
 .live { font-style: italic; color: var(--jp-content-font-color2); }
 @media (max-width: 40rem) {
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
@@ -103,12 +114,45 @@ def as_html(nb: nbformat.NotebookNode, title: str) -> str:
 
     Formulas stay as they are written.
 
-    Code is folded, but for cells that raised. Every image says in words what it shows (`qnb.runs.alt_text`).
-    The page follows the reader's choice of light or dark.
+    What cells tagged `summary` show comes first, below the title, and the notebook's figure with it. Code is
+    folded, but for cells that raised, and so is what cells tagged `reference` show. Every image says in words
+    what it shows (`qnb.runs.alt_text`). The page follows the reader's choice of light or dark.
     """
     page = HTMLExporter(raw_template=TEMPLATE.replace("%s", STYLE), embed_images=True)
-    html, _ = page.from_notebook_node(with_alt_text(nb), resources={"metadata": {"name": title}})
+    shown = _summary_first(with_alt_text(nb))
+    html, _ = page.from_notebook_node(shown, resources={"metadata": {"name": title}})
     return html
+
+
+def _summary_first(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook, changed in place: below its title stand its cells tagged `summary`, without their
+    heading, and once more the figure that stands for it, of its cell tagged `thumbnail`.
+    """
+    lifted = [i for i, cell in enumerate(nb.cells) if _tagged(cell, "summary") and cell.outputs]
+    title = next((i for i, cell in enumerate(nb.cells) if cell.source.startswith("# ")), None)
+    if not lifted or title is None:
+        return nb
+    line, _, introduction = nb.cells[title].source.partition("\n")
+    first = [nbformat.v4.new_markdown_cell(line), *(nb.cells[i] for i in lifted), *_figure(nb)]
+    gone = {title, *lifted, *(i - 1 for i in lifted if _only_a_heading(nb.cells[i - 1]))}
+    rest = [cell for i, cell in enumerate(nb.cells) if i not in gone]
+    nb.cells = [*rest[:title], *first, nbformat.v4.new_markdown_cell(introduction.strip()), *rest[title:]]
+    return nb
+
+
+def _figure(nb: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The images of the cell tagged `thumbnail`, without its code, as cells; none if there is none."""
+    shown = [output for cell in nb.cells if _tagged(cell, "thumbnail") for output in cell.get("outputs", [])]
+    images = [output for output in shown if set(IMAGES) & set(output.get("data", {}))]
+    return [nbformat.v4.new_code_cell("", outputs=images)] if images else []
+
+
+def _tagged(cell: nbformat.NotebookNode, tag: str) -> bool:
+    return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
+
+
+def _only_a_heading(cell: nbformat.NotebookNode) -> bool:
+    return cell.cell_type == "markdown" and cell.source.startswith("#") and "\n" not in cell.source.strip()
 
 
 def with_alt_text(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -110,3 +110,39 @@ def test_a_browser_runs_nothing_and_folds_code(tmp_path):
         page.locator("summary").first.click()
         assert code.is_visible() and not page.locator(".highlight").nth(1).is_visible()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 17, 17)"
+
+
+def tagged(tag, source, *outputs):
+    return v4.new_code_cell(source, execution_count=9, outputs=list(outputs), metadata={"tags": [tag]})
+
+
+def text_output(text):
+    return v4.new_output("display_data", {"text/markdown": text})
+
+
+def test_the_summary_stands_below_the_title_and_before_everything_else():
+    cells = [
+        v4.new_markdown_cell("# Title\n\nIntroduction."),
+        cell("a", text_output("the configuration")),
+        tagged("summary", "b", text_output("the answer")),
+    ]
+    text = BeautifulSoup(as_html(v4.new_notebook(cells=cells), "t"), "html.parser").get_text()
+    places = [text.index(part) for part in ("Title", "the answer", "Introduction.", "the configuration")]
+    assert places == sorted(places)
+    assert text.count("the answer") == 1
+
+
+@pytest.mark.parametrize("without", ["title", "outputs"])
+def test_a_notebook_that_did_not_reach_its_summary_keeps_its_order(without):
+    answer = [text_output("the answer")] if without == "title" else []
+    first = v4.new_markdown_cell("No title." if without == "title" else "# Title\n\nIntroduction.")
+    cells = [first, cell("a", text_output("the configuration")), tagged("summary", "b", *answer)]
+    text = BeautifulSoup(as_html(v4.new_notebook(cells=cells), "t"), "html.parser").get_text()
+    assert text.index("the configuration") < text.index("the answer") if answer else "Introduction." in text
+
+
+def test_reference_is_folded_and_the_rest_is_not():
+    nb = v4.new_notebook(cells=[tagged("reference", "a", text_output("all rows")), cell("b", text_output("the finding"))])
+    page = BeautifulSoup(as_html(nb, "t"), "html.parser")
+    folded = [details.get_text() for details in page.select("details.folded")]
+    assert len(folded) == 1 and "all rows" in folded[0] and "the finding" not in folded[0]
