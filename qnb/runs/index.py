@@ -37,6 +37,7 @@ POINTS = 200  # of a curve at most; of a longer history every k-th epoch is draw
 STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}
 ROWS_DECIDED_BY = (
     "split",
+    "test_data",
     "split_seed",
     "val_fraction",
     "test_fraction",
