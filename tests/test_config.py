@@ -9,6 +9,8 @@ import yaml
 from qnb.config import (
     READOUT_MEASUREMENTS,
     AnsatzName,
+    BaselineName,
+    BaselinesConfig,
     CircuitConfig,
     DataConfig,
     EncoderName,
@@ -27,15 +29,16 @@ from qnb.data.prepare import DECIDES_ROWS, DECIDES_TABLE
 from qnb.data.splits import SPLITS
 from qnb.errors import ParameterError, nearest
 from qnb.studies.ablation import AblationConfig
+from qnb.training.baselines import NAMES
 
 ROOT = Path(__file__).parent.parent
-GROUPS = (DataConfig, CircuitConfig, EngineConfig, ObjectiveConfig, OptimiserConfig, SelectionConfig)
+GROUPS = (DataConfig, CircuitConfig, EngineConfig, ObjectiveConfig, OptimiserConfig, SelectionConfig, BaselinesConfig)
 
 
 def test_names_are_those_of_circuit_engine_and_splits():
     assert get_args(AnsatzName) == tuple(ANSATZE) and get_args(MeasurementName) == tuple(MEASUREMENTS)
     assert get_args(EncoderName) == tuple(ENCODERS) and get_args(get_args(EngineName)[0]) == tuple(ENGINES)
-    assert get_args(SplitName) == tuple(SPLITS)
+    assert get_args(SplitName) == tuple(SPLITS) and get_args(BaselineName) == tuple(NAMES)
     assert tuple(m for m in MEASUREMENTS if CircuitSpec(measurement=m).has_readout) == READOUT_MEASUREMENTS
 
 
@@ -87,13 +90,9 @@ CONTRADICTIONS = pytest.mark.parametrize(
         ({"balanced_batches": True, "batch": 1}, "hold one class"),
         ({"epochs": 2, "eval_every_epochs": 3}, "only the last one would be evaluated"),
         ({"leaks": ["drift", "drift"]}, "names one thing twice"),
+        ({"baselines": ["twin", "svm", "twin"]}, "baselines names one model twice"),
         ({"engine": "one_sample_demo"}, "has a wrong gradient on purpose"),
-        ({"data": "t.csv", "positive": 1, "negative": 0}, "one of them says what the label means"),
-        ({"data": "t.csv", "label": "y", "drop": ["y"]}, "a column has one role"),
-        ({"negative": "normal"}, "has its label built in"),
-        ({"test_data": "t.csv"}, "test_data belongs to a file of your own"),
-        ({"data": "a.csv", "test_data": "t.csv", "test_fraction": 0.3}, "test_fraction has no effect beside test_data"),
-        ({"data": "a.csv", "test_data": "t.csv", "split": "attack"}, "test_data is the test"),
+        ({"group_by": ["a"]}, "group_by belongs to split='group'"),
         ({"split": "group", "embargo": 1.0}, "embargo belongs to split='time'"),
         ({"split": "time", "attack_test": ["Ping"]}, "attack_test belongs to split='attack'"),
     ],
@@ -131,17 +130,6 @@ def test_frozen_and_hashed_by_every_field():
         == TrainConfig.make(yaml.safe_load(json.dumps(config.model_dump(mode="json")))).hash()
     )
     assert len({TrainConfig.make(v).hash() for v in ({}, {"seed": 1}, {"lr": 0.01}, {"leaks": []}, {"wires": 4})}) == 5
-
-
-def test_columns_are_named_by_numbers_and_one_name_is_a_list_of_one():
-    """`-p label 34` and `-p drop ts` give a number and a text."""
-    config = TrainConfig.make({"data": "t.csv", "label": 34, "drop": "ts", "time": 7, "identifiers": [1, "port"]})
-    assert (config.label, config.drop, config.time, config.identifiers) == ("34", ("ts",), ("7",), ("1", "port"))
-    for value in ("[a, b]", True, 1.5, [True]):
-        with pytest.raises(ParameterError, match="Parameter drop"):
-            TrainConfig.make({"data": "t.csv", "drop": value})
-    with pytest.raises(ParameterError, match="Parameter group_by"):
-        TrainConfig.make({"group_by": []})
 
 
 def test_lists_from_yaml_become_tuples():

@@ -18,6 +18,7 @@ from qnb.config import (
     OF_ONE_SPLIT,
     Batch,
     Layers,
+    Listed,
     Names,
     Rate,
     Sample,
@@ -30,7 +31,6 @@ from qnb.config import (
     training_of,
 )
 from qnb.data.grouping import group_columns
-from qnb.data.sources import Reading
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
 from qnb.data.values import DataError
@@ -53,6 +53,8 @@ class LeakageConfig(SidesConfig, TableConfig):
     sample: Sample = 100_000
     columns: Names | None = None
     """names of the columns to look at and to train on; None: all"""
+    identifiers: Annotated[tuple[str, ...], Listed] = ()
+    """names of further columns that the model must not use"""
     wires: Wires = 8
     layers: Layers = 3
     batch: Batch = 256
@@ -93,17 +95,22 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the
             types that `attack_test` names cannot be left out.
     """
-    drawn: dict[str, Any] = {
-        "sample": config.sample,
-        "seed": config.split_seed,
+    source: dict[str, Any] = {
+        "label": config.label,
+        "positive": config.positive,
         "data_seed": config.data_seed,
         "leaks": config.leaks,
+        "missing": config.missing,
+        "missing_values": config.missing_values,
     }
-    reading = Reading.of(config)
-    raw = read_raw(config.data, reading, **drawn)
+    raw = read_raw(
+        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source
+    )
     if config.columns is not None:
         raw = only(raw, config.columns)
-    table = read_table(config.data, **dataclasses.asdict(reading), **drawn)
+    table = read_table(
+        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source
+    )
     kept = [name for name in table.frame.columns if name in raw.columns]
     table = dataclasses.replace(table, frame=table.frame[kept])
     if config.group_by is not None:

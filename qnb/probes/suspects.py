@@ -25,6 +25,7 @@ from qnb.probes.subject import Subject, training_run
 from qnb.probes.suspects_words import SUSPECTS, Figures, Finding
 from qnb.stack import STACK, versions
 from qnb.training.baselines import fit_baselines
+from qnb.training.twin import functions_of
 
 
 class SuspectsConfig(StrictConfig):
@@ -102,11 +103,15 @@ def data_figures(run: Subject) -> Figures:
     """
     y = run.prepared.y["test"]
     train, val, test = (run.prepared.side(name) for name in SIDES)
-    baselines = run.metrics.get("baselines") or fit_baselines(train, val, test, seed=run.config.seed)
+    names = run.config.baselines or ("logistic", "boosting")
+    baselines = run.metrics.get("baselines") or fit_baselines(
+        train, val, test, run.config.split_seed, names, functions=functions_of(run.spec)
+    )
     return {
         "baselines_test_auc": {name: float(b["test_auc"]) for name, b in baselines.items()},
         "standard_deviation_of_chance": float(np.sqrt((len(y) + 1) / (12 * y.sum() * (1 - y).sum()))),
         "circuit_test_auc": run.metrics.get("test_auc"),
+        "against_twin": run.metrics.get("against_twin"),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qnb.core.engine import WRONG_ON_PURPOSE
+from qnb.reporting import tables
 from qnb.reporting.verdict import Verdict
 
 SUSPECTS = ("data", "objective", "readout", "optimiser", "compiler")
@@ -88,6 +89,14 @@ def judge_data(figures: Figures) -> Finding:
     return _finding(
         "data", figures, [(nothing, text + " There is nothing to learn in these features." * nothing)]
     )
+
+
+def twin_sentence(metrics: Figures) -> str:
+    """How the run's circuit stands against its dequantised twin; that it has none, where it has none."""
+    against, twin = metrics.get("against_twin"), (metrics.get("baselines") or {}).get("twin")
+    if not (against and twin):
+        return "This run has no dequantised twin to stand against."
+    return tables.twin_sentence(against, twin, tables.resampled(metrics))
 
 
 def judge_compiler(figures: Figures) -> Finding:

@@ -15,6 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.typing import RcKeyType
 from sklearn.metrics import roc_curve
 
+from qnb.training import metrics
+
 if TYPE_CHECKING:  # what draws a run folder needs no compiler
     from pennylane.operation import Operator
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # what draws a run folder needs no compiler
 # Okabe and Ito
 INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"
 GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
+BASELINE_COLOURS = {"logistic": INK, "boosting": MUTED, "twin": PURPLE, "svm": BLUE}
 STYLE: dict[RcKeyType, Any] = {
     "figure.dpi": 110,
     "font.size": 10,
@@ -136,7 +139,7 @@ def learning_curves(
     Args:
         history: the table of `qnb.training.loop.fit`, one row per epoch.
         best_epoch: marked in each panel.
-        reference: validation AUCs to draw as lines, by name (the baselines).
+        reference: validation AUCs to draw as lines, by the name of the baseline.
     """
     figure, (loss, auc, sep) = new_figure(3)
     epoch = history["epoch"]
@@ -149,8 +152,9 @@ def learning_curves(
     loss.plot(seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior")
     loss.set(title="Loss", xlabel="epoch", ylabel="loss (nats per row)")
     auc.plot(seen["epoch"], seen["val_auc"], "s-", ms=3, color=ORANGE, label="circuit")
-    for (name, value), style in zip((reference or {}).items(), ("--", ":"), strict=False):
-        auc.axhline(value, color=INK, lw=1, ls=style, label=name)
+    for name, value in (reference or {}).items():
+        colour = BASELINE_COLOURS.get(name, INK)
+        auc.axhline(value, color=colour, lw=1, ls="--", label=name)
     auc.set(title="Validation AUC", xlabel="epoch", ylabel="AUC")
     sep.plot(seen["epoch"], seen["val_sep"], "s-", ms=3, color=ORANGE, label="validation")
     sep.set(title="Separation of the classes", xlabel="epoch", ylabel="mean logit, positive − negative")
@@ -194,7 +198,8 @@ def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
 def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
     figure, (axes,) = new_figure(width=4.8, height=4.4)
-    for (name, values), colour in zip(logits.items(), (ORANGE, INK, MUTED), strict=False):
+    for name, values in logits.items():
+        colour = BASELINE_COLOURS.get(name, ORANGE)
         fpr, tpr, _ = roc_curve(y, values)
         area = np.trapezoid(tpr, fpr)
         axes.plot(fpr, tpr, color=colour, lw=1.6, label=f"{name}, AUC {area:.3f}")
@@ -221,4 +226,26 @@ def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: s
     axes.axvline(threshold, color=INK, lw=1, label=f"threshold {threshold:.3g}")
     axes.set(title="Logits on the test rows, by class", xlabel="logit", ylabel="share of the class per bin")
     axes.legend(fontsize=8)
+    return caption(figure, note)
+
+
+def reliability(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
+    """Observed share of positives against predicted probability, in bins of equally many test rows.
+
+    y: (B,); logits: by name, each (B,).
+    """
+    figure, (axes,) = new_figure(width=4.8, height=4.4)
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="calibrated")
+    for name, values in logits.items():
+        table, colour = metrics.reliability(values, y), BASELINE_COLOURS.get(name, ORANGE)
+        error = metrics.calibration(values, y)["ece"]
+        label = f"{name}, ECE {error:.3f}"
+        axes.plot(table["predicted"], table["observed"], "o-", ms=3, color=colour, lw=1.2, label=label)
+    axes.set(
+        title="Reliability on the test rows",
+        xlabel="mean predicted probability of the bin",
+        ylabel="share of positives in the bin",
+        aspect="equal",
+    )
+    axes.legend(fontsize=8, loc="upper left")
     return caption(figure, note)

@@ -4,6 +4,7 @@ baselines.
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -12,6 +13,7 @@ from qnb.core.gate import GateReport
 from qnb.files import CHECKPOINT, HISTORIES, HISTORY, RESULTS
 from qnb.runs.folder import MANIFEST, METRICS, PARAMS, Run
 from qnb.runs.provenance import commit_name
+from qnb.training.baselines import NAMES
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult
 
@@ -61,18 +63,11 @@ def data_card(card: dict[str, Any]) -> Styler:
     """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on
     two of its sides.
     """
-    return _left(pd.DataFrame(card_rows(card).items(), columns=["data", "value"])).hide(axis="index")
-
-
-def card_rows(card: dict[str, Any]) -> dict[str, str]:
-    """The data card in words, line by line: what, and its value."""
     kind = (
         "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
     )
     rows = {
         "source": f"{card['source']} — {kind}",
-        **{f"caution {k}": text for k, text in enumerate(card.get("cautions", []), 1)},
-        **_data_set_rows(card),
         "rows read": f"{card['rows_read']:,}",
         "rows kept": f"{card['rows_kept']:,}",
     }
@@ -81,60 +76,20 @@ def card_rows(card: dict[str, Any]) -> dict[str, str]:
     rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
     if "exact duplicates" not in card["dropped"]:
         rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
-    rows |= {"feature columns": str(card["columns"])} | _columns_left_out(card)
     rows |= {
+        "feature columns": card["columns"],
         **_types(card["types"]),
         **_missing(card),
-        "label": f"{card['label']}{_label_means(card)}",
-        "prior (share of positives)": f"{card['prior']:.4f}",
+        "columns left out": ", ".join(card["columns_dropped"]) or "none",
     }
+    rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
     if card["attack_types"]:
         rows["attack types"] = _counted(card["attack_types"])
-    rows |= _test_file_rows(card) | (_split_rows(card) if "rule" in card else {})
+    rows |= _split_rows(card) if "rule" in card else {}
     rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {
         "fingerprint": card["fingerprint"][:16]
     }
-    return rows
-
-
-def _data_set_rows(card: dict[str, Any]) -> dict[str, str]:
-    """Which known data set it is; nothing for another table."""
-    known = card.get("data_set")
-    if not known:
-        return {}
-    return {
-        "recognised as": f"{known['name']}: {known['citation']}",
-        "to be had from": known["source"],
-        "official split": known["official_split"],
-    }
-
-
-def _columns_left_out(card: dict[str, Any]) -> dict[str, str]:
-    """The columns that are no features, by the reason."""
-    reasons: dict[str, list[str]] = {}
-    for column, why in card["why_dropped"].items():
-        reasons.setdefault(why, []).append(column)
-    listed = {f"columns left out: {why}": ", ".join(columns) for why, columns in reasons.items()}
-    return listed or {"columns left out": "none"}
-
-
-def _label_means(card: dict[str, Any]) -> str:
-    """Which of its values count as 1, where it is not 0 and 1 already."""
-    if card["negative"]:
-        return f" (positive: all but {' or '.join(map(repr, card['negative']))})"
-    return "" if card["positive"] is None else f" (positive: {card['positive']!r})"
-
-
-def _test_file_rows(card: dict[str, Any]) -> dict[str, str]:
-    """What stands in the official test file."""
-    test = card.get("test")
-    if not test:
-        return {}
-    rows = {"test file": f"{test['source']}: {test['rows_kept']:,} rows, prior {test['prior']:.4f}"}
-    if test["attack_types"]:
-        rows["attack types of the test file"] = _counted(test["attack_types"])
-        rows["of these, not in the other file"] = _counted(test["unseen_types"]) or "none"
-    return rows
+    return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
 
 
 def _types(types: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -174,8 +129,9 @@ def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     rows = {f"split: {card['split']}": card["rule"]}
     for name, side in card["sides"].items():
         share = side["rows"] / card["rows_kept"]
-        asked = "the test file" if side["asked"] is None else f"{share:.1%}, {side['asked']:.1%} asked"
-        rows[f"{name} rows"] = f"{side['rows']:,} ({asked}), prior {side['prior']:.4f}"
+        rows[f"{name} rows"] = (
+            f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
+        )
     rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
     if card["split"] == "attack":
         rows |= {f"attack types, {name}": _counted(types) for name, types in card["types_of_sides"].items()}
@@ -222,24 +178,34 @@ def gate_verdict(report: GateReport | None) -> Styler:
     )
 
 
+RESULT = {  # titles of the table of results, and their figures
+    "val AUC": "val_auc",
+    "test AUC": "test_auc",
+    "test loss (nats)": "test_loss",
+    "Brier score": "test_brier",
+    "ECE": "test_ece",
+    "balanced accuracy": "test_bacc",
+    "F1": "test_f1",
+    "precision": "test_precision",
+    "recall": "test_recall",
+}
+
+
 def results(metrics: Row) -> Styler:
     """AUC, with its interval, and loss of the circuit and of the baselines on the same features.
 
-    Thresholded metrics of the circuit.
+    Thresholded metrics, each model's at its own threshold, and calibration; last the trivial predictor, which
+    calls every row positive and gives it the prior for a probability.
     """
-    columns = {"val AUC": "val_auc", "test AUC": "test_auc", "test loss (nats)": "test_loss"}
-    thresholded = {
-        "test balanced accuracy": "test_bacc",
-        "test F1": "test_f1",
-        "test precision": "test_precision",
+    models = {"circuit": metrics} | {NAMES[name]: b for name, b in metrics["baselines"].items()}
+    if "trivial" in metrics:
+        models["trivial: all positive"] = metrics["trivial"]
+    rows = {
+        name: {title: model.get(key, np.nan) for title, key in RESULT.items()}
+        for name, model in models.items()
     }
-    rows = {"circuit": {title: metrics[key] for title, key in (columns | thresholded).items()}}
-    names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
-    for key, b in metrics["baselines"].items():
-        rows[names[key]] = {title: b[column] for title, column in columns.items()}
     table = pd.DataFrame(rows).T
-    intervals = [of_auc(m) for m in (metrics, *metrics["baselines"].values())]
-    table.insert(2, "95 % interval", intervals)
+    table.insert(2, "95 % interval", [of_auc(model) for model in models.values()])
     return _left(table).format("{:.4f}", subset=[c for c in table if c != "95 % interval"], na_rep="")
 
 
@@ -249,18 +215,61 @@ def of_auc(metrics: Row) -> str:
     return f"{interval['low']:.4f} to {interval['high']:.4f}" if interval else ""
 
 
+def twin_sentence(against: Row, twin: Row, over: str) -> str:
+    """The circuit against its twin, in one sentence.
+
+    Args:
+        against: as `qnb.statistics.auc.against` gives it.
+        twin: the baseline: its order, features, test_auc.
+        over: what the interval is over.
+    """
+    difference, low, high = (f"{against[name]:+.4f}" for name in ("difference", "low", "high"))
+    return (
+        f"**{DECISIONS[against['decision']]} its dequantised twin**, a logistic regression on "
+        f"{described(twin)}: {difference} in test AUC, 95 % interval {low} to {high} over {over}; a "
+        f"difference inside ±{against['min_effect']:g} would not matter."
+    )
+
+
+def described(twin: Row) -> str:
+    """The twin's features, in words."""
+    wires = "single wires" if twin["order"] == 1 else f"up to {twin['order']} wires"
+    limited = f"; {twin['limited']}" if twin.get("limited") else ""
+    return (
+        f"the encoder's sines and cosines of {wires} ({twin['features']:,} features, C = {twin['C']:g}"
+        f"{limited})"
+    )
+
+
+DECISIONS = {
+    "above": "The circuit is above",
+    "below": "The circuit is below",
+    "equivalent": "The circuit is equivalent to",
+    "undecided": "The circuit is not shown to differ from",
+}
+
+
 def interval_note(metrics: Row) -> str:
     """What the intervals of a result cover; empty without."""
     interval = metrics.get("test_auc_interval")
     if not interval:
         return ""
-    counts = f"{interval['units_of_class_1']:,} positive and {interval['units_of_class_0']:,} negative"
-    over = {
-        "DeLong": "rows (DeLong)",
-        "bootstrap of groups": "whole groups of rows (bootstrap)",
-        "exact": "rows or groups (exact, for the scores separate the classes)",
-    }[interval["method"]]
-    return f"Intervals are over {over}, {counts}: what other test rows could give, not another training."
+    counts = (
+        f"{interval['units_of_class_1']:,} with positives and {interval['units_of_class_0']:,} with negatives"
+    )
+    method = {"exact": " (exact, as the scores separate the classes)"}.get(interval["method"], "")
+    return (
+        f"Intervals are over {resampled(metrics)}{method}, {counts}: what other test rows could give, not "
+        "another training."
+    )
+
+
+def resampled(metrics: Row) -> str:
+    """What the intervals of a run are over."""
+    return METHODS.get(metrics["test_auc_interval"]["method"], "test rows")
+
+
+METHODS = {"DeLong": "test rows", "bootstrap of groups": "whole groups of test rows"}
 
 
 def data_note(card: dict[str, Any]) -> str:
@@ -288,13 +297,17 @@ def training_sentence(result: TrainResult) -> str:
 
 def verdict_sentence(metrics: Row, note: str) -> str:
     """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
-    b = metrics["baselines"]
     interval = f" (95 % interval {of_auc(metrics)})" if of_auc(metrics) else ""
-    text = (
-        f"**Test AUC {metrics['test_auc']:.4f}**{interval}, against {b['logistic']['test_auc']:.4f} for "
-        f"logistic regression and {b['boosting']['test_auc']:.4f} for gradient boosting. {note}. "
-        f"{interval_note(metrics)}"
-    ).rstrip()
+    others = [f"{b['test_auc']:.4f} for {NAMES[name]}" for name, b in metrics["baselines"].items()]
+    beside = f", against {', '.join(others)}" if others else ""
+    twin = metrics["baselines"].get("twin")
+    parts = [
+        f"**Test AUC {metrics['test_auc']:.4f}**{interval}{beside}.",
+        twin_sentence(metrics["against_twin"], twin, resampled(metrics)) if twin else "",
+        f"{note}.",
+        interval_note(metrics),
+    ]
+    text = " ".join(part for part in parts if part)
     if metrics.get("few_rows"):
         text = f"**Few test rows: {metrics['few_rows']}.** {text}"
     if metrics.get("diverged"):

@@ -22,7 +22,7 @@ from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.runs.provenance import commit_name
-from qnb.runs.summary import changed, data_name, resume_command, short_name
+from qnb.runs.summary import data_name
 
 INDEX = "index.html"
 CURVES = {  # columns of history.csv that are drawn: title, axis label
@@ -37,7 +37,6 @@ POINTS = 200  # of a curve at most; of a longer history every k-th epoch is draw
 STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}
 ROWS_DECIDED_BY = (
     "split",
-    "test_data",
     "split_seed",
     "val_fraction",
     "test_fraction",
@@ -102,9 +101,6 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
     curves, curves_why = learning_curves(folder / HISTORY)
     return {
         "id": entry["run_id"],
-        "name": short_name(entry),
-        "changed": ", ".join(f"{name}={value}" for name, value in changed(entry).items()),
-        "resume": resume_command(entry),
         "notebook": entry["notebook"],
         "status": str(entry["status"]),
         "why": entry["why"],
@@ -134,9 +130,13 @@ def _text(value: Any) -> str | None:
 
 
 def decisions(metrics: dict[str, Any]) -> dict[str, str]:
-    """What an ablation decided, by arm; empty for any other run."""
+    """What an ablation decided, by arm, or of another run how its circuit stands against its twin."""
     found = metrics.get("decisions")
-    return {arm: str(decision) for arm, decision in found.items()} if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return {arm: str(decision) for arm, decision in found.items()}
+    twin = metrics.get("against_twin")
+    decision = twin.get("decision") if isinstance(twin, dict) else None
+    return {"against the twin:": str(decision)} if decision else {}
 
 
 def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:

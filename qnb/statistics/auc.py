@@ -21,6 +21,7 @@ from qnb.statistics.bootstrap import (
     percentiles,
 )
 
+MIN_EFFECT = 0.005  # difference in AUC that would matter, where no other is stated
 LEVEL, INNER = 0.95, 0.9  # of an interval, and of the one that decides equivalence
 FEW = 30  # rows, or groups, of a class: under that many an interval is approximate, and says so
 FEWEST_GROUPS = 5  # of a class, under which groups are not resampled
@@ -153,6 +154,22 @@ def decide(difference: AUCDifference, min_effect: float) -> str:
     if -min_effect < low and high < min_effect:
         return "equivalent"
     return "above" if difference.low > 0 else "below" if difference.high < 0 else "undecided"
+
+
+def against(difference: AUCDifference, min_effect: float) -> dict[str, Any]:
+    """A difference and its decision, for metrics.json: decision, difference, low, high, low_90, high_90,
+    min_effect, units.
+    """
+    return {
+        "decision": decide(difference, min_effect),
+        "difference": difference.difference,
+        "low": difference.low,
+        "high": difference.high,
+        "low_90": difference.interval_90[0],
+        "high_90": difference.interval_90[1],
+        "min_effect": min_effect,
+        "units": difference.units,
+    }
 
 
 def placements(y: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

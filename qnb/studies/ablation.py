@@ -22,6 +22,7 @@ from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
 from qnb.studies.sweep.arms import Planned, SweepConfig
 from qnb.studies.sweep.folder import load_sweep, other_code, require_one_table
+from qnb.training.baselines import NAMES
 from qnb.training.train import train_all
 
 FIGURES = (
@@ -211,10 +212,7 @@ def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None
     }
     row |= {name: metrics.get(name, np.nan) for name in FIGURES}
     baselines = metrics.get("baselines", {})
-    return row | {
-        f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan)
-        for name in ("logistic", "boosting")
-    }
+    return row | {f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan) for name in NAMES}
 
 
 def arms_table(config: AblationConfig) -> pd.DataFrame:
@@ -309,11 +307,70 @@ def summary(study: Study) -> pd.DataFrame:
 def baselines_sentence(study: Study) -> str:
     """Test AUC of the classical models on the same rows and features, in words."""
     parts = []
-    for name, model in (("logistic", "logistic regression"), ("boosting", "gradient boosting")):
+    for name, model in NAMES.items():
         aucs = study.results[f"{name}_test_auc"].dropna()
-        spread = f" (sd {aucs.std(ddof=1):.4f} over splits)" if aucs.nunique() > 1 else ""
-        parts.append(f"{model} has test AUC {aucs.mean():.4f}{spread}")
-    return ", ".join(parts) + "."
+        spread = f" (sd {aucs.std(ddof=1):.4f} over splits and arms)" if aucs.nunique() > 1 else ""
+        parts += [f"{model} has test AUC {aucs.mean():.4f}{spread}"] if len(aucs) else []
+    return ", ".join(parts) + "." if parts else "none was asked for (baselines=[])."
+
+
+def against_twin(study: Study) -> Comparison | None:
+    """Every arm against its own twin on test AUC, paired by seed; None where no arm has one.
+
+    The comparison is of the differences, so the reference "twin" is 0 in every seed. Where the split is one
+    and the same, a twin's AUC is one number, and the interval is over the circuit's seeds alone.
+    """
+    twins = study.values("twin_test_auc")
+    differences = {arm: values - twins[arm] for arm, values in study.values().items()}
+    held = {arm: d for arm, d in differences.items() if not np.isnan(d).all()}
+    if not held:
+        return None
+    config = study.config
+    return compare(
+        {"twin": np.zeros(config.seeds)} | held,
+        "twin",
+        config.min_effect,
+        n_train=study.size("train"),
+        n_test=study.size("test"),
+        resampled=config.resample == "split",
+        metric="test AUC above the twin",
+    )
+
+
+# a decision of `qnb.statistics.compare` as that of a circuit against its twin
+TWIN = {"better": "above", "worse": "below"}
+
+
+def twin_decisions(comparison: Comparison | None) -> dict[str, dict[str, Any]]:
+    """By arm, for metrics.json: decision (above | equivalent | below | undecided), difference, low, high."""
+    found = {}
+    for arm, d in comparison.differences.items() if comparison else ():
+        low, high = d.nadeau_bengio or d.interval
+        found[arm] = {
+            "decision": TWIN.get(d.decision, d.decision),
+            "difference": plain(d.mean),
+            "low": plain(low),
+            "high": plain(high),
+        }
+    return found
+
+
+def twin_sentence(comparison: Comparison | None) -> str:
+    """Every arm against its twin, in one sentence."""
+    if comparison is None:
+        return "No arm has a dequantised twin to stand against."
+    parts = []
+    for arm, found in twin_decisions(comparison).items():
+        difference, low, high = (_signed(found[name]) for name in ("difference", "low", "high"))
+        parts.append(f"{arm} {found['decision']} ({difference}, 95 % interval {low} to {high})")
+    return (
+        "Against the dequantised twin, a logistic regression on the encoder's own sines and cosines, by the "
+        f"same rule, over {comparison.seeds} seeds: {'; '.join(parts)}."
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.4f}"
 
 
 def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
@@ -338,6 +395,7 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
         "conclusion": [*warnings, *words.sentences(comparison)],
         "arms": arms,
         "comparison": comparison.to_dict() | {"rule": rule(study.config), "warnings": warnings},
+        "against_twin": twin_decisions(against_twin(study)),
         "synthetic": study.card.get("synthetic"),
         **({"other_code": list(study.other_code)} if study.other_code else {}),
     }

@@ -13,7 +13,6 @@ the number of wires in A; parts of order 1 are main effects.
 phi = (1, ...) orthonormal.
 """
 
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike
 from qnb.data.features import ANGLE_RANGES
 from qnb.training.model_file import ModelError
 from qnb.training.surrogate import BASES, Surrogate, along_every_wire, basis
+from qnb.training.twin import products
 
 NODES = 64  # of Gauss-Legendre quadrature: exact to rounding for products of two of the functions
 CONSTANT = 1e-20  # variance under which a score is constant
@@ -90,14 +90,7 @@ class Expansion:
         """
         f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
         phi = np.linalg.solve(self.triangle, f.swapaxes(0, 1))
-        products = []
-        for k in range(1, order + 1):
-            for wires in itertools.combinations(phi[:, 1:], k):
-                product = wires[0]
-                for factor in wires[1:]:
-                    product = (product[:, None] * factor).reshape(-1, product.shape[-1])
-                products.append(product)
-        return np.concatenate(products).T
+        return products(phi[:, 1:], order).T
 
 
 def expand(surrogate: Surrogate) -> Expansion:

@@ -18,11 +18,14 @@ import yaml
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from qnb.config import Seed, SplitConfig, TableConfig, TrainConfig, training_of
+from qnb.config import BaselinesConfig, Seed, SplitConfig, TableConfig, TrainConfig, training_of
 from qnb.data.grouping import stands_in
 from qnb.data.prepare import Prepared, prepare_all
 from qnb.errors import QnbError
+from qnb.reporting.tables import twin_sentence
+from qnb.statistics.auc import MIN_EFFECT, against
 from qnb.statistics.bootstrap import AUCDifference, seeds_and_rows_interval
+from qnb.training.baselines import NAMES
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult, train_all
@@ -35,7 +38,7 @@ class SearchError(QnbError):
     """The search found nothing to confirm."""
 
 
-class TuneConfig(SplitConfig, TableConfig):
+class TuneConfig(BaselinesConfig, SplitConfig, TableConfig):
     """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation."""
 
     sample: Annotated[
@@ -204,7 +207,7 @@ class Confirmation:
 
     Attributes:
         results: one per seed, the first seed first; all have the same rows.
-        over: by baseline ("logistic", "boosting") the circuit's test AUC minus the baseline's: mean over
+        over: by baseline the circuit's test AUC minus the baseline's: mean over
             seeds, and an interval that counts both seeds and `units`.
     """
 
@@ -215,6 +218,24 @@ class Confirmation:
     def test_auc(self) -> np.ndarray:
         """Test AUC of each seed, (S,)."""
         return np.array([r.metrics["test_auc"] for r in self.results])
+
+    @property
+    def against_twin(self) -> dict[str, Any] | None:
+        """The decision of `qnb.statistics.auc.against` on the twin; None where there is no twin."""
+        return against(self.over["twin"], MIN_EFFECT) if "twin" in self.over else None
+
+    @property
+    def test_auc_interval(self) -> tuple[float, float]:
+        """95 % interval of the mean test AUC over seeds and `units`.
+
+        A constant score has AUC 1/2 on any rows, so it is that of the difference from one.
+        """
+        prepared = self.results[0].prepared
+        y, circuit = prepared.y["test"], [r.logits["test"] for r in self.results]
+        constant = [np.zeros(len(y))] * len(circuit)
+        seed = self.results[0].config.seed
+        found = seeds_and_rows_interval(y, circuit, constant, prepared.test_units, seed=seed)
+        return 0.5 + found.low, 0.5 + found.high
 
     @property
     def units(self) -> str:
@@ -296,19 +317,24 @@ def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
 
 def sentence(confirmed: Confirmation, note: str) -> str:
     """What the confirmation says, in words."""
-    auc = confirmed.test_auc
+    auc, (low, high) = confirmed.test_auc, confirmed.test_auc_interval
     text = (
-        f"Test AUC {auc.mean():.4f} (sd {auc.std(ddof=1):.4f}) over {len(auc)} fresh seeds on "
+        f"Test AUC {auc.mean():.4f} (95 % interval {low:.4f} to {high:.4f} over seeds and "
+        f"{confirmed.units}; sd {auc.std(ddof=1):.4f} over seeds) over {len(auc)} fresh seeds on "
         f"{confirmed.rows}. "
     )
-    names = {"logistic": "logistic regression", "boosting": "gradient boosting"}
     for key, difference in confirmed.over.items():
+        if key == "twin":
+            continue
         low, high = difference.low, difference.high
         verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
         text += (
-            f"It is {verdict} {names[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to "
+            f"It is {verdict} {NAMES[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to "
             f"{_end(high)} over seeds and {difference.units} {confirmed.units}. "
         )
+    if confirmed.against_twin is not None:
+        twin = confirmed.results[0].metrics["baselines"]["twin"]
+        text += f"{twin_sentence(confirmed.against_twin, twin, f'seeds and {confirmed.units}')} "
     return text + f"{note}."
 
 
@@ -328,6 +354,9 @@ def metrics(result: Search, confirmed: Confirmation, conclusion: str) -> dict[st
         "val_auc": float(finished["val_auc"].max()),
         "trials": {state: int(count) for state, count in result.trials["state"].value_counts().items()},
         "test_auc": float(confirmed.test_auc.mean()),
+        "test_auc_interval": dict(zip(("low", "high"), confirmed.test_auc_interval, strict=True)),
+        "few_rows": confirmed.results[0].metrics["few_rows"],
+        "against_twin": confirmed.against_twin,
         "test_auc_sd": float(confirmed.test_auc.std(ddof=1)),
         "test_rows": confirmed.rows,
         "over": {

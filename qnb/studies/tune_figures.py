@@ -6,8 +6,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.reporting.plots import BLUE, GREEN, MUTED, ORANGE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import BASELINE_COLOURS, BLUE, MUTED, ORANGE, caption, new_figure, whole_ticks
 from qnb.studies.tune import SEARCHED, Confirmation, Search
+from qnb.training.baselines import NAMES
 
 STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
 
@@ -74,12 +75,12 @@ def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
         [r.config.seed for r in confirmed.results],
         confirmed.test_auc,
         "o",
-        color=BLUE,
+        color=ORANGE,
         label="circuit, one seed",
     )
     baselines = confirmed.results[0].metrics["baselines"]
-    for (name, values), colour in zip(baselines.items(), (ORANGE, GREEN), strict=True):
-        seeds.axhline(values["test_auc"], color=colour, lw=1.4, label=name)
+    for name, values in baselines.items():
+        seeds.axhline(values["test_auc"], color=BASELINE_COLOURS[name], lw=1.4, label=NAMES[name])
     seeds.set(
         title="Fresh seeds, rows not given to the search",
         xlabel="seed of the confirmation",
@@ -100,7 +101,7 @@ def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
     differences.axvline(0, color=MUTED, lw=0.9)
     differences.set(
         yticks=range(len(confirmed.over)),
-        yticklabels=list(confirmed.over),
+        yticklabels=[NAMES[name] for name in confirmed.over],
         ylim=(-0.6, len(confirmed.over) - 0.4),
     )
     unit = "rows" if confirmed.units == "rows" else "groups of rows"

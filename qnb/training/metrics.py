@@ -11,10 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from qnb.errors import QnbError
 
+CRITERION = "highest balanced accuracy on the validation rows, ties by precision"
+REPORTED = (  # of `evaluate` and `calibration`, for metrics.json
+    "auc",
+    "sep",
+    "loss",
+    "bacc",
+    "f1",
+    "precision",
+    "recall",
+    "pred_pos_rate",
+    "brier",
+    "ece",
+)
+BINS = 10  # of a reliability diagram, of equally many rows
 CONSTANT_SPREAD = 1e-9  # standard deviation of the logits under which they carry no ranking
 
 Row = dict[str, Any]  # of a table of results: numbers, and reasons in words
@@ -107,6 +123,35 @@ def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str
         "precision": float(tp / (tp + fp)) if tp else 0.0,
         "recall": float(tp / (tp + fn)),
         "pred_pos_rate": float(called.mean()),
+    }
+
+
+def reliability(logits: np.ndarray, y: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Predicted against observed shares of positives, in bins of equally many rows by probability.
+
+    Rows of one probability stay in one bin, so that there can be fewer bins.
+
+    Returns:
+        One row per bin: predicted (mean probability), observed (share of positives), rows.
+    """
+    p = expit(np.asarray(logits, dtype=float))
+    edges = np.quantile(p, np.linspace(0, 1, bins + 1))[1:-1]
+    table = pd.DataFrame({"bin": np.searchsorted(edges, p), "predicted": p, "observed": y, "rows": 1})
+    return table.groupby("bin").agg({"predicted": "mean", "observed": "mean", "rows": "sum"})
+
+
+def calibration(logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """How far probabilities are from shares.
+
+    brier: mean (p - y)^2 (Brier, Monthly Weather Review 78, 1, 1950). ece: the expected calibration error,
+    mean |predicted - observed| over the bins of `reliability`, by rows (Guo et al., ICML 2017); it is above 0
+    by chance too, about sqrt(p (1 - p) bins / rows).
+    """
+    table = reliability(logits, y)
+    gaps = (table["predicted"] - table["observed"]).abs()
+    return {
+        "brier": float(np.mean((expit(np.asarray(logits, dtype=float)) - y) ** 2)),
+        "ece": float((gaps * table["rows"]).sum() / table["rows"].sum()),
     }
 
 

@@ -20,13 +20,14 @@ from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
 from qnb.errors import QnbError
-from qnb.statistics.auc import auc_interval
+from qnb.statistics.auc import MIN_EFFECT, against, auc_difference, auc_interval
 from qnb.training import metrics
-from qnb.training.baselines import Baseline, fit_baselines
+from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
 from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
-from qnb.training.state import TrainingRun
+from qnb.training.state import TrainingRun, circuit_of
+from qnb.training.twin import Functions, functions_of
 
 
 @dataclass
@@ -94,7 +95,7 @@ def train(
         prepared = prepare(config)
     fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
     with interruptible(fitted, folder):
-        return _result(fitted, _baselines(prepared, config))
+        return _result(fitted, _baselines(prepared, config, {}))
 
 
 def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:
@@ -114,11 +115,11 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
     for members in _cohorts(configs, prepared):
         together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
         fitted |= dict(zip(members, together, strict=True))
-    baselines: dict[int, dict[str, Baseline]] = {}
-    for config, data in zip(configs, prepared, strict=True):
-        if id(data) not in baselines:
-            baselines[id(data)] = _baselines(data, config)
-    return [fitted[i].failure or _result(fitted[i], baselines[id(data)]) for i, data in enumerate(prepared)]
+    done: Done = {}
+    return [
+        fitted[i].failure or _result(fitted[i], _baselines(data, config, done))
+        for i, (config, data) in enumerate(zip(configs, prepared, strict=True))
+    ]
 
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
@@ -139,20 +140,39 @@ def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> li
     return cohorts
 
 
-def _baselines(prepared: Prepared, config: TrainConfig) -> dict[str, Baseline]:
+# baselines by the data, the name, what a twin is made of, and the rates of its threshold
+Done = dict[tuple[int, str, Functions | None, tuple[float, float]], dict[str, metrics.Row]]
+
+
+def _baselines(prepared: Prepared, config: TrainConfig, done: Done) -> dict[str, metrics.Row]:
+    """The baselines that the configuration names; those `done` are not fitted again."""
     train, val, test = (prepared.side(name) for name in SIDES)
-    return fit_baselines(train, val, test, seed=config.split_seed, groups=prepared.test_units)
+    functions, rates = functions_of(circuit_of(config)), (config.min_pred_pos_rate, config.max_pred_pos_rate)
+    found: dict[str, metrics.Row] = {}
+    for name in config.baselines:
+        key = id(prepared), name, functions if name == "twin" else None, rates
+        if key not in done:
+            done[key] = fit_baselines(
+                train,
+                val,
+                test,
+                config.split_seed,
+                [name],
+                functions=functions,
+                groups=prepared.test_units,
+                rates=rates,
+            )
+        found |= done[key]
+    return found
 
 
-# of the data card, kept with the model
-ABOUT = ("source", "synthetic", "label", "positive", "negative", "roles", "fingerprint")
+ABOUT = ("source", "synthetic", "label", "positive", "fingerprint")  # of the data card, kept with the model
 
 
-def _result(run: TrainingRun, baselines: dict[str, Baseline]) -> TrainResult:
+def _result(run: TrainingRun, baselines: dict[str, metrics.Row]) -> TrainResult:
     card = run.prepared.card
     about = {"data" if name == "source" else name: card.get(name) for name in ABOUT} | {
-        "config_hash": run.config.hash(),
-        "trained_types": _trained_types(card),
+        "config_hash": run.config.hash()
     }
     model, logits, threshold = choose_model(run, about)
     return TrainResult(
@@ -165,12 +185,6 @@ def _result(run: TrainingRun, baselines: dict[str, Baseline]) -> TrainResult:
         logits=logits,
         baseline_logits={name: b["test_logits"] for name, b in baselines.items()},
     )
-
-
-def _trained_types(card: dict[str, Any]) -> list[str]:
-    """The attack types that training or validation had; none where the table has none."""
-    sides = card.get("types_of_sides") or {}
-    return sorted({kind for name in ("train", "val") for kind in sides.get(name, {})})
 
 
 def choose_model(
@@ -200,20 +214,16 @@ def _summary(
     run: TrainingRun,
     logits: dict[str, np.ndarray],
     threshold: metrics.Threshold,
-    baselines: dict[str, Baseline],
+    baselines: dict[str, metrics.Row],
 ) -> dict[str, Any]:
     config, prepared = run.config, run.prepared
     evaluated = {
-        side: metrics.evaluate(logits[side], prepared.y[side], threshold) for side in ("val", "test")
+        side: metrics.evaluate(logits[side], prepared.y[side], threshold)
+        | metrics.calibration(logits[side], prepared.y[side])
+        for side in ("val", "test")
     }
-    flat = {
-        f"{side}_{key}": evaluated[side][key]
-        for side in ("test", "val")
-        for key in ("auc", "sep", "loss", "bacc", "f1", "precision", "recall", "pred_pos_rate")
-    }
+    flat = {f"{side}_{key}": evaluated[side][key] for side in ("test", "val") for key in metrics.REPORTED}
     interval = auc_interval(prepared.y["test"], logits["test"], prepared.test_units, seed=config.split_seed)
-    if (some := prepared.test_unseen) is not None:
-        flat["test_auc_unseen_types"] = metrics.auc(logits["test"][some], prepared.y["test"][some])
     speed = np.median([row["samples_per_s"] for row in run.state.history])
     return flat | {
         "test_auc_interval": interval.to_dict(),
@@ -226,6 +236,9 @@ def _summary(
         "degen": threshold.degen,
         "degen_reason": threshold.reason,
         "threshold": threshold.value,
+        "threshold_criterion": "degenerate: 0 in logit space" if threshold.degen else metrics.CRITERION,
+        "trivial": trivial(prepared.prior, prepared.y["test"]),
+        "against_twin": _against_twin(run, logits["test"], baselines),
         "prior": prepared.prior,
         "synthetic": prepared.card.get("synthetic"),
         "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
@@ -235,3 +248,22 @@ def _summary(
             name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()
         },
     }
+
+
+def _against_twin(
+    run: TrainingRun, logits: np.ndarray, baselines: dict[str, metrics.Row]
+) -> dict[str, Any] | None:
+    """The circuit against its dequantised twin on the test rows; None where there is no twin.
+
+    See `qnb.statistics.auc.decide`.
+    """
+    if "twin" not in baselines:
+        return None
+    difference = auc_difference(
+        run.prepared.y["test"],
+        logits,
+        baselines["twin"]["test_logits"],
+        run.prepared.test_units,
+        seed=run.config.split_seed,
+    )
+    return against(difference, MIN_EFFECT)

@@ -81,6 +81,11 @@ def test_each_broken_run_points_to_what_is_broken_and_the_sound_one_to_nothing(s
 def test_the_evidence_has_the_numbers(subjects):
     by = {name: {f.suspect: f for f in suspects.examine(subjects[name])} for name in ("none", "compiler")}
     assert "test AUC 0.9" in by["none"]["data"].evidence
+    twin = subjects["none"].metrics["against_twin"]
+    assert by["none"]["data"].figures["against_twin"] == twin
+    said = suspects_words.twin_sentence(subjects["none"].metrics)
+    assert "its dequantised twin" in said and f"{twin['difference']:+.4f} in test AUC" in said
+    assert suspects_words.twin_sentence({}) == "This run has no dequantised twin to stand against."
     wrong = by["compiler"]["compiler"]
     assert wrong.figures["gate_now"] == "wrong" and f"{wrong.figures['expected']:.3g}" in wrong.evidence
     assert by["none"]["compiler"].figures["worst_relative_error"] < 1e-4

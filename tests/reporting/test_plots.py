@@ -7,6 +7,7 @@ from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.gate import GateReport, GroupCheck
 from qnb.reporting import plots, tables
+from qnb.training import metrics
 
 NOTE = "SYNTHETIC data: a test"
 GROUPS = ("weights", "readout", "alpha", "bias")
@@ -85,7 +86,7 @@ def test_synthetic_data_is_said_in_words_and_degenerate_runs_too():
     card = {"source": "bundled", "synthetic": True, "rows_kept": 10, "prior": 0.5}
     assert tables.data_note(card).startswith("SYNTHETIC data: bundled")
     assert "SYNTHETIC" not in tables.data_note(card | {"synthetic": False, "source": "breast_cancer"})
-    metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant"}
+    metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant", "against_twin": None}
     metrics |= {"baselines": {"logistic": {"test_auc": 0.9}, "boosting": {"test_auc": 0.95}}}
     assert "Degenerate" in tables.verdict_sentence(metrics, "note") and "constant" in tables.verdict_sentence(metrics, "note")
 
@@ -102,10 +103,48 @@ def test_a_result_has_its_interval_and_leads_with_few_rows():
     }
     said = tables.verdict_sentence(metrics, "note")
     assert said.startswith("**Test AUC 0.8500** (95 % interval 0.7123 to 0.9500), against 0.8500 for logistic regression")
-    assert "over rows (DeLong), 12 positive and 1,200 negative" in said
+    assert "Intervals are over test rows, 12 with positives and 1,200 with negatives" in said
+    grouped = {"test_auc_interval": interval | {"method": "bootstrap of groups"}}
+    assert "over whole groups of test rows, 12 with" in tables.interval_note(metrics | grouped)
     few = metrics | {"few_rows": "12 rows hold class 1: under 30, so that the interval is approximate"}
     assert tables.verdict_sentence(few, "note").startswith("**Few test rows: 12 rows hold class 1")
     assert list(tables.results(metrics).data["95 % interval"]) == ["0.7123 to 0.9500"] * 3
+    trivial = {"test_auc": 0.5, "test_f1": 0.917, "test_precision": 0.846, "test_recall": 1.0}
+    table = tables.results(metrics | {"trivial": trivial}).data
+    assert table.loc["trivial: all positive", "F1"] == 0.917 and np.isnan(table.loc["trivial: all positive", "val AUC"])
     assert tables.results(metrics).to_html().count("0.7123 to 0.9500") == 3
     old = {name: value for name, value in metrics.items() if name != "test_auc_interval"} | {"baselines": {}}
     assert tables.interval_note(old) == "" and list(tables.results(old).data["95 % interval"]) == [""]
+
+
+TWIN = {"order": 2, "features": 128, "C": 10.0, "limited": None, "test_auc": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("decision", "begins"),
+    [
+        ("above", "is above"),
+        ("below", "is below"),
+        ("equivalent", "is equivalent to"),
+        ("undecided", "is not shown to differ from"),
+    ],
+)
+def test_the_circuit_against_its_twin_is_one_sentence(decision, begins):
+    against = {"decision": decision, "difference": -0.021, "low": -0.03, "high": -0.012, "min_effect": 0.005}
+    said = tables.twin_sentence(against, TWIN, "test rows")
+    assert said.startswith(
+        f"**The circuit {begins} its dequantised twin**, a logistic regression on the encoder's sines and cosines of up to 2 wires"
+    )
+    assert "-0.0210 in test AUC, 95 % interval -0.0300 to -0.0120 over test rows" in said and said.count(".**") == 0
+    limited = TWIN | {"order": 1, "limited": "products of 2 wires would make 1,056 features, more than 1,000"}
+    assert "of single wires (128 features, C = 10; products of 2 wires would" in tables.twin_sentence(against, limited, "rows")
+
+
+def test_reliability_is_drawn_for_each_model_beside_the_diagonal(rng):
+    y = (rng.random(500) < 0.4).astype(int)
+    logits = {"circuit": rng.normal(size=500), "twin": rng.normal(size=500)}
+    axes = plots.reliability(y, logits, "note").axes[0]
+    diagonal, circuit, twin = axes.lines
+    table = metrics.reliability(logits["circuit"], y)
+    np.testing.assert_allclose(circuit.get_xydata(), table[["predicted", "observed"]])
+    assert circuit.get_color() != twin.get_color() and "ECE" in twin.get_label() and list(diagonal.get_xdata()) == [0, 1]

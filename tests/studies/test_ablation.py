@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from qnb.config import TrainConfig
 from qnb.errors import ParameterError
@@ -60,6 +61,32 @@ def test_the_decision_rests_on_the_differences_within_seeds(study):
     assert written["conclusion"] == words.warnings(found) + words.sentences(found)
     assert written["comparison"]["rule"] == ablation.rule(study.config) and "2 comparisons" in ablation.rule(study.config)
     assert written["arms"]["diverges"]["failed"] == 3 and written["arms"]["fast"]["test_auc_mean"] == np.mean(values["fast"])
+
+
+def test_every_arm_stands_against_its_twin_seed_by_seed(study):
+    found = ablation.against_twin(study)
+    twin = study.values("twin_test_auc")["fast"]
+    d = found.differences["fast"]
+    assert d.mean == pytest.approx(np.mean(study.values()["fast"] - twin)) and found.reference == "twin"
+    assert set(found.differences) == {"slow", "fast"}  # no seed of the third arm finished
+    low, high = stats.t.interval(0.95, 2, d.mean, stats.sem(study.values()["fast"] - twin))
+    written = ablation.metrics(study, study.compare())["against_twin"]["fast"]
+    assert (written["low"], written["high"]) == pytest.approx((low, high))
+    assert written["decision"] == {"better": "above", "worse": "below"}.get(d.decision, d.decision)
+    said = ablation.twin_sentence(found)
+    assert said.startswith("Against the dequantised twin") and f"fast {written['decision']} ({d.mean:+.4f}, 95 %" in said
+    without = replace(study, results=study.results.assign(twin_test_auc=np.nan))
+    assert ablation.against_twin(without) is None and "No arm has" in ablation.twin_sentence(None)
+    assert ablation.metrics(without, study.compare())["against_twin"] == {}
+    assert "dequantised twin" not in ablation.baselines_sentence(without)
+
+
+@pytest.mark.parametrize(("shift", "decision"), [(0.05, "above"), (-0.05, "below"), (0.0, "equivalent")])
+def test_the_decision_against_the_twin_is_the_ablations_own(study, shift, decision):
+    noise = np.random.default_rng(0).normal(0, 0.0005, len(study.results))
+    results = study.results.assign(twin_test_auc=0.9, test_auc=0.9 + shift + noise)
+    found = ablation.twin_decisions(ablation.against_twin(replace(study, results=results)))
+    assert {arm: of["decision"] for arm, of in found.items()} == dict.fromkeys(ARMS, decision)
 
 
 def test_what_is_saved_can_be_read_again(study, tmp_path):

@@ -96,7 +96,12 @@ def test_the_confirmation_is_on_the_rows_set_aside_with_other_seeds(found):
     words = tune.sentence(confirmed, "note")
     assert "2 fresh seeds on 114 rows that split='random' set aside before the search" in words and words.endswith("note.")
     assert "logistic regression" in words and "over seeds and 114 rows." in words
+    assert confirmed.against_twin["difference"] == pytest.approx(np.mean(aucs) - first.metrics["baselines"]["twin"]["test_auc"])
+    assert "its dequantised twin" in words and "over seeds and rows" in words
+    low, high = confirmed.test_auc_interval
+    assert low < np.mean(aucs) < high and f"95 % interval {low:.4f} to {high:.4f} over seeds and rows" in words
     written = tune.metrics(found, confirmed, words)
+    assert written["against_twin"] == confirmed.against_twin and written["test_auc_interval"] == {"low": low, "high": high}
     assert written["test_auc"] == np.mean(aucs) and sum(written["trials"].values()) == 4
     for figure in (tune_figures.progress(found, "n"), tune_figures.confirmation(confirmed, "n")):
         assert figure.axes[0].get_xlabel() and figure.axes[0].get_title()

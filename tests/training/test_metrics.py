@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, precision_score, recall_score
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, log_loss, precision_score, recall_score
 
 from qnb.training import metrics
-from qnb.training.baselines import fit_baselines
 
 rows = (
     st.integers(4, 60)
@@ -103,14 +103,22 @@ def test_undefined_ratios_are_zero():
     assert found["precision"] == found["f1"] == found["pred_pos_rate"] == 0 and found["bacc"] == 0.5
 
 
-def test_baselines_see_the_features_and_report_what_they_score(rng):
-    def side(rows):
-        X = rng.uniform(-1, 1, (rows, 2))
-        return X, (X[:, 0] * X[:, 1] > 0).astype(float)  # an interaction: boosting can, a line cannot
+@pytest.mark.parametrize("bins", [5, 10])
+def test_calibration_is_scikit_learns(rng, bins):
+    logits = rng.normal(size=900)
+    y = (rng.random(900) < expit(2 * logits - 1)).astype(int)  # badly calibrated
+    observed, predicted = calibration_curve(y, expit(logits), n_bins=bins, strategy="quantile")
+    table = metrics.reliability(logits, y, bins)
+    np.testing.assert_allclose(table[["predicted", "observed"]], np.c_[predicted, observed])
+    assert table["rows"].sum() == 900 and table["rows"].max() - table["rows"].min() <= 1
+    found = metrics.calibration(logits, y)
+    assert found["brier"] == pytest.approx(brier_score_loss(y, expit(logits)))
+    ten = metrics.reliability(logits, y)
+    assert found["ece"] == pytest.approx(np.average((ten["predicted"] - ten["observed"]).abs(), weights=ten["rows"]))
+    assert found["ece"] > 0.05
 
-    train, val, test = side(2000), side(400), side(400)
-    found = fit_baselines(train, val, test, seed=0)
-    assert found["boosting"]["test_auc"] > 0.95 and abs(found["logistic"]["test_auc"] - 0.5) < 0.12
-    for b in found.values():
-        assert b["test_auc"] == metrics.auc(b["test_logits"], test[1])
-        assert b["test_loss"] == pytest.approx(log_loss(test[1], expit(b["test_logits"])), rel=1e-6)
+
+def test_a_calibrated_model_errs_by_chance_alone(rng):
+    logits = rng.normal(size=20_000)
+    assert metrics.calibration(logits, (rng.random(20_000) < expit(logits)).astype(int))["ece"] < 0.02
+    assert metrics.calibration(np.zeros(10), np.tile([0, 1], 5)) == {"brier": 0.25, "ece": 0.0}  # one bin

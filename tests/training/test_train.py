@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import TrainConfig
@@ -13,8 +14,11 @@ from qnb.data.prepare import prepare
 from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.errors import ParameterError, QnbError
-from qnb.statistics.auc import auc_interval
+from qnb.reporting import tables
+from qnb.statistics.auc import auc_difference, auc_interval, decide
 from qnb.training import checkpoint
+from qnb.training import train as module
+from qnb.training.baselines import fit_baselines
 from qnb.training.checkpoint import CheckpointError
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import DegenerateError
@@ -62,8 +66,38 @@ def test_it_learns_and_every_number_is_what_was_run(cancer):
     assert m["test_auc_interval"] == auc_interval(y, result.logits["test"], seed=0).to_dict() and m["few_rows"] is None
     for name, logits in result.baseline_logits.items():
         assert m["baselines"][name]["test_auc_interval"] == auc_interval(y, logits, seed=0).to_dict()
+    against = auc_difference(y, result.logits["test"], result.baseline_logits["twin"], seed=0)
+    assert m["against_twin"]["decision"] == decide(against, 0.005) and m["against_twin"]["low"] == against.low
+    assert m["trivial"]["test_precision"] == y.mean() and "balanced accuracy" in m["threshold_criterion"]
+    assert m["test_brier"] == pytest.approx(np.mean((expit(result.logits["test"]) - y) ** 2))
     assert m["gate"] == "pass" and result.gate.groups["weights"].status == "pass"
     assert (history["grad_norm_readout"] > 0).all() and history["delta_readout"].iloc[-1] > 0.1
+
+
+def test_without_baselines_there_is_none_and_no_twin(cancer):
+    m = train(config(epochs=1, engine="exact", baselines=[]), cancer, progress=False).metrics
+    assert m["baselines"] == {} and m["against_twin"] is None and m["test_auc_interval"]["low"] < m["test_auc"]
+    said = tables.verdict_sentence(m, "note")
+    assert "against" not in said and "twin" not in said and len(tables.results(m).data) == 2
+
+
+def test_amplitudes_have_no_twin():
+    c = config(epochs=1, engine="exact", encoder="amplitude", wires=2)
+    m = train(c, progress=False).metrics
+    assert list(m["baselines"]) == ["logistic", "boosting", "svm"] and m["against_twin"] is None
+
+
+def test_baselines_of_one_table_are_fitted_once_and_a_twin_for_each_encoder(cancer, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(
+        module, "fit_baselines", lambda *args, **kwargs: fitted.append(args[4][0]) or fit_baselines(*args, **kwargs)
+    )
+    done = {}
+    asked = [config(baselines=["logistic", "twin"], seed=s, encoder=e) for s in (0, 1) for e in ("angle_y", "angle_xy")]
+    found = [module._baselines(cancer, c, done) for c in asked]
+    assert fitted == ["logistic", "twin", "twin"]
+    features = [baselines["twin"]["features"] for baselines in found]
+    assert features[0] == features[2] < features[1] == features[3]
 
 
 def test_one_epoch_by_hand(cancer):

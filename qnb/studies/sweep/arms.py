@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from qnb.config import EngineName, SplitConfig, TableConfig, TrainConfig, training_of
+from qnb.config import BaselinesConfig, EngineName, SplitConfig, TableConfig, TrainConfig, training_of
 from qnb.errors import ParameterError, nearest, refuse_unknown
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
@@ -38,7 +38,7 @@ class SweepConfig(TrainConfig):
     engine: EngineName = "exact"
 
     SHARED: ClassVar[frozenset[str]] = frozenset(
-        {*TableConfig.model_fields, *SplitConfig.model_fields, "seed"}
+        {*TableConfig.model_fields, *SplitConfig.model_fields, *BaselinesConfig.model_fields, "seed"}
     )
 
     def plan(self) -> list[Planned]:

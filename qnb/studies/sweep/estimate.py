@@ -16,7 +16,6 @@ SHAPE = (
     "data",
     "sample",
     "split",
-    "test_data",
     "val_fraction",
     "test_fraction",
     "wires",

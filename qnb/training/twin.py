@@ -1,0 +1,207 @@
+"""The dequantised twin of a circuit: logistic regression on the encoder's own trigonometric functions.
+
+A circuit's score is a polynomial in sines and cosines of its angles, whose frequencies the encoder fixes
+(Schuld, Sweke and Meyer, Phys. Rev. A 103, 032430, 2021). A linear model over the same functions can express
+what the circuit can, as far as products of a few wires reach, and its loss is convex: what the circuit is
+worth beyond its encoding shows only against that model (Schreiber, Eisert and Meyer, PRL 131, 100803, 2023;
+Sweke et al., arXiv:2309.11647, 2023).
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from qnb.core.circuit import CircuitSpec
+from qnb.training.metrics import auc
+from qnb.training.surrogate import BASES, basis
+
+MOST_FEATURES = 1000
+ORDERS = (1, 2, 3)  # wires in a product
+PENALTIES = (0.01, 0.3, 10.0, 300.0)  # C of scikit-learn: the loss is C sum_i loss_i + |w|^2 / 2
+MOST_ROWS = 50_000  # that are fitted: 400 MB at 1,000 features
+CHUNK = 8192  # rows whose logits are taken at once
+FTOL = 1e-6  # relative change of the loss at which a fit ends
+STEPS = 100
+FLAT = 1e-6  # least curvature of a row's loss in the preconditioner
+CONSTANT = 1e-9  # standard deviation under which a function is constant on the training rows
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions of one angle that an encoder offers, and how many wires a product of them may join.
+
+    Attributes:
+        encoder: a key of `qnb.training.surrogate.BASES`.
+        highest: of a re-uploading circuit the highest frequency, so that the functions are sin jx and cos jx
+            for j = 1 ... highest; 0: the encoder's own, BASES.
+        wires: n.
+        order: the largest number of wires in a product whose features number MOST_FEATURES at most.
+        limited: what was left out so that they do, in words; None where nothing was.
+    """
+
+    encoder: str
+    highest: int
+    wires: int
+    order: int
+    limited: str | None
+
+    @property
+    def per_wire(self) -> int:
+        """Functions of one angle, the constant left out."""
+        return 2 * self.highest if self.highest else len(BASES[self.encoder]) - 1
+
+    def count(self, order: int) -> int:
+        """Features up to products of that many wires."""
+        return count_features(self.per_wire, self.wires, order)
+
+    def columns(self, X: np.ndarray, order: int) -> np.ndarray:
+        """Every product of functions of up to `order` wires, (features, B), of angles X (B, n) in radians."""
+        x = np.asarray(X, dtype=np.float64).T
+        if not self.highest:
+            return products(basis(self.encoder, x)[1:].swapaxes(0, 1), order)
+        multiples = np.arange(1, self.highest + 1)[:, None] * x[:, None]  # (n, highest, B)
+        return products(np.concatenate([np.sin(multiples), np.cos(multiples)], axis=1), order)
+
+
+def count_features(per_wire: int, wires: int, order: int) -> int:
+    """sum over j = 1 ... order of (wires choose j) per_wire^j."""
+    return sum(math.comb(wires, j) * per_wire**j for j in range(1, order + 1))
+
+
+def products(functions: np.ndarray, order: int) -> np.ndarray:
+    """Products of one function each of up to `order` different wires: (n, d, B) -> (features, B)."""
+    found = []
+    for k in range(1, order + 1):
+        for wires in itertools.combinations(functions, k):
+            product = wires[0]
+            for factor in wires[1:]:
+                product = (product[:, None] * factor).reshape(-1, product.shape[-1])
+            found.append(product)
+    return np.concatenate(found)
+
+
+def functions_of(spec: CircuitSpec) -> Functions | None:
+    """The functions that the circuit's encoder offers; None for `amplitude`, which has no angles.
+
+    `hadamard` exchanges sine and cosine. L encodings of a re-uploading circuit reach frequency L (`angle_y`)
+    or 2 L (`angle_xy`, which turns by the angle twice).
+    """
+    if spec.encoder not in BASES:
+        return None
+    highest = spec.layers * (2 if spec.encoder == "angle_xy" else 1) if spec.reupload else 0
+    fitting = min(highest, MOST_FEATURES // (2 * spec.wires))
+    limited = [f"frequencies above {fitting} of {highest} are left out"] if fitting < highest else []
+    per_wire = 2 * fitting if fitting else len(BASES[spec.encoder]) - 1
+    orders = [k for k in ORDERS if k <= spec.wires]
+    order = max(k for k in orders if count_features(per_wire, spec.wires, k) <= MOST_FEATURES)
+    if order < orders[-1]:
+        limited.append(
+            f"products of {order + 1} wires would make {count_features(per_wire, spec.wires, order + 1):,} "
+            f"features, more than {MOST_FEATURES:,}"
+        )
+    return Functions(spec.encoder, fitting, spec.wires, order, "; ".join(limited) or None)
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A fitted twin.
+
+    Attributes:
+        functions: of its angles.
+        order: wires in a product, chosen on validation.
+        penalty: C, chosen on validation; the larger the weaker.
+        rows: that were fitted.
+        weights: (features,), of the raw functions.
+        intercept: of the logit.
+    """
+
+    functions: Functions
+    order: int
+    penalty: float
+    rows: int
+    weights: np.ndarray
+    intercept: float
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """l(x) for rows of angles, X (B, n) -> (B,)."""
+        chunks = [X[start : start + CHUNK] for start in range(0, len(X), CHUNK)]
+        return np.concatenate(
+            [self.weights @ self.functions.columns(c, self.order) + self.intercept for c in chunks]
+        )
+
+
+def fit_twin(
+    functions: Functions,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    orders: tuple[int, ...] = ORDERS,
+    penalties: tuple[float, ...] = PENALTIES,
+) -> Twin:
+    """The twin of the highest validation AUC over orders and penalties; of equal ones the simpler.
+
+    Args:
+        train, val: pairs (X (B, n) angles in radians, y (B,)).
+        rows: of the training rows those that are fitted, positions.
+        orders, penalties: to choose from; orders above the functions' own are left out.
+    """
+    X, y = train[0][rows], train[1][rows]
+    best, highest = None, -math.inf
+    for order in (k for k in orders if k <= functions.order):
+        columns = functions.columns(X, order)
+        for penalty, weights, intercept in _path(columns, y, penalties):
+            twin = Twin(functions, order, penalty, len(rows), weights, intercept)
+            if (found := auc(twin.logits(val[0]), val[1])) > highest:
+                best, highest = twin, found
+    if best is None:
+        raise ValueError(f"orders={orders} holds none up to {functions.order}.")
+    return best
+
+
+def _path(
+    columns: np.ndarray, y: np.ndarray, penalties: tuple[float, ...]
+) -> list[tuple[float, np.ndarray, float]]:
+    """For each C the weights (p,) and intercept that minimise C sum_i loss_i + |w|^2 / 2 over standardised
+    columns (p, B), each started from the one before.
+
+    Products of sines and cosines are nearly collinear: the eigenvalues of their covariance span seven orders
+    of magnitude, and L-BFGS alone takes hundreds of steps. Here it works in coordinates in which the Hessian
+    at the start, F diag(q (1 - q)) F^T + 1 / C, is the identity, and takes some forty.
+    """
+    mean, scale = columns.mean(axis=1), columns.std(axis=1)
+    scale = np.where(scale > CONSTANT, scale, np.inf)  # a constant column takes no part
+    F = np.concatenate([(columns - mean[:, None]) / scale[:, None], np.ones((1, len(y)))])
+    prior = float(y.mean())
+    w = np.zeros(len(F))
+    w[-1] = math.log(prior / (1 - prior))  # the intercept, which is not penalised
+    found = []
+    for C in penalties:
+        penalty = np.r_[np.full(len(F) - 1, 1 / C), 0.0]
+        q = expit(w @ F)
+        curvature = (F * np.maximum(q * (1 - q), FLAT)) @ F.T + np.diag(penalty)
+        w = _minimise(F, y, penalty, np.linalg.cholesky(curvature), w)
+        weights = w[:-1] / scale
+        found.append((C, weights, float(w[-1] - weights @ mean)))
+    return found
+
+
+def _minimise(
+    F: np.ndarray, y: np.ndarray, penalty: np.ndarray, lower: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+    """The w (p,) of least sum_i loss_i + penalty @ w^2 / 2 for rows F (p, B), by L-BFGS on v = lower^T w."""
+
+    def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
+        w = solve_triangular(lower, v, trans="T", lower=True)
+        l = w @ F
+        loss = float((np.logaddexp(0, l) - y * l).sum() + penalty @ w**2 / 2)
+        return loss, solve_triangular(lower, F @ (expit(l) - y) + penalty * w, lower=True)
+
+    options = {"maxiter": STEPS, "ftol": FTOL}
+    solved = minimize(objective, lower.T @ start, jac=True, method="L-BFGS-B", options=options)
+    w: np.ndarray = solve_triangular(lower, solved.x, trans="T", lower=True)
+    return w
