@@ -48,6 +48,14 @@ Seed = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _listed(given: Any) -> Any:
+    """One value as a list of one; text that was meant to be a list is left to be refused."""
+    meant = isinstance(given, str) and given.strip()[:1] in ("[", "(", "{")
+    return (given,) if isinstance(given, str | int | float) and not meant else given
+
+
 ColumnName = Annotated[  # `-p label 34` gives a number, and names a column too
     str, BeforeValidator(lambda given: str(given) if type(given) in (int, float) else given)
 ]
@@ -212,7 +220,7 @@ class TableConfig(StrictConfig):
     """the label's value that counts as 1; None: the label is 0/1 already"""
     missing: MissingName = "refuse"
     '"refuse", "median" (of training rows), "indicator" (that, and an input that says where one is missing)'
-    missing_values: Annotated[tuple[str | int | float, ...], Listed] = ()
+    missing_values: Annotated[tuple[str | int | float, ...], BeforeValidator(_listed), Listed] = ()
     """what stands for no value in a feature, besides empty, NA, NaN and null: "?", "-", "inf", -1"""
     sample: Sample = 20_000
     data_seed: Seed = 0

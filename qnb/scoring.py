@@ -19,6 +19,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from qnb.core.engine import WRONG_ON_PURPOSE
+from qnb.data.labels import refuse_header_rows
 from qnb.data.scorable import Scorable, Truth, check_columns, label_rule_of, open_table
 from qnb.data.values import DataError, clean_column
 from qnb.errors import QnbError
@@ -213,6 +214,7 @@ def _score_rows(
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
             columns = {name: found.values for name, found in cells.items()}
+            refuse_header_rows(source, columns, done)
             for name in model.feature_map.categories:
                 if cells[name].texts is not None:
                     worded.add(name)

@@ -114,6 +114,18 @@ def test_a_contradiction_belongs_to_its_groups_alone(values, message):
         least.make(values)
 
 
+def test_a_column_may_be_named_by_a_number_and_one_value_is_a_list_of_one():
+    assert TrainConfig.make({"data": "t.csv", "label": 34}).label == "34"
+    assert TrainConfig.make({"data": "t.csv", "label": "34"}).hash() == TrainConfig.make({"data": "t.csv", "label": 34}).hash()
+    assert TrainConfig.make({"split": "group", "group_by": [34, "b"]}).group_by == ("34", "b")
+    for given, taken in (("?", ("?",)), (-1, (-1,)), (["?", -1], ("?", -1)), ([], ())):
+        assert TrainConfig.make({"missing_values": given}).missing_values == taken
+    with pytest.raises(ParameterError, match=r"A list is given as YAML: -y 'missing_values: \[\?\]'"):
+        TrainConfig.make({"missing_values": "[?]"})
+    with pytest.raises(ParameterError, match="Parameter label = True"):
+        TrainConfig.make({"data": "t.csv", "label": True})
+
+
 def test_the_groups_are_every_parameter_once():
     every = [name for group in GROUPS for name in group.model_fields]
     assert every == list(TrainConfig.model_fields) and len(set(every)) == len(every)

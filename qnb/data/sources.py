@@ -222,7 +222,7 @@ def _row_numbers(source: Source) -> tuple[str, ...]:
     """The features that count the rows: each value one more than the one above, throughout the table."""
     previous: dict[str, float] = {}
     names, rows = [name for name in source.features if name not in EDGE_COLUMNS], 0
-    for head in source.batches(names):  # the first batch alone: few columns are left of it
+    for head in source.batches(names) if names else ():  # the first batch alone: few columns are left of it
         names = [name for name in names if _counts(head.column(name), name, None) is not None]
         break
     if not names:

@@ -81,11 +81,13 @@ class Raw:
         columns: every column but the labels, by name.
         y: int8 `(N,)`.
         source: where they come from; its `features` are the columns that the model may use.
+        text: features that are text, decided on all rows of the source and not on these.
     """
 
     columns: dict[str, RawColumn]
     y: np.ndarray
     source: Source
+    text: frozenset[str] = frozenset()
 
     def frame(self) -> pd.DataFrame:
         """The features after cleaning, duplicates included: N rows of float64 and text columns, as in
@@ -94,7 +96,7 @@ class Raw:
         features = {}
         for name in self.source.features:
             column = self.columns[name]
-            values = column.values()
+            values = None if name in self.text else column.values()
             features[name] = (
                 np.array(column.cleaned, dtype=object)[column.codes] if values is None else values
             )

@@ -111,6 +111,8 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     table = read_table(
         config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source
     )
+    types = table.card["types"]
+    raw = dataclasses.replace(raw, text=frozenset(name for name in types if types[name]["type"] == "text"))
     kept = [name for name in table.frame.columns if name in raw.columns]
     table = dataclasses.replace(table, frame=table.frame[kept])
     if config.group_by is not None:
