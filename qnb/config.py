@@ -13,6 +13,7 @@ and is an error wherever a configuration has these groups.
 import hashlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -51,9 +52,12 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 def _listed(given: Any) -> Any:
-    """One value as a list of one; text that was meant to be a list is left to be refused."""
+    """One value as a list of one, infinity by its name; text meant as a list is left to be refused."""
     meant = isinstance(given, str) and given.strip()[:1] in ("[", "(", "{")
-    return (given,) if isinstance(given, str | int | float) and not meant else given
+    if meant or not isinstance(given, str | int | float | list | tuple):
+        return given
+    values = given if isinstance(given, list | tuple) else (given,)
+    return tuple(str(v) if isinstance(v, float) and not math.isfinite(v) else v for v in values)
 
 
 ColumnName = Annotated[  # `-p label 34` gives a number, and names a column too

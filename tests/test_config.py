@@ -118,7 +118,7 @@ def test_a_column_may_be_named_by_a_number_and_one_value_is_a_list_of_one():
     assert TrainConfig.make({"data": "t.csv", "label": 34}).label == "34"
     assert TrainConfig.make({"data": "t.csv", "label": "34"}).hash() == TrainConfig.make({"data": "t.csv", "label": 34}).hash()
     assert TrainConfig.make({"split": "group", "group_by": [34, "b"]}).group_by == ("34", "b")
-    for given, taken in (("?", ("?",)), (-1, (-1,)), (["?", -1], ("?", -1)), ([], ())):
+    for given, taken in (("?", ("?",)), (-1, (-1,)), (["?", -1], ("?", -1)), ([], ()), (float("inf"), ("inf",))):
         assert TrainConfig.make({"missing_values": given}).missing_values == taken
     with pytest.raises(ParameterError, match=r"A list is given as YAML: -y 'missing_values: \[\?\]'"):
         TrainConfig.make({"missing_values": "[?]"})

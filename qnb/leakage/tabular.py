@@ -35,7 +35,12 @@ def common(codes: np.ndarray, limit: int) -> np.ndarray:
 
 
 def boost(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, text: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Logits of the test rows, `(M,)`, from scikit-learn's HistGradientBoostingClassifier with 60 trees."""
+    """Logits of the test rows, `(M,)`, from scikit-learn's HistGradientBoostingClassifier with 60 trees.
+
+    Columns without any value in the training rows, which it cannot bin, are left out.
+    """
+    held = ~np.isnan(X).all(axis=0)
+    X, X_test, text = X[:, held], X_test[:, held], text[held]
     model = HistGradientBoostingClassifier(
         max_iter=60, categorical_features=text, early_stopping=False, random_state=seed
     )

@@ -87,6 +87,7 @@ def prepare(
     parameters = _with_run_ids(folder, parameters)
     _refuse_executed(nb, path, parameters)
     config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
+    given = parameters if config is None else {name: getattr(config, name) for name in parameters}
     config = config and config.resolved(folder, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
@@ -94,7 +95,7 @@ def prepare(
             f"The parameters of {known} mean something else to this notebook and this version of qnb."
         )
     _require_kernel(nb, path)
-    injected = plain(parameters)  # papermill writes a tuple as text
+    injected = plain(given)  # as the configuration took them; papermill writes a tuple as text
     unread = () if config is not None else _unread(nb, parameters)
     return Job(
         folder,
