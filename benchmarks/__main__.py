@@ -2,17 +2,19 @@
 
 import sys
 
-from benchmarks import catalyst, compiling, data, exact, gate, surrogate
+from benchmarks import catalyst, compiling, data, exact, gate, gate_errors, single_rows, surrogate
 
 BENCHMARKS = {
     "data": data,
     "catalyst": catalyst,
     "exact": exact,
+    "single_rows": single_rows,
     "compiling": compiling,
     "surrogate": surrogate,
     "gate": gate,  # an hour, of correctness
+    "gate_errors": gate_errors,
 }
-SPEED = [name for name in BENCHMARKS if name != "gate"]
+SPEED = [name for name in BENCHMARKS if not name.startswith("gate")]
 
 for name in sys.argv[1:] or SPEED:
     if name not in BENCHMARKS:

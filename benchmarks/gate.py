@@ -1,13 +1,16 @@
 """The gradient gate: false alarms on right gradients, and what becomes of wrong ones.
 
     python -m benchmarks gate
+    python -m benchmarks.gate --results gates.jsonl      goes on from what that file has
 
 Gates of the engines as they are, and of the same engines with one gradient spoiled: at random points (alpha 1
 to 48) and at points of real trainings (one-cycle and cosine schedules, params/longer.yaml), on batches of their
-rows. In chunks; the table so far is printed after each.
+rows. In chunks, each of the same gates whenever it is run; the table so far is printed after every tenth.
 """
 
-import time
+import argparse
+import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from tqdm import tqdm
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec, Params
@@ -23,11 +27,12 @@ from qnb.core.engine import Engine, make_engine
 from qnb.core.gate import Batch, WrongGradientError, check_gradient
 from qnb.core.objective import Objective
 from qnb.data.prepare import prepare
+from qnb.runs.provenance import differences, made_by
 from qnb.training import state
 from qnb.training.optimiser import make_step
 
 GATES = 10_000  # of right gradients, and as many of wrong ones
-CHUNK = 500
+CHUNK = 100
 ENGINES = {"exact float32": 0.45, "exact float64": 0.45, "catalyst": 0.1}  # shares of the gates
 LONGER_SHARE = 0.05  # of params/longer.yaml, whose circuit takes ten times as long
 SNAPSHOTS = 30  # points kept of each training
@@ -186,7 +191,7 @@ def outcome(engine: Engine, point: Point, seed: int) -> str:
         return "wrong"
 
 
-def chunk(points: list[Point], number: int, gates: int) -> tuple[Counter, Counter]:
+def chunk(points: list[Point], number: int, gates: int, bar: tqdm) -> tuple[Counter, Counter]:
     """Outcomes of right gradients by (engine, family), and of as many wrong ones by (engine, kind)."""
     rng, right, wrong = np.random.default_rng(number), Counter(), Counter()
     while right.total() < gates or wrong.total() < gates:
@@ -200,10 +205,12 @@ def chunk(points: list[Point], number: int, gates: int) -> tuple[Counter, Counte
         engine, seed = point.engine(name), int(rng.integers(2**31))
         if right.total() < gates:
             right[name, point.family, outcome(engine, point, seed)] += 1
+            bar.update()
         kinds = list(spoilers(point, engine, rng))
         kind, spoiled = kinds[rng.integers(len(kinds))]
         if wrong.total() < gates and is_wrong(kind, spoiled, point):
             wrong[name, kind, outcome(spoiled, point, seed)] += 1
+            bar.update()
     return right, wrong
 
 
@@ -219,22 +226,73 @@ def table(title: str, counts: Counter) -> None:
     print(f"{'all':18}{'':20}{sum(cells):8}{cells[0]:8}{cells[1]:10}{cells[2]:8}", flush=True)
 
 
-def main(gates: int = GATES) -> None:
-    started = time.perf_counter()
-    points = all_trained_points()
-    alphas = [float(p.objective.alpha(p.params["alpha"])) for p in points]
-    print(
-        f"{len(points)} points of {len(TRAININGS) + 1} trainings, alpha up to {max(alphas):.0f}; "
-        f"{time.perf_counter() - started:.0f} s"
-    )
-    right, wrong = Counter(), Counter()
-    for number in range(-(-gates // CHUNK)):
-        for total, found in zip((right, wrong), chunk(points, number, min(CHUNK, gates)), strict=True):
-            total.update(found)
-        print(f"\n{time.perf_counter() - started:.0f} s", end="")
-        table("right gradients", right)
-        table("wrong gradients", wrong)
+class Results:
+    """A file with a line for the code and the stack that made it, and then one for each chunk that is done.
+
+    Exits where other code made it, or its chunks are of another size.
+    """
+
+    def __init__(self, path: Path | None, gates: int):
+        self.path, self.head = path, {"made_by": made_by(), "gates": gates}
+        self.chunks: dict[int, tuple[Counter, Counter]] = {}
+        if path is not None and path.exists():
+            head, *lines = path.read_text().splitlines(keepends=True)
+            self._require_same(json.loads(head))
+            for line in (json.loads(line) for line in lines if line.endswith("\n")):  # the last may be torn
+                found = ({tuple(key): n for *key, n in line[side]} for side in ("right", "wrong"))
+                self.chunks[line["chunk"]] = tuple(Counter(counts) for counts in found)
+            path.write_text(head + "".join(line for line in lines if line.endswith("\n")))
+        elif path is not None:
+            path.write_text(json.dumps(self.head) + "\n")
+
+    def _require_same(self, head: dict) -> None:
+        changed = differences(head["made_by"], self.head["made_by"])
+        if head["gates"] != self.head["gates"]:
+            changed.append(f"chunks of {head['gates']} gates there, {self.head['gates']} here")
+        if changed:
+            sys.exit(f"{self.path} was made otherwise: {'; '.join(changed)}. Name another file.")
+
+    def add(self, number: int, right: Counter, wrong: Counter) -> None:
+        """Keep a chunk."""
+        self.chunks[number] = right, wrong
+        if self.path is not None:
+            sides = {"right": right, "wrong": wrong}
+            line = {name: [[*key, n] for key, n in counts.items()] for name, counts in sides.items()}
+            with self.path.open("a") as file:
+                file.write(json.dumps({"chunk": number} | line) + "\n")
+
+    def print(self) -> None:
+        """The table of all chunks so far."""
+        for k, title in enumerate(("right gradients", "wrong gradients")):
+            table(title, sum((counts[k] for counts in self.chunks.values()), Counter()))
+
+
+def main(gates: int = GATES, path: Path | None = None) -> None:
+    """Run the chunks that `path` does not have yet, and print the table of all."""
+    size = min(CHUNK, gates)
+    results, todo = Results(path, size), range(-(-gates // size))
+    left = [number for number in todo if number not in results.chunks]
+    if left:
+        points = all_trained_points()
+        alphas = [float(p.objective.alpha(p.params["alpha"])) for p in points]
+        print(
+            f"{len(points)} points of {len(TRAININGS) + 1} trainings, alpha up to {max(alphas):.0f}",
+            flush=True,
+        )
+        done = 2 * size * (len(todo) - len(left))
+        with tqdm(total=2 * size * len(todo), initial=done, unit="gate", mininterval=10) as bar:
+            for number in left:
+                results.add(number, *chunk(points, number, size, bar))
+                if number % 10 == 9:
+                    results.print()
+    results.print()
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--gates", type=int, default=GATES, help="of right gradients, and as many of wrong ones"
+    )
+    parser.add_argument("--results", type=Path, help="a file that chunks are kept in, and read from")
+    arguments = parser.parse_args()
+    main(arguments.gates, arguments.results)

@@ -1,4 +1,4 @@
-"""The command line: `qnb run`, `sweep`, `runs`, `report` and `score`.
+"""The command line: `qnb run`, `sweep`, `runs`, `report`, `score` and `data`.
 
 Each command parses and calls one function.
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qnb.errors import ParameterError, QnbError
+from qnb.config import DataConfig, TableConfig
+from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.runs.folder import Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
 from qnb.runs.project import RunError, find_root, given_root
@@ -208,11 +209,10 @@ def run(
 
 def _refuse_early(job: "Job") -> None:
     """Raise what the notebook would raise after its kernel has started: no such table or label."""
-    parameters = dict(job.config or {})
-    if "label" in parameters:
+    if isinstance(job.config, TableConfig):
         from qnb.data.sources import require_source
 
-        require_source(parameters["data"], parameters["label"], parameters["positive"])
+        require_source(job.config)
 
 
 def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
@@ -327,6 +327,8 @@ def _tell(run: Run) -> None:
     if failure := run.manifest["failure"]:
         where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
         click.echo(f"qnb: {failure['kind']}{where}: {failure['message']}", err=True)
+    for text in (run.manifest.get("data") or {}).get("cautions", []):
+        click.echo(f"qnb: caution: {text}", err=True)
     if entry["metrics"].get("few_rows"):
         click.echo(f"qnb: few test rows: {entry['metrics']['few_rows']}.", err=True)
     if entry["metrics"].get("diverged"):
@@ -417,6 +419,37 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None) 
     from qnb import scoring
 
     click.echo(scoring.told(scoring.score(run, table, output, root=root, surrogate=surrogate)))
+    return DONE
+
+
+@cli.command()
+@click.argument("file", metavar="FILE")
+@click.option(
+    "-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the data."
+)
+@click.option(
+    "-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'drop: [a, b]'."
+)
+def data(file: str, parameters: Pairs, parameters_yaml: tuple[str, ...]) -> int:
+    """Say what FILE is, without training: the data set that it is known as, its label, which columns are left
+    out and why, rows, attack types, and what a reader must know first.
+
+    FILE is read whole, unless -p sample says how many rows. The parameters are those of train.ipynb that
+    concern data: label, positive, negative, drop, time, identifiers, attack_type, group_by, test_data.
+
+    Exit codes: 0 done, 2 refused.
+    """
+    from qnb.data.prepare import DECIDES_TABLE
+    from qnb.data.table import load_table
+    from qnb.reporting.tables import card_rows
+
+    values = {"data": file, "sample": None} | collect(texts=parameters_yaml, pairs=parameters)
+    refuse_unknown(values, DECIDES_TABLE, "qnb data")
+    card = load_table(DataConfig.make(values)).card
+    for name, value in card_rows(card).items():
+        click.echo(f"{name}: {value}")
+    if card["data_set"] is None and not card["synthetic"]:
+        click.echo("recognised as: no known data set; every column without a role is a feature")
     return DONE
 
 

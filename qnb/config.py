@@ -41,7 +41,7 @@ MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qn
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
 BaselineName = Literal["logistic", "boosting", "twin", "svm"]  # as in qnb.training.baselines.NAMES
 # parameters that one rule alone has
-OF_ONE_SPLIT = {"group_by": "group", "embargo": "time", "attack_test": "attack"}
+OF_ONE_SPLIT = {"embargo": "time", "attack_test": "attack"}
 
 Listed = Field(strict=False)  # YAML and papermill give lists where the field is a tuple
 
@@ -63,7 +63,17 @@ def _listed(given: Any) -> Any:
 ColumnName = Annotated[  # `-p label 34` gives a number, and names a column too
     str, BeforeValidator(lambda given: str(given) if type(given) in (int, float) else given)
 ]
-Names = Annotated[tuple[ColumnName, ...], Listed, Field(min_length=1)]
+
+
+def _as_names(value: Any) -> Any:
+    """One name as a list of one; text that was meant to be a list is left to be refused."""
+    if isinstance(value, str) and value.strip()[:1] not in ("[", "(", "{"):
+        return (value,)
+    return (value,) if isinstance(value, int) else value
+
+
+AnyNames = Annotated[tuple[ColumnName, ...], BeforeValidator(_as_names), Listed]
+Names = Annotated[AnyNames, Field(min_length=1)]
 # parameters whose default differs between notebooks
 Sample = Annotated[
     Annotated[int, Field(ge=10)] | None, Field(description="rows drawn, stratified by label; None: all")
@@ -219,9 +229,19 @@ class TableConfig(StrictConfig):
     data: str = "bundled"
     '"bundled" (a synthetic capture), "breast_cancer", or the path of a CSV or Parquet file'
     label: ColumnName | None = None
-    """label column of a table of your own"""
+    """label column; None: that of a known data set"""
     positive: str | int | bool | None = None
     """the label's value that counts as 1; None: the label is 0/1 already"""
+    negative: str | int | bool | None = None
+    """the label's value that counts as 0, all others being 1"""
+    drop: AnyNames = ()
+    """columns left out"""
+    time: Names | None = None
+    """column of the clock, or two, date and time of day"""
+    identifiers: AnyNames = ()
+    """columns that say who or which, never what: left out"""
+    attack_type: ColumnName | None = None
+    """column of the attack types"""
     missing: MissingName = "refuse"
     '"refuse", "median" (of training rows), "indicator" (that, and an input that says where one is missing)'
     missing_values: Annotated[tuple[str | int | float, ...], BeforeValidator(_listed), Listed] = ()
@@ -240,13 +260,15 @@ class RuleConfig(StrictConfig):
 
     split: SplitName = "random"
     '"random", "group", "time", "attack": which rows may stand on both sides'
+    test_data: str | None = None
+    """path of a file that is the test, its columns those of data; None: the test is split from data"""
 
 
 class SidesConfig(StrictConfig):
     """What the rules for splitting ask."""
 
     group_by: Names | None = None
-    """of split "group": columns, "host pair" or "Attack_type"; None: the session, else the host pair"""
+    """columns whose rows belong together, "host pair" or "Attack_type"; None: session, else host pair"""
     embargo: Annotated[float, Field(ge=0)] = 0.0
     """of split "time": rows less than this many seconds before a later side are left out"""
     attack_test: Names | None = None
@@ -410,10 +432,30 @@ def _of_table(c: TableConfig) -> Iterator[str]:
             yield f"{name} belongs to data='bundled'; data={c.data!r} was given. Leave it at its default."
     if len(set(c.leaks)) < len(c.leaks):
         yield f"leaks names one thing twice: {c.leaks}."
-    if c.data in c.BUILT_IN_TABLES and (c.label is not None or c.positive is not None):
+    if c.data in c.BUILT_IN_TABLES and (c.label, c.positive, c.negative) != (None, None, None):
         yield (
-            f"label and positive belong to a table of your own; data={c.data!r} has its label built in. "
-            "Leave them None."
+            f"label, positive and negative belong to a table of your own; data={c.data!r} has its label "
+            "built in. Leave them None."
+        )
+    if c.positive is not None and c.negative is not None:
+        yield f"positive={c.positive!r} and negative={c.negative!r}: one of them says what the label means."
+    if c.label is not None and c.label in (*c.drop, *(c.time or ()), *c.identifiers):
+        yield f"label={c.label!r} is also named in drop, time or identifiers: a column has one role."
+
+
+@contradiction
+def _of_test_data(table: TableConfig, split: SplitConfig) -> Iterator[str]:
+    if split.test_data is None:
+        return
+    if table.data in table.BUILT_IN_TABLES:
+        yield f"test_data belongs to a file of your own; data={table.data!r} was given. Leave it None."
+    for name in ("test_fraction", "attack_test"):
+        if split.changed(name):
+            yield f"{name} has no effect beside test_data, which is the test. Leave it at its default."
+    if split.split == "attack":
+        yield (
+            "split='attack' keeps attack types for a test, and test_data is the test. "
+            "Use another split, which then carves the validation rows from data."
         )
 
 

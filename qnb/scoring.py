@@ -30,8 +30,10 @@ from qnb.runs.project import given_root
 from qnb.stack import versions
 from qnb.statistics.auc import AUCInterval, auc_interval
 from qnb.training.metrics import auc
-from qnb.training.model import BLOCK, Model, load_model
+from qnb.training.model import Model, load_model
 from qnb.training.surrogate import Surrogate
+
+BLOCK = 4096  # rows scored at a time
 
 
 class ScoringError(QnbError):

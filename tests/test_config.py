@@ -92,7 +92,12 @@ CONTRADICTIONS = pytest.mark.parametrize(
         ({"leaks": ["drift", "drift"]}, "names one thing twice"),
         ({"baselines": ["twin", "svm", "twin"]}, "baselines names one model twice"),
         ({"engine": "one_sample_demo"}, "has a wrong gradient on purpose"),
-        ({"group_by": ["a"]}, "group_by belongs to split='group'"),
+        ({"data": "t.csv", "positive": 1, "negative": 0}, "one of them says what the label means"),
+        ({"data": "t.csv", "label": "y", "drop": ["y"]}, "a column has one role"),
+        ({"negative": "normal"}, "has its label built in"),
+        ({"test_data": "t.csv"}, "test_data belongs to a file of your own"),
+        ({"data": "a.csv", "test_data": "t.csv", "test_fraction": 0.3}, "test_fraction has no effect beside test_data"),
+        ({"data": "a.csv", "test_data": "t.csv", "split": "attack"}, "test_data is the test"),
         ({"split": "group", "embargo": 1.0}, "embargo belongs to split='time'"),
         ({"split": "time", "attack_test": ["Ping"]}, "attack_test belongs to split='attack'"),
     ],
@@ -142,6 +147,17 @@ def test_frozen_and_hashed_by_every_field():
         == TrainConfig.make(yaml.safe_load(json.dumps(config.model_dump(mode="json")))).hash()
     )
     assert len({TrainConfig.make(v).hash() for v in ({}, {"seed": 1}, {"lr": 0.01}, {"leaks": []}, {"wires": 4})}) == 5
+
+
+def test_columns_are_named_by_numbers_and_one_name_is_a_list_of_one():
+    """`-p label 34` and `-p drop ts` give a number and a text."""
+    config = TrainConfig.make({"data": "t.csv", "label": 34, "drop": "ts", "time": 7, "identifiers": [1, "port"]})
+    assert (config.label, config.drop, config.time, config.identifiers) == ("34", ("ts",), ("7",), ("1", "port"))
+    for value in ("[a, b]", True, 1.5, [True]):
+        with pytest.raises(ParameterError, match="Parameter drop"):
+            TrainConfig.make({"data": "t.csv", "drop": value})
+    with pytest.raises(ParameterError, match="Parameter group_by"):
+        TrainConfig.make({"group_by": []})
 
 
 def test_lists_from_yaml_become_tuples():

@@ -24,7 +24,7 @@ from qnb.runs.job import read_notebook
 from qnb.training.train import train
 
 ROOT = Path(__file__).parents[1]
-TABLE = {"data": "tiny.csv", "label": "label", "sample": 160}
+TABLE = {"data": "tiny.csv", "label": "label", "drop": ("kind", "other_kind"), "time": ("frame.time",), "sample": 160}
 CIRCUIT = {"wires": 2, "layers": 1}
 STEPS = TABLE | CIRCUIT | {"batch": 16}
 TRAINING = STEPS | {"epochs": 2, "fixed_num_batches": 3, "engine": "exact"}
@@ -46,17 +46,23 @@ BASES = {  # of each notebook, small configurations that together reach every pa
     "gradient_audit": [STEPS | {"rows": 3, "training_epochs": 3}],
 }
 QUICK = ("train", "surrogate", "alpha_sign_inversion", "suspects")
-BUNDLED = {"data": "bundled", "label": None}
+BUNDLED = {"data": "bundled", "label": None, "drop": (), "time": None}
 CHANGES = {  # of each parameter of a training: a value, and what it needs beside it to count
     "data": ("easy_tiny.csv", {}),
     "label": ("other", {}),
     "positive": (0, {}),
+    "negative": (1, {}),
+    "drop": (("a", "kind", "other_kind"), {}),
+    "time": (("b",), {"split": "time"}),
+    "identifiers": (("a",), {}),
+    "attack_type": ("kind", {"split": "attack", "attack_type": "other_kind"}),
     "missing": ("indicator", {"missing": "median", "missing_values": (3,)}),
     "missing_values": ((3,), {"missing": "median"}),
     "sample": (120, {}),
     "data_seed": (1, BUNDLED),
     "leaks": ((), BUNDLED),
     "split": ("time", {}),
+    "test_data": ("easy_tiny.csv", {}),
     "group_by": (("c",), {"split": "group", "group_by": ("site",)}),
     "embargo": (20.0, {"split": "time"}),
     "attack_test": (("DDoS_UDP",), BUNDLED | {"split": "attack", "attack_test": ("DDoS_ICMP",), "sample": 600}),
@@ -115,7 +121,7 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
     "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "engine": "catalyst"},
     "throughput": {"repeats": 4, "seconds": 0.2, "quick": False, "device": "nowhere.qubit"},
     "tune": {"data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3},
-    "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port"), "identifiers": ("tcp.len",)},
+    "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port")},
     "zvec_gradient_identity": {"rows": 3, "training_epochs": 3, "quick": False, "engine": "exact", "device": "nowhere.qubit"},
     "gradient_audit": {
         "stacks": ("current", "0.0.1"), "rows": 4, "training_epochs": 4, "quick": False, "device": "nowhere.qubit",
@@ -124,12 +130,16 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
 
 
 def labelled(rows):
-    """Features that tell the label a little, in groups and at times; `other` is the label upside down."""
+    """Features that tell the label a little, in groups, at times, of two columns of types; `other` is the label upside
+    down.
+    """
     rng = np.random.default_rng(0)
     y = (rng.random(rows) < 0.6).astype(int)
     frame = pd.DataFrame(rng.normal(y[:, None], 1.5, (rows, 4)), columns=list("abcd"))
     frame["frame.time"] = np.arange(float(rows))
     frame["site"] = rng.integers(0, 12, rows)
+    for name in ("kind", "other_kind"):
+        frame[name] = np.where(y == 1, rng.choice(["scan", "flood", "worm"], rows), "normal")
     return frame.assign(label=y, other=1 - y)
 
 

@@ -26,7 +26,7 @@ from qnb.core.engine import DEFAULT_DEVICE, EngineError
 from qnb.core.objective import Objective
 from qnb.stack import describe_stack
 
-CHUNK = 256  # rows per compiled forward call; the tail is padded to it
+CHUNK = 256  # rows that a compiled forward call has room for
 
 # (parameters, rows) -> numbers; two arguments, because each costs a call
 Program = Callable[[Array, Array], jax.Array]
@@ -53,8 +53,11 @@ class Programs:
         program, vector, out = self._program("scores", CHUNK), self._vector(params), np.empty(len(X))
         for start in range(0, len(X), CHUNK):
             rows = X[start : start + CHUNK]
-            padded = np.pad(rows, ((0, CHUNK - len(rows)), (0, 0)), mode="edge")
-            out[start : start + len(rows)] = self._call(program, vector, padded)[: len(rows)]
+            room = np.zeros((CHUNK, X.shape[1]))
+            room[: len(rows)] = rows
+            out[start : start + len(rows)] = self._call(program, np.append(vector, len(rows)), room)[
+                : len(rows)
+            ]
         return out
 
     def loss_and_grad(
@@ -154,15 +157,17 @@ class Programs:
         return p[: self._theta], p[self._theta : -2], p[-2], p[-1]
 
     def _scores_program(self, rows: int) -> Program:
+        """Of the first rows of X (rows, features), as many as the last of the parameters says; then zeros."""
         score = self._score_qnode()
 
         def scores(p: Array, X: Array) -> jax.Array:
-            theta, readout, _, _ = self._unpack(p)
+            theta, readout, _, _ = self._unpack(p[:-1])
+            count = p[-1].astype(int)
 
             def row(k: jax.Array, out: jax.Array) -> jax.Array:
                 return out.at[k].set(score(theta, readout, X[k]))
 
-            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(rows))
+            found: jax.Array = catalyst.for_loop(0, count, 1)(row)(jnp.zeros(rows))
             return found
 
         return scores

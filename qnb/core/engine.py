@@ -74,6 +74,22 @@ def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
     return hasattr(engine, "loss_and_grad_many")
 
 
+class ChoosesItsPath(Engine, Protocol):
+    """An engine whose arithmetic depends on how many rows come together."""
+
+    def steady_scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """`scores` that do not depend on it."""
+
+
+def steady_scores(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
+    """s(x) for rows X (B, features) -> (B,). A row's score does not depend on the rows beside it."""
+    return engine.steady_scores(params, X) if _chooses_its_path(engine) else engine.scores(params, X)
+
+
+def _chooses_its_path(engine: Engine) -> TypeGuard[ChoosesItsPath]:
+    return hasattr(engine, "steady_scores")
+
+
 class CompilesAhead(Engine, Protocol):
     """An engine that compiles in a process of its own."""
 

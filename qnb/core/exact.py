@@ -29,8 +29,9 @@ from qnb.errors import ParameterError, nearest
 from qnb.files import cache_folder
 
 PRECISIONS = ("float32", "float64")
-# rows of compiled forward programs: the smaller that holds all rows, or the larger, repeatedly
-SCORE_ROWS = (256, 4096)
+# rows of compiled forward programs: the smallest that holds all rows, or the largest, repeatedly
+SCORE_ROWS = (16, 256, 4096)
+KEPT_BYTES = 1 << 26  # of what is prepared from the parameters, kept for the next rows
 
 
 class PathModule(Protocol):
@@ -92,23 +93,49 @@ class ExactEngine:
         self._computes = spec.fingerprint()
         self._programs: dict[tuple[str, str, int, int], Callable[..., Any]] = {}
         self._tables: dict[str, Any] = {}
+        self._kept: tuple[tuple[Any, ...], Any] | None = None
         self._memory = MEMORY_SHARE * available_memory()
         self.path(1)  # raises where not even one row fits
 
-    @own_settings()
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """Scores of any number of rows, in compiled chunks."""
+        """Scores of any number of rows, in compiled chunks, by the path that costs least for so many."""
         (X,) = check_batch(self.spec, X)
-        params = self._cast(params)
-        path = self.path(len(X))
-        size = self.chunk(path, next((size for size in SCORE_ROWS if size >= len(X)), SCORE_ROWS[-1]))
-        tables = self._path_tables(path)
-        prepared = self._run(path, "prepare", 0, tables, params["weights"], params["readout"])
+        return self._scores(self.path(_score_rows(len(X))), params, X)
+
+    def steady_scores(self, params: Params, X: np.ndarray) -> np.ndarray:
+        """As `scores`, by one path whatever the number of rows, for the paths round differently: the one that
+        costs least for many. What it prepares is kept for the next call, so one row costs little too.
+        """
+        (X,) = check_batch(self.spec, X)
+        return self._scores(self.path(SCORE_ROWS[-1]), params, X)
+
+    @own_settings()
+    def _scores(self, path: str, params: Params, X: np.ndarray) -> np.ndarray:
+        prepared = self._prepared(path, self._cast(params))
+        size = self.chunk(path, _score_rows(len(X)))
         chunks = [
-            self._run(path, "scores", size, tables, prepared, self._rows(X[start : start + size], size))
+            self._run(
+                path,
+                "scores",
+                size,
+                self._path_tables(path),
+                prepared,
+                self._rows(X[start : start + size], size),
+            )
             for start in range(0, len(X), size)
         ]
         return np.concatenate([np.asarray(c) for c in chunks])[: len(X)].astype(np.float64)
+
+    def _prepared(self, path: str, params: Params) -> Any:
+        """What depends on the parameters only; that of the last parameters is kept."""
+        circuit = params["weights"], params["readout"]
+        key = path, *(array.tobytes() for array in circuit)
+        if (kept := self._kept) is not None and kept[0] == key:
+            return kept[1]
+        prepared = self._run(path, "prepare", 0, self._path_tables(path), *circuit)
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(prepared))
+        self._kept = (key, prepared) if size <= KEPT_BYTES else None
+        return prepared
 
     @own_settings()
     def loss_and_grad(
@@ -254,6 +281,11 @@ class ExactEngine:
                     jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
                 )
         return self._programs[key](*args)
+
+
+def _score_rows(rows: int) -> int:
+    """Rows of the forward program that so many take."""
+    return next((size for size in SCORE_ROWS if size >= rows), SCORE_ROWS[-1])
 
 
 def padded(rows: int) -> int:

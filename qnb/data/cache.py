@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qnb.data import cleaning, column_types, csv_file, labels, sampling, values
+from qnb.data import cleaning, column_types, csv_file, labels, profiles, sampling, values, zeek_file
 from qnb.data import sources as sources_module
 from qnb.data.cleaning import Part
 from qnb.data.csv_file import CsvFile
 from qnb.data.sources import ParquetFile, Source
 from qnb.data.values import DataError, join_chunks
+from qnb.data.zeek_file import ZeekFile
 from qnb.files import atomic_write, cache_folder
 
 WORTH = 1 << 24  # bytes of a file; smaller ones are read in a second
@@ -84,10 +85,11 @@ def _unless_changed(source: Source, before: tuple[int, int], parts: Iterator[Par
         raise DataError(f"{source.name} changed while it was read. Read it again once it is complete.")
 
 
-def _key(source: Source, file: CsvFile | ParquetFile) -> str:
+def _key(source: Source, file: CsvFile | ParquetFile | ZeekFile) -> str:
     roles = [
         source.label,
         source.positive,
+        source.negative,
         source.attack,
         source.features,
         source.groups,
@@ -97,14 +99,17 @@ def _key(source: Source, file: CsvFile | ParquetFile) -> str:
         source.missing,
         source.missing_values,
     ]
-    said = [_code(), file.path.suffix.lower(), file.sha256, roles, [type(source.positive).__name__]]
+    kinds = [type(value).__name__ for value in (source.positive, *source.negative)]
+    said = [_code(), file.path.suffix.lower(), file.sha256, roles, kinds]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
 
 
 @functools.cache
 def _code() -> str:
     """SHA-256 of the code that decides what becomes of a file's cells."""
-    modules = (cleaning, column_types, csv_file, labels, sampling, sources_module, values)
+    modules = (
+        cleaning, column_types, csv_file, labels, profiles, sampling, sources_module, values, zeek_file
+    )  # fmt: skip
     sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return hashlib.sha256(b"\0".join([*sources, pa.__version__.encode()])).hexdigest()
 

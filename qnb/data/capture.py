@@ -15,31 +15,9 @@ import numpy as np
 import pandas as pd
 
 from qnb.config import LEAKS
+from qnb.data.profiles import AUTHORS_DROP, EDGE_COLUMNS
 from qnb.errors import ParameterError, nearest
 
-EDGE_COLUMNS = (  # the header of the published CSV files
-    "frame.time", "ip.src_host", "ip.dst_host", "arp.dst.proto_ipv4", "arp.opcode", "arp.hw.size",
-    "arp.src.proto_ipv4", "icmp.checksum", "icmp.seq_le", "icmp.transmit_timestamp", "icmp.unused",
-    "http.file_data", "http.content_length", "http.request.uri.query", "http.request.method", "http.referer",
-    "http.request.full_uri", "http.request.version", "http.response", "http.tls_port", "tcp.ack",
-    "tcp.ack_raw", "tcp.checksum", "tcp.connection.fin", "tcp.connection.rst", "tcp.connection.syn",
-    "tcp.connection.synack", "tcp.dstport", "tcp.flags", "tcp.flags.ack", "tcp.len", "tcp.options",
-    "tcp.payload", "tcp.seq", "tcp.srcport", "udp.port", "udp.stream", "udp.time_delta", "dns.qry.name",
-    "dns.qry.name.len", "dns.qry.qu", "dns.qry.type", "dns.retransmission", "dns.retransmit_request",
-    "dns.retransmit_request_in", "mqtt.conack.flags", "mqtt.conflag.cleansess", "mqtt.conflags",
-    "mqtt.hdrflags", "mqtt.len", "mqtt.msg_decoded_as", "mqtt.msg", "mqtt.msgtype", "mqtt.proto_len",
-    "mqtt.protoname", "mqtt.topic", "mqtt.topic_len", "mqtt.ver", "mbtcp.len", "mbtcp.trans_id",
-    "mbtcp.unit_id", "Attack_label", "Attack_type",
-)  # fmt: skip
-AUTHORS_DROP = (  # the fields that the data set's authors tell everyone to drop
-    "frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "http.file_data",
-    "http.request.full_uri", "icmp.transmit_timestamp", "http.request.uri.query", "tcp.options",
-    "tcp.payload", "tcp.srcport", "tcp.dstport", "udp.port", "mqtt.msg",
-)  # fmt: skip
-TEXT_COLUMNS = (  # of the fields left, those that hold names and hexadecimal numbers beside zeros
-    "http.request.method", "http.request.version", "http.referer", "dns.qry.name.len", "mqtt.conack.flags",
-    "mqtt.protoname", "mqtt.topic",
-)  # fmt: skip
 TWO_ZEROS = ("dns.qry.name.len", "mqtt.conack.flags", "mqtt.msg", "mqtt.protoname", "mqtt.topic")
 ATTACK_COUNTS = {  # rows of each type in ML-EdgeIIoT-dataset.csv
     "Normal": 24301, "DDoS_UDP": 14498, "DDoS_ICMP": 14090, "Ransomware": 10925, "DDoS_HTTP": 10561,

@@ -54,7 +54,8 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
     )
     labels, first_seen, types = Labels(source), FirstSeen(), ColumnTypes(source)
     attacks, rows_read, duplicates, disagree = _Attacks(source), 0, 0, 0
-    unmet = set(missing_texts(source.missing_values))
+    known = source.profile.missing if source.profile else ()
+    unmet = missing_texts(source.missing_values) - missing_texts(known)
     for batch in source.batches(wanted):
         columns, texts, row_hash, met = _clean_batch(batch, source)
         unmet -= met
@@ -112,8 +113,13 @@ def _clean_batch(
     return columns, texts, row_hash, met
 
 
+NO_ATTACK = "Normal"  # the type of rows of class 0, of a data set that names none
+
+
 class _Attacks:
-    """Follows the attack types: none may be missing, and the note says where they contradict the label."""
+    """Follows the attack types: those of attacks may not be missing, and the note says where they contradict
+    the label.
+    """
 
     def __init__(self, source: Source):
         self.source, self.rows = source, 0
@@ -121,13 +127,20 @@ class _Attacks:
         self.last: str | None = None
 
     def add(self, columns: dict[str, Column], y: np.ndarray) -> int:
-        """Take the next rows.
+        """Take the next rows; in `columns` those of class 0 get `NO_ATTACK` where their data set names none.
 
         How many of them are `Normal` and labelled 1, or something else and labelled 0.
         """
         if self.source.attack is None:
             return 0
-        codes, distinct = pd.factorize(columns[self.source.attack])
+        values = columns[self.source.attack]
+        codes, distinct = pd.factorize(values)
+        nameless = (codes < 0) & ~y
+        if self.source.profile and self.source.profile.untyped and nameless.any():
+            values = np.array(values, dtype=object)
+            values[nameless] = NO_ATTACK
+            columns[self.source.attack] = values
+            codes, distinct = pd.factorize(values)
         if (codes < 0).any():
             place = self.source.place(self.rows + int((codes < 0).argmax()))
             raise DataError(
@@ -144,7 +157,7 @@ class _Attacks:
             )
         self.seen.update(dict(zip(names, np.bincount(codes).tolist(), strict=True)))
         self.last, self.rows = names[codes[-1]] if len(codes) else self.last, self.rows + len(codes)
-        normal = np.array([name.lower() == "normal" for name in names], bool)[codes]
+        normal = np.array([name.lower() in ("normal", "benign") for name in names], bool)[codes]
         return int((normal == y).sum())
 
 
@@ -156,7 +169,9 @@ def _cut_short(source: Source, labels: Labels, attacks: _Attacks) -> list[str]:
     if source.file is None or source.file.ends_whole:
         return []
     last = source.columns[-1]
-    if last == source.label and source.positive is not None:  # 0 and 1 are not cut from anything longer
+    if last == source.label and (
+        source.positive is not None or source.negative
+    ):  # 0 and 1 are not cut from anything longer
         refuse_cut(source, last, labels.seen, labels.last)
     elif last == source.attack:
         refuse_cut(source, last, attacks.seen, attacks.last)

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from qnb.data.profiles import header_of, without_doubles
 from qnb.data.values import DataError
 
 CHUNK = 1 << 22  # bytes looked at at a time
@@ -49,11 +50,12 @@ class Scan(NamedTuple):
 
 
 class CsvFile:
-    """A CSV file in UTF-8 with a header line, separated by commas.
+    """A CSV file in UTF-8 with a header line, separated by commas; or one of a known data set without.
 
     Attributes:
         path: of the file.
-        columns: names in the header.
+        columns: names in the header, without the blanks around them; those of the data set where there is
+            none.
         sha256: of its bytes, in hex.
         scan: see `Scan`.
         rows: None, for they are not known before they were read.
@@ -67,6 +69,17 @@ class CsvFile:
     @cached_property
     def columns(self) -> list[str]:
         """Raises DataError where the first line is no header in UTF-8 separated by commas."""
+        known = header_of(self._first)
+        return list(known) if known else without_doubles([name.strip() for name in self._first])
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first line names the columns."""
+        return header_of(self._first) is None
+
+    @cached_property
+    def _first(self) -> list[str]:
+        """The fields of the first line that is not empty, as they are written."""
         with self.path.open("rb") as file:
             start = file.read(4)
         if packed := next((word for magic, word in PACKED.items() if start.startswith(magic)), None):
@@ -126,6 +139,9 @@ class CsvFile:
         """
         dropped = 0
         options = pa.csv.ReadOptions(block_size=self.scan.block)
+        if self.columns != self._first:  # Arrow takes names as they are written, each once
+            options.column_names = self.columns
+            options.skip_rows_after_names = self._empty_lines + 1 if self.has_header else 0
         convert = pa.csv.ConvertOptions(
             include_columns=columns,
             column_types=dict.fromkeys(columns, pa.string()),
@@ -172,8 +188,14 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """Where data row number `row` (from 0) starts, as `line 17`."""
-        rows = (line for line, fields in self._rows() if not self.headers or fields != self.columns)
+        rows = (line for line, fields in self._rows() if not self.headers or fields != self._first)
         return f"line {next(line for k, line in enumerate(rows) if k == row)}"
+
+    @property
+    def _empty_lines(self) -> int:
+        """Before the header."""
+        with self.path.open("rb") as file:
+            return next((k for k, line in enumerate(file) if line.strip(b"\xef\xbb\xbf\r\n")), 0)
 
     def _decimal(self, mark: str) -> str:
         """`, decimal=','` where fields that `mark` separates are numbers with a decimal comma."""
@@ -183,6 +205,9 @@ class CsvFile:
         return ", decimal=','" if comma else ""
 
     def _header_line(self) -> bytes:
+        """The bytes of the header; none where there is no header."""
+        if not self.has_header:
+            return b""
         with self.path.open("rb") as file:
             line = file.readline(CHUNK).removeprefix(b"\xef\xbb\xbf")
         return re.split(rb"[\r\n]", line)[0]
@@ -196,7 +221,7 @@ class CsvFile:
             _long_fields(),
             self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file,
         ):
-            reader, start, header = csv.reader(file, strict=True), 1, True
+            reader, start, header = csv.reader(file, strict=True), 1, self.has_header
             try:
                 for fields in reader:
                     if fields and not header:
@@ -324,7 +349,8 @@ def _is_header(batch: pa.RecordBatch) -> pa.Array:
     """Which rows repeat the names of the columns."""
     same = None
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        equal = pc.equal(pc.utf8_ltrim(column, "\ufeff"), name.removeprefix("\ufeff"))
+        text = pc.utf8_trim_whitespace(pc.utf8_ltrim(column, "\ufeff"))
+        equal = pc.equal(text, name.removeprefix("\ufeff"))
         same = equal if same is None else pc.and_(same, equal)
     return same
 

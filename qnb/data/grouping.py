@@ -10,11 +10,8 @@ from qnb.data.values import DataError
 from qnb.errors import nearest
 
 SESSION = "capture.session"
-ATTACK_TYPE = "Attack_type"  # the column that `Table.attack` holds
-# sender and receiver in either order, from the ARP fields where a frame has no IP addresses
-PAIR = "host pair"
-HOSTS = ("ip.src_host", "ip.dst_host")
-ARP_HOSTS = ("arp.src.proto_ipv4", "arp.dst.proto_ipv4")
+ATTACK_TYPE = "Attack_type"  # stands for `Table.attack`, whatever that column is called
+PAIR = "host pair"  # sender and receiver in either order
 TRIES = 20
 NEAR = 0.01  # of the rows: no further try once every side's size and prior are this close to what was asked
 
@@ -27,8 +24,8 @@ def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, 
     """
     held = [*table.groups.columns, *table.frame.columns]
     if table.attack is not None:
-        held.append(ATTACK_TYPE)
-    if set(HOSTS) <= set(held):
+        held += [ATTACK_TYPE, *([table.attack_name] if table.attack_name else [])]
+    if table.hosts:
         held.append(PAIR)
     if group_by is None:
         default = next((name for name in (SESSION, PAIR) if name in held), None)
@@ -41,7 +38,7 @@ def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, 
     for name in group_by:
         if name not in held:
             raise DataError(f"group_by names {name!r}, which the table does not hold. {nearest(name, held)}")
-    return tuple(group_by)
+    return tuple(ATTACK_TYPE if name == table.attack_name else name for name in group_by)
 
 
 def stands_in(columns: tuple[str, ...]) -> bool:
@@ -76,15 +73,15 @@ def _column(table: Table, name: str) -> pd.Series | np.ndarray:
 def _host_pairs(table: Table) -> np.ndarray:
     """`a - b` with a <= b as text, object `(N,)`."""
     ends = []
-    for ip, arp in zip(HOSTS, ARP_HOSTS, strict=True):
-        codes, distinct = pd.factorize(_column(table, ip), use_na_sentinel=False)
+    for first, *others in zip(*table.hosts, strict=True):
+        codes, distinct = pd.factorize(_column(table, first), use_na_sentinel=False)
         hosts = list(distinct)
-        if arp in table.groups or arp in table.frame:
-            there, others = pd.factorize(_column(table, arp), use_na_sentinel=False)
+        for other in others:  # ARP's fields where a frame has no IP addresses
+            there, more = pd.factorize(_column(table, other), use_na_sentinel=False)
             codes = np.where(
                 np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + there, codes
             )
-            hosts = [*hosts, *others]
+            hosts = [*hosts, *more]
         ends.append(np.array(["(none)" if pd.isna(h) else str(h) for h in hosts], dtype=object)[codes])
     # few hosts: pairs are made of codes, not of texts
     codes, names = pd.factorize(np.concatenate(ends), sort=True)

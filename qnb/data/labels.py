@@ -15,7 +15,7 @@ from qnb.errors import nearest
 
 class Labelled(Protocol):
     """What the labels of a table are read by: its columns, which of them is the label, and the value that
-    counts as 1.
+    counts as 1, or those that count as 0.
     """
 
     @property
@@ -32,7 +32,11 @@ class Labelled(Protocol):
 
     @property
     def positive(self) -> str | int | bool | None:
-        """The value that counts as 1; None: the labels are 0 and 1."""
+        """The value that counts as 1."""
+
+    @property
+    def negative(self) -> tuple[str | int | bool, ...]:
+        """The values that count as 0, all others being 1; without these and `positive` labels are 0 and 1."""
 
     @property
     def place(self) -> Callable[[int], str]:
@@ -43,7 +47,7 @@ class Labels:
     """Turns label values into 0 and 1, batch by batch, and remembers every value seen.
 
     Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text
-    that differs from `source.positive` only in case, characters that do not show or Unicode form is refused:
+    that differs from a value named so only in case, characters that do not show or Unicode form is refused:
     it may mean the same or not.
 
     Attributes:
@@ -57,7 +61,7 @@ class Labels:
         self.seen: Counter[str] = Counter()
         self.first: dict[str, int] = {}
         self.last: str | None = None
-        self.wanted = _wanted(source.positive)
+        self.named, self.means = _named(source)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """The labels of the next rows, bool `(n,)`.
@@ -82,33 +86,42 @@ class Labels:
             self.last = texts[codes[-1]]
         self.rows += len(codes)
         self._refuse_strange()
-        wanted = {"1"} if self.wanted is None else self.wanted
-        positive: np.ndarray = np.array([self._fold(text) in wanted for text in texts], bool)[codes]
+        named = {"1"} if self.named is None else self.named
+        counts_as_one = [(self._fold(text) in named) == (not self.source.negative) for text in texts]
+        positive: np.ndarray = np.array(counts_as_one, bool)[codes]
         return positive
 
     def _fold(self, text: str) -> str:
-        return text.lower() if isinstance(self.source.positive, bool) else text
+        words = (self.source.positive, *self.source.negative)
+        return text.lower() if any(isinstance(word, bool) for word in words) else text
 
     def _refuse_strange(self) -> None:
-        """Text over several lines, 0/1 labels that are neither, and twins of `positive` (see `_seen_as`)."""
+        """Text over several lines, 0/1 labels that are neither, and twins of the values that are named (see
+        `_seen_as`).
+        """
         several = [text for text in self.seen if "\n" in text or "\r" in text]
         self._refuse(several, "go over several lines, so a quotation mark may be missing")
-        if self.wanted is None:
+        if self.named is None:
             strange = [text for text in self.seen if text not in ("0", "1")]
-            self._refuse(strange, "are not 0 and 1, so positive='...' must say which value counts as 1")
+            self._refuse(
+                strange,
+                "are not 0 and 1, so positive='...' must say which value counts as 1, or negative='...' "
+                "which one counts as 0 and all others as 1",
+            )
         else:
-            looks = {_seen_as(text) for text in self.wanted}
+            looks = {_seen_as(text) for text in self.named}
             twins = [
-                text for text in self.seen if self._fold(text) not in self.wanted and _seen_as(text) in looks
+                text for text in self.seen if self._fold(text) not in self.named and _seen_as(text) in looks
             ]
-            folded = {text.casefold() for text in self.wanted}
+            folded = {text.casefold() for text in self.named}
             in_case = [text for text in twins if text.casefold() in folded]
-            about = f"differ from positive={self.source.positive!r} in"
-            self._refuse(in_case, f"{about} upper and lower case alone; write them one way")
+            self._refuse(
+                in_case, f"differ from {self.means} in upper and lower case alone; write them one way"
+            )
             self._refuse(
                 twins,
-                f"{about} characters that do not show or in Unicode form alone{_codes(twins)}; write them "
-                "one way",
+                f"differ from {self.means} in characters that do not show or in Unicode form "
+                f"alone{_codes(twins)}; write them one way",
             )
 
     def _refuse(self, wrong: list[str], why: str) -> None:
@@ -124,10 +137,10 @@ class Labels:
     def check(self) -> None:
         """Raise DataError unless both classes were seen."""
         about = f"The values of label column {self.source.label!r}"
-        if self.wanted is not None and not self.wanted & {self._fold(text) for text in self.seen}:
-            hint = nearest(self.source.positive, self.seen)
+        if self.named is not None and not self.named & {self._fold(text) for text in self.seen}:
+            one = self.source.negative[0] if self.source.negative else self.source.positive
             raise DataError(
-                f"{about} do not contain positive={self.source.positive!r}. {hint} Seen: {self._shown()}."
+                f"{about} do not contain {self.means}. {nearest(one, self.seen)} Seen: {self._shown()}."
             )
         if len(self.seen) < 2:
             raise DataError(
@@ -136,16 +149,24 @@ class Labels:
             )
 
 
-def _wanted(positive: str | int | bool | None) -> set[str] | None:
-    """What counts as 1, as `parse_values` writes it.
+def _named(source: Labelled) -> tuple[set[str] | None, str]:
+    """What is named as 1, or as 0, as `parse_values` writes it, and how it was named.
 
-    None: the labels are 0 and 1. Empty for a `positive` that stands for no value.
+    None: the labels are 0 and 1. Empty for a value that stands for no value.
     """
-    if positive is None:
-        return None
-    if isinstance(positive, bool):
-        return {"1", "true"} if positive else {"0", "false"}
-    return {text for text in parse_values([positive])[1] if text is not None}
+    if source.negative:
+        words = " or ".join(f"{value!r}" for value in source.negative)
+        return set().union(*map(_texts, source.negative)), f"negative={words}"
+    if source.positive is None:
+        return None, ""
+    return _texts(source.positive), f"positive={source.positive!r}"
+
+
+def _texts(value: str | int | bool) -> set[str]:
+    """A value as the cells of a label column may write it."""
+    if isinstance(value, bool):
+        return {"1", "true"} if value else {"0", "false"}
+    return {text for text in parse_values([value])[1] if text is not None}
 
 
 def _seen_as(text: str) -> str:

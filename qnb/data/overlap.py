@@ -27,7 +27,8 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
 
     Returns:
         split: name of the rule; rule: in words, with what stands in for what.
-        sides: per side `rows`, `prior` and `asked`, the share of the rows asked for.
+        sides: per side `rows`, `prior` and `asked`, the share of the rows asked for (None of an official test
+            file).
         missing_of_sides: per column that has any, side -> missing values.
         left_out: reason -> rows that are on no side.
         groups: `columns`, `count`, per side how many (`train`, `val`, `test`), and `on_two_sides`; None where
@@ -39,7 +40,9 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
     """
     roles = roles or Roles(table, config.group_by)
     sides = dict(zip(SIDES, split, strict=True))
-    asked = dict(zip(SIDES, fractions(config), strict=True))
+    asked: dict[str, float | None] = dict(zip(SIDES, fractions(config), strict=True))
+    if table.official is not None:
+        asked["test"] = None
     return {
         "split": config.split,
         "rule": _rule(roles, config),
@@ -59,6 +62,13 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
 
 def _rule(roles: Roles, config: SplitConfig) -> str:
     """The rule in words, with what stands in for what."""
+    if config.test_data is not None:
+        own = _own_rule(roles, config)
+        return f"the test is all of {config.test_data}; validation is carved from the other file: {own}"
+    return _own_rule(roles, config)
+
+
+def _own_rule(roles: Roles, config: SplitConfig) -> str:
     if config.split == "group":
         columns = roles.groups.columns
         if stands_in(columns):

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from qnb.config import InputConfig, SplitConfig, TableConfig, TrainConfig
+from qnb.data.cautions import cautions
 from qnb.data.features import FeatureMap
 from qnb.data.overlap import split_card
 from qnb.data.roles import Roles
-from qnb.data.splits import SIDES, split_table
+from qnb.data.splits import SIDES, Split, split_table
 from qnb.data.table import Table, load_table
 from qnb.data.values import DataError
 from qnb.errors import ParameterError
 
 # of the split: which columns are kept, and the draw
-DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed")
+DECIDES_TABLE = (*TableConfig.model_fields, "group_by", "split_seed", "test_data")
 DECIDES_ROWS = (*TableConfig.model_fields, *SplitConfig.model_fields)
 
 
@@ -30,7 +31,8 @@ class Prepared:
 
     `asked` holds the parameters that decided rows and features, by name; empty where no configuration did.
     `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns
-    that the card names; None where the table has no groups.
+    that the card names; None where the table has no groups. `test_unseen` says which test rows are of class 0
+    or of attack types that neither training nor validation has, bool (B,); None without such types.
     """
 
     X: dict[str, np.ndarray]
@@ -38,6 +40,7 @@ class Prepared:
     feature_map: FeatureMap
     card: dict[str, Any]
     test_groups: np.ndarray | None = None
+    test_unseen: np.ndarray | None = None
     asked: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,12 +80,14 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
         side = table.take(rows)
         X[name], y[name] = feature_map.transform(side.frame), side.y.astype(np.float64)
     groups = roles.known_groups
+    card = table.card | split_card(table, split, config, roles)
     return Prepared(
         X=X,
         y=y,
         feature_map=feature_map,
-        card=table.card | split_card(table, split, config, roles),
+        card=card | {"cautions": cautions(card)},
         test_groups=None if groups is None else groups.of(split.test),
+        test_unseen=_unseen(table, split),
         asked=_deciding(config),
     )
 
@@ -91,6 +96,17 @@ def fit_features(training: Table, components: int, angle_range: str | None) -> F
     """`FeatureMap.fit` on training rows, with what their table says of missing values."""
     missing, values = training.card.get("missing", "refuse"), tuple(training.card.get("missing_values", ()))
     return FeatureMap.fit(training.frame, training.y, components, angle_range, missing, values)
+
+
+def _unseen(table: Table, split: Split) -> np.ndarray | None:
+    """See `Prepared`."""
+    if table.attack is None:
+        return None
+    seen = np.concatenate([split.train, split.val])
+    known = set(table.attack[seen[table.y[seen] == 1]])
+    test, y = table.attack[split.test], table.y[split.test]
+    new = np.array([kind not in known for kind in test], bool) & (y == 1)
+    return new | (y == 0) if new.any() else None
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:

@@ -10,21 +10,25 @@ import pyarrow as pa
 
 from qnb.config import TrainConfig
 from qnb.data.labels import Labels
-from qnb.data.sources import open_file, open_source, require_header
+from qnb.data.sources import Reading, open_file, open_source, require_header
 from qnb.data.values import DataError
 
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How a model's training read its labels: the column, and the value that counted as 1 (None: they were 0
-    and 1).
+    """How a model's training read its labels: the column, and the value that counted as 1, or those that
+    counted as 0 (without either they were 0 and 1).
 
-    `unknown` says why that is not known, and then no label is read.
+    `unknown` says why that is not known, and then no label is read. `attack` is the column of the attack
+    types, and `trained` those of them that training and validation had; None where there were none.
     """
 
     label: str | None
     positive: str | int | bool | None
     unknown: str | None = None
+    negative: tuple[str | int | bool, ...] = ()
+    attack: str | None = None
+    trained: tuple[str, ...] = ()
 
 
 def label_rule_of(about: dict[str, Any], card: dict[str, Any]) -> LabelRule:
@@ -43,7 +47,14 @@ def label_rule_of(about: dict[str, Any], card: dict[str, Any]) -> LabelRule:
             f"the model does not say which value of {label!r} counted as 1, so that column is not read: "
             "score with the run, whose data card says it, or train anew",
         )
-    return LabelRule(label, positive)
+    roles = about.get("roles") or {}
+    return LabelRule(
+        label,
+        positive,
+        negative=tuple(kept.get("negative") or ()),
+        attack=roles.get("attack_type"),
+        trained=tuple(about.get("trained_types") or ()),
+    )
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,17 @@ class Scorable:
     def positive(self) -> str | int | bool | None:
         """The value that counts as 1."""
         return self.label_rule.positive
+
+    @property
+    def negative(self) -> tuple[str | int | bool, ...]:
+        """The values that count as 0."""
+        return self.label_rule.negative
+
+    @property
+    def attack(self) -> str | None:
+        """The column of the attack types, where the table has it and training had some."""
+        rule = self.label_rule
+        return rule.attack if rule.attack in self.columns and rule.trained else None
 
     @property
     def unlabelled(self) -> str | None:
@@ -99,7 +121,7 @@ def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scor
             )
         drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
         config = TrainConfig.make({"data": table} | drawn)
-        source = open_source(table, None, None, config.data_seed, config.leaks)
+        source = open_source(table, Reading(), config.data_seed, config.leaks)
         return Scorable(source.name, source.columns, source.batches, label_rule, source.synthetic)
     file = open_file(table)
     require_header(file)

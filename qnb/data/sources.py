@@ -14,14 +14,42 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from qnb.config import TrainConfig
-from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, TEXT_COLUMNS, generate_capture
+from qnb.config import SidesConfig, TableConfig, TrainConfig
+from qnb.data.capture import generate_capture
 from qnb.data.csv_file import UNNAMED, CsvFile, looks_like_data, sha256
+from qnb.data.profiles import EDGE_IIOT, Profile, profile_of, same, spelled
 from qnb.data.values import DataError, clean_column
+from qnb.data.zeek_file import FIRST, ZeekFile
 from qnb.errors import nearest
 
+Scalar = str | int | bool | None
 COUNTED = 30  # rows from which a column that counts them is known for that
-HOST_AND_TIME = ("frame.time", "ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a table's columns are to be read; what is None or empty is left to its data set, if that is known.
+
+    The names are those of `qnb.config.TableConfig`.
+    """
+
+    label: str | None = None
+    positive: Scalar = None
+    negative: Scalar = None
+    drop: tuple[str, ...] = ()
+    time: tuple[str, ...] | None = None
+    identifiers: tuple[str, ...] = ()
+    attack_type: str | None = None
+    group_by: tuple[str, ...] | None = None
+    missing: str = "refuse"
+    missing_values: tuple[str | float, ...] = ()
+
+    @classmethod
+    def of(cls, config: TableConfig) -> "Reading":
+        """What a configuration asks for."""
+        names = (field.name for field in dataclasses.fields(cls) if field.name != "group_by")
+        group_by = config.group_by if isinstance(config, SidesConfig) else None
+        return cls(**{name: getattr(config, name) for name in names}, group_by=group_by)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,24 +57,43 @@ class Source:
     """A table that can be read batch by batch: `batches(columns)` yields Arrow record batches with those
     columns.
 
-    `file` is what it is read from, None for a built-in table.
+    Attributes:
+        columns: every column there is.
+        positive: the label's value that counts as 1.
+        negative: those that count as 0, all others being 1; without either the label is 0 and 1.
+        attack: column of the attack types.
+        groups: columns that are no features, kept for splits.
+        dropped: columns that are no features, and why; a column may be both dropped and kept for splits.
+        time: columns of the clock.
+        identifiers: columns that say who or which, and their kind.
+        hosts: sender and receiver, see `Profile.hosts`.
+        text: columns that are text also where most of their values are numbers.
+        missing: "refuse", "median" or "indicator": what becomes of values that are missing.
+        missing_values: of features: they stand for no value.
+        profile: the data set, where it is known.
+        file: what it is read from, None for a built-in table.
     """
 
     name: str
-    columns: list[str]  # every column there is
+    columns: list[str]
     batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
     label: str
-    positive: str | int | bool | None = None
+    positive: Scalar = None
+    negative: tuple[str | int | bool, ...] = ()
     attack: str | None = None
-    groups: tuple[str, ...] = ()  # no features, kept for splits
-    dropped: tuple[str, ...] = ()  # no features; a column may be both dropped and kept for splits
-    text: tuple[str, ...] = ()  # text also where most of their values are numbers
-    missing: str = "refuse"  # or "median", "indicator": what becomes of values that are missing
-    missing_values: tuple[str | float, ...] = ()  # of features: they stand for no value
+    groups: tuple[str, ...] = ()
+    dropped: dict[str, str] = dataclasses.field(default_factory=dict)
+    time: tuple[str, ...] = ()
+    identifiers: dict[str, str] = dataclasses.field(default_factory=dict)
+    hosts: tuple[tuple[str, str], ...] = ()
+    text: tuple[str, ...] = ()
+    missing: str = "refuse"
+    missing_values: tuple[str | float, ...] = ()
+    profile: Profile | None = None
     synthetic: bool = False
     drop_duplicates: bool = False
     notes: tuple[str, ...] = ()
-    file: "CsvFile | ParquetFile | None" = None
+    file: "CsvFile | ParquetFile | ZeekFile | None" = None
 
     @property
     def features(self) -> list[str]:
@@ -68,17 +115,22 @@ def _frame_source(frame: pd.DataFrame, **rest: Any) -> Source:
 
 def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
     frame, sessions = generate_capture(seed=data_seed, leaks=leaks)
+    whole = pd.concat([frame, sessions], axis=1)
+    known = _known(EDGE_IIOT, list(whole.columns))
     return _frame_source(
-        pd.concat([frame, sessions], axis=1),
+        whole,
         name="bundled",
-        label="Attack_label",
-        attack="Attack_type",
-        groups=(*sessions.columns, *HOST_AND_TIME),
-        dropped=AUTHORS_DROP,
-        text=TEXT_COLUMNS,
         synthetic=True,
-        drop_duplicates=True,
-        notes=("Synthetic: drawn by qnb.data.capture, not measured on any network.",),
+        **known
+        | {
+            "groups": (
+                *sessions.columns,
+                *EDGE_IIOT.clocks[0],
+                *(h for pair in EDGE_IIOT.hosts for h in pair),
+            ),
+            "notes": ("Synthetic: drawn by qnb.data.capture, not measured on any network.",),
+            "profile": None,
+        },
     )
 
 
@@ -125,14 +177,17 @@ class ParquetFile:
         return f"row {row + 1}"
 
 
-READERS: dict[str, type[CsvFile] | type[ParquetFile]] = {
+READERS: dict[str, type[CsvFile] | type[ParquetFile] | type[ZeekFile]] = {
     ".csv": CsvFile,
+    ".txt": CsvFile,
+    ".log": ZeekFile,
+    ".labeled": ZeekFile,
     ".parquet": ParquetFile,
     ".pq": ParquetFile,
 }
 
 
-def open_file(data: str) -> CsvFile | ParquetFile:
+def open_file(data: str) -> CsvFile | ParquetFile | ZeekFile:
     """A file by its path; its columns are known.
 
     Raises:
@@ -158,12 +213,22 @@ def open_file(data: str) -> CsvFile | ParquetFile:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file; expected a header line and rows.")
     try:
-        return READERS[path.suffix.lower()](path)
+        return _reader(path)(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
 
 
-def _file(data: str, label: str | None, positive: str | int | bool | None) -> Source:
+def _reader(path: Path) -> type[CsvFile] | type[ParquetFile] | type[ZeekFile]:
+    """By the file's ending; a Zeek log by its first bytes, whatever its ending."""
+    with path.open("rb") as file:
+        zeek = file.read(len(FIRST)) == FIRST
+    by_ending = READERS[path.suffix.lower()]
+    if zeek:
+        return ZeekFile
+    return CsvFile if by_ending is ZeekFile else by_ending
+
+
+def _file(data: str, reading: Reading) -> Source:
     file = open_file(data)
     path, columns = file.path, file.columns
     require_header(file)
@@ -176,31 +241,27 @@ def _file(data: str, label: str | None, positive: str | int | bool | None) -> So
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise DataError(f"{path} names a column twice: {', '.join(map(repr, twice))}. Rename or remove one.")
-    is_edge = len(set(columns) & set(EDGE_COLUMNS)) >= 50
-    if label is None and not is_edge:
+    profile = profile_of(columns)
+    known = {} if profile is None else _known(profile, columns)
+    label = reading.label or known.get("label") or (profile and profile.label[0])
+    if label is None:
         raise DataError(
-            f"{path} is not in Edge-IIoTset's format, so its label column must be named: label='...'. "
+            f"{path} is of no known data set, so its label column must be named: label='...'. "
             f"{nearest('label', columns)}"
         )
-    label = label or "Attack_label"
     if label not in columns:
         raise DataError(
             f"{path} has no label column {label!r}. {nearest(label, columns)} Its first line: "
             f"{','.join(columns)[:80]!r}."
         )
-    common: dict[str, Any] = {
-        "name": str(path),
-        "columns": columns,
-        "batches": file.batches,
-        "label": label,
-        "positive": positive,
-        "file": file,
-    }
-    source = Source(**common, **_edge_roles(columns)) if is_edge else Source(**common)
+    if reading.label not in (None, known.get("label")):
+        known |= {"negative": ()}
+    common: dict[str, Any] = {"name": str(path), "columns": columns, "batches": file.batches, "file": file}
+    source = Source(**known | common | {"label": label})
     return _kept_apart(source, tuple(name for name in source.features if name in file.index), "pandas' index")
 
 
-def require_header(file: CsvFile | ParquetFile) -> None:
+def require_header(file: CsvFile | ParquetFile | ZeekFile) -> None:
     """Raise DataError where the first line of a CSV file holds data."""
     if isinstance(file, CsvFile) and looks_like_data(file.columns):
         raise DataError(
@@ -221,7 +282,7 @@ def _kept_apart(source: Source, names: tuple[str, ...], what: str) -> Source:
 def _row_numbers(source: Source) -> tuple[str, ...]:
     """The features that count the rows: each value one more than the one above, throughout the table."""
     previous: dict[str, float] = {}
-    names, rows = [name for name in source.features if name not in EDGE_COLUMNS], 0
+    names, rows = ([] if source.profile else source.features), 0
     for head in source.batches(names) if names else ():  # the first batch alone: few columns are left of it
         names = [name for name in names if _counts(head.column(name), name, None) is not None]
         break
@@ -246,62 +307,114 @@ def _counts(column: pa.Array, name: str, before: float | None) -> float | None:
     return float(values[-1]) if counts else None
 
 
-def _edge_roles(columns: list[str]) -> dict[str, Any]:
-    """Which columns of an Edge-IIoTset file are no features: the authors' 15, both labels, and any the data
-    set does not have.
+def _known(profile: Profile, columns: list[str]) -> dict[str, Any]:
+    """The roles of the columns of a known data set, as attributes of `Source`.
+
+    No features are its labels, its attack types, its identifiers, its clocks, what its authors drop, and
+    columns that it does not have.
     """
-    extra = tuple(c for c in columns if c not in EDGE_COLUMNS)
-    present = set(columns)
-    notes = [
-        "Edge-IIoTset (Ferrag et al., 2022, doi 10.1109/ACCESS.2022.3165809). Attack_type stands in for a "
-        "capture session."
-    ]
+    every = set(map(same, profile.columns))
+    extra = tuple(c for c in columns if same(c) not in every)
+    label = next(iter(spelled(columns, profile.label)), None)
+    attack = next(iter(spelled(columns, [profile.attack] if profile.attack else [])), None)
+    clocks = [clock for clock in profile.clocks if len(spelled(columns, clock)) == len(clock)]
+    time = tuple(spelled(columns, clocks[0])) if clocks else ()
+    kinds = {c: kind for name, kind in profile.identifiers.items() for c in spelled(columns, [name])}
+    kept = spelled(columns, profile.kept)
+    hosts = tuple((pair[0], pair[1]) for names in profile.hosts if len(pair := spelled(columns, names)) == 2)
+    times = [c for clock in profile.clocks for c in spelled(columns, clock)]
+    dropped = (
+        {c: "time" for c in times}
+        | {c: f"identifier ({kind})" for c, kind in kinds.items() if c not in kept}
+        | {c: why for name, why in profile.drop.items() for c in spelled(columns, [name])}
+        | dict.fromkeys(extra, "kept for splits")
+        | ({attack: "attack type"} if attack else {})
+        | dict.fromkeys(spelled(columns, profile.label), "label")
+    )
+    notes = [f"{profile.name} ({profile.citation}). {profile.note}".strip()]
     if extra:
         notes.append(
-            "Columns that Edge-IIoTset does not have were kept for splits, not as features: "
+            f"Columns that {profile.name} does not have were kept for splits, not as features: "
             f"{', '.join(extra)}."
         )
     return {
-        "attack": "Attack_type" if "Attack_type" in present else None,
-        "groups": tuple(c for c in HOST_AND_TIME if c in present) + extra,
-        "dropped": tuple(c for c in (*AUTHORS_DROP, "Attack_label", "Attack_type") if c in present),
-        "text": TEXT_COLUMNS,
-        "drop_duplicates": True,
+        "label": label,
+        "negative": profile.negative,
+        "attack": attack,
+        "groups": tuple(dict.fromkeys((*time, *(host for pair in hosts for host in pair), *extra))),
+        "dropped": dropped,
+        "time": time,
+        "identifiers": kinds,
+        "hosts": hosts,
+        "text": tuple(spelled(columns, profile.text)),
+        "missing_values": profile.missing,
+        "profile": profile,
+        "drop_duplicates": profile.drop_duplicates,
         "notes": tuple(notes),
     }
 
 
-def require_source(data: str, label: str | None, positive: str | int | bool | None) -> None:
-    """Raise DataError where `open_source` would, of a file; its rows are not read."""
-    if data not in TrainConfig.BUILT_IN_TABLES:
-        _file(data, label, positive)
-
-
-def open_source(
-    data: str,
-    label: str | None,
-    positive: str | int | bool | None,
-    data_seed: int,
-    leaks: tuple[str, ...],
-    group_by: tuple[str, ...] = (),
-    missing: str = "refuse",
-    missing_values: tuple[str | float, ...] = (),
-) -> Source:
-    """The source that the parameter `data` names; columns in `group_by` are kept for splits, not as features.
-
-    `missing` and `missing_values` say what becomes of missing values, and what else stands for one.
+def _with_roles(source: Source, reading: Reading) -> Source:
+    """The source with the roles that a user gives its columns, beside those that it has.
 
     Raises:
-        DataError: it cannot be opened.
+        DataError: a name is no column.
+    """
+    given = {
+        "drop": reading.drop,
+        "time": reading.time or (),
+        "identifiers": reading.identifiers,
+        "attack_type": () if reading.attack_type is None else (reading.attack_type,),
+    }
+    for role, names in given.items():
+        for name in names:
+            if name not in source.columns:
+                raise DataError(
+                    f"{role} names {name!r}, which is no column of {source.name}. "
+                    f"{nearest(name, source.columns)}"
+                )
+            if name == source.label and role != "attack_type":
+                raise DataError(f"{role} names {name!r}, the label of {source.name}. A column has one role.")
+    means = (reading.positive, reading.negative) != (None, None)
+    attack, time = reading.attack_type or source.attack, reading.time or source.time
+    grouped = tuple(c for c in (reading.group_by or ()) if c in source.columns and c != source.label)
+    dropped = (
+        source.dropped
+        | {c: "time" for c in time}
+        | {c: "identifier" for c in reading.identifiers}
+        | {c: "drop" for c in reading.drop}
+        | ({attack: "attack type"} if attack else {})
+    )
+    return dataclasses.replace(
+        source,
+        positive=reading.positive if means else source.positive,
+        negative=(() if reading.negative is None else (reading.negative,)) if means else source.negative,
+        attack=attack,
+        groups=tuple(dict.fromkeys((*source.groups, *time, *(c for c in grouped if c != attack)))),
+        dropped=dropped,
+        time=time,
+        identifiers=source.identifiers | dict.fromkeys(reading.identifiers, "named"),
+        missing=reading.missing,
+        missing_values=tuple(dict.fromkeys((*source.missing_values, *reading.missing_values))),
+    )
+
+
+def require_source(config: TableConfig) -> None:
+    """Raise DataError where `open_source` would, of a file; its rows are not read."""
+    for data in (config.data, getattr(config, "test_data", None)):
+        if data is not None and data not in TrainConfig.BUILT_IN_TABLES:
+            _with_roles(_file(data, reading := Reading.of(config)), reading)
+
+
+def open_source(data: str, reading: Reading, data_seed: int, leaks: tuple[str, ...]) -> Source:
+    """The source that the parameter `data` names, its columns read as `reading` says.
+
+    Raises:
+        DataError: it cannot be opened, or has not the columns that `reading` names.
     """
     if data == "bundled":
         source = _bundled(data_seed, tuple(leaks))
     else:
-        source = _breast_cancer() if data == "breast_cancer" else _file(data, label, positive)
-    more = tuple(name for name in group_by if name in source.features)
-    source = dataclasses.replace(
-        source, groups=source.groups + more, missing=missing, missing_values=tuple(missing_values)
-    )
-    if source.file is None:
-        return source
-    return _kept_apart(source, _row_numbers(source), "counts the rows")
+        source = _breast_cancer() if data == "breast_cancer" else _file(data, reading)
+    source = _with_roles(source, reading)
+    return source if source.file is None else _kept_apart(source, _row_numbers(source), "counts the rows")

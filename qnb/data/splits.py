@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from qnb.config import SidesConfig, SplitConfig
+from qnb.config import RuleConfig, SidesConfig, SplitConfig
 from qnb.data.grouping import assign_groups, stands_in
 from qnb.data.roles import Roles
 from qnb.data.table import Table
@@ -41,7 +41,7 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
 
     Args:
         y: labels 0 or 1, shape `(N,)`.
-        val_fraction, test_fraction: shares of the N rows; the rest trains.
+        val_fraction, test_fraction: shares of the N rows, the second may be 0; the rest trains.
         seed: of the shuffle; the same seed gives the same split.
 
     Raises:
@@ -51,7 +51,8 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
     sizes = {"validation": round(len(y) * val_fraction), "test": round(len(y) * test_fraction)}
     sizes["training"] = len(y) - sum(sizes.values())
     counts = np.bincount(y, minlength=2)
-    if min(sizes.values()) < 2 or min(counts) < 3:
+    wanted = [size for name, size in sizes.items() if name != "test" or test_fraction > 0]
+    if min(wanted) < 2 or min(counts) < len(wanted):
         raise DataError(
             f"{len(y)} rows ({counts[0]} of class 0, {counts[1]} of class 1) cannot be split into "
             f"{sizes['training']} training, {sizes['validation']} validation and {sizes['test']} test rows "
@@ -59,13 +60,15 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
             "and test_fraction."
         )
     rows = np.arange(len(y))
-    rest, test = train_test_split(rows, test_size=sizes["test"], stratify=y, random_state=seed)
+    rest, test = rows, rows[:0]
+    if test_fraction > 0:
+        rest, test = train_test_split(rows, test_size=sizes["test"], stratify=y, random_state=seed)
     train, val = train_test_split(rest, test_size=sizes["validation"], stratify=y[rest], random_state=seed)
-    return check_split(Split(*(np.sort(side) for side in (train, val, test))), y)
+    return check_split(Split(*(np.sort(side) for side in (train, val, test))), y, tested=test_fraction > 0)
 
 
-def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
-    """The same split, once every side is known to hold both classes.
+def check_split(split: Split, y: np.ndarray, why: str = "", tested: bool = True) -> Split:
+    """The same split, once every side is known to hold both classes; the test too if it is `tested`.
 
     `why` ends the message where one does not.
 
@@ -76,7 +79,8 @@ def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
         "Give more rows (sample=None takes all), enlarge val_fraction or test_fraction, or use another "
         "split_seed."
     )
-    for name, side in zip(("training", "validation", "test"), split, strict=True):
+    names = ("training", "validation", "test") if tested else ("training", "validation")
+    for name, side in zip(names, split, strict=False):
         counts = np.bincount(y[side], minlength=2)
         if not counts.all():
             lacking = f"none of class {int(counts.argmin())}" if len(side) else "so none of either class"
@@ -85,7 +89,8 @@ def check_split(split: Split, y: np.ndarray, why: str = "") -> Split:
 
 
 def _random(roles: Roles, config: SplitConfig) -> Split:
-    return random_split(roles.table.y, config.val_fraction, config.test_fraction, config.split_seed)
+    _, val, test = fractions(config)
+    return random_split(roles.table.y, val, test, config.split_seed)
 
 
 def _group(roles: Roles, config: SplitConfig) -> Split:
@@ -94,20 +99,26 @@ def _group(roles: Roles, config: SplitConfig) -> Split:
     See `qnb.data.grouping.assign_groups` for how near to the fractions asked the sides come.
     """
     table, groups = roles.table, roles.groups
+    shares = [share for share in fractions(config) if share > 0]
     if stands_in(groups.columns):
+        if config.test_data is not None:
+            raise DataError(
+                "split='group' by attack types keeps types for a test, and test_data is the test: name other "
+                "columns in group_by, or use another split."
+            )
         return _attack(roles, config)
     codes, names = groups.codes, groups.names
     counts = np.stack([np.bincount(codes[table.y == c], minlength=len(names)) for c in (0, 1)], axis=1)
     holding = (counts > 0).sum(axis=0)
-    if holding.min() < 3:
+    if holding.min() < len(shares):
         c = int(holding.argmin())
         raise DataError(
             f"split='group' by {', '.join(groups.columns)}: class {c} occurs in {holding[c]} of {len(names)} "
-            "groups, and each of the three sides needs one. Name finer columns in group_by, give more rows, "
-            "or use another split."
+            f"groups, and each of the {'three' if len(shares) == 3 else 'two'} sides needs one. Name finer "
+            "columns in group_by, give more rows, or use another split."
         )
-    side = assign_groups(counts, fractions(config), np.random.default_rng(config.split_seed))[codes]
-    return check_split(_sides(side), table.y)
+    side = assign_groups(counts, shares, np.random.default_rng(config.split_seed))[codes]
+    return check_split(_sides(side), table.y, tested=config.test_data is None)
 
 
 def _time(roles: Roles, config: SplitConfig) -> Split:
@@ -135,7 +146,7 @@ def _time(roles: Roles, config: SplitConfig) -> Split:
         f"split='time' by {clock.column} ({clock.words}) cuts where the rows' times say. "
         "Use a smaller embargo, other val_fraction and test_fraction, more rows, or another split."
     )
-    return check_split(_sides(side), table.y, why)
+    return check_split(_sides(side), table.y, why, tested=config.test_data is None)
 
 
 def _attack(roles: Roles, config: SplitConfig) -> Split:
@@ -200,7 +211,9 @@ def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def fractions(config: SidesConfig) -> tuple[float, float, float]:
-    """Shares of the rows asked for training, validation and test."""
+    """Shares of the rows asked for training, validation and test; 0 for an official test file."""
+    if isinstance(config, RuleConfig) and config.test_data is not None:
+        return 1 - config.val_fraction, config.val_fraction, 0.0
     return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
 
 
@@ -217,7 +230,7 @@ SPLITS: dict[str, Callable[[Roles, SplitConfig], Split]] = {
 
 
 def split_table(table: Table, config: SplitConfig, roles: Roles | None = None) -> Split:
-    """Split `table` by the rule named in `config.split`.
+    """Split `table` by the rule named in `config.split`; the rows of an official test file are the test.
 
     Args:
         roles: those of its rows, where they have been read already.
@@ -229,4 +242,9 @@ def split_table(table: Table, config: SplitConfig, roles: Roles | None = None) -
         raise DataError(
             f"split={config.split!r} is not a rule for splitting. {nearest(config.split, SPLITS)}"
         )
-    return SPLITS[config.split](roles or Roles(table, config.group_by), config)
+    if table.official is None:
+        return SPLITS[config.split](roles or Roles(table, config.group_by), config)
+    own = np.flatnonzero(~table.official)
+    split = SPLITS[config.split](Roles(table.take(own), config.group_by), config)
+    test = np.flatnonzero(table.official)
+    return check_split(Split(own[split.train], own[split.val], test), table.y, "test_data is that side.")

@@ -17,9 +17,13 @@ import pandas as pd
 
 from qnb.config import LEAKS, DataConfig
 from qnb.data.cache import cached_parts
+from qnb.data.cautions import cautions
 from qnb.data.cleaning import clean_parts
+from qnb.data.lookalikes import look_alikes
+from qnb.data.official import joined, joined_card
+from qnb.data.profiles import Profile
 from qnb.data.sampling import Draw
-from qnb.data.sources import Source, open_source
+from qnb.data.sources import Reading, Source, open_source
 from qnb.data.values import Column, DataError, join_chunks, take
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself
@@ -30,12 +34,17 @@ class Table:
     """N labelled rows and where they come from.
 
     Attributes:
-        frame: the features after cleaning, N rows; float64 columns, NaN where missing, and text columns.
-            Which is which is decided on all rows of the source, not on the N that were drawn.
+        frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not
+            a number.
         y: int8 `(N,)`, 1 = positive (an attack).
         attack: names of the attack types, object `(N,)`, or None where the source has none.
         groups: N rows of columns that are no features and that splits need (hosts, capture session, time);
             may have no columns.
+        time: the columns of the clock, among `groups`; none where it is not known.
+        hosts: columns of sender and receiver, among `groups`; of several pairs a later one where the one
+            before is 0.
+        attack_name: the column that `attack` holds.
+        official: which rows are those of the official test file, bool `(N,)`; None without one.
         card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after
             `take`.
     """
@@ -45,18 +54,23 @@ class Table:
     attack: np.ndarray | None
     groups: pd.DataFrame
     card: dict[str, Any]
+    time: tuple[str, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    attack_name: str | None = None
+    official: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, indices: np.ndarray) -> "Table":
         """The rows at `indices` (integers, shape `(M,)`), in that order."""
-        return Table(
+        return dataclasses.replace(
+            self,
             frame=self.frame.iloc[indices].reset_index(drop=True),
             y=self.y[indices],
             attack=None if self.attack is None else self.attack[indices],
             groups=self.groups.iloc[indices].reset_index(drop=True),
-            card=self.card,
+            official=None if self.official is None else self.official[indices],
         )
 
 
@@ -110,6 +124,11 @@ def read_table(
     *,
     label: str | None = None,
     positive: str | int | bool | None = None,
+    negative: str | int | bool | None = None,
+    drop: tuple[str, ...] = (),
+    time: tuple[str, ...] | None = None,
+    identifiers: tuple[str, ...] = (),
+    attack_type: str | None = None,
     sample: int | None = None,
     data_seed: int = 0,
     leaks: tuple[str, ...] = LEAKS,
@@ -122,11 +141,16 @@ def read_table(
     """Read, clean and sample a table.
 
     Args:
-        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file. A
-            file in the format of Edge-IIoTset is known by its columns: the authors' 15 fields are dropped,
-            then exact duplicate rows.
-        label: label column of a file; None: `Attack_label` of Edge-IIoTset.
-        positive: the label's value that counts as 1, all others 0; None: the label is 0 and 1 already.
+        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file or a
+            Zeek log. A data set of `qnb.data.profiles` is known by its columns: what follows is filled in
+            from there where it is not given.
+        label: label column of a file.
+        positive: the label's value that counts as 1, all others 0.
+        negative: the label's value that counts as 0, all others 1. Without both the label is 0 and 1 already.
+        drop: columns left out.
+        time: column of the clock, or two, date and time of day. It is kept for splits, not as a feature.
+        identifiers: columns that say who or which, never what; left out.
+        attack_type: column of the attack types.
         sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there
             are: all of them.
         data_seed, leaks: of the bundled capture, see `qnb.data.capture.generate_capture`.
@@ -137,16 +161,21 @@ def read_table(
             Edge-IIoTset otherwise.
         missing: "refuse", or one of `qnb.data.missing.TREATMENTS` that fills missing values in later, from
             training rows; they are NaN in the table.
-        missing_values: what stands for no value in a feature, besides empty, NA, NaN and null.
+        missing_values: what stands for no value in a feature, besides empty, NA, NaN, null, and what the data
+            set is known to write.
 
     Returns:
         The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
 
     Raises:
-        DataError: the file or its label cannot be used, a feature is a mixture of numbers and text (see
-            `qnb.data.column_types`), missing where that is refused, or infinite, or all are constant.
+        DataError: the file or its label cannot be used, a name is no column, a feature is a mixture of
+            numbers and text (see `qnb.data.column_types`), missing where that is refused, or infinite, or all
+            are constant.
     """
-    source = open_source(data, label, positive, data_seed, leaks, group_by or (), missing, missing_values)
+    reading = Reading(
+        label, positive, negative, drop, time, identifiers, attack_type, group_by, missing, missing_values
+    )
+    source = open_source(data, reading, data_seed, leaks)
     if not source.features:
         raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     source = dataclasses.replace(source, drop_duplicates=source.drop_duplicates and not keep_duplicates)
@@ -170,12 +199,14 @@ def read_table(
         "missing": source.missing,
         "missing_values": list(source.missing_values),
         "constant_columns": constant,
+        "look_alikes": {} if source.profile or source.synthetic else look_alikes(frame),
         "sample": {"requested": sample, "used": len(y)},
         "seeds": {"data_seed": data_seed if data == "bundled" else None, "sample_seed": seed},
         "leaks": list(leaks) if data == "bundled" else None,
         "fingerprint": fingerprint(frame, y, attack),
     }
-    return Table(frame, y, attack, groups, card)
+    card["cautions"] = cautions(card)
+    return Table(frame, y, attack, groups, card, source.time, source.hosts, source.attack)
 
 
 def _group(values: Column) -> pd.Series | np.ndarray:
@@ -199,8 +230,20 @@ def _card(source: Source, tally: dict[str, Any], y: np.ndarray, attack: np.ndarr
         "columns_dropped": [
             c for c in source.columns if c in {*source.dropped, *source.groups} - {source.label}
         ],
+        "why_dropped": {
+            c: source.dropped.get(c, "kept for splits")
+            for c in source.columns
+            if c in {*source.dropped, *source.groups} - {source.label}
+        },
+        "data_set": None if source.profile is None else _about(source.profile),
+        "roles": {
+            "time": list(source.time),
+            "identifiers": [c for c in source.columns if c in source.identifiers],
+            "attack_type": source.attack,
+        },
         "label": source.label,
         "positive": source.positive,
+        "negative": list(source.negative),
         "label_values": tally["label_values"],
         "prior": float(y.mean()),
         "attack_types": {} if attack is None else dict(Counter(attack.tolist()).most_common()),
@@ -208,17 +251,43 @@ def _card(source: Source, tally: dict[str, Any], y: np.ndarray, attack: np.ndarr
     }
 
 
+def _about(profile: Profile) -> dict[str, str]:
+    """What a reader looks up of a data set."""
+    return {name: getattr(profile, name) for name in ("name", "citation", "source", "official_split")}
+
+
 def load_table(config: DataConfig) -> Table:
-    """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`."""
-    return read_table(
+    """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`.
+
+    With `config.test_data` the rows of that file, all of them, come after those of `config.data`.
+    """
+    roles = dataclasses.asdict(Reading.of(config))
+    table = read_table(
         config.data,
-        label=config.label,
-        positive=config.positive,
+        **roles,
         sample=config.sample,
         data_seed=config.data_seed,
         leaks=config.leaks,
         seed=config.split_seed,
-        group_by=config.group_by,
-        missing=config.missing,
-        missing_values=config.missing_values,
+    )
+    if config.test_data is None:
+        return table
+    return _with_test(table, read_table(config.test_data, **roles, keep_duplicates=True))
+
+
+def _with_test(table: Table, test: Table) -> Table:
+    """The rows of `table`, then all those of `test`, which `official` marks."""
+    frame = joined(table.frame, test.frame, str(test.card["source"]))
+    card = joined_card(table.card, test.card)
+    card["cautions"] = cautions(card)
+    attack = [one.attack for one in (table, test) if one.attack is not None]
+    groups = [table.groups, test.groups.reindex(columns=table.groups.columns)]
+    return dataclasses.replace(
+        table,
+        frame=frame,
+        y=np.concatenate([table.y, test.y]),
+        attack=np.concatenate(attack) if attack else None,
+        groups=pd.concat(groups, ignore_index=True),
+        card=card,
+        official=np.arange(len(frame)) >= len(table),
     )

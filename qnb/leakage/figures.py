@@ -30,6 +30,7 @@ KIND_COLOURS = {
     "host": ORANGE,
     "port": PURPLE,
     "counter": BLUE,
+    "flow": "#8c6d31",
     "named": INK,
     "time": GREEN,
     "session": "#56b4e9",

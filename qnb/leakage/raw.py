@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qnb.data.dates import read_times
 from qnb.data.labels import Labels
-from qnb.data.sources import Source, open_source
-from qnb.data.times import read_times
+from qnb.data.sources import Reading, Source, open_source
 from qnb.data.values import clean_column, missing_texts, parse_present
 
 
@@ -105,28 +105,26 @@ class Raw:
 
 def read_raw(
     data: str,
+    reading: Reading | None = None,
     *,
-    label: str | None = None,
-    positive: str | int | bool | None = None,
     sample: int | None = None,
     data_seed: int = 0,
     leaks: tuple[str, ...] = (),
     seed: int = 0,
-    group_by: tuple[str, ...] = (),
-    missing: str = "refuse",
-    missing_values: tuple[str | float, ...] = (),
 ) -> Raw:
-    """Draw rows from the source that the arguments name, stratified by label.
-
-    They mean what they mean to `qnb.data.table.read_table`.
+    """Draw rows from a source, stratified by label.
 
     The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not
     with the file.
 
+    Args:
+        reading: how its columns are to be read; None: as its data set says.
+        data, sample, data_seed, leaks, seed: as in `qnb.data.table.read_table`.
+
     Raises:
         DataError: the source or its label cannot be used.
     """
-    source = open_source(data, label, positive, data_seed, leaks, group_by, missing, missing_values)
+    source = open_source(data, reading or Reading(), data_seed, leaks)
     labels = Labels(source)
     parts = [
         labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])

@@ -2,16 +2,17 @@
 
 What a column may be used for decides, not how well it predicts. Three questions:
 
-- Identifiers: hosts, ports, counters that a protocol stack starts at will, and columns named in the parameter
-  `identifiers`. They say who or which packet it was, never what it did, so they should know nothing. Only
-  rows that carry the field are compared: whether a packet has a port at all is honest. Leak if the AUC is at
-  least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
+- Identifiers: hosts, ports, flow ids, counters that a protocol stack starts at will, and columns named in the
+  parameter `identifiers`. They say who or which packet it was, never what it did, so they should know
+  nothing. Only rows that carry the field are compared: whether a packet has a port at all is honest. Leak if
+  the AUC is at least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
 - Time and sessions: when and in which capture a row was taken; the same rule.
 - Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the
   label in other words: AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
 
 Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also
-measure how long it has been going on; they count as features, unless `identifiers` names them.
+measure how long it has been going on; they count as features, unless `identifiers` names
+them.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,7 @@ import pandas as pd
 from scipy import stats
 
 from qnb.data.sources import Source
-from qnb.data.values import DataError, is_numeric
-from qnb.errors import nearest
+from qnb.data.values import is_numeric
 from qnb.leakage.raw import Raw, RawColumn
 from qnb.leakage.statistics import ALPHA, bins, rate_auc
 from qnb.leakage.tabular import common
@@ -30,11 +30,8 @@ from qnb.reporting.verdict import Verdict
 
 EFFECT = 0.05
 GIVEAWAY = 0.99
-HOSTS = ("ip.src_host", "ip.dst_host", "arp.src.proto_ipv4", "arp.dst.proto_ipv4")
-PORTS = ("tcp.srcport", "tcp.dstport", "udp.port")
-COUNTERS = ("tcp.ack_raw", "mbtcp.trans_id", "icmp.transmit_timestamp")
-TIMES = ("frame.time", "capture.start", "capture.end")
-IDENTIFIERS, WHEN, FEATURE = ("host", "port", "counter", "named"), ("time", "session"), ("feature",)
+IDENTIFIERS, WHEN, FEATURE = ("host", "port", "counter", "flow", "named"), ("time", "session"), ("feature",)
+TIMES = ("capture.start", "capture.end")  # of the bundled capture, beside its clock
 # set aside: content that the reader keeps from the model (payloads, say)
 KINDS = (*IDENTIFIERS, *WHEN, *FEATURE, "set aside")
 
@@ -60,15 +57,12 @@ class Single:
     reaches_model: bool
 
 
-def kind_of(name: str, source: Source, identifiers: tuple[str, ...] = ()) -> str:
+def kind_of(name: str, source: Source) -> str:
     """The kind of a column, which decides the rule that it is judged by; see the head of this file."""
-    if name in identifiers:
-        return "named"
-    if name in TIMES:
+    if name in source.identifiers:
+        return source.identifiers[name]
+    if source.dropped.get(name) == "time" or name in (*source.time, *TIMES):
         return "time"
-    for kind, names in (("host", HOSTS), ("port", PORTS), ("counter", COUNTERS)):
-        if name in names:
-            return kind
     if name in source.groups:
         return "session"
     return "feature" if name in source.features else "set aside"
@@ -83,24 +77,11 @@ def codes_of(column: RawColumn, kind: str) -> np.ndarray:
     return column.categories() if values is None or kind == "session" else bins(values)
 
 
-def examine(raw: Raw, identifiers: tuple[str, ...] = (), seed: int = 0) -> list[Single]:
-    """One `Single` for each column, those that know most first.
-
-    Args:
-        identifiers: further columns that the model must not use.
-
-    Raises:
-        DataError: `identifiers` names a column that the table does not have.
-    """
-    for name in identifiers:
-        if name not in raw.columns:
-            raise DataError(
-                f"identifiers names {name!r}, which is no column of {raw.source.name}. "
-                f"{nearest(name, raw.columns)}"
-            )
+def examine(raw: Raw, seed: int = 0) -> list[Single]:
+    """One `Single` for each column, those that know most first."""
     rng, singles = np.random.default_rng(seed), []
     for name, column in raw.columns.items():
-        kind = kind_of(name, raw.source, identifiers)
+        kind = kind_of(name, raw.source)
         rows = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
         alone = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
         singles.append(Single(name, kind, *alone, float(rows.mean()), name in raw.source.features))

@@ -18,7 +18,6 @@ from qnb.config import (
     OF_ONE_SPLIT,
     Batch,
     Layers,
-    Listed,
     Names,
     Rate,
     Sample,
@@ -31,6 +30,7 @@ from qnb.config import (
     training_of,
 )
 from qnb.data.grouping import group_columns
+from qnb.data.sources import Reading
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
 from qnb.data.values import DataError
@@ -53,8 +53,6 @@ class LeakageConfig(SidesConfig, TableConfig):
     sample: Sample = 100_000
     columns: Names | None = None
     """names of the columns to look at and to train on; None: all"""
-    identifiers: Annotated[tuple[str, ...], Listed] = ()
-    """names of further columns that the model must not use"""
     wires: Wires = 8
     layers: Layers = 3
     batch: Batch = 256
@@ -95,22 +93,17 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the
             types that `attack_test` names cannot be left out.
     """
-    source: dict[str, Any] = {
-        "label": config.label,
-        "positive": config.positive,
+    drawn: dict[str, Any] = {
+        "sample": config.sample,
+        "seed": config.split_seed,
         "data_seed": config.data_seed,
         "leaks": config.leaks,
-        "missing": config.missing,
-        "missing_values": config.missing_values,
     }
-    raw = read_raw(
-        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by or (), **source
-    )
+    reading = Reading.of(config)
+    raw = read_raw(config.data, reading, **drawn)
     if config.columns is not None:
         raw = only(raw, config.columns)
-    table = read_table(
-        config.data, sample=config.sample, seed=config.split_seed, group_by=config.group_by, **source
-    )
+    table = read_table(config.data, **dataclasses.asdict(reading), **drawn)
     types = table.card["types"]
     raw = dataclasses.replace(raw, text=frozenset(name for name in types if types[name]["type"] == "text"))
     kept = [name for name in table.frame.columns if name in raw.columns]

@@ -63,11 +63,18 @@ def data_card(card: dict[str, Any]) -> Styler:
     """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on
     two of its sides.
     """
+    return _left(pd.DataFrame(card_rows(card).items(), columns=["data", "value"])).hide(axis="index")
+
+
+def card_rows(card: dict[str, Any]) -> dict[str, str]:
+    """The data card in words, line by line: what, and its value."""
     kind = (
         "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
     )
     rows = {
         "source": f"{card['source']} — {kind}",
+        **{f"caution {k}": text for k, text in enumerate(card.get("cautions", []), 1)},
+        **_data_set_rows(card),
         "rows read": f"{card['rows_read']:,}",
         "rows kept": f"{card['rows_kept']:,}",
     }
@@ -76,20 +83,60 @@ def data_card(card: dict[str, Any]) -> Styler:
     rows |= {f"rows left out: {reason}": f"{count:,}" for reason, count in card["dropped"].items()}
     if "exact duplicates" not in card["dropped"]:
         rows["exact duplicates, kept"] = f"{card['duplicates']:,}"
+    rows |= {"feature columns": str(card["columns"])} | _columns_left_out(card)
     rows |= {
-        "feature columns": card["columns"],
         **_types(card["types"]),
         **_missing(card),
-        "columns left out": ", ".join(card["columns_dropped"]) or "none",
+        "label": f"{card['label']}{_label_means(card)}",
+        "prior (share of positives)": f"{card['prior']:.4f}",
     }
-    rows |= {"label": card["label"], "prior (share of positives)": f"{card['prior']:.4f}"}
     if card["attack_types"]:
         rows["attack types"] = _counted(card["attack_types"])
-    rows |= _split_rows(card) if "rule" in card else {}
+    rows |= _test_file_rows(card) | (_split_rows(card) if "rule" in card else {})
     rows |= {f"note {k}": note for k, note in enumerate(card["notes"], 1)} | {
         "fingerprint": card["fingerprint"][:16]
     }
-    return _left(pd.DataFrame(rows.items(), columns=["data", "value"])).hide(axis="index")
+    return rows
+
+
+def _data_set_rows(card: dict[str, Any]) -> dict[str, str]:
+    """Which known data set it is; nothing for another table."""
+    known = card.get("data_set")
+    if not known:
+        return {}
+    return {
+        "recognised as": f"{known['name']}: {known['citation']}",
+        "to be had from": known["source"],
+        "official split": known["official_split"],
+    }
+
+
+def _columns_left_out(card: dict[str, Any]) -> dict[str, str]:
+    """The columns that are no features, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for column, why in card["why_dropped"].items():
+        reasons.setdefault(why, []).append(column)
+    listed = {f"columns left out: {why}": ", ".join(columns) for why, columns in reasons.items()}
+    return listed or {"columns left out": "none"}
+
+
+def _label_means(card: dict[str, Any]) -> str:
+    """Which of its values count as 1, where it is not 0 and 1 already."""
+    if card["negative"]:
+        return f" (positive: all but {' or '.join(map(repr, card['negative']))})"
+    return "" if card["positive"] is None else f" (positive: {card['positive']!r})"
+
+
+def _test_file_rows(card: dict[str, Any]) -> dict[str, str]:
+    """What stands in the official test file."""
+    test = card.get("test")
+    if not test:
+        return {}
+    rows = {"test file": f"{test['source']}: {test['rows_kept']:,} rows, prior {test['prior']:.4f}"}
+    if test["attack_types"]:
+        rows["attack types of the test file"] = _counted(test["attack_types"])
+        rows["of these, not in the other file"] = _counted(test["unseen_types"]) or "none"
+    return rows
 
 
 def _types(types: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -129,9 +176,8 @@ def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     rows = {f"split: {card['split']}": card["rule"]}
     for name, side in card["sides"].items():
         share = side["rows"] / card["rows_kept"]
-        rows[f"{name} rows"] = (
-            f"{side['rows']:,} ({share:.1%}, {side['asked']:.1%} asked), prior {side['prior']:.4f}"
-        )
+        asked = "the test file" if side["asked"] is None else f"{share:.1%}, {side['asked']:.1%} asked"
+        rows[f"{name} rows"] = f"{side['rows']:,} ({asked}), prior {side['prior']:.4f}"
     rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
     if card["split"] == "attack":
         rows |= {f"attack types, {name}": _counted(types) for name, types in card["types_of_sides"].items()}

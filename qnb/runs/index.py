@@ -22,7 +22,7 @@ from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.runs.provenance import commit_name
-from qnb.runs.summary import data_name
+from qnb.runs.summary import changed, data_name, resume_command, short_name
 
 INDEX = "index.html"
 CURVES = {  # columns of history.csv that are drawn: title, axis label
@@ -37,6 +37,7 @@ POINTS = 200  # of a curve at most; of a longer history every k-th epoch is draw
 STACK = {"pennylane-catalyst": "Catalyst", "pennylane": "PennyLane", "jax": "JAX", "qnb": "qnb"}
 ROWS_DECIDED_BY = (
     "split",
+    "test_data",
     "split_seed",
     "val_fraction",
     "test_fraction",
@@ -101,6 +102,9 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
     curves, curves_why = learning_curves(folder / HISTORY)
     return {
         "id": entry["run_id"],
+        "name": short_name(entry),
+        "changed": ", ".join(f"{name}={value}" for name, value in changed(entry).items()),
+        "resume": resume_command(entry),
         "notebook": entry["notebook"],
         "status": str(entry["status"]),
         "why": entry["why"],

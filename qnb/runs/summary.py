@@ -1,5 +1,6 @@
 """Runs in a few lines for the terminal: one as it ended, many as a table."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def summary(entry: Entry, root: Path) -> str:
         "gradient": gate.get("verdict") if isinstance(gate, dict) else gate,
         "commit": commit_name(entry.get("git")),
         "started": str(entry.get("started") or "-")[:19].replace("T", " ") + " UTC",
-        "resume": f"qnb run {entry['notebook']} --resume {entry['run_id']}" if resumable(entry) else None,
+        "resume": resume_command(entry),
         "report": folder / "report.html" if (folder / "report.html").exists() else None,
         "folder": folder if (folder / MANIFEST).exists() else None,
     }
@@ -61,9 +62,27 @@ def summary(entry: Entry, root: Path) -> str:
     return "\n".join([*outcome(entry), columns_of_text(rows)])
 
 
-def resumable(entry: Entry) -> bool:
-    """Whether `qnb run --resume` may take this run: it ended before its time."""
-    return entry["status"] in ("failed", "interrupted", "killed") and entry.get("config") is not None
+def resume_command(entry: Entry) -> str | None:
+    """The command that resumes this run, None where it did not end before its time."""
+    if entry["status"] not in ("failed", "interrupted", "killed") or entry.get("config") is None:
+        return None
+    return f"qnb run {entry['notebook']} --resume {entry['run_id']}"
+
+
+def short_name(entry: Entry) -> str:
+    """A run's name for the eye: when it began (UTC), its seed, four digits of its hash."""
+    match = re.fullmatch(
+        r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.\d+Z(?:-s(\w+))?-(\w{4})\w*(-\d+)?", entry["run_id"]
+    )
+    if match is None:
+        return str(entry["run_id"])
+    year, month, day, hour, minute, second, seed, digest, again = match.groups()
+    parts = [
+        f"{year}-{month}-{day} {hour}:{minute}:{second}",
+        *([f"seed {seed}"] if seed else []),
+        digest + (again or ""),
+    ]
+    return " · ".join(parts)
 
 
 def changed(entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import Engine, check_batch, make_engine
+from qnb.core.engine import make_engine, steady_scores
 from qnb.core.objective import Objective
 from qnb.data.features import FeatureMap
 from qnb.data.table import Table
@@ -22,7 +22,6 @@ from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_descri
 from qnb.training.surrogate import Surrogate, surrogate_of
 
 ARRAYS, META = "model.npz", "model.json"
-BLOCK = 4096  # rows scored at a time by an engine that would choose its arithmetic by their number
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,7 @@ class Model:
         A row's logit does not depend on the rows beside it.
         """
         engine = make_engine(self.engine, self.spec, self.objective, self.device)
-        scores = (
-            _scores_in_blocks(engine, self.params, X)
-            if self.engine == "exact"
-            else engine.scores(self.params, X)
-        )
+        scores = steady_scores(engine, self.params, X)
         return np.asarray(self.objective.logit(scores, self.params["bias"], self.params["alpha"]))
 
     def surrogate(self) -> Surrogate:
@@ -114,16 +109,6 @@ class Model:
         elif (folder / META).read_bytes() != text or not _same_arrays(folder / ARRAYS, arrays):
             raise ModelError(f"{folder} holds another model; nothing is overwritten. Name another folder.")
         return folder
-
-
-def _scores_in_blocks(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """Scores by the path that the exact engine takes for BLOCK rows, however few there are: its paths round
-    differently.
-    """
-    (X,) = check_batch(engine.spec, X)
-    blocks = (X[start : start + BLOCK] for start in range(0, len(X), BLOCK))
-    padded = (np.pad(block, ((0, BLOCK - len(block)), (0, 0)), mode="edge") for block in blocks)
-    return np.concatenate([engine.scores(params, block) for block in padded])[: len(X)]
 
 
 def _same_arrays(path: Path, arrays: dict[str, np.ndarray]) -> bool:

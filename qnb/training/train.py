@@ -166,13 +166,15 @@ def _baselines(prepared: Prepared, config: TrainConfig, done: Done) -> dict[str,
     return found
 
 
-ABOUT = ("source", "synthetic", "label", "positive", "fingerprint")  # of the data card, kept with the model
+# of the data card, kept with the model
+ABOUT = ("source", "synthetic", "label", "positive", "negative", "roles", "fingerprint")
 
 
 def _result(run: TrainingRun, baselines: dict[str, metrics.Row]) -> TrainResult:
     card = run.prepared.card
     about = {"data" if name == "source" else name: card.get(name) for name in ABOUT} | {
-        "config_hash": run.config.hash()
+        "config_hash": run.config.hash(),
+        "trained_types": _trained_types(card),
     }
     model, logits, threshold = choose_model(run, about)
     return TrainResult(
@@ -185,6 +187,12 @@ def _result(run: TrainingRun, baselines: dict[str, metrics.Row]) -> TrainResult:
         logits=logits,
         baseline_logits={name: b["test_logits"] for name, b in baselines.items()},
     )
+
+
+def _trained_types(card: dict[str, Any]) -> list[str]:
+    """The attack types that training or validation had; none where the table has none."""
+    sides = card.get("types_of_sides") or {}
+    return sorted({kind for name in ("train", "val") for kind in sides.get(name, {})})
 
 
 def choose_model(
@@ -224,6 +232,8 @@ def _summary(
     }
     flat = {f"{side}_{key}": evaluated[side][key] for side in ("test", "val") for key in metrics.REPORTED}
     interval = auc_interval(prepared.y["test"], logits["test"], prepared.test_units, seed=config.split_seed)
+    if (some := prepared.test_unseen) is not None:
+        flat["test_auc_unseen_types"] = metrics.auc(logits["test"][some], prepared.y["test"][some])
     speed = np.median([row["samples_per_s"] for row in run.state.history])
     return flat | {
         "test_auc_interval": interval.to_dict(),

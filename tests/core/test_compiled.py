@@ -82,6 +82,19 @@ def test_arrays_in_any_memory_order_give_the_same_numbers(rng):
     np.testing.assert_array_equal(engine.scores(twisted, np.asfortranarray(X)), engine.scores(params, X))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 600])
+def test_scores_of_any_number_of_rows(rows, rng):
+    """Those that fill no chunk are not computed along with rows that nobody asked for, and do not change."""
+    spec = CircuitSpec(2, 1)
+    params, X = random_params(spec, rng), rng.uniform(0, 3, (rows, 2))
+    score = score_function(spec)
+    engine = make_engine("catalyst", spec, BCE)
+    ends = [0, rows // 2, rows - 1]
+    expected = [float(score(params["weights"], params["readout"], X[k])) for k in ends]
+    np.testing.assert_allclose(engine.scores(params, X)[ends], expected, atol=1e-12)
+    assert engine.scores(params, X).shape == (rows,)
+
+
 def test_amplitude_scores_but_does_not_train(rng):
     spec = CircuitSpec(2, 1, encoder="amplitude")
     engine = make_engine("catalyst", spec, BCE)

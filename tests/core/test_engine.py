@@ -140,6 +140,17 @@ def test_the_fingerprint_sees_every_part_of_a_circuit():
         assert base.fingerprint() == prints[0]
 
 
+def test_the_fingerprint_of_the_packages_own_parts_is_computed_once(monkeypatch):
+    recorded = []
+    tape = CircuitSpec._tape
+    monkeypatch.setattr(CircuitSpec, "_tape", lambda self, *args: (recorded.append(self), tape(self, *args))[1])
+    monkeypatch.setitem(ANSATZE, "mine", lambda n, layer: [(0, 1)])
+    for ansatz, times in (("ring", 2), ("mine", 6)):  # two points each time
+        spec = CircuitSpec(7, 5, ansatz=ansatz)
+        assert len({spec.fingerprint() for _ in range(3)}) == 1
+        assert recorded.count(spec) == times
+
+
 def test_a_spec_round_trips_through_its_names():
     spec = CircuitSpec(3, 2, encoder="angle_xy", ansatz="ring", measurement="z_vec", reupload=True)
     assert CircuitSpec(**spec.to_dict()) == spec and CircuitSpec.names() == tuple(spec.to_dict())

@@ -180,6 +180,34 @@ def test_chunks_do_not_change_the_numbers(path, monkeypatch):
     np.testing.assert_allclose(engine.scores(params, data[0]), reference(spec, PLAIN, params, *data)[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("spec", [SPECS[7], SPECS[9], SPECS[6]], ids=named)
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_a_steady_score_does_not_depend_on_the_rows_beside_it(spec, precision):
+    engine, params, X = make_engine("exact", spec, PLAIN, precision=precision), parameters(spec), batch(spec, 5000)[0]
+    every = engine.steady_scores(params, X)
+    for rows in (1, 2, 16, 17, 300):
+        np.testing.assert_allclose(
+            engine.steady_scores(params, X[-rows:]), every[-rows:], rtol=0, atol=4 * np.finfo(precision).eps
+        )
+    np.testing.assert_allclose(every[:5], reference(spec, PLAIN, params, X[:5], *np.ones((2, 5)))[0], atol=TOLERANCE[precision])
+
+
+def test_what_is_kept_of_the_last_parameters_is_theirs(monkeypatch):
+    """Scores of other parameters, of arrays changed in place, and where nothing is kept."""
+    spec = CircuitSpec(3, 2)
+    engine, params, data = exact.ExactEngine(spec, PLAIN, precision="float64"), parameters(spec), batch(spec, 5)
+    for change in ("weights", "readout"):
+        engine.steady_scores(params, data[0])
+        params[change] += 0.3
+        expected = reference(spec, PLAIN, params, *data)[0]
+        np.testing.assert_allclose(engine.steady_scores(params, data[0]), expected, atol=1e-12)
+        np.testing.assert_allclose(engine.scores(params, data[0]), expected, atol=1e-12)
+    monkeypatch.setattr(exact, "KEPT_BYTES", 0)
+    again = exact.ExactEngine(spec, PLAIN, precision="float64")
+    np.testing.assert_array_equal(again.steady_scores(params, data[0]), engine.steady_scores(params, data[0]))
+    assert again._kept is None
+
+
 def test_padded_lengths_avoid_powers_of_two():
     assert [exact.padded(rows) for rows in (1, 16, 17, 256, 257, 512, 4096)] == [16, 16, 32, 272, 272, 528, 4112]
 

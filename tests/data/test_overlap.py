@@ -12,9 +12,9 @@ from qnb.data.splits import Split, split_table
 from qnb.data.table import Table, load_table
 
 
-def table_of(frame, y, groups=None, attack=None):
+def table_of(frame, y, groups=None, attack=None, time=()):
     groups = pd.DataFrame(groups or {}, index=range(len(y)))
-    return Table(pd.DataFrame(frame), np.asarray(y, np.int8), attack, groups, {})
+    return Table(pd.DataFrame(frame), np.asarray(y, np.int8), attack, groups, {}, time)
 
 
 def test_exact_and_near_copies_are_counted_by_pair_of_sides():
@@ -82,7 +82,7 @@ def test_card_of_the_bundled_capture(bundled, rule, words, on_two_sides):
 def test_unread_times_are_reported_and_a_table_without_groups_has_none():
     times = ["2021 10:00:00", "0.0"] * 5 + [f"2021 11:{m:02d}:00" for m in range(50)]
     attack = np.array((["Normal", "XSS"] * 30), dtype=object)
-    table = table_of({"a": np.arange(60.0)}, [0, 1] * 30, {"frame.time": times}, attack)
+    table = table_of({"a": np.arange(60.0)}, [0, 1] * 30, {"frame.time": times}, attack, ("frame.time",))
     config = TrainConfig(split="time")
     card = split_card(table, split_table(table, config), config)
     assert card["left_out"] == {"time cannot be read": 5, "embargo": 0} and card["groups"] is None

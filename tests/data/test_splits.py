@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qnb.config import TrainConfig
 from qnb.data.grouping import PAIR, assign_groups, group_codes
+from qnb.data.profiles import EDGE_IIOT
 from qnb.data.splits import SPLITS, Split, check_split, random_split, split_table
 from qnb.data.table import Table, load_table
 from qnb.data.times import read_clock
@@ -63,7 +64,9 @@ def make_table(y, attack=None, **groups):
     y = np.asarray(y, np.int8)
     frame = pd.DataFrame({"x": np.arange(len(y), dtype=float)})
     attack = None if attack is None else np.asarray(attack, dtype=object)
-    return Table(frame, y, attack, pd.DataFrame(groups, index=range(len(y))), {})
+    time = tuple(c for c in EDGE_IIOT.clocks[0] if c in groups)
+    hosts = tuple(pair for pair in EDGE_IIOT.hosts if pair[0] in groups)
+    return Table(frame, y, attack, pd.DataFrame(groups, index=range(len(y))), {}, time, hosts)
 
 
 def clock_text(seconds):
@@ -194,7 +197,7 @@ def test_one_clock_where_capture_start_says_so(bundled):
     split = split_table(bundled, TrainConfig(sample=6000, split="time"))
     train, val, test = (clock.seconds[side] for side in split)
     assert train.max() < val.min() and val.max() < test.min()
-    alone = Table(bundled.frame, bundled.y, bundled.attack, bundled.groups.drop(columns=["capture.start"]), {})
+    alone = Table(bundled.frame, bundled.y, bundled.attack, bundled.groups.drop(columns=["capture.start"]), {}, bundled.time)
     assert len(set(read_clock(alone).capture)) == 15 and "Attack_type stands in" in read_clock(alone).words
 
 
@@ -215,7 +218,7 @@ def test_times_as_they_come(texts, seconds):
 
 def test_times_that_say_nothing_are_refused():
     y = [0, 1, 1]
-    with pytest.raises(DataError, match=r"needs a column 'frame\.time'"):
+    with pytest.raises(DataError, match=r"needs the column of the clock.* name it, time='\.\.\.'"):
         read_clock(make_table(y))
     with pytest.raises(DataError, match=r"cannot be read as a time in 2 of 3 rows, such as '0\.0'"):
         read_clock(make_table(y, **{"frame.time": ["0.0", "6.0", "2021 10:00:00"]}))

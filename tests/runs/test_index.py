@@ -62,6 +62,11 @@ def test_every_run_is_there_with_what_became_of_it(root):
     assert len(runs) == 6
     assert (runs[failed.id]["status"], runs[failed.id]["why"]) == ("failed", "error: no label")
     assert (runs[killed.id]["status"], runs[killed.id]["why"]) == ("killed", "its process ended without a final status")
+    assert runs[killed.id]["resume"] == f"qnb run train --resume {killed.id}" and runs[done.id]["resume"] is None
+    assert runs[done.id]["changed"] == "lr=0.1" and re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d · seed 1152921504606846977 · \w{4}", runs[done.id]["name"]
+    )
+    assert runs["empty"]["name"] == "empty"
     assert (runs[damaged.id]["status"], runs[damaged.id]["why"]) == ("broken", "missing: metrics.json")
     assert (runs["empty"]["status"], runs["empty"]["why"]) == ("broken", "no manifest.json")
     assert (runs[alive.id]["status"], runs[alive.id]["data"]) == ("running", "table.csv (not read)")
@@ -236,9 +241,49 @@ def test_a_reader_filters_and_sorts(page):
     assert column(page, "metric") == ["0.8000", "0.9000"]
     page.reload()  # the address keeps it
     assert column(page, "metric") == ["0.8000", "0.9000"] and page.input_value("[name=min]") == "0.75"
-    page.click("text=All runs")
+    page.click("text=Reset filters")
     page.fill("[name=q]", "other split_seed=4")
     assert column(page, "notebook") == ["other"]
+
+
+@pytest.mark.slow
+def test_a_value_that_is_asked_for_is_that_value_and_none_that_begins_like_it(browser, root):
+    for epochs in (2, 20, 21):
+        finished(root, 0.9, epochs=epochs)
+    index.build(root)
+    page = browser.new_page()
+    page.goto((root / "executed" / "index.html").as_uri())
+    for asked, shown in (("epochs=2", ["epochs=2"]), ("epochs=20", ["epochs=20"]), ("epochs=", []), ("epoch=2", [])):
+        page.fill("[name=q]", asked)
+        assert column(page, "changed") == shown, asked
+    page.fill("[name=q]", "train")
+    assert sorted(column(page, "changed")) == ["epochs=2", "epochs=20", "epochs=21"]
+    page.close()
+
+
+@pytest.mark.slow
+def test_back_leaves_the_comparison_and_seeds_of_one_configuration_are_a_band(browser, root):
+    for lr, seed, auc in ((0.1, 0, 0.9), (0.1, 1, 0.7), (0.2, 0, 0.6)):
+        finished(root, auc, seed=seed, lr=lr)
+    index.build(root)
+    page = browser.new_page()
+    page.goto((root / "executed" / "index.html").as_uri())
+    page.click("[data-sort=metric]")
+    for k in range(3):
+        page.locator("[data-choose]").nth(k).check()
+    page.click("text=Compare")
+    assert "3 runs side by side" in page.inner_text("#comparison")
+    assert "AB (mean of 2 seeds" in page.inner_text("#comparison")
+    said = [c.get_attribute("aria-label") for c in page.locator("#comparison svg").all()]
+    auc = next(text for text in said if text.startswith("Validation AUC"))
+    assert "AB goes from 0.6000 at epoch 1 to 0.8000 at epoch 3; C goes from 0.6000 at epoch 1 to 0.6000" in auc  # means
+    panel = page.locator("#comparison svg").nth(said.index(auc))
+    assert (panel.locator(".band").count(), panel.locator(".line").count()) == (1, 2)
+    page.go_back()
+    assert page.locator("#comparison").is_hidden() and page.locator("[data-choose]:checked").count() == 3
+    page.go_forward()
+    assert "3 runs side by side" in page.inner_text("#comparison")
+    page.close()
 
 
 @pytest.mark.slow
@@ -278,11 +323,11 @@ def test_a_reader_sets_two_runs_side_by_side(page):
     assert [count for count, _ in drawn] == [2, 2] and drawn[0][1] < drawn[1][1]  # the higher AUC is drawn higher
     assert "SYNTHETIC data" in shown.inner_text() and shown.locator(".caution").count() == 0
     address = page.url
-    page.click("text=Choose none")
+    page.click("text=Clear selection")
     assert shown.is_hidden()
     page.goto(address)
     page.reload()
-    assert "Two runs side by side" in page.inner_text("#comparison")
+    assert "2 runs side by side" in page.inner_text("#comparison")
 
 
 @pytest.mark.slow

@@ -1,22 +1,24 @@
-// Two runs side by side, or one looked at: what differs, the learning curves laid over each other, the metrics.
+// Runs side by side, or one looked at: what differs, the learning curves laid over each other, the metrics.
+// Of more than two, those that differ in their seed alone are one line, the mean, in a band from the lowest to the highest.
 const comparison = document.getElementById("comparison");
 const body = document.getElementById("comparison-body");
-const chosen = () => [state.a, state.b].map((key) => BY_KEY.get(key)).filter(Boolean);
+const LETTERS = "ABCDEFGH"; // as many runs as can be told apart by colour
+const chosen = () => chosenKeys().map((key) => BY_KEY.get(key)).filter(Boolean);
 
 function renderChosen() {
   const runs = chosen();
   const bar = document.getElementById("chosen");
   bar.hidden = runs.length === 0;
-  bar.querySelector("span").textContent = runs.map((run, i) => `${"AB"[i]}: ${run.key}`).join("  ·  ");
-  document.getElementById("show").textContent = runs.length === 2 ? "Compare" : "Details";
+  bar.querySelector("span").textContent = runs.map((run, i) => `${LETTERS[i]}: ${run.notebook} ${run.name}`).join("  ·  ");
+  document.getElementById("show").textContent = runs.length > 1 ? "Compare" : "Details";
   comparison.hidden = runs.length === 0 || !state.view;
   if (comparison.hidden) return body.replaceChildren();
-  document.getElementById("comparison-title").textContent = runs.length === 2 ? "Two runs side by side" : "One run";
+  document.getElementById("comparison-title").textContent = runs.length > 1 ? `${runs.length} runs side by side` : "One run";
   return body.replaceChildren(...compare(runs));
 }
 
 function compare(runs) {
-  const caution = runs.length === 2 ? cautions(...runs) : [];
+  const caution = runs.length > 1 ? cautions(runs) : [];
   return [
     about(runs),
     ...caution.map((text) => make("p", { class: "caution" }, text)),
@@ -34,7 +36,7 @@ function table(heads, rows, label) {
   return make("div", { class: "scroll" }, make("table", { "aria-label": label }, head, make("tbody", {}, ...lines)));
 }
 
-const letters = (runs) => (runs.length === 2 ? ["A", "B"] : ["value"]);
+const letters = (runs) => (runs.length > 1 ? runs.map((run, i) => LETTERS[i]) : ["value"]);
 const text = (value) => (empty(value) ? "–" : String(value));
 
 function about(runs) {
@@ -44,41 +46,40 @@ function about(runs) {
     ["status", (run) => (run.why ? `${run.status}: ${run.why}` : run.status)],
     ["started (UTC)", (run) => text(run.started && run.started.slice(0, 19).replace("T", " "))], ["wall time (s)", seconds], ["data", (run) => text(run.data)],
     ["fingerprint of the data", (run) => text(run.fingerprint && run.fingerprint.slice(0, 16))],
-    ["stack", (run) => text(run.stack)], ["commit", (run) => text(run.commit)], ["gradient's verdict", (run) => text(run.gate)],
+    ["stack", (run) => text(run.stack)], ["commit", (run) => text(run.commit)], ["gradient check", (run) => text(run.gate)],
     ["decisions", (run) => text(decided(run))], ["resumed from", (run) => text(run.resumed)], ["files", links],
   ];
   return table(["", ...letters(runs)], rows.map(([name, of]) => [name, ...runs.map(of)]), "The runs");
 }
 
-function cautions(a, b) {
-  const found = [];
-  const both = DATA.rows_decided_by.filter((name) => Object.hasOwn(a.parameters, name) && Object.hasOwn(b.parameters, name));
-  const unlike = both.filter((name) => a.parameters[name] !== b.parameters[name]);
-  if (a.fingerprint && b.fingerprint && a.fingerprint !== b.fingerprint) {
-    found.push("The data differs, so the metrics are of different rows.");
-  } else if (unlike.length) {
-    found.push(`The split differs (${unlike.join(", ")}), so the metrics are of different rows.`);
-  }
-  const unfinished = [a, b].filter((run) => run.status !== "done").map((run) => `${run === a ? "A" : "B"} is ${run.status}`);
-  if (unfinished.length) found.push(`${unfinished.join(", ")}: what it shows is what it had reached.`);
-  return found;
+function cautions(runs) {
+  const said = [];
+  const both = DATA.rows_decided_by.filter((name) => runs.every((run) => Object.hasOwn(run.parameters, name)));
+  const unlike = both.filter((name) => several(runs.map((run) => run.parameters[name])));
+  if (several(runs.map((run) => run.fingerprint).filter(Boolean))) said.push("The data differs, so the metrics are of different rows.");
+  else if (unlike.length) said.push(`The split differs (${unlike.join(", ")}), so the metrics are of different rows.`);
+  const unfinished = runs.map((run, i) => [run, LETTERS[i]]).filter(([run]) => run.status !== "done").map(([run, letter]) => `${letter} is ${run.status}`);
+  if (unfinished.length) said.push(`${unfinished.join(", ")}: what it shows is what it had reached.`);
+  return said;
 }
+
+const several = (values) => new Set(values).size > 1;
 
 function differences(runs) {
   if (runs.length === 1) return [make("h3", {}, "Parameters"), parameterTable(runs, Object.keys(runs[0].parameters))];
   const all = [...new Set(runs.flatMap((run) => Object.keys(run.parameters)))];
-  const unlike = all.filter((name) => own(runs[0].parameters, name) !== own(runs[1].parameters, name));
+  const unlike = all.filter((name) => several(runs.map((run) => own(run.parameters, name))));
   const versions = [...new Set(runs.flatMap((run) => Object.keys(run.versions)))];
-  const stack = versions.filter((name) => own(runs[0].versions, name) !== own(runs[1].versions, name));
+  const stack = versions.filter((name) => several(runs.map((run) => own(run.versions, name))));
   const alike = make("details", {}, make("summary", {}, `${all.length - unlike.length} parameters are the same`),
     parameterTable(runs, all.filter((name) => !unlike.includes(name))));
   const absent = unlike.some((name) => runs.some((run) => !Object.hasOwn(run.parameters, name)));
   return [
     make("h3", {}, "Parameters that differ"),
     absent ? make("p", { class: "quiet" }, "–: not a parameter of that run.") : "",
-    unlike.length ? parameterTable(runs, unlike) : make("p", {}, "None: the same configuration twice."), alike,
+    unlike.length ? parameterTable(runs, unlike) : make("p", {}, "None: the same configuration."), alike,
     ...(stack.length ? [make("h3", {}, "Versions that differ"),
-      table(["", "A", "B"], stack.map((name) => [name, ...runs.map((run) => text(own(run.versions, name)))]), "Versions that differ")] : []),
+      table(["", ...letters(runs)], stack.map((name) => [name, ...runs.map((run) => text(own(run.versions, name)))]), "Versions that differ")] : []),
   ];
 }
 
@@ -115,10 +116,11 @@ function curves(runs) {
   const missing = runs.filter((run) => run.curves_why).map((run) => make("p", { class: "quiet" }, `${run.key}: ${run.curves_why}.`));
   const drawn = Object.keys(DATA.curves).filter((name) => runs.some((run) => points(run, name).length));
   const synthetic = runs.some((run) => run.synthetic) ? "SYNTHETIC data: drawn by a generator, not measured on any network." : "";
-  const sources = runs.map((run, i) => `${runs.length === 2 ? `${"AB"[i]}: ` : ""}${text(run.data)}`).join("; ");
+  const sources = runs.map((run, i) => `${runs.length > 1 ? `${LETTERS[i]}: ` : ""}${text(run.data)}`).join("; ");
   const key = runs.length === 2 ? " A is the solid line with dots, B the dashed one with squares." : "";
+  const named = runs.length > 2 ? [make("p", {}, ...legend(grouped(runs)))] : [];
   const note = drawn.length ? [make("p", { class: "quiet" }, `${synthetic} ${sources}.${key}`.trim())] : [];
-  return [title, ...note, make("div", { class: "curves" }, ...drawn.map((name) => panel(runs, name))), ...missing];
+  return [title, ...note, ...named, make("div", { class: "curves" }, ...drawn.map((name) => panel(runs, name))), ...missing];
 }
 
 function points(run, name) {
@@ -126,13 +128,43 @@ function points(run, name) {
   return (run.curves.epoch || []).map((epoch, i) => [epoch, values[i]]).filter(([x, y]) => isNumber(x) && isNumber(y));
 }
 
+// Runs that are one line: each by itself, or, of more than two, those that differ in nothing but their seed.
+function grouped(runs) {
+  const groups = new Map();
+  runs.forEach((run, i) => {
+    const { seed, ...rest } = run.parameters;
+    const key = runs.length > 2 ? JSON.stringify([run.notebook, Object.entries(rest).sort()]) : i;
+    groups.set(key, [...(groups.get(key) || []), i]);
+  });
+  return [...groups.values()].map((members, k) => ({
+    members, title: members.map((i) => letters(runs)[i]).join(""), runs: members.map((i) => runs[i]), which: `c${k}`,
+  }));
+}
+
+function legend(groups) {
+  return groups.flatMap((group) => [make("span", { class: `key ${group.which}` }, "■ "),
+    `${group.title}${group.runs.length > 1 ? ` (mean of ${group.runs.length} seeds, from lowest to highest)` : ""}  `]);
+}
+
+// Points of a line, [epoch, mean, lowest, highest]: of several runs, at the epochs that all of them have.
+function line(group, name) {
+  const each = group.runs.map((run) => points(run, name));
+  if (each.length === 1) return each[0].map(([x, y]) => [x, y, y, y]);
+  const [first, ...others] = each.map((of) => new Map(of));
+  return [...first.keys()].filter((x) => others.every((other) => other.has(x))).map((x) => {
+    const values = [first, ...others].map((of) => of.get(x));
+    return [x, values.reduce((a, b) => a + b) / values.length, Math.min(...values), Math.max(...values)];
+  });
+}
+
 function panel(runs, name) {
   const [title, unit] = DATA.curves[name];
-  const lines = runs.map((run) => points(run, name));
-  const [xs, ys] = [0, 1].map((i) => lines.flat().map((point) => point[i]));
+  const groups = grouped(runs);
+  const lines = groups.map((group) => line(group, name));
+  const [xs, ys] = [lines.flat().map((point) => point[0]), lines.flat().flatMap((point) => point.slice(2))];
   const [x, y] = [scale(xs, LEFT, WIDTH - RIGHT, true), scale(ys, HEIGHT - FOOT, TOP, false)];
-  const said = lines.map((line, i) => (line.length ? `${letters(runs)[i]} goes from ${number(line[0][1])} at epoch ${line[0][0]} to `
-    + `${number(line.at(-1)[1])} at epoch ${line.at(-1)[0]}` : `${letters(runs)[i]} has none`)).join("; ").replaceAll("value goes", "it goes");
+  const said = lines.map((of, i) => (of.length ? `${groups[i].title} goes from ${number(of[0][1])} at epoch ${of[0][0]} to `
+    + `${number(of.at(-1)[1])} at epoch ${of.at(-1)[0]}` : `${groups[i].title} has none`)).join("; ").replaceAll("value goes", "it goes");
   const image = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title} (${unit}) against epoch: ${said}.` });
   for (const tick of y.ticks) {
     image.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick), class: "grid" }));
@@ -142,15 +174,18 @@ function panel(runs, name) {
   image.append(draw("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "epoch"));
   const middle = (TOP + HEIGHT - FOOT) / 2;
   image.append(draw("text", { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }, unit));
-  lines.forEach((line, i) => image.append(...curve(line, x, y, "ab"[i])));
+  lines.forEach((of, i) => image.append(...curve(of, x, y, groups[i])));
   return make("figure", {}, make("figcaption", {}, title), image);
 }
 
-function curve(line, x, y, which) {
-  const path = draw("polyline", { points: line.map(([a, b]) => `${x(a)},${y(b)}`).join(" "), class: `line ${which}` });
-  const marks = line.length > 60 ? [] : line.map(([a, b]) => (which === "a" ? draw("circle", { cx: x(a), cy: y(b), r: 3, class: `mark ${which}` })
-    : draw("rect", { x: x(a) - 3, y: y(b) - 3, width: 6, height: 6, class: `mark ${which}` })));
-  return [path, ...marks];
+function curve(of, x, y, { which, runs }) {
+  const edge = [...of.map(([a, , , high]) => [a, high]), ...of.map(([a, , low]) => [a, low]).reverse()];
+  const band = runs.length > 1 ? [draw("polygon", { points: edge.map(([a, b]) => `${x(a)},${y(b)}`).join(" "), class: `band ${which}` })] : [];
+  const path = draw("polyline", { points: of.map(([a, b]) => `${x(a)},${y(b)}`).join(" "), class: `line ${which}` });
+  const marks = of.length > 60 || runs.length > 1 ? [] : of.map(([a, b]) => (which === "c1"
+    ? draw("rect", { x: x(a) - 3, y: y(b) - 3, width: 6, height: 6, class: `mark ${which}` })
+    : draw("circle", { cx: x(a), cy: y(b), r: 3, class: `mark ${which}` })));
+  return [...band, path, ...marks];
 }
 
 function scale(values, from, to, whole) {
@@ -173,20 +208,20 @@ function scale(values, from, to, whole) {
 document.querySelector("#runs tbody").addEventListener("change", (event) => {
   const key = event.target.dataset.choose;
   if (!key) return;
-  const kept = [state.a, state.b].filter((other) => other && other !== key);
-  [state.a, state.b] = event.target.checked ? [...kept.slice(0, 1), key, ""] : [...kept, "", ""];
+  const kept = chosenKeys().filter((other) => other !== key);
+  state.chosen = (event.target.checked ? [...kept.slice(0, LETTERS.length - 1), key] : kept).join("\n");
   render();
   document.querySelector(`[data-choose="${CSS.escape(key)}"]`)?.focus();
 });
 document.getElementById("show").addEventListener("click", () => {
   state.view = "1";
-  render();
+  render(true);
   document.getElementById("comparison-title").focus();
   comparison.scrollIntoView();
 });
 document.getElementById("none").addEventListener("click", () => {
-  state.a = state.b = state.view = "";
-  render();
+  state.chosen = state.view = "";
+  render(true);
 });
 window.addEventListener("hashchange", () => { read(); render(); });
 document.getElementById("built").textContent = `Built ${DATA.built.slice(0, 19).replace("T", " ")} UTC from the run folders. What began or ended since is not`

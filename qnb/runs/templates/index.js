@@ -10,13 +10,14 @@ const PARAMETERS = names((run) => Object.keys(run.parameters));
 const BLANK = {
   q: "", notebook: "", status: "", data: "", stack: "", decision: "", parameter: "", value: "",
   metric: METRICS.includes("test_auc") ? "test_auc" : METRICS[0] || "", min: "", max: "",
-  sort: "run", down: "1", a: "", b: "", view: "",
+  sort: "run", down: "1", chosen: "", view: "",
 };
 const state = { ...BLANK };
 let limit = PAGE;
 const filters = document.getElementById("filters");
 
 DATA.runs.forEach((run) => { run.key = `${run.notebook}/${run.id}`; });
+const chosenKeys = () => state.chosen.split("\n").filter(Boolean);
 const BY_KEY = new Map(DATA.runs.map((run) => [run.key, run]));
 
 function names(of) {
@@ -48,15 +49,26 @@ function read() {
   for (const name of Object.keys(BLANK)) state[name] = asked.has(name) ? asked.get(name) : BLANK[name];
 }
 
-function write() {
+// Opening and closing the comparison are steps that Back undoes; a letter typed into a filter is none.
+function write(step) {
   const asked = new URLSearchParams(Object.entries(state).filter(([name, value]) => value !== BLANK[name]));
-  if (location.hash.slice(1) !== String(asked)) history.replaceState(null, "", `#${asked}`);
+  if (location.hash.slice(1) === String(asked)) return;
+  if (step) history.pushState(null, "", `#${asked}`);
+  else history.replaceState(null, "", `#${asked}`);
 }
 
 function haystack(run) {
   const said = Object.entries(run.parameters).map(([name, value]) => `${name}=${value}`);
   run.words ||= [run.key, run.status, run.why || "", run.data, run.stack, decided(run), ...said].join(" ").toLowerCase();
   return run.words;
+}
+
+// name=value is a parameter that has exactly this value; another word stands anywhere in what is said of a run.
+function matches(run, word) {
+  const at = word.indexOf("=");
+  if (at < 1) return haystack(run).includes(word);
+  const [name, value] = [word.slice(0, at), word.slice(at + 1)];
+  return Object.entries(run.parameters).some(([key, held]) => key.toLowerCase() === name && held.toLowerCase() === value);
 }
 
 function shown() {
@@ -69,7 +81,7 @@ function shown() {
       && (!state.value || own(run.parameters, state.parameter) === state.value)
       && (Number.isNaN(low) || (isNumber(metric) && metric >= low))
       && (Number.isNaN(high) || (isNumber(metric) && metric <= high))
-      && words.every((word) => haystack(run).includes(word));
+      && words.every((word) => matches(run, word));
   }));
 }
 
@@ -81,10 +93,12 @@ function columns() {
     ["notebook", "notebook", (run) => run.notebook],
     ["status", "status", (run) => run.status],
   ];
+  if (DATA.runs.some((run) => run.changed)) list.push(["changed", "changed parameters", (run) => run.changed]);
   if (DECIDED) list.push(["decisions", "decisions", decided]);
   if (state.parameter) list.push(["parameter", state.parameter, (run) => own(run.parameters, state.parameter)]);
   if (state.metric) list.push(["metric", state.metric, (run) => own(run.metrics, state.metric)]);
-  list.push(["wall", "wall time (s)", (run) => run.wall], ["data", "data", (run) => run.data], ["stack", "stack", (run) => run.stack]);
+  list.push(["wall", "wall time (s)", (run) => run.wall], ["data", "data", (run) => run.data]);
+  if (new Set(DATA.runs.map((run) => run.stack)).size > 1) list.push(["stack", "stack", (run) => run.stack]);
   return list;
 }
 
@@ -103,8 +117,8 @@ function ordered(runs) {
 
 // ---- what is shown
 
-function render() {
-  write();
+function render(step) {
+  write(step === true);
   fillFilters();
   const runs = shown();
   const of = runs.length === DATA.runs.length ? "" : ` of ${DATA.runs.length}`;
@@ -129,9 +143,10 @@ function heads() {
 
 function row(run) {
   const box = make("input", { type: "checkbox", "data-choose": run.key, "aria-label": `Choose ${run.key}` });
-  box.checked = [state.a, state.b].includes(run.key);
-  const name = run.links.report ? make("a", { href: run.links.report }, run.id) : run.id;
-  const why = run.why ? make("div", { class: "why" }, run.why) : null;
+  box.checked = chosenKeys().includes(run.key);
+  const name = run.links.report ? make("a", { href: run.links.report, title: run.id }, run.name) : make("span", { title: run.id }, run.name);
+  const lines = [run.why, run.resume && `resume: ${run.resume}`].filter(Boolean);
+  const why = lines.length ? make("div", { class: "why" }, lines.join("\n")) : null;
   const cells = {
     run: [name], status: [make("span", { class: `status ${run.status.replace(/\W/g, "")}` }, run.status), why],
     wall: [seconds(run)],

@@ -16,6 +16,7 @@ SHAPE = (
     "data",
     "sample",
     "split",
+    "test_data",
     "val_fraction",
     "test_fraction",
     "wires",

@@ -61,7 +61,7 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
     """
     folder = given_root(root)
     config = SweepConfig.make(values)
-    require_source(config.data, config.label, config.positive)
+    require_source(config)
     planned = config.plan()
     for one in planned:
         checked = job.prepare(TRAIN, overrides(one.config), folder)

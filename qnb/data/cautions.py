@@ -1,0 +1,61 @@
+"""What a reader must know of the data before any figure: the first lines of a report.
+
+Columns that look as if they had a role and have none; an official test file, and its attack types that
+training never saw; sides with few rows of a class.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from qnb.data.lookalikes import sentence
+
+FEW_ROWS = 20  # of a class on a side; as `qnb.leakage.statistics.MIN_ROWS`
+
+
+def cautions(card: dict[str, Any]) -> list[str]:
+    """One sentence or two for each caution that a data card asks for.
+
+    Args:
+        card: of a table; with `qnb.data.overlap.split_card` in it its sides are looked at too.
+    """
+    told = [sentence(card.get("look_alikes", {})), *_of_test_file(card)]
+    told += [_of_side(name, side["rows"], side["prior"]) for name, side in card.get("sides", {}).items()]
+    return [text for text in told if text]
+
+
+def _of_test_file(card: dict[str, Any]) -> list[str]:
+    test = card.get("test")
+    if test is None:
+        return []
+    told = (
+        f"The test is the file {test['source']} ({test['rows_kept']:,} rows, {test['prior']:.1%} positive); "
+        f"validation is carved from {card['source']} ({card['prior']:.1%} positive). Validation and test AUC "
+        "are of different rows: the first does not stand for the second."
+    )
+    unseen = test["unseen_types"]
+    if unseen:
+        listed = ", ".join(f"{kind} {count:,}" for kind, count in list(unseen.items())[:8])
+        told += (
+            f" {sum(unseen.values()):,} test rows are of {len(unseen)} attack types that {card['source']} "
+            f"does not have: {listed}{', ...' if len(unseen) > 8 else ''}."
+        )
+    return [told]
+
+
+def _of_side(name: str, rows: int, prior: float) -> str:
+    """That a side has few rows of a class; empty where it has enough."""
+    positive = round(rows * prior)
+    few = min(positive, rows - positive)
+    if few >= FEW_ROWS:
+        return ""
+    what = "positives" if few == positive else "negatives"
+    return (
+        f"The {name} side has {few} {what} among {rows:,} rows. An AUC of so few says little: at random it "
+        f"scatters by {_chance_sd(few, rows - few):.2f} (one standard deviation)."
+    )
+
+
+def _chance_sd(a: int, b: int) -> float:
+    """Standard deviation of the AUC of scores that know nothing, of a and b rows (Mann and Whitney, 1947)."""
+    return float(np.sqrt((a + b + 1) / (12 * a * b)))

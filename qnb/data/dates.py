@@ -1,0 +1,55 @@
+"""Seconds from texts that are dates, times of day, or both."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+TIME_OF_DAY = r"^(?:\d{4}\s+)?(?P<h>\d{1,2}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
+WIRESHARK = r"^[A-Z][a-z]{2} +\d{1,2}, \d{4} \d{2}:\d{2}:\d{2}"  # Dec  3, 2021 22:49:20.400794000 CET
+ISO = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}"
+DAY_FIRST = r"^\d{1,2}-[A-Z][a-z]{2}-\d{2} \d{1,2}:\d{2}:\d{2}"  # 25-Apr-19 19:22:30
+
+
+def read_times(values: pd.Series | list[str]) -> tuple[np.ndarray, bool]:
+    """Seconds of texts that are times, float64 `(N,)`, NaN where one is none.
+
+    And whether they count from one date.
+
+    They do where more of the texts are dates and times than are times of day.
+    """
+    texts = pc.utf8_trim_whitespace(pa.array(values, pa.large_string()))
+    time_of_day, dated = _time_of_day(texts), _dated(texts)
+    with_date = bool(np.isfinite(dated).sum() > np.isfinite(time_of_day).sum())
+    return (dated if with_date else time_of_day), with_date
+
+
+def _time_of_day(texts: pa.Array) -> np.ndarray:
+    """Seconds after midnight, NaN where a text is no time of day."""
+    parts = pc.extract_regex(texts, TIME_OF_DAY)
+    h, m, s = (
+        pc.struct_field(parts, name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in "hms"
+    )
+    return np.where(h < 24, h * 3600 + m * 60 + s, np.nan)
+
+
+def _dated(texts: pa.Array) -> np.ndarray:
+    """Seconds on one clock, NaN where a text is no date and time.
+
+    Time zones' names are dropped: one file, one zone.
+    """
+    seconds = np.full(len(texts), np.nan)
+    for shape, form, cut in (
+        (WIRESHARK, "%b %d, %Y %H:%M:%S.%f", r"^(.{3} +\d+, \d{4} [\d:]+(?:\.\d{1,9})?).*$"),
+        (ISO, "ISO8601", None),
+        (DAY_FIRST, "%d-%b-%y %H:%M:%S", None),
+    ):
+        at = np.flatnonzero(
+            pc.fill_null(pc.match_substring_regex(texts, shape), False).to_numpy(zero_copy_only=False)
+        )
+        if len(at):
+            found = texts.take(pa.array(at))
+            found = found if cut is None else pc.replace_substring_regex(found, cut, r"\1")
+            stamps = pd.to_datetime(pd.Series(found.to_pylist()), format=form, errors="coerce", utc=True)
+            seconds[at] = (stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return seconds

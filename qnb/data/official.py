@@ -1,0 +1,62 @@
+"""What makes one table of two: the official test file beside the data that train."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.data.values import DataError, join_chunks, parse_values
+from qnb.errors import nearest
+
+
+def joined(frame: pd.DataFrame, test: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of `frame`, then those of `test`, in the columns of `frame`.
+
+    Args:
+        name: of the test file, for errors.
+
+    Raises:
+        DataError: `test` lacks a column, or holds text in one that holds numbers in `frame`.
+    """
+    for column in frame.columns:
+        if column not in test.columns:
+            raise DataError(
+                f"{name}, given as test_data, lacks the column {column!r} that data has. "
+                f"{nearest(column, test.columns)}"
+            )
+        is_text = [not pd.api.types.is_numeric_dtype(of[column].dtype) for of in (frame, test)]
+        if is_text == [False, True]:
+            numbers, texts = parse_values(list(test[column].unique()))
+            text = next(t for n, t in zip(numbers, texts, strict=True) if np.isnan(n) and t is not None)
+            raise DataError(
+                f"{name}, given as test_data: column {column!r} holds text, such as {text[:40]!r}, and only "
+                "numbers in data. Write it one way in both, or drop it."
+            )
+    return pd.DataFrame(
+        {c: join_chunks([frame[c].to_numpy(), test[c].to_numpy()]) for c in frame.columns}, copy=False
+    )
+
+
+def joined_card(card: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
+    """The data card of the first table, and what stands in the test file as `test`.
+
+    `test` holds source, rows_kept, prior, attack_types, and of these those that the first table lacks. The
+    fingerprint is that of both.
+
+    Raises:
+        DataError: one has a column of attack types and the other has none.
+    """
+    if (card["roles"]["attack_type"] is None) != (test["roles"]["attack_type"] is None):
+        without = card if card["roles"]["attack_type"] is None else test
+        raise DataError(
+            f"{without['source']} has no column of attack types, and the other table has one. Drop it there."
+        )
+    about = {name: test[name] for name in ("source", "rows_kept", "prior", "attack_types", "fingerprint")}
+    unseen = {kind: count for kind, count in test["attack_types"].items() if kind not in card["attack_types"]}
+    both = f"{card['fingerprint']} {test['fingerprint']}"
+    return card | {
+        "test": about | {"unseen_types": unseen},
+        "fingerprint": hashlib.sha256(both.encode()).hexdigest(),
+        "notes": list(dict.fromkeys([*card["notes"], *test["notes"]])),
+    }
