@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Params
-from qnb.core.engine import EngineOfMany, can_train_together, compiles_ahead, make_engine
+from qnb.core.engine import Engine, EngineOfMany, can_train_together, compiles_ahead, make_engine
 from qnb.core.gate import Batch, check_gradient, check_together
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
@@ -50,6 +50,7 @@ def fit(
     resume_from: str | Path | None = None,
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
+    engine: Engine | None = None,
 ) -> TrainingRun:
     """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought
     nothing.
@@ -64,10 +65,11 @@ def fit(
     Args:
         folder, resume_from: see `qnb.training.train.train`. A folder that holds a checkpoint is resumed from.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
+        engine: one made by hand, in the place of the one that `config` names.
     """
     if folder is not None:
         require_own_folder(Path(folder), config)
-    run = start(config, prepared)
+    run = start(config, prepared, engine)
     with interruptible(run, folder):
         if folder is not None and (Path(folder) / CHECKPOINT).exists():
             resume_from = folder  # its own training was stopped, and is started again

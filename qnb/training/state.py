@@ -136,8 +136,8 @@ def objective_of(config: ObjectiveConfig) -> Objective:
     return Objective(config.focal_gamma, config.alpha_mode)
 
 
-def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
-    """A run before its first epoch.
+def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None) -> TrainingRun:
+    """A run before its first epoch, on the engine that its configuration names, or on `engine`, made by hand.
 
     Raises:
         ParameterError: an engine that is wrong on purpose without gate="off", or data prepared for other
@@ -148,7 +148,7 @@ def start(config: TrainConfig, prepared: Prepared) -> TrainingRun:
         raise ParameterError(
             f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'."
         )
-    engine = make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
+    engine = engine or make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     optimiser = make_optimiser(config, config.epochs * count)
     rng = np.random.default_rng(config.seed)

@@ -111,15 +111,30 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
         ParameterError, DataError, WrongGradientError: as `train`.
     """
     prepared = prepare_all(configs)
+    fitted = fit_all(configs, prepared, progress)
+    done: Done = {}
+    return [
+        run.failure or _result(run, _baselines(data, config, done))
+        for run, config, data in zip(fitted, configs, prepared, strict=True)
+    ]
+
+
+def fit_all(
+    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
+) -> list[TrainingRun]:
+    """Train each configuration on its own data, those of one shape together where the engine can.
+
+    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; no baseline is
+    fitted.
+
+    Raises:
+        ParameterError, WrongGradientError: as `train`.
+    """
     fitted: dict[int, TrainingRun] = {}
     for members in _cohorts(configs, prepared):
         together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
         fitted |= dict(zip(members, together, strict=True))
-    done: Done = {}
-    return [
-        fitted[i].failure or _result(fitted[i], _baselines(data, config, done))
-        for i, (config, data) in enumerate(zip(configs, prepared, strict=True))
-    ]
+    return [fitted[i] for i in range(len(configs))]
 
 
 def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
