@@ -20,6 +20,7 @@ import click
 
 from qnb.config import DataConfig, TableConfig
 from qnb.errors import ParameterError, QnbError, refuse_unknown
+from qnb.files import REPORT
 from qnb.runs.folder import Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
 from qnb.runs.project import RunError, find_root, given_root
@@ -29,7 +30,6 @@ from qnb.stack import versions
 if TYPE_CHECKING:
     from qnb.runs.job import Job
 
-REPORT = "report.html"
 DONE, FAILED, REFUSED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
 NAMED = {"True": True, "False": False, "None": None}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+NOTEBOOK, REPORT = "notebook.ipynb", "report.html"  # of a run, as it was executed
 HISTORY = "history.csv"  # of a run, one row per epoch
 RESULTS = "results.csv"  # of an ablation, one row per arm and seed
 HISTORIES = "histories.csv"  # of an ablation, one row per arm, seed and epoch

@@ -12,8 +12,7 @@ import sys
 import nbformat
 from PIL import Image
 
-from qnb.files import atomic_write
-from qnb.runs.headless import NOTEBOOK, REPORT
+from qnb.files import NOTEBOOK, REPORT, atomic_write
 from qnb.runs.html import as_html
 from qnb.runs.listing import find_run
 from qnb.runs.project import find_root

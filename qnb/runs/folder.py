@@ -119,20 +119,26 @@ class Run:
 
     def close(self, status: str, failure: Failure | None = None) -> None:
         """Give the run its final status: done, failed or interrupted. The lock goes with it."""
-        files = sorted(
-            p.relative_to(self.folder).as_posix()
-            for p in self.folder.rglob("*")
-            if p.is_file() and not _hidden(p, self.folder)
-        )
         self.note(
             status=status,
             failure=failure,
             ended=_now(),
             wall_seconds=round(time.monotonic() - self._started, 3),
-            files=files,
-            sha256={name: sha256(self.folder / name) for name in files if name != MANIFEST},
+            **self.inventory(),
         )
         self.unlock()
+
+    def inventory(self) -> dict[str, Any]:
+        """The manifest's entries about the files in the folder: their names, and SHA-256 by name."""
+        files = sorted(
+            p.relative_to(self.folder).as_posix()
+            for p in self.folder.rglob("*")
+            if p.is_file() and not _hidden(p, self.folder)
+        )
+        return {
+            "files": files,
+            "sha256": {name: sha256(self.folder / name) for name in files if name != MANIFEST},
+        }
 
     def go_on(self) -> None:
         """Back to `running`, after an interruption or an error that did not end the work in this kernel."""

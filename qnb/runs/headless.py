@@ -26,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from traitlets import Unicode
 from traitlets.config import Config
 
+from qnb.files import NOTEBOOK, REPORT
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
 from qnb.runs.html import as_html
 from qnb.runs.job import Job, read_notebook
@@ -33,7 +34,6 @@ from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.provenance import package
 
-NOTEBOOK, REPORT = "notebook.ipynb", "report.html"
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
 KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
 OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder

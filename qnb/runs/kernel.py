@@ -64,6 +64,11 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     else:
         _current = create(root, notebook, config)
         shell.events.register("post_run_cell", _after_cell)
+        from qnb.runs.recorder import Recorder  # `qnb run` needs none
+
+        sources = list(enumerate(shell.history_manager.input_hist_raw))[1:]
+        first = max((k for k, source in sources if source.startswith(DECLARED)), default=len(sources))
+        Recorder(_current, [(k, source) for k, source in sources if k >= first]).install(shell)
     Guard(_current, values).install(shell)
     return _current
 
