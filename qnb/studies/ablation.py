@@ -389,13 +389,13 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
                 f"{name}_mean": plain(runs[name].mean()),
                 f"{name}_sd": plain(runs[name].std(ddof=1)),
             }
-    warnings = words.warnings(comparison)
+    warnings, twins = words.warnings(comparison), against_twin(study)
     return {
         "decisions": {arm: difference.decision for arm, difference in comparison.differences.items()},
-        "conclusion": [*warnings, *words.sentences(comparison)],
+        "conclusion": [*warnings, *words.sentences(comparison), twin_sentence(twins)],
         "arms": arms,
         "comparison": comparison.to_dict() | {"rule": rule(study.config), "warnings": warnings},
-        "against_twin": twin_decisions(against_twin(study)),
+        "against_twin": twin_decisions(twins),
         "synthetic": study.card.get("synthetic"),
         **({"other_code": list(study.other_code)} if study.other_code else {}),
     }

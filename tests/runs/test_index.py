@@ -287,6 +287,22 @@ def test_back_leaves_the_comparison_and_seeds_of_one_configuration_are_a_band(br
 
 
 @pytest.mark.slow
+def test_a_reader_sees_the_interval_of_an_auc_and_the_decision_against_the_twin(browser, root):
+    run = create(root, "train", TrainConfig())
+    against = {"decision": "below", "difference": -0.02}
+    twin = {"test_auc": 0.92, "test_auc_interval": {"low": 0.91, "high": 0.93}}
+    interval = {"low": 0.85, "high": 0.94, "method": "DeLong"}
+    run.finish({"test_auc": 0.9, "test_auc_interval": interval, "baselines": {"twin": twin}, "against_twin": against})
+    index.build(root)
+    page = browser.new_page()
+    page.goto((root / "executed" / "index.html").as_uri())
+    assert column(page, "metric") == ["0.9000 (0.8500 to 0.9400)"] and column(page, "decisions") == ["against the twin: below"]
+    page.select_option("[name=metric]", "baselines.twin.test_auc")
+    assert column(page, "metric") == ["0.9200 (0.9100 to 0.9300)"]
+    page.close()
+
+
+@pytest.mark.slow
 def test_a_reader_filters_by_decision(browser, root):
     for decision in ("better", "undecided"):
         ablated(root, {"fast": decision, "same": "identical"})

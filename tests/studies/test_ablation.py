@@ -58,7 +58,8 @@ def test_the_decision_rests_on_the_differences_within_seeds(study):
     assert found.differences["diverges"].decision == "undecided" and found.differences["diverges"].n == 0
     written = ablation.metrics(study, found)
     assert json.loads(json.dumps(written))["decisions"]["fast"] == found.differences["fast"].decision
-    assert written["conclusion"] == words.warnings(found) + words.sentences(found)
+    twins = ablation.twin_sentence(ablation.against_twin(study))
+    assert written["conclusion"] == [*words.warnings(found), *words.sentences(found), twins]
     assert written["comparison"]["rule"] == ablation.rule(study.config) and "2 comparisons" in ablation.rule(study.config)
     assert written["arms"]["diverges"]["failed"] == 3 and written["arms"]["fast"]["test_auc_mean"] == np.mean(values["fast"])
 

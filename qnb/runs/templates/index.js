@@ -37,6 +37,11 @@ function number(value) {
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toFixed(4) : value.toPrecision(4);
 }
 
+function interval(run, name) {
+  const [low, high] = ["low", "high"].map((end) => own(run.metrics, `${name}_interval.${end}`));
+  return isNumber(low) && isNumber(high) ? ` (${number(low)} to ${number(high)})` : "";
+}
+
 const DECIDED = DATA.runs.some((run) => Object.keys(run.decisions).length);
 const decided = (run) => Object.entries(run.decisions).map(([arm, decision]) => `${arm} ${decision}`).join(", ");
 
@@ -149,7 +154,7 @@ function row(run) {
   const why = lines.length ? make("div", { class: "why" }, lines.join("\n")) : null;
   const cells = {
     run: [name], status: [make("span", { class: `status ${run.status.replace(/\W/g, "")}` }, run.status), why],
-    wall: [seconds(run)],
+    wall: [seconds(run)], metric: [number(own(run.metrics, state.metric)) + interval(run, state.metric)],
   };
   return make("tr", {}, make("td", {}, box), ...columns().map(([key, title, of]) =>
     make("td", { "data-label": title, class: key }, ...(cells[key] || [number(of(run))]))));
