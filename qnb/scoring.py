@@ -52,6 +52,8 @@ class Scores:
         engine: what computed them.
         auc: where the table has the label, read as in training, with its interval over rows; else
             `without_auc` says why there is none.
+        auc_unseen, unseen: of the rows of class 0 and those of attack types that training never saw, and how
+            many the latter are; None and 0 where there are none.
         note: where the model or the table is synthetic, that it is.
     """
 
@@ -63,6 +65,8 @@ class Scores:
     auc: float | None
     auc_interval: AUCInterval | None
     without_auc: str | None
+    auc_unseen: float | None
+    unseen: int
     note: str | None
 
 
@@ -97,7 +101,7 @@ def score(
         table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters")
     )
     check_columns(source, model.feature_map.needed)
-    logits, truth = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
+    logits, truth, new = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
     decision = (logits >= model.threshold).astype(np.int8)
     frame = pd.DataFrame({"logit": logits, "probability": expit(logits), "decision": decision})
     engine = "surrogate" if surrogate else model.engine
@@ -110,6 +114,7 @@ def score(
     }
     _publish(frame, out, about)
     area, interval, why = _ranking(logits, truth)
+    unseen, of_unseen = _unseen(logits, truth, new)
     return Scores(
         path=out,
         rows=len(frame),
@@ -119,6 +124,8 @@ def score(
         auc=area,
         auc_interval=interval,
         without_auc=why,
+        auc_unseen=of_unseen,
+        unseen=unseen,
         note=_synthetic(model, source),
     )
 
@@ -132,6 +139,15 @@ def _ranking(
     return auc(logits, truth), auc_interval(truth, logits, seed=0), None  # rows alone: nothing is resampled
 
 
+def _unseen(logits: np.ndarray, truth: np.ndarray | str, new: np.ndarray | None) -> tuple[int, float | None]:
+    """Rows of class 1 that are `new`, and their AUC against rows of class 0; None where there are none."""
+    if isinstance(truth, str) or new is None:
+        return 0, None
+    count = int((new & truth).sum())
+    some = new | ~truth
+    return count, auc(logits[some], truth[some]) if count else None
+
+
 def told(scores: Scores) -> str:
     """What was scored, in lines for the terminal."""
     ranking = f"no AUC: {scores.without_auc}"
@@ -143,6 +159,11 @@ def told(scores: Scores) -> str:
         f"scored  {scores.rows:,} rows with engine {scores.engine!r}",
         f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold "
         f"{scores.threshold:.4g}  {ranking}",
+        *(
+            [f"AUC {scores.auc_unseen:.4f} on {scores.unseen:,} rows of attack types that training never saw"]
+            if scores.auc_unseen is not None
+            else []
+        ),
         *([scores.note] if scores.note else []),
         f"scores  {scores.path}",
     ]
@@ -201,11 +222,14 @@ def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _score_rows(
     scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool
-) -> tuple[np.ndarray, np.ndarray | str]:
-    """Logits of every row, (N,); and the labels as 0 and 1, (N,), or why there are none."""
+) -> tuple[np.ndarray, np.ndarray | str, np.ndarray | None]:
+    """Logits of every row, (N,); the labels as 0 and 1, (N,), or why there are none; and which rows are of an
+    attack type that training never saw, (N,), None where the table has no types.
+    """
     needed, absent = model.feature_map.needed, frozenset(model.feature_map.missing.values)
-    wanted = list(dict.fromkeys([*needed, *([source.label] if source.label is not None else [])]))
-    logits, truth, done = [], Truth(source), 0
+    beside = [name for name in (source.label, source.attack) if name is not None]
+    wanted = list(dict.fromkeys([*needed, *beside]))
+    logits, truth, new, done = [], Truth(source), list[np.ndarray](), 0
     numeric, worded = set[str](), set[str]()  # columns of text in training with a number here, with text here
     with tqdm(
         total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress
@@ -223,6 +247,8 @@ def _score_rows(
                 elif np.isfinite(columns[name]).any():
                     numeric.add(name)
             truth.add(None if source.label is None else columns[source.label])
+            if source.attack is not None:
+                new.append(~np.isin(columns[source.attack].astype(str), source.label_rule.trained))
             for start in range(0, batch.num_rows, BLOCK):
                 frame = pd.DataFrame({name: columns[name][start : start + BLOCK] for name in needed})
                 try:
@@ -236,7 +262,7 @@ def _score_rows(
     if not done:
         raise DataError(f"{source.name} has a header and no rows.")
     model.feature_map.refuse_changed(sorted(numeric - worded))
-    return np.concatenate(logits), truth.result()
+    return np.concatenate(logits), truth.result(), np.concatenate(new) if new else None
 
 
 def _first_wrong(model: Model, frame: pd.DataFrame, why: DataError) -> tuple[int, DataError]:

@@ -23,7 +23,7 @@ from qnb.data.table import load_table
 from qnb.data.values import DataError
 from qnb.runs.folder import MANIFEST, create
 from qnb.runs.project import RunError
-from qnb.scoring import ScoringError, score
+from qnb.scoring import ScoringError, score, told
 from qnb.training import metrics
 from qnb.training.model import ModelError, load_model
 from qnb.training.train import train
@@ -109,6 +109,18 @@ def test_a_moved_model_scores_the_same_in_a_new_process(root, exact, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(here.path, dtype={"decision": "int8"}), there, check_exact=True)
     about = json.loads(pq.read_schema(tmp_path / "there.parquet").metadata[b"qnb"])
     assert about["engine"] == "exact" and about["threshold"] == here.threshold and about["model"]["label"] == "Attack_label"
+
+
+def test_attack_types_that_training_never_saw_have_an_auc_of_their_own(root, tmp_path):
+    run = finished(root, split="attack", attack_test=("XSS",))
+    found = score(run.folder, str(root / "edge.csv"), tmp_path / "scores.parquet", progress=False)
+    raw = pd.read_csv(root / "edge.csv", dtype=str, keep_default_na=False)
+    logits = pd.read_parquet(tmp_path / "scores.parquet")["logit"].to_numpy()
+    new, normal = (raw["Attack_type"] == "XSS").to_numpy(), (raw["Attack_label"] == "0").to_numpy()
+    assert found.unseen == new.sum() > 20 and f"on {new.sum()} rows of attack types that training never saw" in told(found)
+    assert found.auc_unseen == pytest.approx(roc_auc_score(new[new | normal], logits[new | normal]), abs=1e-12)
+    every = score(finished(root).folder, str(root / "edge.csv"), tmp_path / "every.parquet", progress=False)
+    assert every.unseen == 0 and every.auc_unseen is None and "never saw" not in told(every)
 
 
 @pytest.fixture

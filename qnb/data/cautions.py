@@ -1,7 +1,8 @@
 """What a reader must know of the data before any figure: the first lines of a report.
 
 Columns that look as if they had a role and have none; an official test file, and its attack types that
-training never saw; sides with few rows of a class.
+training never saw; few rows of a class in training or validation. (Of the test `qnb.statistics.auc` says it,
+beside the interval.)
 """
 
 from typing import Any
@@ -20,7 +21,8 @@ def cautions(card: dict[str, Any]) -> list[str]:
         card: of a table; with `qnb.data.overlap.split_card` in it its sides are looked at too.
     """
     told = [sentence(card.get("look_alikes", {})), *_of_test_file(card)]
-    told += [_of_side(name, side["rows"], side["prior"]) for name, side in card.get("sides", {}).items()]
+    sides = {name: side for name, side in card.get("sides", {}).items() if name != "test"}
+    told += [_of_side(name, side["rows"], side["prior"]) for name, side in sides.items()]
     return [text for text in told if text]
 
 

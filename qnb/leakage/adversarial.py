@@ -1,9 +1,9 @@
 """Suspicion 12: the training side is not like the test side, and a classifier can tell.
 
 For each rule, rows of the training side and of the test side are told apart by gradient boosting on all
-features, in two folds. Attack types are shared out unevenly by the rules themselves, so only negative rows
-are compared: normal traffic should look alike on both sides of any split. Where it does not, sessions or the
-time leave a mark on it, which a random split hides.
+features, in two folds. Attack types are shared out unevenly by the rules themselves, so only normal traffic
+is compared (rows of class 0, where the labels do not say which class that is): it should look alike on both
+sides of any split. Where it does not, sessions or the time leave a mark on it, which a random split hides.
 
 Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides
 are alike".
@@ -18,6 +18,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from qnb.data.table import Table
+from qnb.leakage.classes import USUAL, Classes
 from qnb.leakage.single_columns import coded
 from qnb.leakage.splitting import Rule
 from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd_of_mean, rate_auc
@@ -31,12 +32,13 @@ MIN_ROWS = 40  # of each side
 
 @dataclass(frozen=True)
 class Separation:
-    """How well negative rows of the two sides can be told apart.
+    """How well normal rows of the two sides can be told apart.
 
     Attributes:
         auc, sd: of the boosting, mean over two folds; sd is at most that of a useless one, see
             `qnb.leakage.statistics.null_sd_of_mean`.
         columns: the columns that tell best by themselves, with their AUC.
+        of: what rows are compared, in words.
     """
 
     rule: str
@@ -44,6 +46,7 @@ class Separation:
     auc: float
     sd: float
     columns: dict[str, float]
+    of: str = "normal traffic"
 
     @property
     def p(self) -> float:
@@ -52,19 +55,28 @@ class Separation:
 
 
 def examine(
-    table: Table, rules: dict[str, Rule], seed: int = 0, done: Callable[[str], object] = lambda what: None
+    table: Table,
+    rules: dict[str, Rule],
+    seed: int = 0,
+    done: Callable[[str], object] = lambda what: None,
+    classes: Classes = USUAL,
 ) -> list[Separation]:
-    """One `Separation` for each rule that could be used and has MIN_ROWS negative rows on both sides."""
+    """One `Separation` for each rule that could be used and has MIN_ROWS normal rows on both sides."""
     separations = []
     for rule in rules.values():
-        if rule.arms and (separation := _examine(table, rule, np.random.default_rng(seed), seed)) is not None:
+        if not rule.arms:
+            continue
+        separation = _examine(table, rule, np.random.default_rng(seed), seed, classes)
+        if separation is not None:
             separations.append(separation)
             done(rule.name)
     return separations
 
 
-def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> Separation | None:
-    sides = [rows[table.y[rows] == 0] for rows in (rule.arms[0].train, rule.arms[0].test)]
+def _examine(
+    table: Table, rule: Rule, rng: np.random.Generator, seed: int, classes: Classes
+) -> Separation | None:
+    sides = [rows[table.y[rows] == classes.alike] for rows in (rule.arms[0].train, rule.arms[0].test)]
     if min(map(len, sides)) < MIN_ROWS:
         return None
     rows = np.concatenate(sides)
@@ -81,7 +93,8 @@ def _examine(table: Table, rule: Rule, rng: np.random.Generator, seed: int) -> S
         3
     )
     best = {str(name): area for name, area in alone.items()}
-    return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best)
+    of = classes.names[0] if classes.normal is None else "normal traffic"
+    return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best, of)
 
 
 def judge_sides(separations: list[Separation]) -> Verdict:
@@ -89,8 +102,9 @@ def judge_sides(separations: list[Separation]) -> Verdict:
     level = ALPHA / max(len(separations), 1)
     caught = [s for s in separations if s.auc >= 0.5 + EFFECT and s.p <= level]
     verdict = "leak" if caught else "none found" if separations else "not testable"
+    of = separations[0].of if separations else "normal traffic"
     return Verdict(
-        question="Can normal traffic of the training side be told from that of the test side?",
+        question=f"Can {of} of the training side be told from that of the test side?",
         verdict=verdict,
         figures={s.rule: {"auc": s.auc, "p": s.p, "rows": s.rows, "columns": s.columns} for s in separations},
         tolerance={"AUC at least": 0.5 + EFFECT, "p at most": level},
@@ -100,7 +114,7 @@ def judge_sides(separations: list[Separation]) -> Verdict:
 
 def _sentence(separations: list[Separation], caught: list[Separation]) -> str:
     if not separations:
-        return f"No split has {MIN_ROWS} negative rows on both sides."
+        return f"No split has {MIN_ROWS} normal rows (class 0 where that is not known) on both sides."
     listed = ", ".join(f"{s.rule} {s.auc:.3f}" for s in separations)
     most = [f" Under {s.rule}, {', '.join(s.columns)} tell most." for s in caught]
     return f"AUC of telling them apart, by rule: {listed}.{''.join(most)}"

@@ -377,6 +377,7 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     themselves; the rows used at the foot.
     """
     figure, (axes,) = new_figure(height=0.55 * max(len(separations), 2) + 1.5, width=9.0)
+    of = separations[0].of if separations else "normal traffic"
     for row, separation in enumerate(separations):
         axes.errorbar(
             separation.auc,
@@ -401,7 +402,7 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     axes.axvline(0.5, color=INK, lw=0.8)
     axes.axvline(0.5 + TOLD, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + TOLD:g} on, if p is small")
     axes.set(
-        title="Normal traffic: training side told from test side",
+        title=f"{of[:1].upper()}{of[1:]}: training side told from test side",
         xlabel="AUC",
         yticks=range(len(separations)),
         yticklabels=[t.rule for t in separations],

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qnb.leakage.classes import USUAL, Classes
 from qnb.leakage.raw import RawColumn
 from qnb.leakage.statistics import ALPHA, rate_auc
 from qnb.reporting.verdict import Verdict
@@ -163,8 +164,8 @@ def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     return np.stack([rows - ones, ones], axis=-1)
 
 
-def judge_forms(forms: list[Form]) -> Verdict:
-    """The verdict on the way values are written."""
+def judge_forms(forms: list[Form], classes: Classes = USUAL) -> Verdict:
+    """The verdict on the way values are written; `classes` has the words for the two classes."""
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]
@@ -181,10 +182,10 @@ def judge_forms(forms: list[Form]) -> Verdict:
         "reaches the model": [form.column for form in caught if form.reaches_model],
     }
     question = "Does the way values are written tell the label?"
-    return Verdict(question, verdict, figures, tolerance, _sentence(len(text), len(two), caught))
+    return Verdict(question, verdict, figures, tolerance, _sentence(len(text), len(two), caught, classes))
 
 
-def _sentence(examined: int, with_two: int, caught: list[Form]) -> str:
+def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes) -> str:
     """In words, from the numbers of text columns, all and those with two spellings of one value."""
     if not examined:
         return "The source stores numbers, so there is no way of writing."
@@ -196,19 +197,19 @@ def _sentence(examined: int, with_two: int, caught: list[Form]) -> str:
         f"does not make them equal in {inside}" if inside else "makes them equal before the model sees them"
     )
     return (
-        f"{len(caught)} columns write equal values differently by label: {_described(caught)}. The reader "
-        f"{reader}; whoever encodes these columns as text hands the label to the model."
+        f"{len(caught)} columns write equal values differently by label: {_described(caught, classes)}. The "
+        f"reader {reader}; whoever encodes these columns as text hands the label to the model."
     )
 
 
-def _described(caught: list[Form]) -> str:
+def _described(caught: list[Form], classes: Classes) -> str:
     shown = []
     for form in caught:
         (text, (negative, positive)) = max(
             (form.example or {}).items(), key=lambda item: abs(item[1][0] - item[1][1])
         )
         shown.append(
-            f"{form.column} ('{text[:12]}' in {negative:.0%} of normal rows, {positive:.0%} of attacks; AUC "
-            f"{form.auc:.2f})"
+            f"{form.column} ('{text[:12]}' in {negative:.0%} of {classes.names[0]}, {positive:.0%} of "
+            f"{classes.names[1]}; AUC {form.auc:.2f})"
         )
     return ", ".join(shown)

@@ -41,7 +41,8 @@ def cautions(metrics: dict[str, Any], card: dict[str, Any]) -> list[str]:
         "Still improving when it stopped": metrics.get("still_improving"),
         "Synthetic data": synthetic,
     }
-    return [f"**{what}**: {why}." for what, why in said.items() if why]
+    of_data = [f"**Data**: {sentence}" for sentence in card.get("cautions", [])]
+    return [f"**{what}**: {why}." for what, why in said.items() if why] + of_data
 
 
 def _gradient(gate: Any) -> str:

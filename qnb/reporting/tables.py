@@ -354,6 +354,7 @@ def verdict_sentence(metrics: Row, note: str) -> str:
         interval_note(metrics),
     ]
     text = " ".join(part for part in parts if part)
+    text += _of_test_file(metrics)
     if metrics.get("few_rows"):
         text = f"**Few test rows: {metrics['few_rows']}.** {text}"
     if metrics.get("diverged"):
@@ -363,6 +364,23 @@ def verdict_sentence(metrics: Row, note: str) -> str:
             f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded "
             "metrics."
         )
+    return text
+
+
+def _of_test_file(metrics: Row) -> str:
+    """How the test file compares with validation rows, and what unseen attack types scored; empty without
+    both.
+    """
+    text = ""
+    if metrics.get("test_file"):
+        gap = metrics["test_auc"] - metrics["val_auc"]
+        text = (
+            f" **The test is a file of its own, {metrics['test_file']}: its AUC differs by {gap:+.4f} from "
+            f"the {metrics['val_auc']:.4f} of the validation rows**, which come from the file that trained."
+        )
+    unseen = metrics.get("test_auc_unseen_types")
+    if unseen is not None:
+        text += f" On attack types that training never saw the test AUC is {unseen:.4f}."
     return text
 
 

@@ -45,6 +45,7 @@ def summary(entry: Entry, root: Path) -> str:
     metrics, folder = entry["metrics"], root / entry["folder"]
     warnings = [f"degenerate: {metrics.get('degen_reason')}"] if metrics.get("degen") else []
     warnings += [f"few test rows: {metrics['few_rows']}"] if metrics.get("few_rows") else []
+    warnings += _object(entry, "data").get("cautions", [])
     gate = entry.get("gate")
     facts = {
         "why": entry["why"],

@@ -266,6 +266,7 @@ def _summary(
         "against_twin": _against_twin(run, logits["test"], baselines),
         "prior": prepared.prior,
         "synthetic": prepared.card.get("synthetic"),
+        **({"test_file": config.test_data} if config.test_data else {}),
         "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
         "compile_seconds": run.compile_seconds,
         "median_samples_per_s": float(speed),

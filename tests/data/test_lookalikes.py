@@ -77,10 +77,11 @@ def test_they_are_named_until_they_have_a_role(own):
 
 
 def test_few_rows_of_a_class_are_said_of_each_side():
-    sides = {"train": {"rows": 60, "prior": 0.5}, "val": {"rows": 100, "prior": 0.03}, "test": {"rows": 100, "prior": 0.95}}
-    few, rare = cautions({"look_alikes": {}, "sides": sides})
+    sides = {"train": {"rows": 60, "prior": 0.5}, "val": {"rows": 100, "prior": 0.03}, "test": {"rows": 90, "prior": 0.95}}
+    (few,) = cautions({"look_alikes": {}, "sides": sides})
+    (rare,) = cautions({"look_alikes": {}, "sides": {"train": {"rows": 100, "prior": 0.95}}})
     assert few.startswith("The val side has 3 positives among 100 rows.") and "0.17" in few
-    assert rare.startswith("The test side has 5 negatives among 100 rows.") and "0.13" in rare
+    assert rare.startswith("The train side has 5 negatives among 100 rows.") and "0.13" in rare
     # against draws: AUCs of scores that know nothing, from the ranks of the three positives
     places = RNG.random((20_000, 100)).argsort(axis=1)[:, :3]
     assert abs(np.std((places.sum(axis=1) - 3) / (3 * 97)) - 0.17) < 0.005
