@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.data.values import DataError, join_chunks, parse_values
+from qnb.data.values import DataError, holds_numbers, join_chunks, parse_values
 from qnb.errors import nearest
 
 
@@ -17,7 +17,8 @@ def joined(frame: pd.DataFrame, test: pd.DataFrame, name: str) -> pd.DataFrame:
         name: of the test file, for errors.
 
     Raises:
-        DataError: `test` lacks a column, or holds text in one that holds numbers in `frame`.
+        DataError: `test` lacks a column, or holds text in one that holds numbers in `frame`, or the other way
+            round.
     """
     for column in frame.columns:
         if column not in test.columns:
@@ -33,9 +34,21 @@ def joined(frame: pd.DataFrame, test: pd.DataFrame, name: str) -> pd.DataFrame:
                 f"{name}, given as test_data: column {column!r} holds text, such as {text[:40]!r}, and only "
                 "numbers in data. Write it one way in both, or drop it."
             )
+        if is_text == [True, False] and holds_numbers(test[column]):
+            _refuse_numbers(frame, column, name)
     return pd.DataFrame(
         {c: join_chunks([frame[c].to_numpy(), test[c].to_numpy()]) for c in frame.columns}, copy=False
     )
+
+
+def _refuse_numbers(frame: pd.DataFrame, column: str, name: str) -> None:
+    """Raise DataError where none of the texts of `frame[column]` is a number, as all are in the test file."""
+    texts = list(frame[column].dropna().unique())
+    if not np.isfinite(parse_values(texts)[0]).any():
+        raise DataError(
+            f"{name}, given as test_data: column {column!r} holds nothing but numbers, text in data, such "
+            f"as {texts[0][:40]!r}. Write it one way in both, or drop it."
+        )
 
 
 def joined_card(card: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def test_two_configurations_share_what_they_share(files):
     [
         (lambda frame: frame.drop(columns="b").assign(bb=1.0), "lacks the column 'b' that data has"),
         (lambda frame: frame.assign(a="many"), "holds text, such as 'many'"),
+        (lambda frame: frame.assign(proto=6), "'proto' holds nothing but numbers, text in data, such as '(tcp|udp)'"),
         (lambda frame: frame.drop(columns="class"), "has no label column 'class'"),
     ],
 )
