@@ -23,7 +23,7 @@ from qnb.training.surrogate import BASES, basis
 MOST_FEATURES = 1000
 ORDERS = (1, 2, 3)  # wires in a product
 PENALTIES = (0.01, 0.3, 10.0, 300.0)  # C of scikit-learn: the loss is C sum_i loss_i + |w|^2 / 2
-MOST_ROWS = 50_000  # that are fitted: 400 MB at 1,000 features
+MOST_ROWS = 50_000  # that are fitted: 400 MB at 1,000 features, twice that while they are made
 CHUNK = 8192  # rows whose logits are taken at once
 FTOL = 1e-6  # relative change of the loss at which a fit ends
 STEPS = 100
@@ -175,31 +175,45 @@ def _path(
     """
     mean, scale = columns.mean(axis=1), columns.std(axis=1)
     scale = np.where(scale > CONSTANT, scale, np.inf)  # a constant column takes no part
-    F = np.concatenate([(columns - mean[:, None]) / scale[:, None], np.ones((1, len(y)))])
+    F = columns  # in place: they can be large
+    F -= mean[:, None]
+    F /= scale[:, None]
     prior = float(y.mean())
-    w = np.zeros(len(F))
+    w = np.zeros(len(F) + 1)
     w[-1] = math.log(prior / (1 - prior))  # the intercept, which is not penalised
     found = []
     for C in penalties:
-        penalty = np.r_[np.full(len(F) - 1, 1 / C), 0.0]
-        q = expit(w @ F)
-        curvature = (F * np.maximum(q * (1 - q), FLAT)) @ F.T + np.diag(penalty)
-        w = _minimise(F, y, penalty, np.linalg.cholesky(curvature), w)
+        penalty = np.r_[np.full(len(F), 1 / C), 0.0]
+        w = _minimise(F, y, penalty, np.linalg.cholesky(_hessian(F, penalty, w)), w)
         weights = w[:-1] / scale
         found.append((C, weights, float(w[-1] - weights @ mean)))
     return found
 
 
+def _hessian(F: np.ndarray, penalty: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """F diag(q (1 - q)) F^T + diag(penalty) at w, the intercept's row of ones added to F (p, B)."""
+    hessian = np.diag(penalty)
+    for start in range(0, F.shape[1], CHUNK):
+        part = np.vstack([F[:, start : start + CHUNK], np.ones(F[:, start : start + CHUNK].shape[1])])
+        q = expit(w @ part)
+        hessian += (part * np.maximum(q * (1 - q), FLAT)) @ part.T
+    return hessian
+
+
 def _minimise(
     F: np.ndarray, y: np.ndarray, penalty: np.ndarray, lower: np.ndarray, start: np.ndarray
 ) -> np.ndarray:
-    """The w (p,) of least sum_i loss_i + penalty @ w^2 / 2 for rows F (p, B), by L-BFGS on v = lower^T w."""
+    """The w (p + 1,) of least sum_i loss_i + penalty @ w^2 / 2, the intercept last, for rows F (p, B): by
+    L-BFGS on v = lower^T w.
+    """
 
     def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
         w = solve_triangular(lower, v, trans="T", lower=True)
-        l = w @ F
+        l = w[:-1] @ F + w[-1]
+        residual = expit(l) - y
         loss = float((np.logaddexp(0, l) - y * l).sum() + penalty @ w**2 / 2)
-        return loss, solve_triangular(lower, F @ (expit(l) - y) + penalty * w, lower=True)
+        gradient = np.r_[F @ residual, residual.sum()] + penalty * w
+        return loss, solve_triangular(lower, gradient, lower=True)
 
     options = {"maxiter": STEPS, "ftol": FTOL}
     solved = minimize(objective, lower.T @ start, jac=True, method="L-BFGS-B", options=options)
