@@ -333,7 +333,14 @@ def _tell(run: Run) -> None:
         click.echo(f"qnb: few test rows: {entry['metrics']['few_rows']}.", err=True)
     if entry["metrics"].get("diverged"):
         click.echo(f"qnb: the training diverged: {entry['metrics']['diverged']}.", err=True)
-    click.echo("\n".join([*outcome(entry), f"report  {run.folder / 'report.html'}"]))
+    hint = _pointer(entry["metrics"], run.id) if "epochs_run" in entry["metrics"] else ""
+    click.echo("\n".join([*outcome(entry), *filter(None, [hint]), f"report  {run.folder / 'report.html'}"]))
+
+
+def _pointer(metrics: dict[str, Any], run_id: str) -> str:
+    from qnb.training.concerns import pointer
+
+    return pointer(metrics, run_id)
 
 
 @cli.command()

@@ -23,7 +23,14 @@ from qnb.runs import kernel
 from qnb.runs.cells import INJECTED
 
 ROOT = Path(__file__).parents[1]
-NOT_ITS_FINDINGS = {"manifest.json", "params.yaml", "best.yaml", "checkpoint.npz", "model.json"}  # what was asked, or a copy
+NOT_ITS_FINDINGS = {
+    "manifest.json",
+    "params.yaml",
+    "best.yaml",
+    "corrected.yaml",
+    "checkpoint.npz",
+    "model.json",
+}  # what was asked, or a copy
 TIMINGS = re.compile(r"second|_s$|time|per_s|compile")
 
 

@@ -4,7 +4,6 @@ What is found is every artefact but the parameters, the manifest and timings. Th
 compiler and changes every parameter of a training; the full one, marked slow, executes each notebook with each parameter changed.
 """
 
-import contextlib
 import functools
 import importlib
 import shutil
@@ -19,7 +18,6 @@ from in_process import execute, findings
 from qnb.config import TrainConfig
 from qnb.errors import QnbError
 from qnb.probes import throughput
-from qnb.runs.folder import create
 from qnb.runs.job import read_notebook
 from qnb.training.train import train
 
@@ -38,7 +36,7 @@ BASES = {  # of each notebook, small configurations that together reach every pa
     "alpha_sign_inversion": [PROBE],
     "focal_fixed_point": [PROBE],
     "readout_geometry": [PROBE | {"rows": 4, "initialisations": 10}],
-    "suspects": [{}],
+    "suspects": [TRAINING | {"seeds": 2}, TRAINING | {"seeds": 2} | ODD],
     "throughput": [CIRCUIT | {"repeats": 3, "seconds": 0.01}],
     "tune": [TABLE | {"data": "long.csv", "sample": None, "wires": 2, "epochs": 2, "trials": 2, "confirm_runs": 2}],
     "leakage_stress_test": [CIRCUIT | {"sample": 1500, "batch": 16, "epochs": 1, "fixed_num_batches": 3}],
@@ -111,6 +109,7 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
 SOURCES = {"run", "resume", "sweep"}  # where parameters come from: tests/probes/test_suspects.py, tests/studies
 OWN = {  # of each notebook, the parameters that it alone has, or that mean something else there
     "explore": {"row": 1},
+    "suspects": {"seeds": 3, "min_effect": 0.2},
     "surrogate": {"terms": 3, "min_effect": 0.2, "quick": False},
     "ablation": {
         "arms": {"z0": {"measurement": "z0"}, "mean_z": {"measurement": "mean_z"}}, "reference": "mean_z_readout",
@@ -164,30 +163,16 @@ def small(monkeypatch):
     monkeypatch.setattr(throughput, "FULL", throughput.Grid((4, 8), (2,), (), 4, (2,)))
 
 
-@pytest.fixture(scope="module")
-def run_of_training(project):
-    """The id of a finished run of train.ipynb."""
-    with contextlib.chdir(project):
-        config = TrainConfig(**TRAINING)
-        run = create(project, "train", config)
-        result = train(config, folder=run.folder, progress=False)
-    run.note(data=result.prepared.card, gate=result.gate.to_dict())
-    result.save(run.path("model"))
-    run.finish(result.metrics)
-    return run.id
-
-
 def configuration(notebook):
     module, cls = read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb").metadata.qnb.config.split(":")
     return getattr(importlib.import_module(module), cls)
 
 
 @pytest.mark.parametrize("notebook", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in BASES])
-def test_every_parameter_is_read(notebook, project, run_of_training, monkeypatch, small):
+def test_every_parameter_is_read(notebook, project, monkeypatch, small):
     reads = Counter()
     for base in BASES[notebook]:
-        run = {"run": run_of_training} if notebook == "suspects" else {}
-        _, _, read = execute(notebook, base | run, project, monkeypatch)
+        _, _, read = execute(notebook, base, project, monkeypatch)
         reads += read
     assert set(configuration(notebook).model_fields) - set(reads) == set()
 
@@ -233,7 +218,7 @@ def changes_of(notebook):
     return {name: change for name, change in (CHANGES | own).items() if name in fields and name not in SOURCES}
 
 
-FINDING = [name for name in BASES if name not in ("suspects", "throughput")]  # these two find a run's ills, or timings
+FINDING = [name for name in BASES if name != "throughput"]  # that one finds timings
 
 
 @functools.lru_cache(maxsize=1)

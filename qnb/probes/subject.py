@@ -34,6 +34,7 @@ from qnb.reporting.tables import data_note
 from qnb.runs.folder import METRICS, require_as_written
 from qnb.runs.listing import LATEST, Entry, find_run
 from qnb.runs.project import RunError, find_root
+from qnb.training.checkpoint import identity_in
 from qnb.training.model import load_model
 from qnb.training.state import circuit_of
 
@@ -108,6 +109,8 @@ class Subject:
         params: the trained parameters, None if the run left no model.
         history: its history.csv, None if there is none.
         metrics, manifest: what these files of the run hold.
+        identity: the `qnb.training.state.data_identity` of the rows that it was trained on, where a
+            checkpoint says so.
     """
 
     config: TrainConfig
@@ -119,6 +122,7 @@ class Subject:
     history: pd.DataFrame | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+    identity: dict[str, str | None] | None = None
 
     @property
     def spec(self) -> CircuitSpec:
@@ -194,6 +198,7 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
         history=pd.read_csv(folder / HISTORY) if (folder / HISTORY).exists() else None,
         metrics=json.loads((folder / METRICS).read_text("utf-8")) if (folder / METRICS).exists() else {},
         manifest=entry,
+        identity=identity_in(folder),
     )
 
 

@@ -93,5 +93,5 @@ def verdicts_table(finished: list[Run]) -> str:
                 lines.append((name, verdict["verdict"], verdict["question"]))
     text = columns_of_text([("probe", "verdict", "of"), *lines])
     return text + (
-        "\n\n" + columns_of_text([("suspect", "status", "evidence"), *suspects]) if suspects else ""
+        "\n\n" + columns_of_text([("component", "verdict", "evidence"), *suspects]) if suspects else ""
     )

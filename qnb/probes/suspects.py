@@ -1,49 +1,29 @@
-"""Why did this run not learn?
+"""Rules of thumb on a run's own record: what speaks against each suspect, without a training.
 
-The figures of each suspect, from a run's own folder; `suspects_words` judges them.
+Supporting evidence for the diagnosis by intervention (`qnb.studies.diagnosis`), which decides. The
+figures of each suspect come from a run's own folder; `suspects_words` judges them.
 
 What a criterion cannot tell while an earlier suspect stands is left open: a history of AUCs says nothing
 about the learning rate if there is nothing to learn, or if the gradient was wrong.
 """
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qnb.config import StrictConfig
 from qnb.core.engine import make_engine
 from qnb.core.gate import WrongGradientError, check_gradient
 from qnb.core.objective import Objective, class_weight_pair
 from qnb.data.splits import SIDES
-from qnb.errors import ParameterError
 from qnb.probes import suspects_words as words
 from qnb.probes.focal import slope_at_zero, value_at_zero
-from qnb.probes.subject import Subject, training_run
+from qnb.probes.subject import Subject
 from qnb.probes.suspects_words import SUSPECTS, Figures, Finding
 from qnb.stack import STACK, versions
 from qnb.training.baselines import fit_baselines
 from qnb.training.twin import functions_of
-
-
-class SuspectsConfig(StrictConfig):
-    """suspects.ipynb."""
-
-    run: str | None = None
-    """id of the run of train.ipynb to examine, done or failed; required"""
-
-    def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """Raises ParameterError without a run, RunError where it is none that was trained."""
-        training_run(root, self.run_id())
-        return self
-
-    def run_id(self) -> str:
-        """The run's id. Raises ParameterError where it is not given."""
-        if self.run is None:
-            raise ParameterError("run=None: give the id of a run of train.ipynb; `qnb runs` lists them.")
-        return self.run
 
 
 def examine(run: Subject) -> list[Finding]:

@@ -38,7 +38,7 @@ def cautions(metrics: dict[str, Any], card: dict[str, Any]) -> list[str]:
         "Diverged": metrics.get("diverged"),
         "Degenerate": metrics.get("degen_reason") if metrics.get("degen") else None,
         "Few rows of a class": metrics.get("few_rows"),
-        "Still improving when it stopped": metrics.get("still_improving"),
+        "Still improving": "its validation AUC rose to the end" if metrics.get("still_improving") else None,
         "Synthetic data": synthetic,
     }
     of_data = [f"**Data**: {sentence}" for sentence in card.get("cautions", [])]

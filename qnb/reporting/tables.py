@@ -52,6 +52,11 @@ def _left(table: pd.DataFrame) -> Styler:
     )
 
 
+def plain_table(frame: pd.DataFrame) -> Styler:
+    """A table without its index, text to the left."""
+    return _left(frame).hide(axis="index")
+
+
 MISSING = {  # in words
     "refuse": "refused",
     "median": "the median of the training rows; in text a category",

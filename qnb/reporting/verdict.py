@@ -29,16 +29,20 @@ class Verdict:
     stack: dict[str, str] = field(default_factory=versions)
 
 
-def conclude(run: Run, verdicts: list[Verdict]) -> list[dict[str, Any]]:
-    """Write verdict.json into the run folder and end the run; returns what was written."""
+def conclude(
+    run: Run, verdicts: list[Verdict], metrics: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Write verdict.json into the run folder and end the run, with `metrics` beside the verdicts.
+
+    Returns what was written.
+    """
     listed = [asdict(v) for v in verdicts]
     run.write_json(VERDICT, listed)
-    run.finish(
-        {
-            "verdicts": {v.question: v.verdict for v in verdicts},
-            "conclusion": [f"{v.question}: {v.verdict}. {v.sentence}" for v in verdicts],
-        }
-    )
+    told = {
+        "verdicts": {v.question: v.verdict for v in verdicts},
+        "conclusion": [f"{v.question}: {v.verdict}. {v.sentence}" for v in verdicts],
+    }
+    run.finish(told | (metrics or {}))
     return listed
 
 

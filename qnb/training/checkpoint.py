@@ -93,6 +93,18 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
     )
 
 
+def identity_in(folder: Path) -> dict[str, str | None] | None:
+    """The `data_identity` of the rows that the checkpoint in `folder` was trained on; None where there is no
+    readable one.
+    """
+    try:
+        with np.load(folder / CHECKPOINT, allow_pickle=False) as file:
+            data: dict[str, str | None] | None = json.loads(file["meta"].tobytes()).get("data")
+    except (FileNotFoundError, KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile):
+        return None
+    return data
+
+
 def _require_same_data(path: Path, there: dict[str, str | None] | None, here: dict[str, str | None]) -> None:
     """Raise CheckpointError, naming both fingerprints, where the data are not those of the checkpoint."""
     if there is None:

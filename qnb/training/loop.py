@@ -109,11 +109,17 @@ def interruptible(run: TrainingRun, folder: str | Path | None) -> Iterator[None]
 
 
 def fit_together(
-    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
+    configs: Sequence[TrainConfig],
+    prepared: Sequence[Prepared],
+    progress: bool = True,
+    engine: Engine | None = None,
 ) -> list[TrainingRun]:
     """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
 
     A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
+
+    Args:
+        engine: one made by hand, in the place of the one that the configurations name.
 
     Raises:
         ParameterError: the shapes differ, or the engine trains one run at a time.
@@ -124,7 +130,7 @@ def fit_together(
             f"{len(shapes)} shapes cannot train together: circuit, objective, engine, batch and steps must "
             "agree."
         )
-    runs = [start(c, p) for c, p in zip(configs, prepared, strict=True)]
+    runs = [start(c, p, engine) for c, p in zip(configs, prepared, strict=True)]
     if len(runs) > 1:
         _engine_of(runs)
     _fit(runs, None, progress, None)

@@ -26,6 +26,7 @@ from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
 from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
+from qnb.training.progress import still_improving
 from qnb.training.state import TrainingRun, circuit_of
 from qnb.training.twin import Functions, functions_of
 
@@ -257,6 +258,7 @@ def _summary(
         "epochs_run": run.state.epoch,
         "stopped_early": run.state.epoch < config.epochs,
         **({"elsewhere": run.state.elsewhere} if run.state.elsewhere else {}),
+        "still_improving": still_improving(run.state.history),
         "diverged": divergence(run),
         "degen": threshold.degen,
         "degen_reason": threshold.reason,

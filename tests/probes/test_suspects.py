@@ -14,7 +14,6 @@ from qnb.errors import ParameterError
 from qnb.probes import suspects, suspects_words
 from qnb.probes.alpha import AlphaConfig
 from qnb.probes.subject import finished_run, subject
-from qnb.probes.suspects import SuspectsConfig
 from qnb.probes.throughput import ThroughputConfig
 from qnb.probes.zvec import ZvecConfig
 from qnb.runs.folder import create
@@ -158,8 +157,6 @@ def test_runs_that_cannot_be_probed_are_refused(root, run_ids, monkeypatch):
         ThroughputConfig(run=run_ids["none"]).resolved(root, ["run", "layers"])
     with pytest.raises(RunError, match="No run 'nowhere'"):
         ZvecConfig(run="nowhere").resolved(root, ["run"])
-    with pytest.raises(ParameterError, match="give the id of a run"):
-        SuspectsConfig().resolved(root, [])
     with pytest.raises(ParameterError, match="engine = 'one_sample_demo': input should be 'catalyst' or 'exact'"):
         ZvecConfig(run=run_ids["compiler"]).resolved(root, ["run"])
     other = create(root, "zvec_gradient_identity", ZvecConfig())

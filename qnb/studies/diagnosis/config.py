@@ -1,0 +1,38 @@
+"""The parameters of suspects.ipynb, and the run or the configuration that they describe."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from qnb.config import TrainConfig, training_of
+from qnb.data.prepare import prepare
+from qnb.probes.subject import ProbeConfig, Subject, finished_run
+from qnb.reporting.tables import data_note
+from qnb.studies.diagnosis.search import MIN_EFFECT, SEEDS
+from qnb.training.loop import compile_ahead
+
+
+class SuspectsConfig(ProbeConfig, TrainConfig):
+    """suspects.ipynb: a finished or failed run of train.ipynb, or the parameters of one that never ran."""
+
+    seeds: Annotated[int, Field(ge=2, le=100)] = SEEDS
+    """trainings of each configuration, from seed on"""
+    min_effect: Annotated[float, Field(gt=0, lt=0.5)] = MIN_EFFECT
+    """gain in validation AUC that would matter"""
+
+
+def case_of(config: SuspectsConfig, root: Path | None = None) -> Subject:
+    """What is to be diagnosed, its data prepared anew.
+
+    Raises:
+        RunError: no such run of train.ipynb, or its data has changed since.
+        ParameterError, DataError: the configuration or the table cannot be used.
+    """
+    training = training_of(config)
+    compile_ahead(training)  # in a process of its own, while the data is prepared
+    if config.run is not None:
+        return finished_run(config.run, root)
+    prepared = prepare(training)
+    said = "The configuration is described by the parameters above; it has not run."
+    return Subject(training, prepared, data_note(prepared.card), said)

@@ -1,0 +1,14 @@
+import pytest
+from silent_runs import SOUND, ring, run_of
+
+from qnb.config import TrainConfig
+
+
+@pytest.fixture(scope="session")
+def table():
+    return ring()
+
+
+@pytest.fixture(scope="session")
+def sound(table):
+    return run_of(TrainConfig(**SOUND), table)

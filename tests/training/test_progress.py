@@ -1,0 +1,47 @@
+"""Still improving, or levelled off; and what asks for a diagnosis."""
+
+import numpy as np
+import pytest
+
+from qnb.training.concerns import concerns, pointer
+from qnb.training.progress import still_improving
+
+
+@pytest.mark.parametrize(
+    ("aucs", "expected"),
+    [
+        ([0.5, 0.6, 0.7, 0.75, 0.79, 0.82], True),
+        ([0.75, 0.84, 0.864, 0.859, 0.866, 0.869], False),
+        ([0.3, 0.3, 0.3, 0.3], False),  # never began
+        ([0.9, 0.8, 0.7, 0.6], False),
+        ([0.98, 0.985, 0.99, 0.991, 0.992, 0.993], False),
+        ([0.5, 0.9], None),
+        ([], None),
+    ],
+)
+def test_still_improving(aucs, expected):
+    assert still_improving([{"val_auc": a} for a in aucs]) is expected
+
+
+def test_epochs_without_an_evaluation_are_passed_over():
+    rows = [{"epoch": 1}, {"val_auc": 0.5}, {"val_auc": np.nan}, {"val_auc": 0.6}, {"val_auc": 0.7}]
+    assert still_improving(rows) is True
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"diverged": "the objective ends at 3"}, "diverged"),
+        ({"degen": 1}, "degenerate"),
+        ({"still_improving": True}, "still improving"),
+        ({"against_twin": {"decision": "below"}}, "below its classical twin"),
+    ],
+)
+def test_what_is_off_ends_in_the_command_that_diagnoses_it(metrics, words):
+    assert words in concerns(metrics)[0]
+    assert pointer(metrics, "an-id").endswith("qnb run suspects -p run an-id")
+
+
+def test_a_sound_run_is_left_in_peace():
+    metrics = {"diverged": None, "degen": 0, "still_improving": None, "against_twin": {"decision": "equivalent"}}
+    assert concerns(metrics) == [] and pointer(metrics, "an-id") == ""
