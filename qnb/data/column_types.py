@@ -64,6 +64,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 HEXADECIMAL = "hexadecimal numbers"
 DECIMAL, THOUSANDS = "numbers with a decimal comma", "numbers with thousands' separators"
+UNIT = "numbers with a unit"
 
 
 class Spoiled(NamedTuple):
@@ -84,18 +85,19 @@ SPOILED = {  # in words; the first that matches counts
     ),
     THOUSANDS: Spoiled(
         re.compile(r"[+-]?\d{1,3}(?:[,'’_ \u00a0\u202f]\d{3})+(?:\.\d+)?"),
-        r".str.replace(r'[^\d.+-]', '', regex=True)",
+        r""".str.replace(r"(?<=\d)[,'’_ \u00a0\u202f](?=\d{3})", '', regex=True)""",
     ),
     DECIMAL: Spoiled(
         re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?"),
-        ".str.replace('.', '').str.replace(',', '.')",
+        r".str.replace(r'\.(?=.*,)', '', regex=True).str.replace(',', '.')",
     ),
-    "per cents": Spoiled(re.compile(rf"{_NUMBER}\s*[%‰]"), ".str.rstrip(' %‰')"),
+    "per cents": Spoiled(re.compile(rf"{_NUMBER}\s*%"), ".str.rstrip(' %')"),
     "amounts of money": Spoiled(
         re.compile(rf"[$€£¥]\s*{_NUMBER}|{_NUMBER}\s*[$€£¥]"), ".str.strip(' $€£¥')"
     ),
-    "numbers with a unit": Spoiled(
-        re.compile(rf"{_NUMBER}\s*(?:{_UNIT})", re.IGNORECASE), r".str.extract(r'^\s*([-+]?[\d.]+)')[0]"
+    UNIT: Spoiled(
+        re.compile(rf"{_NUMBER}\s*(?P<unit>{_UNIT})", re.IGNORECASE),
+        r".str.extract(r'^\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)')[0]",
     ),
     "numbers with a typographic minus": Spoiled(
         re.compile(rf"[−–]\s*{_NUMBER}"), r".str.replace(r'^[−–]\s*', '-', regex=True)"
@@ -114,6 +116,11 @@ def spoiled_as(text: str) -> str | None:
     if len(text) > LONGEST_NUMBER or not any(character.isdigit() for character in text):
         return None
     return next((name for name, kind in SPOILED.items() if kind.shape.fullmatch(text)), None)
+
+
+def _unit_of(text: str) -> str:
+    match = SPOILED[UNIT].shape.fullmatch(text)
+    return match["unit"] if match else ""
 
 
 class ColumnType:
@@ -258,12 +265,20 @@ class ColumnTypes:
     def _advice(self, name: str, column: ColumnType) -> list[str]:
         said = []
         for kind in column.spoiled:
-            example = next((text for text in column.texts if spoiled_as(text) == kind), "")
-            mend = f"frame[{name!r}]{SPOILED[kind].mend}"
-            said.append(
-                f"{example!r} is among {kind}: read the table as text (dtype=str) and write it anew with "
-                f"frame[{name!r}] = {mend}."
-            )
+            texts = [text for text in column.texts if spoiled_as(text) == kind]
+            if not texts:  # met after the texts that are kept
+                continue
+            about, mend = f"{texts[0]!r} is among {kind}", f"frame[{name!r}]{SPOILED[kind].mend}"
+            units = sorted({_unit_of(text) for text in texts}) if kind == UNIT else []
+            if len(units) > 1:
+                said.append(f"{about}, of {', '.join(units)}: write them in one.")
+            elif kind != THOUSANDS or DECIMAL not in column.spoiled:  # 1,234 is 1.234 beside 1,5
+                said.append(
+                    f"{about}: read the table as text (dtype=str) and write it anew with "
+                    f"frame[{name!r}] = {mend}."
+                )
+            if kind == THOUSANDS and "," in texts[0] and DECIMAL not in column.spoiled:
+                said.append("If its comma is a decimal one, with .str.replace(',', '.') instead.")
         if column.words or column.placeholders:
             common = [text for text, _ in column.texts.most_common() if not spoiled_as(text)]
             strays = [text for text in common if len(text) <= LONGEST_NUMBER][:SHOWN] or ["..."]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qnb.data import csv_file
 from qnb.data.column_types import PLACEHOLDERS, SPOILED, spoiled_as
+from qnb.data.features import FeatureMap
 from qnb.data.table import read_table
 from qnb.data.values import DataError, parse_values
 
@@ -25,6 +26,7 @@ def table(rows: int = ROWS) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     columns = {"real": rng.standard_normal(rows), "count": rng.integers(0, 50, rows), "flag": rng.integers(0, 2, rows)}
     frame = pd.DataFrame(columns | {"zero": np.zeros(rows, int)}).astype(str)
+    frame.loc[[0, 1, 2], "real"] = ["1e-05", "-2.5E+3", "12.5"]
     return frame.assign(proto=rng.choice(["tcp", "udp"], rows), label=np.tile(["0", "1"], rows // 2))
 
 
@@ -137,7 +139,35 @@ def test_the_advice_given_works(tmp_path, kind, text, number):
     frame = pd.read_csv(path, dtype=str)
     frame["real"] = eval(advice.partition(". ")[0].rstrip("."), {"frame": frame})
     mended = read_table(write(frame, tmp_path, ".csv"), label="label")
-    assert mended.frame["real"][7] == number and mended.card["types"]["real"] == {"type": "number"}
+    expected = table()["real"].astype(float)
+    expected[7] = number
+    assert np.array_equal(mended.frame["real"], expected) and mended.card["types"]["real"] == {"type": "number"}
+
+
+def test_a_comma_that_may_be_either_and_units_that_differ_are_said(tmp_path):
+    frame = table()
+    for texts, said, unsaid in (
+        (["1,234", "5,678"], "If its comma is a decimal one, with .str.replace(',', '.') instead", "decimal comma:"),
+        (["1,234", "5,6"], "'5,6' is among numbers with a decimal comma", "thousands"),
+        (["12 ms", "3 s"], "'12 ms' is among numbers with a unit, of ms, s: write them in one", "extract"),
+    ):
+        frame.loc[[7, 8], "real"] = texts
+        with pytest.raises(DataError) as caught:
+            read_table(write(frame, tmp_path, ".csv"), label="label")
+        assert said in str(caught.value) and unsaid not in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, ROWS - 1), STRAY, st.sampled_from(["real", "count"]))
+def test_one_stray_cell_of_a_data_frame_is_never_silent(row, stray, column):
+    """A fitted transform takes data frames too, as a saved model does."""
+    numbers = table()[["real", "count", "flag"]].astype(float)
+    fitted = FeatureMap.fit(numbers, np.tile([0, 1], ROWS // 2), 2, "0_pi")
+    frame = numbers.astype(object)
+    assert np.array_equal(fitted.transform(frame), fitted.transform(numbers))
+    frame.loc[row, column] = stray
+    with pytest.raises(DataError, match=f"Column '{column}' held only numbers in the training rows and holds text here"):
+        fitted.transform(frame)
 
 
 def test_semicolons_and_decimal_commas_end_in_numbers(tmp_path):
