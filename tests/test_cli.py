@@ -315,3 +315,36 @@ def test_no_stdin_no_reader_no_traceback(root):
     assert refused.returncode == 2 and refused.stderr.startswith("qnb: Unknown parameter 'sed'")
     closed = subprocess.run(f"'{qnb}' runs --json | true", shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in closed.stderr
+
+
+def test_data_says_what_is_recognised_without_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{1556245350 + i},25-Apr-19, 19:22:30 ,{i % 7},high,{i % 2},{('normal', 'ddos')[i % 2]}\n" for i in range(40))
+    (tmp_path / "fridge.csv").write_text("ts,date,time,fridge_temperature,temp_condition,label,type\n" + rows)
+    assert cli.main(["data", "fridge.csv"]) == cli.DONE
+    told = capsys.readouterr().out
+    assert "recognised as: TON_IoT telemetry: Alsaedi et al." in told and "rows read: 40" in told
+    assert "columns left out: time: ts, date, time" in told and "columns left out: attack type: type" in told
+    assert "attack types: normal 20, ddos 20" in told and not (tmp_path / "executed").exists()
+    rows = "".join(f"10.0.0.{i % 5},{i * 7 % 11},{i % 2}\n" for i in range(40))
+    (tmp_path / "own.csv").write_text("src,x,y\n" + rows)
+    assert cli.main(["data", "own.csv", "-p", "label", "y", "-p", "drop", "x"]) == cli.DONE
+    told = capsys.readouterr().out
+    assert "caution 1: Columns without a role" in told and "src (identifiers: it holds addresses)" in told
+    assert "columns left out: drop: x" in told and "no known data set" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["own.csv"], "is of no known data set, so its label column must be named: label='...'."),
+        (["own.csv", "-p", "label", "z"], "has no label column 'z'"),
+        (["own.csv", "-p", "label", "y", "-p", "val_fraction", "0.3"], "Unknown parameter 'val_fraction' for qnb data"),
+        (["own.csv", "-p", "label", "y", "-p", "time", "tx"], "time names 'tx', which is no column of own.csv"),
+    ],
+)
+def test_data_refuses_what_it_cannot_obey(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.csv").write_text("x,t,y\n" + "".join(f"{i * 7 % 11},{i * 3 % 5},{i % 2}\n" for i in range(40)))
+    assert cli.main(["data", *arguments]) == cli.REFUSED
+    assert message in capsys.readouterr().err

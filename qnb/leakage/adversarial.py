@@ -114,7 +114,7 @@ def judge_sides(separations: list[Separation]) -> Verdict:
 
 def _sentence(separations: list[Separation], caught: list[Separation]) -> str:
     if not separations:
-        return f"No split has {MIN_ROWS} normal rows (class 0 where that is not known) on both sides."
+        return f"No split that could be used has {MIN_ROWS} normal rows (or rows of class 0) on both sides."
     listed = ", ".join(f"{s.rule} {s.auc:.3f}" for s in separations)
     most = [f" Under {s.rule}, {', '.join(s.columns)} tell most." for s in caught]
     return f"AUC of telling them apart, by rule: {listed}.{''.join(most)}"

@@ -412,4 +412,4 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     axes.legend(fontsize=8, loc="upper right")
     axes.invert_yaxis()
     used = ", ".join(f"{s.rule} {s.rows:,}" for s in separations)
-    return caption(figure, _with_rows(note, f"negative rows used: {used}"))
+    return caption(figure, _with_rows(note, f"{of}, rows used: {used}"))

@@ -139,7 +139,10 @@ def judge_identifiers(singles: list[Single]) -> Verdict:
 def judge_time(singles: list[Single]) -> Verdict:
     """Do the time and the capture session know the label?"""
     question = "Do the time and the capture session know the label?"
-    missing = "This table has no column of time or session."
+    missing = (
+        "No column has the role of a time or a session, nor looks like one: name them in the parameters time "
+        "and group_by."
+    )
     return _judge(
         question, [one for one in singles if one.kind in WHEN], missing, "columns of time or session"
     )

@@ -30,7 +30,7 @@ from qnb.config import (
     training_of,
 )
 from qnb.data.grouping import group_columns
-from qnb.data.sources import Reading
+from qnb.data.sources import Reading, Source
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
 from qnb.data.values import DataError
@@ -106,6 +106,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     table = read_table(config.data, **dataclasses.asdict(reading), **drawn)
     types = table.card["types"]
     raw = dataclasses.replace(raw, text=frozenset(name for name in types if types[name]["type"] == "text"))
+    raw = dataclasses.replace(raw, source=_as_they_look(raw.source, table.card["look_alikes"]))
     kept = [name for name in table.frame.columns if name in raw.columns]
     table = dataclasses.replace(table, frame=table.frame[kept])
     if config.group_by is not None:
@@ -113,6 +114,14 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
     if config.attack_test is not None:
         split_table(table, config.training("attack"))
     return raw, table
+
+
+def _as_they_look(source: Source, look_alikes: dict[str, dict[str, str]]) -> Source:
+    """The source with the roles that its columns look as if they had: judged so, though they are features."""
+    roles = {name: seen["role"] for name, seen in look_alikes.items()}
+    times = tuple(name for name, role in roles.items() if role == "time")
+    others = {name: "named" for name, role in roles.items() if role in ("identifiers", "drop")}
+    return dataclasses.replace(source, time=source.time + times, identifiers=source.identifiers | others)
 
 
 def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
@@ -136,7 +145,7 @@ def about(raw: Raw, table: Table) -> str:
     return (
         f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one "
         f"suspicion together are made at the level {ALPHA:.0%}, and none counts without an effect of a "
-        f"stated size. {' '.join(table.card['notes'])}"
+        f"stated size. {' '.join([*table.card['notes'], *table.card['cautions']])}"
     )
 
 

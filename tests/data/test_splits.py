@@ -1,5 +1,7 @@
 """Splits at random, by group, by time and by attack type: what each promises, and what it says where it cannot."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from qnb.config import TrainConfig
 from qnb.data.grouping import PAIR, assign_groups, group_codes
+from qnb.data.overlap import split_card
 from qnb.data.profiles import EDGE_IIOT
 from qnb.data.splits import SPLITS, Split, check_split, random_split, split_table
 from qnb.data.table import Table, load_table
@@ -208,12 +211,31 @@ def test_one_clock_where_capture_start_says_so(bundled):
         (["2021-12-03 22:49:20.4", "2021-12-04T00:00:00", "x"], [0, 4239.6, np.nan]),
         ([" 2021 22:49:20.400794000 ", "23:59:59", "2021 24:00:00"], [82160.4, 86399, np.nan]),
         ([10.0, 20.5, np.nan], [10, 20.5, np.nan]),
+        (["1556245350", " 1556245410.5", "1556245351"], [0, 60.5, 1]),
+        (["25-Apr-19 19:22:30", "26-Apr-19 00:00:00", "x"], [0, 16650, np.nan]),
     ],
 )
 def test_times_as_they_come(texts, seconds):
     found = read_clock(make_table([0, 1, 1], ["Normal", "XSS", "XSS"], **{"frame.time": texts})).seconds
     shift = found[0] - seconds[0]
     assert np.allclose(found - shift, seconds, atol=1e-3, equal_nan=True)
+
+
+def test_date_and_time_of_two_columns_are_one_clock():
+    days, times = ["25-Apr-19", "25-Apr-19", "26-Apr-19"], [" 19:22:30 ", "23:59:59", "00:00:01"]
+    table = make_table([0, 1, 1], date=days, time_of_day=times)
+    clock = read_clock(dataclasses.replace(table, time=("date", "time_of_day")))
+    assert np.diff(clock.seconds).tolist() == [16649, 2] and clock.column == "date time_of_day" and "one clock" in clock.words
+
+
+def test_rows_that_belong_together_are_counted_under_every_split():
+    y = np.tile([0, 1], 30)
+    table = make_table(y, site=np.arange(60) // 2)
+    for split in ("random", "group"):
+        config = TrainConfig(data="t.csv", split=split, group_by=("site",))
+        card = split_card(table, split_table(table, config), config)
+        assert card["groups"]["columns"] == ["site"] and card["groups"]["count"] == 30
+        assert (card["groups"]["on_two_sides"] == 0) == (split == "group")
 
 
 def test_times_that_say_nothing_are_refused():

@@ -403,6 +403,27 @@ def test_contradictions_are_refused():
         LeakageConfig.make({"sampel": 5})
 
 
+def test_a_column_that_looks_like_an_identifier_or_a_time_is_judged_as_one_and_said_to_reach_the_model(tmp_path):
+    """`ts` and `src` have no role, and tell the label in most rows; with a role the model does not see them."""
+    rng, attack = np.random.default_rng(0), np.arange(600) % 3 == 0
+    told = np.where(rng.random(600) < 0.9, attack, rng.random(600) < 0.5)
+    frame = pd.DataFrame(
+        {"ts": 1.6e9 + 1e5 * told + rng.random(600), "src": [f"10.0.{int(t)}.{i % 4}" for i, t in enumerate(told)]}
+    )
+    frame.assign(x=rng.normal(attack), y=attack.astype(int)).to_csv(tmp_path / "t.csv", index=False)
+    asked = {"data": str(tmp_path / "t.csv"), "label": "y", "batch": 16}
+    raw, table = study.read(LeakageConfig.make(asked))
+    singles = single_columns.examine(raw)
+    who, when = single_columns.judge_identifiers(singles), single_columns.judge_time(singles)
+    assert who.verdict == when.verdict == "leak" and who.figures["reaches the model"] == ["src"]
+    assert when.figures["reaches the model"] == ["ts"] and "ts (time" in study.about(raw, table)
+    raw, table = study.read(LeakageConfig.make(asked | {"time": "ts", "identifiers": "src"}))
+    singles = single_columns.examine(raw)
+    who, when = single_columns.judge_identifiers(singles), single_columns.judge_time(singles)
+    assert who.verdict == when.verdict == "leak" and who.figures["reaches the model"] == when.figures["reaches the model"] == []
+    assert list(table.frame) == ["x"] and "ts (time" not in study.about(raw, table)
+
+
 def test_columns_are_those_asked_for():
     raw, table = study.read(LeakageConfig(sample=2000, columns=("tcp.len", "tcp.seq", "ip.src_host")))
     assert (
@@ -479,7 +500,7 @@ def test_captions_give_the_rows_used_and_no_auc_goes_beyond_1(by_group):
     permuted = permutation.Permuted(20_000, {m: [0.5, 0.51] for m in permutation.MODELS}, 0.01)
     assert figures.permutation(permuted, "100,000 rows").get_supxlabel() == "100,000 rows\n20,000 of these rows used"
     figure = figures.adversarial([adversarial.Separation("group", 300, 0.97, 0.1, {"a": 0.9})], "100,000 rows")
-    assert figure.get_supxlabel() == "100,000 rows\nnegative rows used: group 300" and figure.axes[0].get_xlim()[1] == 1
+    assert figure.get_supxlabel() == "100,000 rows\nnormal traffic, rows used: group 300" and figure.axes[0].get_xlim()[1] == 1
     _, compared = by_group[2.0]
     wide = [dataclasses.replace(c, auc_interval=(-0.2, 1.3)) for c in compared]
     assert figures.splits(wide, []).axes[0].get_ylim() == (0, 1)
