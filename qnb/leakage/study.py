@@ -207,16 +207,27 @@ def shown(result: T | DataError, draw: Callable[[T, str], Figure], note: str) ->
     return draw(result, note) if result else Markdown("Not testable; the verdict below says why.")
 
 
-def conclude(run: Run, verdicts: list[Verdict]) -> Styler:
-    """Write leakage.json into the run folder, end the run, and return the table of verdicts."""
+def conclude(run: Run, verdicts: list[Verdict]) -> None:
+    """Write leakage.json into the run folder and end the run."""
     run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
     run.finish(
         {
             "leaks": [v.question for v in verdicts if v.verdict == "leak"],
             "verdicts": {v.question: v.verdict for v in verdicts},
+            "conclusion": in_short(verdicts),
         }
     )
-    return verdicts_table(verdicts)
+
+
+def in_short(verdicts: list[Verdict]) -> list[str]:
+    """The leaks in a sentence each; where there is none, how many suspicions were looked into."""
+    leaks = [f"Leak: {v.sentence}" for v in verdicts if v.verdict == "leak"]
+    other = [v for v in verdicts if v.verdict not in ("leak", "not testable")]
+    untested = sum(v.verdict == "not testable" for v in verdicts)
+    rest = (
+        f"{len(other)} other suspicions were looked into" if leaks else f"No leak in {len(other)} suspicions"
+    )
+    return [*leaks, f"{rest}; {untested} could not be tested on this table."]
 
 
 def verdicts_table(verdicts: list[Verdict]) -> Styler:

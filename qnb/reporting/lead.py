@@ -11,15 +11,17 @@ from IPython.display import Markdown
 from qnb.reporting.tables import data_note
 from qnb.runs.folder import Run
 
+UNTRUSTED = "; trust AUC, sep and loss, not the thresholded metrics"
+
 
 def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
     """What a run found, in a few lines for its report.
 
     Args:
         run: with its metrics written and its data noted, see `Run.finish` and `Run.note`.
-        sentences: the answer, one or two of them, in Markdown.
+        sentences: the answer, one or two of them, in Markdown; empty ones are left out.
     """
-    answer = [sentences] if isinstance(sentences, str) else list(sentences)
+    answer = [sentences] if isinstance(sentences, str) else [sentence for sentence in sentences if sentence]
     manifest, metrics = run.manifest, run.metrics()
     facts = [
         f"**Gradient check**: {_gradient(manifest.get('gate'))}" if manifest.get("gate") else None,
@@ -36,7 +38,7 @@ def cautions(metrics: dict[str, Any], card: dict[str, Any]) -> list[str]:
     synthetic = "drawn by a generator, not measured on any network" if card.get("synthetic") else None
     said = {
         "Diverged": metrics.get("diverged"),
-        "Degenerate": metrics.get("degen_reason") if metrics.get("degen") else None,
+        "Degenerate": f"{metrics.get('degen_reason')}{UNTRUSTED}" if metrics.get("degen") else None,
         "Few rows of a class": metrics.get("few_rows"),
         "Still improving": "its validation AUC rose to the end" if metrics.get("still_improving") else None,
         "Synthetic data": synthetic,

@@ -346,8 +346,8 @@ def training_sentence(result: TrainResult) -> str:
     )
 
 
-def verdict_sentence(metrics: Row, note: str) -> str:
-    """The result in one sentence, with what it was measured on and, where degenerate, what not to trust."""
+def verdict_sentence(metrics: Row) -> str:
+    """The result in a sentence or two: test AUC, its interval, the baselines, and the twin."""
     interval = f" (95 % interval {of_auc(metrics)})" if of_auc(metrics) else ""
     others = [f"{b['test_auc']:.4f} for {NAMES[name]}" for name, b in metrics["baselines"].items()]
     beside = f", against {', '.join(others)}" if others else ""
@@ -355,21 +355,10 @@ def verdict_sentence(metrics: Row, note: str) -> str:
     parts = [
         f"**Test AUC {metrics['test_auc']:.4f}**{interval}{beside}.",
         twin_sentence(metrics["against_twin"], twin, resampled(metrics)) if twin else "",
-        f"{note}.",
         interval_note(metrics),
     ]
     text = " ".join(part for part in parts if part)
-    text += _of_test_file(metrics)
-    if metrics.get("few_rows"):
-        text = f"**Few test rows: {metrics['few_rows']}.** {text}"
-    if metrics.get("diverged"):
-        text = f"**This training diverged: {metrics['diverged']}.** {text}"
-    if metrics["degen"]:
-        text += (
-            f" **Degenerate**: {metrics['degen_reason']}; trust AUC, sep and loss, not the thresholded "
-            "metrics."
-        )
-    return text
+    return text + _of_test_file(metrics)
 
 
 def _of_test_file(metrics: Row) -> str:

@@ -7,6 +7,7 @@ from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.gate import GateReport, GroupCheck
 from qnb.reporting import plots, tables
+from qnb.reporting.lead import cautions
 from qnb.training import metrics
 
 NOTE = "SYNTHETIC data: a test"
@@ -88,7 +89,8 @@ def test_synthetic_data_is_said_in_words_and_degenerate_runs_too():
     assert "SYNTHETIC" not in tables.data_note(card | {"synthetic": False, "source": "breast_cancer"})
     metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant", "against_twin": None}
     metrics |= {"baselines": {"logistic": {"test_auc": 0.9}, "boosting": {"test_auc": 0.95}}}
-    assert "Degenerate" in tables.verdict_sentence(metrics, "note") and "constant" in tables.verdict_sentence(metrics, "note")
+    (said,) = cautions(metrics, {})
+    assert said.startswith("**Degenerate**: the logits are constant") and "not the thresholded metrics" in said
 
 
 def test_a_result_has_its_interval_and_leads_with_few_rows():
@@ -101,13 +103,13 @@ def test_a_result_has_its_interval_and_leads_with_few_rows():
         "degen": 0,
         "baselines": {"logistic": row, "boosting": row},
     }
-    said = tables.verdict_sentence(metrics, "note")
+    said = tables.verdict_sentence(metrics)
     assert said.startswith("**Test AUC 0.8500** (95 % interval 0.7123 to 0.9500), against 0.8500 for logistic regression")
     assert "Intervals are over test rows, 12 with positives and 1,200 with negatives" in said
     grouped = {"test_auc_interval": interval | {"method": "bootstrap of groups"}}
     assert "over whole groups of test rows, 12 with" in tables.interval_note(metrics | grouped)
     few = metrics | {"few_rows": "12 rows hold class 1: under 30, so that the interval is approximate"}
-    assert tables.verdict_sentence(few, "note").startswith("**Few test rows: 12 rows hold class 1")
+    assert cautions(few, {})[0].startswith("**Few rows of a class**: 12 rows hold class 1")
     assert list(tables.results(metrics).data["95 % interval"]) == ["0.7123 to 0.9500"] * 3
     trivial = {"test_auc": 0.5, "test_f1": 0.917, "test_precision": 0.846, "test_recall": 1.0}
     table = tables.results(metrics | {"trivial": trivial}).data

@@ -6,6 +6,7 @@ from qnb import cli
 from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.reporting import tables
+from qnb.reporting.lead import cautions
 from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
 from qnb.training.divergence import FAR, divergence
@@ -38,7 +39,7 @@ def test_a_rate_that_is_far_too_high_is_told(values):
     result = train(TrainConfig(**SMALL | values | {"lr": 1e9}), progress=False)
     assert result.metrics["diverged"].endswith("Lower lr=1e+09")
     assert "**Diverged: " in tables.training_sentence(result)
-    assert tables.verdict_sentence(result.metrics, "note").startswith("**This training diverged: ")
+    assert cautions(result.metrics, {})[0].startswith("**Diverged**: ")
 
 
 def test_parameters_that_ran_away_are_told_though_the_objective_is_low():

@@ -77,7 +77,7 @@ def test_it_learns_and_every_number_is_what_was_run(cancer):
 def test_without_baselines_there_is_none_and_no_twin(cancer):
     m = train(config(epochs=1, engine="exact", baselines=[]), cancer, progress=False).metrics
     assert m["baselines"] == {} and m["against_twin"] is None and m["test_auc_interval"]["low"] < m["test_auc"]
-    said = tables.verdict_sentence(m, "note")
+    said = tables.verdict_sentence(m)
     assert "against" not in said and "twin" not in said and len(tables.results(m).data) == 2
 
 

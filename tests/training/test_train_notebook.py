@@ -73,7 +73,7 @@ def test_notebook_reads_as_a_report(done):
     assert len(images) == 5  # circuit, learning curves, learning signal, ROC, histogram
     assert all(len(base64.b64decode(image)) > 5_000 for image in images)
     page = (folder / "report.html").read_text()
-    for text in ("What was asked", "logistic regression", "gradient boosting", "Test AUC", "default: 0", "measured"):
+    for text in ("Configuration", "logistic regression", "gradient boosting", "Test AUC", "default: 0", "measured"):
         assert text in page
     assert "SYNTHETIC" not in page and str(ROOT) not in page
 
