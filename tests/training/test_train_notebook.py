@@ -70,7 +70,7 @@ def test_notebook_reads_as_a_report(done):
     images = [
         o.data["image/png"] for c in nb.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})
     ]
-    assert len(images) == 5  # circuit, learning curves, learning signal, ROC, histogram
+    assert len(images) == 6  # circuit, learning curves, learning signal, ROC, histogram, calibration
     assert all(len(base64.b64decode(image)) > 5_000 for image in images)
     page = (folder / "report.html").read_text()
     for text in ("Configuration", "logistic regression", "gradient boosting", "Test AUC", "default: 0", "measured"):
