@@ -2,12 +2,13 @@
 
 import sys
 
-from benchmarks import catalyst, compiling, data, exact, gate, gate_errors, single_rows, surrogate
+from benchmarks import catalyst, compiling, data, exact, gate, gate_errors, single_rows, steps, surrogate
 
 BENCHMARKS = {
     "data": data,
     "catalyst": catalyst,
     "exact": exact,
+    "steps": steps,
     "single_rows": single_rows,
     "compiling": compiling,
     "surrogate": surrogate,

@@ -10,7 +10,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,9 @@ from qnb.core import fork  # noqa: F401  # a fork is noticed from here on
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
+
+if TYPE_CHECKING:
+    from qnb.core.steps import Steps
 
 ENGINES = {
     "catalyst": "qnb.core.compiled:CatalystEngine",
@@ -69,9 +72,27 @@ class EngineOfMany(Engine, Protocol):
         """
 
 
-def can_train_together(engine: Engine) -> TypeGuard[EngineOfMany]:
-    """Whether the engine computes the gradients of several runs as one program."""
-    return hasattr(engine, "loss_and_grad_many")
+class TakesSteps(Engine, Protocol):
+    """An engine that takes many steps of an optimiser, of one run or several, as one program."""
+
+    def steps_at_once(self, batch: int, runs: int | None = None) -> int:
+        """How many steps `take_steps` takes at most."""
+
+    def take_steps(
+        self,
+        update: Callable[..., Any],
+        params: Params,
+        optimiser: Any,
+        X: np.ndarray,
+        y: np.ndarray,
+        w: np.ndarray,
+    ) -> "Steps":
+        """T steps: X (T, B, features), y and w (T, B); of S runs, X (T, S, B, features) and so on."""
+
+
+def takes_steps(engine: Engine) -> TypeGuard[TakesSteps]:
+    """Whether the engine takes many steps, and those of many runs together, as one program."""
+    return hasattr(engine, "take_steps")
 
 
 class ChoosesItsPath(Engine, Protocol):

@@ -7,7 +7,6 @@ engine.
 """
 
 import contextlib
-import functools
 import math
 import threading
 import time
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache as persistent
 
-from qnb.core import heisenberg, statevector, trig
+from qnb.core import heisenberg, statevector, steps, trig
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.memory import MEMORY_SHARE, available_memory
@@ -91,7 +90,7 @@ class ExactEngine:
             raise ParameterError(f"precision = {precision!r} is not known. {nearest(precision, PRECISIONS)}")
         self.spec, self.objective, self.dtype = spec, objective, np.dtype(precision)
         self._computes = spec.fingerprint()
-        self._programs: dict[tuple[str, str, int, int], Callable[..., Any]] = {}
+        self._programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._tables: dict[str, Any] = {}
         self._kept: tuple[tuple[Any, ...], Any] | None = None
         self._memory = MEMORY_SHARE * available_memory()
@@ -162,35 +161,72 @@ class ExactEngine:
         loss, grads = jax.tree.map(lambda *leaves: np.sum([np.asarray(a) for a in leaves], axis=0), *parts)
         return float(loss), grads
 
+    def steps_at_once(self, batch: int, runs: int | None = None) -> int:
+        """How many steps `take_steps` takes at most."""
+        return steps.steps_at_once(self.dtype.itemsize * (self.spec.features + 2), batch * (runs or 1))
+
     @own_settings()
-    def loss_and_grad_many(
-        self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
-    ) -> tuple[np.ndarray, Params]:
-        """S seeds as one program: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,),
-        gradients (S, ...).
+    def take_steps(
+        self,
+        update: steps.Update,
+        params: Params,
+        optimiser: Any,
+        X: np.ndarray,
+        y: np.ndarray,
+        w: np.ndarray,
+    ) -> steps.Steps:
+        """Steps of an optimiser on T batches as one program, or of S runs together.
+
+        Args:
+            update: optax's, (gradients, state, parameters) -> (updates, state), traced.
+            params: with S runs, (S, ...), and so are the leaves of `optimiser`.
+            X, y, w: (T, B, features) and (T, B), or (T, S, B, features) and (T, S, B).
         """
-        X = np.asarray(X, dtype=np.float64)
-        checked = [check_batch(self.spec, *seed) for seed in zip(X, y, w, strict=True)]
-        X, y, w = (np.stack(column) for column in zip(*checked, strict=True))
-        seeds, rows = y.shape
-        params = self._cast(params, seeds)
-        path = self.path(rows, seeds)
-        size = self.chunk(path, rows, seeds)
-        tables, parts = self._path_tables(path), []
-        for start in range(0, rows, size):
-            k = slice(start, start + size)
-            batches = [self._batch(X[s, k], y[s, k], w[s, k] / rows, size) for s in range(seeds)]
-            part = self._run(
-                path,
-                "many",
-                size,
-                tables,
-                params,
-                *(np.stack(column) for column in zip(*batches, strict=True)),
+        X, y, w = (np.asarray(column, np.float64) for column in (X, y, w))
+        runs = y.shape[1] if y.ndim == 3 else None
+        check_batch(self.spec, X.reshape(-1, X.shape[-1]), y.reshape(-1), w.reshape(-1))
+        params = check_params(self.spec, params, runs)
+        count, rows = len(y), y.shape[-1]
+        path = self.path(rows, runs or 1)
+        size = self.chunk(path, rows, runs or 1)
+        key = path, update, rows, runs, *(np.shape(leaf) for leaf in jax.tree.leaves(optimiser))
+        columns = self._batches(X, y, w / rows, size, self.steps_at_once(rows, runs))
+        arguments = np.int32(count), self._path_tables(path), params, optimiser, *columns
+
+        def program() -> Callable[..., Any]:
+            return steps.steps_program(self._gradient_of_angles(path), update, runs)
+
+        done: steps.Steps = jax.tree.map(np.asarray, self._call(key, program, *arguments))
+        return done._replace(losses=done.losses[:count], norms=done.norms[:count])
+
+    def _batches(
+        self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int, room: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Batches (T, ..., B, features), (T, ..., B) in room for `room` of them, each in parts of `size`
+        rows, padded by rows of weight zero. What is beyond T is not read.
+        """
+        (count, *runs, rows), parts = y.shape, math.ceil(y.shape[-1] / size)
+        shape = (room, *runs, parts * size)
+        wide, columns = np.empty((*shape, self.spec.features), self.dtype), np.empty((2, *shape), self.dtype)
+        wide[:count, ..., rows:, :], columns[:, :count, ..., rows:] = 1, 0
+        wide[:count, ..., :rows, :] = self._reduced(X)
+        columns[0, :count, ..., :rows], columns[1, :count, ..., :rows] = y, w
+        split = (room, *runs, parts, size)
+        return wide.reshape(*split, -1), columns[0].reshape(split), columns[1].reshape(split)
+
+    def _gradient_of_angles(self, path: str) -> Callable[..., Any]:
+        """The gradient of float64 parameters, which are reduced and cast as `_cast` does."""
+        gradient = _loss_and_grad(PATHS[path], self.spec, self.objective)
+
+        def of_angles(
+            tables: Any, params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array
+        ) -> Any:
+            params = params | {name: trig.reduced(params[name]) for name in self._angles}
+            return gradient(
+                tables, {name: value.astype(self.dtype) for name, value in params.items()}, X, y, w
             )
-            parts.append(jax.tree.map(np.asarray, part))
-        losses, grads = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), parts)
-        return losses, grads
+
+        return of_angles
 
     def compile(self, batch: int) -> float:
         """See `qnb.core.engine.Engine`."""
@@ -241,14 +277,21 @@ class ExactEngine:
     def _cast(self, params: Params, seeds: int | None = None) -> Params:
         """Arrays of the engine's dtype, checked against the shapes of the spec, angles reduced."""
         params = check_params(self.spec, params, seeds)
-        angles = ("weights", "readout") if self.spec.measured.rotated else ("weights",)
-        params |= {name: trig.reduced(params[name]) for name in angles}
+        params |= {name: trig.reduced(params[name]) for name in self._angles}
         with np.errstate(over="ignore"):  # what becomes infinite here is found by the training, which says so
             return {name: array.astype(self.dtype) for name, array in params.items()}
 
+    @property
+    def _angles(self) -> tuple[str, ...]:
+        """The groups of parameters that are angles."""
+        return ("weights", "readout") if self.spec.measured.rotated else ("weights",)
+
+    def _reduced(self, X: np.ndarray) -> np.ndarray:
+        return X if self.spec.encoder == "amplitude" else trig.reduced(X)
+
     def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
         padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
-        padded[: len(X)] = X if self.spec.encoder == "amplitude" else trig.reduced(X)
+        padded[: len(X)] = self._reduced(X)
         return padded
 
     def _batch(
@@ -264,22 +307,19 @@ class ExactEngine:
         return self._tables[path]
 
     def _run(self, path: str, kind: str, rows: int, *args: Any) -> Any:
-        """Call the compiled program of that kind.
+        """Call the compiled program of that kind and size."""
+        build = {"prepare": _prepare, "scores": _scores, "gradient": _loss_and_grad}[kind]
+        return self._call((path, kind, rows), lambda: build(PATHS[path], self.spec, self.objective), *args)
 
-        The first call of a kind, size and seed count compiles it.
-        """
-        seeds = len(args[-1]) if kind == "many" else 0
-        key = (path, kind, rows, seeds)
+    def _call(self, key: tuple[Any, ...], build: Callable[[], Callable[..., Any]], *args: Any) -> Any:
+        """Call the program of that key. The first call compiles it."""
         if key not in self._programs:
-            build = {"prepare": _prepare, "scores": _scores, "gradient": _loss_and_grad, "many": _many}[kind]
             if self.spec.fingerprint() != self._computes:
                 raise EngineError(
                     f"What {self.spec} computes has changed since this engine was made: make the engine anew."
                 )
             with compilation_cache():
-                self._programs[key] = (
-                    jax.jit(build(PATHS[path], self.spec, self.objective)).lower(*args).compile()
-                )
+                self._programs[key] = jax.jit(build()).lower(*args).compile()
         return self._programs[key](*args)
 
 
@@ -342,10 +382,6 @@ def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) ->
         return loss, {"weights": g_weights, "readout": g_readout, "bias": g_bias, "alpha": g_alpha}
 
     return loss_and_grad
-
-
-def _many(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
-    return jax.vmap(_loss_and_grad(path, spec, objective), in_axes=(None, 0, 0, 0, 0))
 
 
 @contextlib.contextmanager

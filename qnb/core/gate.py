@@ -38,6 +38,7 @@ __all__ = [
     "check_gradient",
     "check_gradient_of",
     "check_together",
+    "wrong_gradient",
 ]
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # X (B, features), y (B,), w (B,)
@@ -203,7 +204,7 @@ class _BatchLoss:
         ) * self._mean(rows)
         if not abs(claimed - recomputed) <= allowed:
             problem = f"{recomputed:.9g} was expected from its scores, {claimed:.9g} was found"
-            raise _wrong(subject, "loss", problem, recomputed, claimed)
+            raise wrong_gradient(subject, "loss", problem, recomputed, claimed)
         return grads
 
     def _head_dtype(self, p: Params) -> DTypeLike:
@@ -303,16 +304,17 @@ def _gate(
 
 def _wrong_group(subject: str, name: str, check: GroupCheck) -> WrongGradientError:
     if check.problem:
-        return _wrong(subject, name, check.problem)
+        return wrong_gradient(subject, name, check.problem)
     slopes = (
         f"{check.expected:.6g} was expected from differences of its own loss, {check.found:.6g} was found"
     )
-    return _wrong(subject, name, f"a directional derivative of {slopes}", check.expected, check.found)
+    return wrong_gradient(subject, name, f"a directional derivative of {slopes}", check.expected, check.found)
 
 
-def _wrong(
+def wrong_gradient(
     subject: str, group: str, problem: str, expected: float | None = None, found: float | None = None
 ) -> WrongGradientError:
+    """The error that names the group, the stack, and where one asks for a right formulation."""
     message = (
         f"The gradient of {subject} is wrong in group {group!r}: {problem}. Do not train on it. "
         f"Stack: {describe_stack()}. "

@@ -8,6 +8,7 @@ Taylor's series in r, cut where the next term is under 5e-17, and the quadrant.
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,14 +40,20 @@ def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return sin.astype(x.dtype), cos.astype(x.dtype)
 
 
-def reduced(angles: np.ndarray) -> np.ndarray:
+AnArray = TypeVar("AnArray", jax.Array, np.ndarray)
+
+
+def reduced(angles: AnArray) -> AnArray:
     """The same angles, those beyond a turn brought into [-pi, pi]; float64, of any shape and magnitude.
 
-    Neither float32 nor XLA's sine can hold an angle of many turns: at 1e6 neighbouring float32 numbers are
-    0.06 rad apart. So it is done before the cast, in float64, by the system's sine and cosine, whose
-    reduction is exact (Payne and Hanek, ACM SIGNUM Newsletter 18, 19, 1983). Angles up to a turn are returned
-    as they are.
+    Neither float32 nor XLA's float32 sine can hold an angle of many turns: at 1e6 neighbouring float32
+    numbers are 0.06 rad apart. So it is done before the cast, in float64, by the system's sine and cosine,
+    whose reduction is exact (Payne and Hanek, ACM SIGNUM Newsletter 18, 19, 1983), and which XLA calls too.
+    Angles up to a turn are returned as they are.
     """
+    if isinstance(angles, jax.Array):
+        within = jnp.arctan2(jnp.sin(angles), jnp.cos(angles))
+        return jnp.where(jnp.abs(angles) > 2 * math.pi, within, angles)
     far = np.abs(angles) > 2 * math.pi
     if not far.any():
         return angles

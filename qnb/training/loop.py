@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Params
-from qnb.core.engine import Engine, EngineOfMany, can_train_together, compiles_ahead, make_engine
+from qnb.core.engine import Engine, compiles_ahead, make_engine, takes_steps
 from qnb.core.gate import Batch, check_gradient, check_together
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
@@ -25,14 +24,12 @@ from qnb.files import CHECKPOINT, HISTORY, atomic_write
 from qnb.runs.folder import require_own_folder
 from qnb.training import checkpoint, metrics
 from qnb.training.batches import batches_per_epoch
+from qnb.training.chunks import Chunks, Epoch
 from qnb.training.metrics import Row
 from qnb.training.optimiser import OptimiserState, make_step
 from qnb.training.state import TrainingRun, circuit_of, objective_of, start
 
 OnEpoch = Callable[[list[Row]], None]
-Epoch = tuple[
-    Params, OptimiserState, np.ndarray, np.ndarray
-]  # where it ended; per step the loss (T,) and gradient norms (T, groups)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -131,20 +128,12 @@ def fit_together(
             "agree."
         )
     runs = [start(c, p, engine) for c, p in zip(configs, prepared, strict=True)]
-    if len(runs) > 1:
-        _engine_of(runs)
+    if len(runs) > 1 and not takes_steps(runs[0].engine):
+        raise ParameterError(
+            f"engine={runs[0].engine.name!r} trains one run at a time; engine='exact' trains many together."
+        )
     _fit(runs, None, progress, None)
     return runs
-
-
-def _engine_of(runs: Sequence[TrainingRun]) -> EngineOfMany:
-    """The engine of runs that train together. Raises ParameterError where it trains one at a time."""
-    engine = runs[0].engine
-    if not can_train_together(engine):
-        raise ParameterError(
-            f"engine={engine.name!r} trains one run at a time; engine='exact' trains many together."
-        )
-    return engine
 
 
 def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
@@ -169,6 +158,7 @@ def _fit(
 ) -> None:
     first = runs[0]
     config, total = first.config, first.config.epochs * first.batches
+    chunks = Chunks(runs, first.engine) if takes_steps(first.engine) else None
     with tqdm(
         total=total,
         initial=first.state.epoch * first.batches,
@@ -178,20 +168,20 @@ def _fit(
         **BAR,
     ) as bar:
         if config.preflight_compile:
-            first.compile_seconds = (
-                first.engine.compile(config.batch) if len(runs) == 1 else _compile_together(runs)
-            )
+            seconds = (chunks or first.engine).compile(config.batch)
             for run in runs:
-                run.compile_seconds = first.compile_seconds
+                run.compile_seconds = seconds
         gated = False
         while not all(run.over for run in runs):
             drawn = [run.draw() for run in runs]
             if not gated:
                 bar.set_description("checking the gradient")
-                _check_gradients(runs, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)])
+                _check_gradients(
+                    runs, chunks, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)]
+                )
                 gated = True
             bar.set_description(f"epoch {first.state.epoch + 1}" if not first.state.history else _line(runs))
-            _train_epoch(runs, drawn, bar)
+            _train_epoch(runs, chunks, drawn, bar)
             if first.failure is None and folder is not None:
                 _keep(Path(folder), first)
             if first.failure is None and on_epoch is not None:
@@ -202,40 +192,31 @@ def _fit(
 BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
-def _check_gradients(runs: Sequence[TrainingRun], batches: Sequence[Batch]) -> None:
+def _check_gradients(runs: Sequence[TrainingRun], chunks: Chunks | None, batches: Sequence[Batch]) -> None:
     """Check every run's gradient, on the program that trains it."""
     if not any(run.config.gate == "on" for run in runs):
         return
     params, seed = [run.state.params for run in runs], runs[0].config.seed
-    if len(runs) == 1:
-        reports = [check_gradient(runs[0].engine, params[0], *batches[0], seed=seed)]
+    if chunks is not None and len(runs) > 1:
+        reports = check_together(chunks, params, batches, seed=seed)
     else:
-        reports = check_together(_engine_of(runs), params, batches, seed=seed)
+        reports = [check_gradient(chunks or runs[0].engine, params[0], *batches[0], seed=seed)]
     for run, report in zip(runs, reports, strict=True):
         run.gate = report if run.config.gate == "on" else None
 
 
-def _compile_together(runs: Sequence[TrainingRun]) -> float:
-    """Compile what the runs need; the seconds that it took."""
-    started = time.perf_counter()
-    params = {name: np.stack([run.state.params[name] for run in runs]) for name in runs[0].state.params}
-    rows = np.arange(runs[0].config.batch) % min(len(run.prepared.y["train"]) for run in runs)
-    columns = zip(*(run.batch(rows) for run in runs), strict=True)
-    engine = _engine_of(runs)
-    engine.loss_and_grad_many(params, *(np.stack(column) for column in columns))
-    engine.scores(runs[0].state.params, runs[0].prepared.X["val"])
-    return time.perf_counter() - started
-
-
 def _train_epoch(
-    runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]"
+    runs: Sequence[TrainingRun],
+    chunks: Chunks | None,
+    drawn: Sequence[Sequence[np.ndarray]],
+    bar: "tqdm[Any]",
 ) -> None:
     """One epoch of every run, and its evaluation.
 
     A run that is over computes along, for the program has its shape, and is left as it is.
     """
     started = time.perf_counter()
-    ends = _together(runs, drawn, bar) if len(runs) > 1 else [_alone(runs[0], drawn[0], bar)]
+    ends = [_step_by_step(runs[0], drawn[0], bar)] if chunks is None else chunks.train(drawn, bar)
     seconds = time.perf_counter() - started
     for run, end in zip(runs, ends, strict=True):
         if run.over:
@@ -248,7 +229,7 @@ def _train_epoch(
             run.failure = error
 
 
-def _alone(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
+def _step_by_step(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[Any]") -> Epoch:
     step = make_step(run.optimiser)
     params, optimiser, losses, norms = run.state.params, run.state.optimiser, [], []
     for rows in batches:
@@ -259,35 +240,6 @@ def _alone(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[Any]") ->
         norms.append([np.linalg.norm(grads[g]) for g in GROUPS])
         bar.update()
     return params, optimiser, np.array(losses), np.array(norms)
-
-
-def _together(
-    runs: Sequence[TrainingRun], drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]"
-) -> list[Epoch]:
-    step, gradient = make_step(runs[0].optimiser, together=True), _engine_of(runs).loss_and_grad_many
-    params: Params
-    optimiser: OptimiserState
-    params, optimiser = (
-        jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*_parts(runs), strict=True)
-    )
-    loss_steps, norm_steps = [], []
-    for rows in zip(*drawn, strict=True):
-        columns = zip(*(run.batch(r) for run, r in zip(runs, rows, strict=True)), strict=True)
-        loss, grads = gradient(params, *(np.stack(column) for column in columns))
-        stepped, optimiser = step(params, optimiser, grads)
-        params = {k: np.asarray(v) for k, v in stepped.items()}
-        loss_steps.append(loss)
-        norm_steps.append([np.linalg.norm(grads[g].reshape(len(runs), -1), axis=1) for g in GROUPS])
-        bar.update()
-    losses, norms = np.stack(loss_steps), np.stack(norm_steps)  # (steps, runs), (steps, groups, runs)
-    take = [
-        jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], (params, optimiser)) for k in range(len(runs))
-    ]
-    return [(*take[k], losses[:, k], norms[:, :, k]) for k in range(len(runs))]
-
-
-def _parts(runs: Sequence[TrainingRun]) -> list[tuple[Params, OptimiserState]]:
-    return [(run.state.params, run.state.optimiser) for run in runs]
 
 
 def _record(

@@ -19,7 +19,9 @@ from qnb.core.settings import own_settings
 
 
 class OptimiserState(NamedTuple):
-    """Adam's moments and count, the rate of every step (T,), and per group the multiplier and the decay."""
+    """Adam's moments and count, the rate of every step (at least T), and per group the multiplier and the
+    decay.
+    """
 
     adam: optax.OptState
     rates: Array
@@ -55,6 +57,7 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
     rate = schedule(config.lr_schedule, config.lr, steps)
     with own_settings():
         rates = np.asarray(jax.vmap(lambda t: jnp.asarray(rate(t)))(jnp.arange(steps)))
+    rates = np.pad(rates, (0, _room(steps) - steps), mode="edge")
     multiplier = {"weights": config.lr_mult_weights, "readout": config.lr_mult_readout, "bias": 1.0}
     multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
     decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
@@ -70,6 +73,14 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
 
 
 ADAM = optax.scale_by_adam()
+
+
+def _room(steps: int) -> int:
+    """Steps rounded up to 1,024 times a power of four, so that few programs serve trainings of any length."""
+    room = 1024
+    while room < steps:
+        room *= 4
+    return room
 
 
 def _update(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Params
-from qnb.core.engine import can_train_together, make_engine
+from qnb.core.engine import make_engine, takes_steps
 from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
@@ -151,7 +151,7 @@ def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> li
         objective,
         *_,
     ), members in of_shape.items():  # an engine is asked for once a shape
-        together = can_train_together(make_engine(name, spec, objective, device))
+        together = takes_steps(make_engine(name, spec, objective, device))
         cohorts += [members] if together else [[i] for i in members]
     return cohorts
 

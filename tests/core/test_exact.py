@@ -212,17 +212,6 @@ def test_padded_lengths_avoid_powers_of_two():
     assert [exact.padded(rows) for rows in (1, 16, 17, 256, 257, 512, 4096)] == [16, 16, 32, 272, 272, 528, 4112]
 
 
-def test_many_seeds_equal_single_calls():
-    spec = CircuitSpec(3, 2)
-    engine = make_engine("exact", spec, PLAIN)
-    seeds = [(parameters(spec, seed=s), batch(spec, 20, seed=s)) for s in range(3)]
-    stacked = {k: np.stack([p[k] for p, _ in seeds]) for k in spec.shapes}
-    losses, grads = engine.loss_and_grad_many(stacked, *(np.stack(column) for column in zip(*(d for _, d in seeds), strict=True)))
-    assert losses.shape == (3,)
-    for k, (params, data) in enumerate(seeds):
-        assert_same((losses[k], {name: g[k] for name, g in grads.items()}), engine.loss_and_grad(params, *data), 1e-5)
-
-
 def test_the_same_dtypes_with_and_without_x64():
     spec = CircuitSpec(3, 2, reupload=True)
     params, data = parameters(spec), batch(spec, 20)
@@ -232,9 +221,6 @@ def test_the_same_dtypes_with_and_without_x64():
             engine = exact.ExactEngine(spec, PLAIN)
             results.append(engine.loss_and_grad(params, *data))
             assert {g.dtype for g in results[-1][1].values()} == {np.dtype("float32")}
-            assert (
-                engine.loss_and_grad_many({k: v[None] for k, v in params.items()}, *(d[None] for d in data))[0].dtype == "float32"
-            )
             program = next(p for key, p in engine._programs.items() if "gradient" in key)
             assert not {"f64", "c128"} & set(program.as_text().replace("[", " ").split())
     assert_same(*results, 1e-6)

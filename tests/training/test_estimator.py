@@ -222,13 +222,13 @@ def test_data_that_is_refused():
 def test_a_wrong_gradient_is_not_trained_on(monkeypatch):
     from qnb.core.exact import ExactEngine
 
-    right = ExactEngine.loss_and_grad
+    right = ExactEngine.take_steps
 
     def wrong(self, *args):
-        loss, grads = right(self, *args)
-        return loss, grads | {"weights": -grads["weights"]}
+        steps = right(self, *args)
+        return steps._replace(gradient=steps.gradient | {"weights": -steps.gradient["weights"]})
 
-    monkeypatch.setattr(ExactEngine, "loss_and_grad", wrong)
+    monkeypatch.setattr(ExactEngine, "take_steps", wrong)
     X, y = make_blobs(40, centers=2, random_state=0)
     with pytest.raises(WrongGradientError, match="weights"):
         QuantumClassifier(**QUICK).fit(X, y)

@@ -85,13 +85,13 @@ def test_a_run_that_diverges_is_an_error_in_its_place_and_the_others_go_on():
 
 @pytest.mark.parametrize("group", ["weights", "readout", "bias", "alpha"])
 def test_a_program_that_mixes_runs_up_is_stopped_by_the_gate(group, monkeypatch):
-    right = ExactEngine.loss_and_grad_many
+    right = ExactEngine.take_steps
 
     def mixed_up(self, *args):
-        losses, grads = right(self, *args)
-        return losses, grads | {group: np.asarray(grads[group])[::-1]}
+        steps = right(self, *args)
+        return steps._replace(gradient=steps.gradient | {group: steps.gradient[group][::-1]})
 
-    monkeypatch.setattr(ExactEngine, "loss_and_grad_many", mixed_up)
+    monkeypatch.setattr(ExactEngine, "take_steps", mixed_up)
     data = prepare(config())
     with pytest.raises(WrongGradientError, match=f"(?s)train together.*group '{group}'"):
         fit_together([config(seed=1), config(seed=2)], [data, data], progress=False)
