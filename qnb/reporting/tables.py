@@ -260,9 +260,9 @@ def results(metrics: Row) -> Styler:
     return _left(table).format("{:.4f}", subset=[c for c in table if c != "95 % interval"], na_rep="")
 
 
-def of_auc(metrics: Row) -> str:
-    """The interval of `test_auc`, as text; empty where a run that was made before intervals has none."""
-    interval = metrics.get("test_auc_interval")
+def of_auc(metrics: Row, name: str = "test_auc") -> str:
+    """The interval of an AUC, as text; empty where a run that was made before intervals has none."""
+    interval = metrics.get(f"{name}_interval")
     return f"{interval['low']:.4f} to {interval['high']:.4f}" if interval else ""
 
 
@@ -374,7 +374,9 @@ def _of_test_file(metrics: Row) -> str:
         )
     unseen = metrics.get("test_auc_unseen_types")
     if unseen is not None:
-        text += f" On attack types that training never saw the test AUC is {unseen:.4f}."
+        interval = of_auc(metrics, "test_auc_unseen_types")
+        within = f" (95 % interval {interval})" if interval else ""
+        text += f" On attack types that training never saw the test AUC is {unseen:.4f}{within}."
     return text
 
 

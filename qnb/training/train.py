@@ -20,7 +20,7 @@ from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
 from qnb.errors import QnbError
-from qnb.statistics.auc import MIN_EFFECT, against, auc_difference, auc_interval
+from qnb.statistics.auc import MIN_EFFECT, AUCInterval, against, auc_difference, auc_interval
 from qnb.training import metrics
 from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
@@ -156,6 +156,7 @@ def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> li
     return cohorts
 
 
+ALL = slice(None)  # every row
 # baselines by the data, the name, what a twin is made of, and the rates of its threshold
 Done = dict[tuple[int, str, Functions | None, tuple[float, float]], dict[str, metrics.Row]]
 
@@ -247,11 +248,17 @@ def _summary(
         for side in ("val", "test")
     }
     flat = {f"{side}_{key}": evaluated[side][key] for side in ("test", "val") for key in metrics.REPORTED}
-    interval = auc_interval(prepared.y["test"], logits["test"], prepared.test_units, seed=config.split_seed)
+    interval = _interval(run, logits["test"])
+    unseen = {}
     if (some := prepared.test_unseen) is not None:
-        flat["test_auc_unseen_types"] = metrics.auc(logits["test"][some], prepared.y["test"][some])
+        of_unseen = _interval(run, logits["test"], some)
+        unseen = {
+            "test_auc_unseen_types": of_unseen.auc,
+            "test_auc_unseen_types_interval": of_unseen.to_dict(),
+        }
     speed = np.median([row["samples_per_s"] for row in run.state.history])
     return flat | {
+        **unseen,
         "test_auc_interval": interval.to_dict(),
         "few_rows": interval.few,
         "best_epoch": run.state.best_epoch,
@@ -276,6 +283,17 @@ def _summary(
             name: {k: v for k, v in b.items() if k != "test_logits"} for name, b in baselines.items()
         },
     }
+
+
+def _interval(run: TrainingRun, logits: np.ndarray, rows: np.ndarray | slice = ALL) -> AUCInterval:
+    """Of the AUC on these of the test rows."""
+    units = run.prepared.test_units
+    return auc_interval(
+        run.prepared.y["test"][rows],
+        logits[rows],
+        None if units is None else units[rows],
+        seed=run.config.split_seed,
+    )
 
 
 def _against_twin(

@@ -72,6 +72,8 @@ def test_a_training_is_tested_on_it_and_says_how_it_does_on_unseen_types(files):
     positive = kind[some] == "worm"
     won = (order[positive][:, None] > order[~positive]).mean() + (order[positive][:, None] == order[~positive]).mean() / 2
     assert metrics["test_auc_unseen_types"] == pytest.approx(won, abs=1e-12)
+    interval = metrics["test_auc_unseen_types_interval"]
+    assert interval["low"] < won < interval["high"]
 
 
 def test_two_configurations_share_what_they_share(files):
