@@ -36,7 +36,7 @@ EngineName = Annotated[
     Literal["catalyst", "exact", "one_sample_demo"], _ENGINES
 ]  # as in qnb.core.engine.ENGINES; the last: wrong
 EncoderName = Literal["angle_y", "angle_xy", "amplitude"]  # as in qnb.core.circuit.ENCODERS
-AnsatzName = Literal["strongly_entangling", "ring"]  # as in qnb.core.circuit.ANSATZE
+AnsatzName = Literal["strongly_entangling", "ring", "unentangled"]  # as in qnb.core.circuit.ANSATZE
 MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
 BaselineName = Literal["logistic", "boosting", "twin", "svm"]  # as in qnb.training.baselines.NAMES

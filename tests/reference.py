@@ -73,7 +73,7 @@ def dense_score(spec, params, x):
         for i in range(n):
             state = rz_ry_rz(state, i, params["weights"][layer, i])
         reach = layer % (n - 1) + 1 if n > 1 and spec.ansatz == "strongly_entangling" else 1
-        for i in range(n if n > 1 else 0):
+        for i in range(n if n > 1 and spec.ansatz != "unentangled" else 0):
             state = cnot(i, (i + reach) % n) @ state
     if spec.measurement == "mean_z_readout":
         for i in range(n):

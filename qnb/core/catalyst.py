@@ -10,6 +10,7 @@ gradient of one row for the batch's.
 
 import contextlib
 import ctypes
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,17 +36,18 @@ Program = Callable[[Array, Array], jax.Array]
 class Programs:
     """The compiled programs of one circuit, kept per kind and batch size.
 
-    Parameters go in as one vector [theta, readout, bias, alpha]: theta is the weights, then the readout
-    angles if they are gates; readout the coefficients of `z_vec`, and unused otherwise. Rows are [X, y, w].
+    Parameters go in as one vector [theta, coefficients, bias, alpha]: theta is the weights, then the angles
+    of the readout where it has some; the coefficients are those that are trained, and one unused number
+    otherwise. Rows are [X, y, w].
     """
 
     def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
         self.spec, self.objective, self.device = spec, objective, device
         self._device = qml.device(device, wires=spec.wires)
         self._programs: dict[tuple[str, int], catalyst.QJIT] = {}
-        self._weights = spec.layers * spec.wires * 3
-        self._theta = self._weights + (spec.readout_size if spec.measured.rotated else 0)
-        self._readout = 1 if spec.measured.rotated else spec.readout_size
+        self._weights = math.prod(spec.shapes["weights"])
+        self._theta = self._weights + (3 * spec.wires if spec.measured.rotated else 0)
+        self._coefficients = len(spec.words) if spec.measured.weighted else 1
         self._compiled: dict[int, float] = {}
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
@@ -66,14 +68,13 @@ class Programs:
         """See `qnb.core.engine.Engine`."""
         program = self._program("gradient", len(X))
         found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
-        ends = np.cumsum([1, self._theta, self._readout, 1])
-        loss, theta, readout, bias, alpha = np.split(found, ends)
-        if self.spec.measured.rotated:
-            readout = theta[self._weights :]
-        weights = theta[: self._weights].reshape(self.spec.shapes["weights"])
+        ends = np.cumsum([1, self._theta, self._coefficients, 1])
+        loss, theta, coefficients, bias, alpha = np.split(found, ends)
+        weights, angles = theta[: self._weights], theta[self._weights :]
+        unused = self.spec.measured.rotated and not self.spec.measured.weighted
         return float(loss[0]), {
-            "weights": weights,
-            "readout": readout,
+            "weights": weights.reshape(self.spec.shapes["weights"]),
+            "readout": np.append([] if unused else coefficients, angles),
             "bias": bias.reshape(()),
             "alpha": alpha.reshape(()),
         }
@@ -99,9 +100,11 @@ class Programs:
         return {key: id(program.compiled_function) for key, program in self._programs.items()}
 
     def _vector(self, params: Params) -> np.ndarray:
-        weights, readout = params["weights"].ravel(), params["readout"]
-        circuit = [weights, readout, np.zeros(1)] if self.spec.measured.rotated else [weights, readout]
-        return np.concatenate([*circuit, params["bias"].reshape(1), params["alpha"].reshape(1)])
+        readout, measured = params["readout"], self.spec.measured
+        angles = self.spec.angles(readout) if measured.rotated else np.zeros(0)
+        coefficients = self.spec.coefficients(readout) if measured.weighted else np.zeros(1)
+        head = params["bias"].reshape(1), params["alpha"].reshape(1)
+        return np.concatenate([params["weights"].ravel(), angles, coefficients, *head])
 
     def _program(self, kind: str, rows: int) -> catalyst.QJIT:
         key = (kind, rows)
@@ -140,12 +143,12 @@ class Programs:
         return qml.QNode(body, self._device, diff_method="adjoint")
 
     def _score_qnode(self) -> qml.QNode:
-        """s(theta, readout, x), with the coefficients of `z_vec` as plain run-time values."""
+        """s(theta, coefficients, x), with coefficients that are trained as plain run-time values."""
+        spec = self.spec
 
-        def score(theta: jax.Array, readout: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
-            return self.spec.score(
-                self._shaped(theta), readout if self.spec.measured.weighted else theta[self._weights :], x
-            )
+        def score(theta: jax.Array, coefficients: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
+            spec.queue(self._shaped(theta), theta[self._weights :], x)
+            return qml.expval(spec.observable(coefficients if spec.measured.weighted else None))
 
         return self._qnode(score)
 
@@ -153,7 +156,7 @@ class Programs:
         return theta[: self._weights].reshape(self.spec.shapes["weights"])
 
     def _unpack(self, p: Array) -> tuple[Array, Array, Array, Array]:
-        """(theta, readout, bias, raw alpha)."""
+        """(theta, coefficients, bias, raw alpha)."""
         return p[: self._theta], p[self._theta : -2], p[-2], p[-1]
 
     def _scores_program(self, rows: int) -> Program:
@@ -161,11 +164,11 @@ class Programs:
         score = self._score_qnode()
 
         def scores(p: Array, X: Array) -> jax.Array:
-            theta, readout, _, _ = self._unpack(p[:-1])
+            theta, coefficients, _, _ = self._unpack(p[:-1])
             count = p[-1].astype(int)
 
             def row(k: jax.Array, out: jax.Array) -> jax.Array:
-                return out.at[k].set(score(theta, readout, X[k]))
+                return out.at[k].set(score(theta, coefficients, X[k]))
 
             found: jax.Array = catalyst.for_loop(0, count, 1)(row)(jnp.zeros(rows))
             return found
@@ -175,60 +178,61 @@ class Programs:
     def _gradient_program(self, rows: int) -> Program:
         """L = mean_k w_k loss(l_k, y_k), l_k = alpha (s_k + b). With d_k = w_k loss'(l_k) / B:
         dL/dtheta = sum_k d_k alpha ds_k/dtheta, dL/db = sum_k d_k alpha, dL/dalpha_raw = sum_k d_k (s_k + b)
-        dalpha/draw. Returns [L, dL/dtheta, dL/dreadout, dL/db, dL/dalpha_raw].
+        dalpha/draw. Returns [L, dL/dtheta, dL/dcoefficients, dL/db, dL/dalpha_raw].
         """
         value, objective, features = self._value_qnode(), self.objective, self.spec.features
 
         def gradient(p: Array, D: Array) -> jax.Array:
-            theta, readout, bias, raw = self._unpack(p)
+            theta, coefficients, bias, raw = self._unpack(p)
             alpha, alpha_slope = objective.alpha(raw), objective.alpha_slope(raw)
 
             def row(k: jax.Array, total: jax.Array) -> jax.Array:
                 x, y, w = D[k, :features], D[k, features], D[k, features + 1]
-                s, ds_theta, ds_readout = value(theta, readout, x)
+                s, ds_theta, ds_coefficients = value(theta, coefficients, x)
                 logit = alpha * (s + bias)
                 d = w * objective.slope(logit, y) / rows
                 loss = w * objective.loss(logit, y) / rows
                 head = jnp.stack([d * alpha, d * (s + bias) * alpha_slope])
                 return total + jnp.concatenate(
-                    [loss[None], d * alpha * ds_theta, d * alpha * ds_readout, head]
+                    [loss[None], d * alpha * ds_theta, d * alpha * ds_coefficients, head]
                 )
 
-            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(self._theta + self._readout + 3))
+            size = self._theta + self._coefficients + 3
+            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(size))
             return found
 
         return gradient
 
     def _value_qnode(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-        """(theta, readout, x) -> s, ds/dtheta, ds/dreadout of one row.
+        """(theta, coefficients, x) -> s, ds/dtheta, ds/dcoefficients of one row.
 
-        Catalyst's gradient with respect to Hamiltonian coefficients is silently zero, so `z_vec` uses the
-        identity ds/dw_i = <Z_i>, from a forward pass that returns the n expectation values.
+        Catalyst's gradient with respect to Hamiltonian coefficients is silently zero, so where they are
+        trained the identity ds/dc_k = <P_k> is used, from a forward pass that returns the expectation values.
         """
         score, spec = self._score_qnode(), self.spec
         if not spec.measured.weighted:
 
             def value(
-                theta: jax.Array, readout: jax.Array, x: jax.Array
+                theta: jax.Array, coefficients: jax.Array, x: jax.Array
             ) -> tuple[jax.Array, jax.Array, jax.Array]:
-                s, ds = catalyst.value_and_grad(score, argnums=0)(theta, readout, x)
-                return s, ds, jnp.zeros(self._readout)
+                s, ds = catalyst.value_and_grad(score, argnums=0)(theta, coefficients, x)
+                return s, ds, jnp.zeros(self._coefficients)
 
             return value
 
         def expectations(theta: jax.Array, x: jax.Array) -> tuple[qml.measurements.ExpectationMP, ...]:
-            spec.apply(self._shaped(theta), None, x)
-            return tuple(qml.expval(qml.PauliZ(i)) for i in range(spec.wires))
+            spec.queue(self._shaped(theta), theta[self._weights :], x)
+            return tuple(qml.expval(word) for word in spec.observables())
 
         expectations = self._qnode(expectations)
 
-        def value_of_z_vec(
-            theta: jax.Array, readout: jax.Array, x: jax.Array
+        def value_of_trained(
+            theta: jax.Array, coefficients: jax.Array, x: jax.Array
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
-            z = jnp.stack(expectations(theta, x))
-            return jnp.dot(readout, z), catalyst.grad(score, argnums=0)(theta, readout, x), z
+            p = jnp.stack(expectations(theta, x))
+            return jnp.dot(coefficients, p), catalyst.grad(score, argnums=0)(theta, coefficients, x), p
 
-        return value_of_z_vec
+        return value_of_trained
 
 
 @contextlib.contextmanager

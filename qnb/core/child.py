@@ -18,10 +18,12 @@ import itertools
 import os
 import queue
 import signal
+import site
 import subprocess
 import sys
+import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -230,11 +232,13 @@ class Remote:
     """An object that lives in the child: made there by `factory` ("module:name") when it is first used, and
     anew in each new child.
 
-    Functions of the user's among `args` go by value.
+    Functions of the user's among `args` go by value: the child reads no file of theirs, and another text is
+    another object.
     """
 
     def __init__(self, factory: str, *args: Any):
-        self._parts = cloudpickle.dumps((factory, args))
+        with _users_modules_by_value():
+            self._parts = cloudpickle.dumps((factory, args))
         self._key = hashlib.sha256(self._parts).hexdigest()
 
     def call(self, method: str, *args: Any) -> Any:
@@ -252,6 +256,30 @@ class Remote:
     def _request(self, mine: Child, method: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         parts = None if self._key in mine.holding else self._parts
         return "qnb.core.child:_invoke", self._key, parts, method, args
+
+
+@contextlib.contextmanager
+def _users_modules_by_value() -> Iterator[None]:
+    """While it lasts, cloudpickle sends what is defined in modules that are not installed by value."""
+    installed = (
+        Path(qnb.__file__).parent,
+        *map(Path, (sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), site.getusersitepackages())),
+    )
+    modules = [
+        module
+        for name, module in list(sys.modules.items())
+        if name not in {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+        and getattr(module, "__name__", None) == name
+        and isinstance(file := getattr(module, "__file__", None), str)
+        and not any(Path(file).is_relative_to(folder) for folder in installed)
+    ]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _after_fork() -> None:

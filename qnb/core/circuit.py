@@ -1,113 +1,62 @@
 """The variational circuit: what is encoded, entangled and measured, and the shapes of its parameters.
 
-ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Every engine reads
-them through `CircuitSpec`; the PennyLane circuit that it draws is the one that is compiled.
+Its parts are in `qnb.core.parts`. Every engine reads them through `CircuitSpec`; the PennyLane circuit that
+it draws is the one that is compiled.
 """
 
 import functools
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import jax
 import numpy as np
 import pennylane as qml
 
+from qnb import own
+from qnb.core import recording
+from qnb.core.parameters import Parameters, parameters_of
+from qnb.core.parts import (
+    ANSATZE,
+    COEFFICIENTS,
+    ENCODERS,
+    MEASUREMENTS,
+    PATTERNS,
+    SIMULATED,
+    Array,
+    Encoded,
+    Encoder,
+    Layer,
+    Measurement,
+    Pattern,
+    ansatz_of,
+    encoder_of,
+    mean,
+    measurement_of,
+    rotate,
+)
 from qnb.errors import ParameterError, nearest
+
+__all__ = [
+    "ALPHA_FLOOR",
+    "ANSATZE",
+    "ENCODERS",
+    "GROUPS",
+    "MEASUREMENTS",
+    "Array",
+    "CircuitSpec",
+    "Layer",
+    "Measurement",
+    "Params",
+    "Pattern",
+]
 
 GROUPS = ("weights", "readout", "alpha", "bias")  # of parameters
 ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
 
-Array = jax.Array | np.ndarray  # traced, or a plain one
-# one array per group: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one
+# one array per group: weights (layers, *shape of a layer), readout (r,), bias (), alpha () the raw one
 Params = dict[str, np.ndarray]
-
-
-def _angle_y(spec: "CircuitSpec", x: Array) -> None:
-    for i in range(spec.wires):
-        if spec.hadamard:
-            qml.Hadamard(wires=i)
-        qml.RY(x[i], wires=i)
-
-
-def _angle_xy(spec: "CircuitSpec", x: Array) -> None:
-    for i in range(spec.wires):
-        qml.RX(x[i], wires=i)
-        qml.RY(x[i], wires=i)
-
-
-def _amplitude(spec: "CircuitSpec", x: Array) -> None:
-    qml.StatePrep(
-        x / qml.math.sqrt(qml.math.sum(x * x, axis=-1, keepdims=True)),
-        wires=range(spec.wires),
-        validate_norm=False,
-    )
-
-
-def _cyclic(n: int, reach: int) -> list[tuple[int, int]]:
-    return [(i, (i + reach) % n) for i in range(n)]
-
-
-def _strongly_entangling(n: int, layer: int) -> list[tuple[int, int]]:
-    return _cyclic(n, layer % (n - 1) + 1)
-
-
-def _ring(n: int, layer: int) -> list[tuple[int, int]]:
-    return _cyclic(n, 1)
-
-
-def _first(n: int) -> np.ndarray:
-    return np.array([1.0] + [0.0] * (n - 1))
-
-
-def _mean(n: int) -> np.ndarray:
-    return np.full(n, 1 / n)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The score sum_i c_i <Z_i>, each wire turned by a trainable RZ RY RZ before where `rotated`.
-
-    Attributes:
-        coefficients: c, float64 (n,), by the number of wires; None: c is trainable, it is the readout.
-
-    Raises:
-        ParameterError: trainable coefficients after trainable rotations: the readout is one of the two.
-    """
-
-    coefficients: Callable[[int], np.ndarray] | None
-    rotated: bool = False
-
-    def __post_init__(self) -> None:
-        if self.weighted and self.rotated:
-            raise ParameterError(
-                "A measurement has trainable coefficients (coefficients=None) or trainable rotations "
-                "(rotated=True), not both: the readout is one of the two."
-            )
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the readout is the coefficients."""
-        return self.coefficients is None
-
-
-ENCODERS: dict[str, Callable[["CircuitSpec", Array], None]] = {
-    "angle_y": _angle_y,
-    "angle_xy": _angle_xy,
-    "amplitude": _amplitude,
-}
-# (wires, layer) -> CNOTs as (control, target)
-ANSATZE: dict[str, Callable[[int, int], list[tuple[int, int]]]] = {
-    "strongly_entangling": _strongly_entangling,  # Schuld et al., PRA 101, 032308, 2020
-    "ring": _ring,
-}
-MEASUREMENTS: dict[str, Measurement] = {
-    "z0": Measurement(_first),
-    "mean_z": Measurement(_mean),
-    "z_vec": Measurement(None),
-    "mean_z_readout": Measurement(_mean, rotated=True),
-}
 
 
 @dataclass(frozen=True)
@@ -116,46 +65,44 @@ class CircuitSpec:
 
     Encoders:
         `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of
-        2^wires entries.
+        2^wires entries. Or a function encoder(x, wires), x (wires,).
     Ansätze, each layer RZ RY RZ per wire and then CNOTs:
-        `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1; `ring` i -> (i + 1) mod n.
-        One wire has no CNOT; two wires in a ring have both directions.
+        `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1; `ring` i -> (i + 1) mod n;
+        `unentangled` none. One wire has no CNOT; two wires in a ring have both directions. Or a `Pattern` of
+        CNOTs, or a layer of any gates: a function layer(weights, wires, layer), or a `Layer`.
     Measurements:
         `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ
-        per wire, then the mean of <Z_i>.
+        per wire, then the mean of <Z_i>. Or a list of Pauli words, or a `Measurement`.
 
     A name is looked up once, when the spec is made: what is assigned to it in a table later is for later
-    specs.
+    specs. Functions are called when the spec is made, and what would not be the same circuit each time is
+    refused; see `qnb.core.recording.check`.
 
     Attributes:
-        encode, entangle, measured: what the names of encoder, ansatz and measurement stood for.
+        encoder, ansatz, measurement: as strings: names, or a `qnb.own.Own` for a part of your own.
+        encode, layer, measured: what they stand for.
 
     Raises:
-        ParameterError: an unknown name or a combination that means nothing.
+        ParameterError: an unknown name, a combination that means nothing, or a function that is refused.
     """
 
     wires: int = 8
     layers: int = 3
-    encoder: str = "angle_y"
-    ansatz: str = "strongly_entangling"
-    measurement: str = "mean_z_readout"
+    encoder: Any = "angle_y"
+    ansatz: Any = "strongly_entangling"
+    measurement: Any = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
-    encode: Callable[["CircuitSpec", Array], None] = field(init=False, repr=False)
-    entangle: Callable[[int, int], list[tuple[int, int]]] = field(init=False, repr=False)
+    encode: Callable[[Encoded, Array], None] = field(init=False, repr=False)
+    layer: Pattern | Layer = field(init=False, repr=False)
     measured: Measurement = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        tables: dict[str, tuple[str, dict[str, Any]]] = {
-            "encoder": ("encode", ENCODERS),
-            "ansatz": ("entangle", ANSATZE),
-            "measurement": ("measured", MEASUREMENTS),
-        }
-        for name, (attribute, table) in tables.items():
-            chosen = getattr(self, name)
-            if chosen not in list(table):
-                raise ParameterError(f"{name} = {chosen!r} is not known. {nearest(chosen, table)}")
-            object.__setattr__(self, attribute, table[chosen])
+        parts = {"encoder": encoder_of, "ansatz": ansatz_of, "measurement": measurement_of}
+        for name, attribute in zip(parts, ("encode", "layer", "measured"), strict=True):
+            given = own.part(getattr(self, name))
+            object.__setattr__(self, name, given)
+            object.__setattr__(self, attribute, parts[name](own.value_of(given)))
         for name in ("wires", "layers"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -168,6 +115,38 @@ class CircuitSpec:
             raise ParameterError(
                 "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
             )
+        if not self._built_in:
+            self._check()
+
+    def _check(self) -> None:
+        """Refuse parts of the user's that are none; see `qnb.core.recording.check`."""
+        self.measured.fixed(self.wires)  # raises where words or coefficients are none
+        rng = np.random.default_rng(0)
+        x, weights = rng.uniform(0.1, 1, self.features), rng.uniform(0.1, 1, self.shapes["weights"])
+        if isinstance(self.encode, Encoder):
+            recording.check(
+                f"encoder {self.encoder!r}", self.wires, lambda: self.encode(self, x), f"x of shape {x.shape}"
+            )
+        given = f"weights of shape {weights.shape[1:]}"
+        for layer in range(self.layers):
+            build = functools.partial(self.layer.queue, weights[layer], self.wires, layer, x)
+            recording.check(f"ansatz {self.ansatz!r}, layer {layer},", self.wires, build, given)
+
+    @property
+    def _built_in(self) -> bool:
+        """Whether all parts are this package's: functions that hold nothing, whose results never change."""
+        measured = self.measured.coefficients
+        return self.fast and self.layer.f in PATTERNS and (not callable(measured) or measured in COEFFICIENTS)
+
+    @property
+    def fast(self) -> bool:
+        """Whether it is of angles, RZ RY RZ, CNOTs and Z alone, for which the exact engine is fastest."""
+        return (
+            self.encode in SIMULATED
+            and isinstance(self.layer, Pattern)
+            and self.measured.words is None
+            and not (self.measured.weighted and self.measured.rotated)
+        )
 
     @property
     def features(self) -> int:
@@ -184,11 +163,37 @@ class CircuitSpec:
         return {name: getattr(self, name) for name in self.names()}
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The Pauli words that are measured, one letter of I, X, Y, Z for each wire."""
+        return self.measured.letters(self.wires)
+
+    @property
+    def live_words(self) -> list[str]:
+        """Those of `words` whose coefficient is not fixed at 0."""
+        fixed = self.measured.fixed(self.wires)
+        return [word for k, word in enumerate(self.words) if fixed is None or fixed[k]]
+
+    @property
+    def parameters(self) -> Parameters:
+        """How many numbers are trained, by group, and which of them provably never move the score."""
+        return parameters_of(self)
+
+    @property
+    def depth(self) -> int:
+        """Layers, as rounding counts them: of gates of your own, four in a row on a wire make one."""
+        if self.fast:
+            return self.layers
+        operations = recording.elementary(self.record(self.init(0), np.full(self.features, 0.5)))
+        on_wire = Counter(w for op in operations for w in op.wires)
+        return max(self.layers, *(-(-count // 4) for count in on_wire.values()), 1)
+
+    @property
     def readout_size(self) -> int:
-        """Length of the readout vector: n where it is the coefficients (`z_vec`), 3 n where it is rotations
-        (`mean_z_readout`; reshaped (n, 3), row by row), else 1, unused.
+        """Length of the readout vector: a trained coefficient for each word (n for `z_vec`), then 3 n angles
+        where rotations are trained (`mean_z_readout`; reshaped (n, 3), row by row); 1, unused, with neither.
         """
-        return self.wires if self.measured.weighted else 3 * self.wires if self.measured.rotated else 1
+        size = len(self.words) * self.measured.weighted + 3 * self.wires * self.measured.rotated
+        return size or 1
 
     @property
     def has_readout(self) -> bool:
@@ -197,128 +202,143 @@ class CircuitSpec:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter group: weights (layers, wires, 3), readout (readout_size,), bias (), alpha
-        ().
+        """Shape of each parameter group: weights (layers, *shape of a layer's), for patterns (layers, wires,
+        3), readout (readout_size,), bias (), alpha ().
         """
         return {
-            "weights": (self.layers, self.wires, 3),
+            "weights": (self.layers, *self.layer.shape_for(self.wires)),
             "readout": (self.readout_size,),
             "bias": (),
             "alpha": (),
         }
 
     def init(self, seed: int | np.random.Generator, alpha_mode: str = "softplus") -> Params:
-        """Starting parameters, float64: weights 0.01 N(0, 1); readout 1/n (`z_vec`) or 0.01 N(0, 1)
-        (`mean_z_readout`); bias 0; alpha the raw value for which alpha = 1.
+        """Starting parameters, float64: weights 0.01 N(0, 1); of the readout, coefficients 1/K for K words,
+        and angles 0.01 N(0, 1); bias 0; alpha the raw value for which alpha = 1.
 
         Args:
             seed: an integer, or a numpy Generator to draw from.
         """
         rng = np.random.default_rng(seed)
         weights = 0.01 * rng.standard_normal(self.shapes["weights"])
-        if self.measured.rotated:
-            readout = 0.01 * rng.standard_normal(self.readout_size)
-        else:
-            readout = _mean(self.wires) if self.measured.weighted else np.zeros(self.readout_size)
+        readout = [mean(len(self.words))] if self.measured.weighted else []
+        readout += [0.01 * rng.standard_normal(3 * self.wires)] if self.measured.rotated else []
         raw = {"direct": 1.0, "softplus": np.log(np.expm1(1 - ALPHA_FLOOR))}
         if alpha_mode not in raw:
             raise ParameterError(f"alpha_mode = {alpha_mode!r} is not known. {nearest(alpha_mode, raw)}")
         return {
             "weights": weights,
-            "readout": readout,
+            "readout": np.concatenate(readout or [np.zeros(1)]),
             "bias": np.zeros(()),
             "alpha": np.asarray(raw[alpha_mode]),
         }
 
     def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
-        """Queue the gates, readout rotations included, for one x of shape (features,), weights (layers,
-        wires, 3).
+        """Queue the gates, readout rotations included, for one x of shape (features,).
+
+        Weights are (layers, *shape of a layer's).
         """
+        if self.measured.rotated and readout is None:
+            raise ParameterError(
+                f"measurement={self.measurement!r} needs its readout angles; None was given."
+            )
+        self.queue(weights, None if readout is None else self.angles(readout), x)
+
+    def queue(self, weights: Array, angles: Array | None, x: Array) -> None:
+        """As `apply`, of the readout its angles alone, (3 wires,), None where it has none."""
         for layer in range(self.layers):
             if layer == 0 or self.reupload:
                 self.encode(self, x)
+            self.layer.queue(weights[layer], self.wires, layer, x)
+        if self.measured.rotated and angles is not None:
             for i in range(self.wires):
-                _rotate(weights[layer, i], i)
-            for control, target in self.cnots(layer):
-                qml.CNOT(wires=[control, target])
-        if self.measured.rotated:
-            if readout is None:
-                raise ParameterError(
-                    f"measurement={self.measurement!r} needs its readout angles; None was given."
-                )
-            for i in range(self.wires):
-                _rotate(readout[3 * i : 3 * i + 3], i)
+                rotate(angles[3 * i : 3 * i + 3], i)
 
     def cnots(self, layer: int) -> list[tuple[int, int]]:
-        """(control, target) pairs of one layer, in order of application."""
-        return self.entangle(self.wires, layer) if self.wires > 1 else []
+        """(control, target) pairs of one layer of a pattern, in order of application.
+
+        Raises:
+            ParameterError: the ansatz is a layer of other gates.
+        """
+        if not isinstance(self.layer, Pattern):
+            raise ParameterError(f"ansatz {self.ansatz!r} is no pattern of CNOTs.")
+        return self.layer.cnots(self.wires, layer)
 
     def coefficients(self, readout: Array) -> Array:
-        """c (n,) of the measured sum_i c_i <Z_i>: the readout itself (`z_vec`), or fixed ones in its
-        dtype.
-        """
-        fixed = self.measured.coefficients
-        return readout if fixed is None else fixed(self.wires).astype(readout.dtype)
+        """c (K,) of the measured sum_k c_k <P_k>: the readout's own, or fixed ones in its dtype."""
+        fixed = self.measured.fixed(self.wires)
+        return readout[: len(self.words)] if fixed is None else fixed.astype(readout.dtype)
+
+    def angles(self, readout: Array) -> Array:
+        """Of the readout, the angles of its rotations, (3 n,); what is no coefficient."""
+        return readout[len(self.words) :] if self.measured.weighted else readout
 
     def observable(self, coefficients: Array | Sequence[float] | None = None) -> qml.operation.Operator:
-        """The measured observable sum_i c_i Z_i: with the measurement's own c_i, or those given (n,) for
-        `z_vec`.
+        """The measured observable sum_k c_k P_k: with the measurement's own c_k, or those given (K,) where
+        they are trained.
         """
-        fixed = self.measured.coefficients
+        fixed = self.measured.fixed(self.wires)
         if fixed is None:
-            return qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in range(self.wires)])
-        terms = {i: c for i, c in enumerate(fixed(self.wires).tolist()) if c}
-        if list(terms.values()) == [1.0]:
-            return qml.PauliZ(*terms)
-        return qml.Hamiltonian(list(terms.values()), [qml.PauliZ(i) for i in terms])
+            return qml.Hamiltonian(coefficients, self.observables())
+        terms = [(c, P) for c, P in zip(fixed.tolist(), self.observables(), strict=True) if c]
+        if [c for c, _ in terms] == [1.0]:
+            return terms[0][1]
+        return qml.Hamiltonian(*(list(side) for side in zip(*terms, strict=True)))
+
+    def observables(self) -> list[qml.operation.Operator]:
+        """P_k, the words that are measured, as PennyLane's operators."""
+        if self.measured.words is None:
+            return [qml.PauliZ(i) for i in range(self.wires)]
+        return [
+            qml.pauli.string_to_pauli_word(word) if set(word) != {"I"} else qml.Identity(0)
+            for word in self.words
+        ]
 
     def score(self, weights: Array, readout: Array | None, x: Array) -> qml.measurements.ExpectationMP:
         """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
         self.apply(weights, readout, x)
-        return qml.expval(self.observable(readout if self.measured.weighted else None))
+        trained = self.measured.weighted and readout is not None
+        return qml.expval(self.observable(self.coefficients(readout) if trained else None))  # type: ignore[arg-type]
 
     def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting.
 
         Those that encode data hold NaN.
         """
-        return self._tape(self.init(0), np.full(self.features, np.nan))
+        return self.record(self.init(0), np.full(self.features, np.nan))
+
+    def record(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
+        """The PennyLane operations at these parameters and one x, (features,)."""
+        operations: list[qml.operation.Operator] = recording.queued(
+            lambda: self.apply(params["weights"], params["readout"], x)
+        ).operations
+        return operations
 
     def fingerprint(self) -> str:
         """SHA-256 of what the circuit computes, whatever it is called: the operations that it queues at two
         random points, with their wires and parameters, and the observable. A closure that has changed changes
-        it: it is computed anew each time, but where all parts are this file's own.
+        it: it is computed anew each time, but where all parts are this package's.
         """
-        parts = self.encode, self.entangle, self.measured.coefficients
-        return _fingerprint_once(self) if all(part in OWN for part in parts) else self._fingerprint()
+        return _fingerprint_once(self) if self._built_in else self._fingerprint()
 
     def _fingerprint(self) -> str:
         digest, rng = hashlib.sha256(), np.random.default_rng(0)
         for _ in range(2):
             params = {name: rng.uniform(0.1, 1, shape) for name, shape in self.shapes.items()}
-            for operation in self._tape(params, rng.uniform(0.1, 1, self.features)):
-                described = (
-                    operation.name,
-                    operation.wires.tolist(),
-                    [np.asarray(p).tolist() for p in operation.parameters],
-                )
+            operations = self.record(params, rng.uniform(0.1, 1, self.features))
+            for described in _described(operations) if self.fast else _computed(operations):
                 digest.update(repr(described).encode())
+            coefficients = self.coefficients(params["readout"]).tolist()
             digest.update(
-                repr((self.measured.rotated, self.coefficients(params["readout"]).tolist())).encode()
+                repr((self.measured.rotated, coefficients, self.measured.words and self.words)).encode()
             )
         return digest.hexdigest()
 
-    def _tape(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
-        with qml.queuing.AnnotatedQueue() as queue:
-            self.apply(params["weights"], params["readout"], x)
-        operations: list[qml.operation.Operator] = qml.tape.QuantumScript.from_queue(queue).operations
-        return operations
 
-
-# functions that hold nothing, whose results never change; None: coefficients that are the readout
-OWN = frozenset(
-    {*ENCODERS.values(), *ANSATZE.values(), *(measured.coefficients for measured in MEASUREMENTS.values())}
-)
+def _described(operations: list[qml.operation.Operator]) -> list[tuple[Any, ...]]:
+    return [
+        (op.name, op.wires.tolist(), [np.asarray(p).tolist() for p in op.parameters]) for op in operations
+    ]
 
 
 @functools.lru_cache(maxsize=256)
@@ -326,9 +346,5 @@ def _fingerprint_once(spec: CircuitSpec) -> str:
     return spec._fingerprint()
 
 
-def _rotate(angles: Array, wire: int) -> None:
-    # qml.Rot's order; three gates, because they compile and differentiate in every version of the stack
-    # that was measured
-    qml.RZ(angles[0], wires=wire)
-    qml.RY(angles[1], wires=wire)
-    qml.RZ(angles[2], wires=wire)
+def _computed(operations: list[qml.operation.Operator]) -> list[tuple[Any, ...]]:
+    return [(wires, np.asarray(matrix).tolist()) for wires, matrix in recording.gates(operations)]

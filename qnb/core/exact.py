@@ -2,7 +2,8 @@
 
 Two paths give the same numbers: `qnb.core.heisenberg` pulls the observable back once and then costs a few
 thousand operations a row; `qnb.core.statevector` follows every row's state, and also does what the first
-cannot: re-uploading and `amplitude`. The head and its chain rule are shared, and are those of the catalyst
+cannot: re-uploading and `amplitude`. Circuits of other gates, and of Pauli words, take a third one,
+`qnb.core.blocks`. The head and its chain rule are shared, and are those of the catalyst
 engine.
 """
 
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache as persistent
 
-from qnb.core import heisenberg, statevector, steps, trig
+from qnb.core import blocks, heisenberg, statevector, steps, trig
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.memory import MEMORY_SHARE, available_memory
@@ -34,7 +35,7 @@ KEPT_BYTES = 1 << 26  # of what is prepared from the parameters, kept for the ne
 
 
 class PathModule(Protocol):
-    """What `qnb.core.heisenberg` and `qnb.core.statevector` have in common.
+    """What `qnb.core.heisenberg`, `qnb.core.statevector` and `qnb.core.blocks` have in common.
 
     Their tables, and what they prepare, are their own.
     """
@@ -243,11 +244,7 @@ class ExactEngine:
         Raises:
             EngineError: none can.
         """
-        needed = {
-            name: self._bytes(name, 16, seeds)
-            for name in PATHS
-            if name == "statevector" or _has_one_observable(self.spec)
-        }
+        needed = {name: self._bytes(name, 16, seeds) for name in _paths(self.spec)}
         fitting = [name for name, size in needed.items() if size <= self._memory]
         if not fitting:
             raise EngineError(
@@ -283,11 +280,13 @@ class ExactEngine:
 
     @property
     def _angles(self) -> tuple[str, ...]:
-        """The groups of parameters that are angles."""
+        """The groups of parameters that are known to be angles."""
+        if not self.spec.fast:
+            return ()
         return ("weights", "readout") if self.spec.measured.rotated else ("weights",)
 
     def _reduced(self, X: np.ndarray) -> np.ndarray:
-        return X if self.spec.encoder == "amplitude" else trig.reduced(X)
+        return trig.reduced(X) if self.spec.fast and self.spec.encoder != "amplitude" else X
 
     def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
         padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
@@ -336,11 +335,15 @@ def padded(rows: int) -> int:
     return size + 16 if size % 256 == 0 else size
 
 
-def _has_one_observable(spec: CircuitSpec) -> bool:
-    return not spec.reupload and spec.encoder != "amplitude"
+def _paths(spec: CircuitSpec) -> tuple[str, ...]:
+    """The paths that can run a circuit."""
+    if not spec.fast:
+        return ("blocks",)
+    one_observable = not spec.reupload and spec.encoder != "amplitude"
+    return ("heisenberg", "statevector") if one_observable else ("statevector",)
 
 
-PATHS: dict[str, PathModule] = {"heisenberg": heisenberg, "statevector": statevector}
+PATHS: dict[str, PathModule] = {"heisenberg": heisenberg, "statevector": statevector, "blocks": blocks}
 
 
 def _prepare(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:

@@ -179,16 +179,16 @@ class _BatchLoss:
         eps, head_eps = (float(np.finfo(dtype).eps) for dtype in (self.engine.dtype, self._head_dtype(p)))
         logits, alpha, size = self._logits(p), self._alpha(p), self._size(p)
         slope, bend = self._slope(logits), self._bend(logits)
-        of_score = eps * spec.layers / 2 * size * alpha * self._mean(slope)
+        of_score = eps * spec.depth / 2 * size * alpha * self._mean(slope)
         of_head = head_eps * self._mean(np.abs(objective.loss(logits, self.y)) + np.abs(logits) * slope)
-        rounding = eps * self._mean(spec.layers * size * (slope + alpha * size * bend) + 1)
+        rounding = eps * self._mean(spec.depth * size * (slope + alpha * size * bend) + 1)
         per_raw = float(objective.alpha_slope(p["alpha"])) * max(1.0, float(np.abs(scores + p["bias"]).max()))
         step, fine = 2 * np.cbrt(eps), 2 * np.cbrt(head_eps)
         angles = Errors(of_score + of_head, alpha * rounding, step / (1 + alpha / 4))
         linear = Errors(of_score + of_head, alpha * rounding, step / (1 + alpha))
         return {
             "weights": angles,
-            "readout": linear if spec.measured.weighted else angles,
+            "readout": angles if spec.measured.rotated else linear,
             "bias": Errors(of_head, alpha * rounding, fine / (1 + alpha)),
             "alpha": Errors(of_head, per_raw * rounding, fine / (1 + alpha / 4)),
         }
@@ -198,7 +198,7 @@ class _BatchLoss:
         claimed, grads = claim
         recomputed, dtype = self(p), np.dtype(self.engine.dtype)
         logits = self._logits(p)
-        rows = self.engine.spec.layers * self._size(p) * self._alpha(p) * self._slope(logits) + np.abs(logits)
+        rows = self.engine.spec.depth * self._size(p) * self._alpha(p) * self._slope(logits) + np.abs(logits)
         allowed = RELATIVE_TOLERANCE[dtype.name] * abs(recomputed) + 4 * float(
             np.finfo(dtype).eps
         ) * self._mean(rows)

@@ -140,7 +140,7 @@ def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
     """
     if importlib.util.find_spec(TENSORCIRCUIT) is None:
         raise NotMeasured("tensorcircuit-ng is not installed; `make peers` installs it into .venv.")
-    if spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
+    if not spec.fast or spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
         raise NotMeasured(
             "only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng."
         )

@@ -99,10 +99,9 @@ def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     axes.hlines(range(spec.wires), -0.6, width - 0.4, color=MUTED, lw=0.8, zorder=0)
     for column, op in columns:
         _draw_operation(axes, column, op)
-    fixed = spec.measured.coefficients
-    measured = range(spec.wires) if fixed is None else np.flatnonzero(fixed(spec.wires)).tolist()
-    for wire in measured:
-        axes.text(width - 0.35, wire, "⟨Z⟩", va="center", fontsize=8, color=INK)
+    for wire, letters in enumerate(zip(*spec.live_words, strict=True)):
+        if shown := "".join(sorted(set(letters) - {"I"})):
+            axes.text(width - 0.35, wire, f"⟨{shown}⟩", va="center", fontsize=8, color=INK)
     for wire in range(spec.wires):
         axes.text(-0.75, wire, f"wire {wire}", va="center", ha="right", fontsize=8, color=INK)
     axes.set(xlim=(-2.6, width + 1), ylim=(spec.wires - 0.4, -0.7))

@@ -148,6 +148,11 @@ def surrogate_of(
         ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
         EngineError: the coefficients do not fit into memory.
     """
+    if not spec.fast:
+        raise ParameterError(
+            f"{spec} has no surrogate here: that is made of angles, RZ RY RZ, CNOTs and Z alone, through "
+            "which the exact engine pulls the observable back."
+        )
     refuse(spec.encoder, spec.reupload)
     once, _ = heisenberg.memory(spec, 8)
     if once > MEMORY_SHARE * available_memory():

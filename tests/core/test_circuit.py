@@ -115,6 +115,10 @@ def test_readout_rotations_without_angles_are_refused():
         spec.apply(spec.init(0)["weights"], None, np.ones(2))
 
 
-def test_a_readout_is_coefficients_or_rotations():
-    with pytest.raises(ParameterError, match=r"trainable coefficients .* or trainable rotations .*, not both"):
-        Measurement(None, rotated=True)
+def test_a_readout_is_coefficients_then_angles():
+    spec = CircuitSpec(2, 1, measurement=Measurement(None, rotated=True))
+    readout = spec.init(0)["readout"]
+    np.testing.assert_array_equal(readout[:2], [0.5, 0.5])
+    np.testing.assert_array_equal(spec.coefficients(readout), readout[:2])
+    np.testing.assert_array_equal(spec.angles(readout), readout[2:])
+    assert spec.readout_size == 8 and 0 < np.abs(readout[2:]).max() < 0.05

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pennylane as qml
 import pytest
 from jax.experimental import enable_x64
 from reference import loss_and_grad, random_params, score_function
@@ -142,8 +143,8 @@ def test_the_fingerprint_sees_every_part_of_a_circuit():
 
 def test_the_fingerprint_of_the_packages_own_parts_is_computed_once(monkeypatch):
     recorded = []
-    tape = CircuitSpec._tape
-    monkeypatch.setattr(CircuitSpec, "_tape", lambda self, *args: (recorded.append(self), tape(self, *args))[1])
+    tape = CircuitSpec.record
+    monkeypatch.setattr(CircuitSpec, "record", lambda self, *args: (recorded.append(self), tape(self, *args))[1])
     monkeypatch.setitem(ANSATZE, "mine", lambda n, layer: [(0, 1)])
     for ansatz, times in (("ring", 2), ("mine", 6)):  # two points each time
         spec = CircuitSpec(7, 5, ansatz=ansatz)
@@ -235,3 +236,44 @@ def test_lists_frames_and_booleans_are_taken(name):
         assert found == loss
         for group, g in grads.items():
             np.testing.assert_array_equal(found_grads[group], g)
+
+
+@ENGINES
+def test_a_layer_redefined_under_its_name_is_another_circuit(name):
+    def made(angle):
+        def mine(weights, wires, layer):
+            for i in wires:
+                qml.RX(weights[i, 0] + angle, wires=i)
+
+        return mine
+
+    answers = []
+    for angle in (0.0, 1.0):
+        spec = CircuitSpec(2, 1, ansatz=made(angle), measurement="mean_z")
+        params, X = random_params(spec, np.random.default_rng(0)), np.array([[0.3, 1.2]])
+        answers.append(scores_of(name, spec, params, X))
+        np.testing.assert_allclose(answers[-1], on_default_qubit(spec, params, X), atol=1e-5)
+    assert abs(answers[0] - answers[1]) > 1e-2
+
+
+@ENGINES
+def test_a_function_from_a_module_that_is_loaded_again_is_another_circuit(name, tmp_path, monkeypatch):
+    """The child never reads the file: it gets the function that this process has."""
+    import importlib
+    import sys
+
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "import pennylane as qml\ndef mine(weights, wires, layer):\n    for i in wires:\n        qml.RX(weights[i, 0] + {}, wires=i)\n"
+    answers = []
+    for angle in ("0.0", "1.0"):
+        (tmp_path / "of_the_user.py").write_text(text.format(angle))
+        importlib.invalidate_caches()
+        sys.modules.pop("of_the_user", None)
+        module = importlib.import_module("of_the_user")
+        (tmp_path / "of_the_user.py").write_text("raise RuntimeError('this file is not for the child')\n")
+        spec = CircuitSpec(2, 1, ansatz=module.mine, measurement="mean_z")
+        params, X = random_params(spec, np.random.default_rng(0)), np.array([[0.3, 1.2]])
+        answers.append(scores_of(name, spec, params, X))
+        np.testing.assert_allclose(answers[-1], on_default_qubit(spec, params, X), atol=1e-5)
+    sys.modules.pop("of_the_user")
+    assert abs(answers[0] - answers[1]) > 1e-2
