@@ -43,7 +43,7 @@ def cautions(metrics: dict[str, Any], card: dict[str, Any]) -> list[str]:
         "Still improving": "its validation AUC rose to the end" if metrics.get("still_improving") else None,
         "Synthetic data": synthetic,
     }
-    of_data = [f"**Data**: {sentence}" for sentence in card.get("cautions", [])]
+    of_data = [f"**Caution**: {sentence}" for sentence in card.get("cautions", [])]
     return [f"**{what}**: {why}." for what, why in said.items() if why] + of_data
 
 

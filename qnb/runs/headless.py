@@ -271,9 +271,6 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> No
     _correct_metadata(nb, run)
     if failure is not None and failure["cell"] is None:
         _mark_failure(nb, failure)
-    if not any("summary" in cell.metadata.get("tags", []) for cell in nb.cells):
-        for text in reversed((run.manifest.get("data") or {}).get("cautions", [])):
-            nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**Caution:** {text}"))
     if diverged := run.metrics().get("diverged"):
         nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This training diverged:** {diverged}."))
     run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")

@@ -40,6 +40,7 @@ def test_a_sound_run_has_its_answer_and_no_caution(root):
         ({"diverged": "the loss ended 5 times above that of a zero logit"}, {}, "**Diverged**: the loss ended"),
         ({"few_rows": "2 rows of class 1"}, {}, "**Few rows of a class**: 2 rows of class 1."),
         ({"still_improving": True}, {}, "**Still improving**: its validation AUC rose to the end."),
+        ({}, {"cautions": ["Columns without a role: ts."]}, "**Caution**: Columns without a role: ts."),
         ({}, {"synthetic": True}, "**Synthetic data**: drawn by a generator"),
     ],
 )
