@@ -2,7 +2,18 @@
 
 import sys
 
-from benchmarks import catalyst, compiling, data, exact, gate, gate_errors, single_rows, steps, surrogate
+from benchmarks import (
+    catalyst,
+    compiling,
+    data,
+    exact,
+    gate,
+    gate_errors,
+    runs,
+    single_rows,
+    steps,
+    surrogate,
+)
 
 BENCHMARKS = {
     "data": data,
@@ -11,6 +22,7 @@ BENCHMARKS = {
     "steps": steps,
     "single_rows": single_rows,
     "compiling": compiling,
+    "runs": runs,
     "surrogate": surrogate,
     "gate": gate,  # an hour, of correctness
     "gate_errors": gate_errors,

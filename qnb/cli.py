@@ -485,6 +485,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if sys.stdin is None:  # closed by a batch system; papermill asks for it when imported
         os.open(os.devnull, os.O_RDONLY)
+    # None: not there. When jsonschema is imported, for nbformat, it has this build a grammar of addresses,
+    # which takes a second; no notebook holds what it is for
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     try:
         with _skipped_on_stderr():
             return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE

@@ -9,6 +9,7 @@ completed.
 import contextlib
 import copy
 import hashlib
+import importlib
 import json
 import logging
 import re
@@ -28,7 +29,6 @@ from traitlets.config import Config
 
 from qnb.files import NOTEBOOK, REPORT
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
-from qnb.runs.html import as_html
 from qnb.runs.job import Job, read_notebook
 from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
@@ -97,6 +97,8 @@ def _watch(
 ) -> None:
     """Run the notebook and close its run, whatever happens."""
     print(f"run {run.folder.relative_to(job.root)}", file=log, flush=True)
+    # what the report needs is imported while the kernel works
+    threading.Thread(target=importlib.import_module, args=("qnb.runs.html",), daemon=True).start()
     if job.resumed is not None:
         what = (
             f"the checkpoint of {job.resume_from.name}"
@@ -274,6 +276,8 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> No
     if diverged := run.metrics().get("diverged"):
         nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This training diverged:** {diverged}."))
     run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")
+    from qnb.runs.html import as_html
+
     run.write_text(REPORT, as_html(nb, f"{run.folder.parent.name} {run.id}"))
     partial.unlink(missing_ok=True)
     if failure is None:

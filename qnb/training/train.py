@@ -6,6 +6,7 @@ test once.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,14 @@ def train(
     if prepared is None:
         compile_ahead(config)
         prepared = prepare(config)
-    fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
-    with interruptible(fitted, folder):
-        return _result(fitted, _baselines(prepared, config, {}))
+    beside = ThreadPoolExecutor(1, "baselines")  # they take one core, and what trains leaves one
+    try:
+        baselines = beside.submit(_baselines, prepared, config, {})
+        fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
+        with interruptible(fitted, folder):
+            return _result(fitted, baselines.result())
+    finally:
+        beside.shutdown(wait=False, cancel_futures=True)
 
 
 def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:
