@@ -412,8 +412,11 @@ def report(root: str | None) -> int:
 @click.option(
     "--surrogate", is_flag=True, help="Score with the model's polynomial, not with the engine that trained."
 )
+@click.option("--encoder", metavar="FILE:NAME", help="The model's encoder, where it is your own.")
+@click.option("--ansatz", metavar="FILE:NAME", help="The same, of its ansatz.")
+@click.option("--measurement", metavar="FILE:NAME", help="The same, of its measurement.")
 @ROOT
-def score(run: str, table: str, output: str, surrogate: bool, root: str | None) -> int:
+def score(run: str, table: str, output: str, surrogate: bool, root: str | None, **parts: Any) -> int:
     """Score every row of TABLE with the model of RUN: logit, probability, and decision at the stored
     threshold, in the order of the table.
 
@@ -425,7 +428,8 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None) 
     """
     from qnb import scoring
 
-    click.echo(scoring.told(scoring.score(run, table, output, root=root, surrogate=surrogate)))
+    scores = scoring.score(run, table, output, root=root, surrogate=surrogate, **parts)
+    click.echo(scoring.told(scores))
     return DONE
 
 

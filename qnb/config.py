@@ -19,10 +19,29 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from qnb import own
 from qnb.errors import ParameterError, nearest, refuse_unknown
+
+
+def _own_or_named(given: Any, named: ValidatorFunctionWrapHandler) -> Any:
+    return own.part(given) if own.is_part(given) else named(given)
+
+
+OrOwn = WrapValidator(_own_or_named)  # beside names, parts of the user's own
+AsText = PlainSerializer(str, return_type=str)
 
 Leak = Literal["formatting", "identifiers", "sessions", "duplicates", "drift"]
 LEAKS: tuple[Leak, ...] = get_args(Leak)
@@ -147,7 +166,9 @@ class StrictConfig(BaseModel):
             for name, value in values.items()
             if name in type(self).model_fields and name != source
         }
-        taken = type(self).make(dict(self) | brought)
+        # a part of the user's that is given beside `source` stands for the one of the same text there
+        beside = {n: v for n, v in self if n in given and own.same(v, brought.get(n))}
+        taken = type(self).make(dict(self) | brought | beside)
         other = [
             f"{name}={getattr(self, name)!r} (the {source} has {getattr(taken, name)!r})"
             for name in brought
@@ -297,12 +318,12 @@ class CircuitConfig(StrictConfig):
 
     wires: Wires = 8
     layers: Layers = 3
-    encoder: EncoderName = "angle_y"
-    '"angle_y", "angle_xy", "amplitude"'
-    ansatz: AnsatzName = "strongly_entangling"
-    '"strongly_entangling", "ring"'
-    measurement: MeasurementName = "mean_z_readout"
-    '"z0", "mean_z", "z_vec", "mean_z_readout"'
+    encoder: Annotated[EncoderName, OrOwn, AsText] = "angle_y"
+    '"angle_y", "angle_xy", "amplitude", or FILE:NAME'
+    ansatz: Annotated[AnsatzName, OrOwn, AsText] = "strongly_entangling"
+    '"strongly_entangling", "ring", "unentangled", or FILE:NAME'
+    measurement: Annotated[MeasurementName, OrOwn, AsText] = "mean_z_readout"
+    '"z0", "mean_z", "z_vec", "mean_z_readout", or FILE:NAME'
     reupload: bool = False
     """encode before every layer"""
     hadamard: bool = False
@@ -561,10 +582,16 @@ def _of_alpha(objective: ObjectiveConfig, optimiser: OptimiserConfig) -> Iterato
         )
 
 
+def _has_readout(measurement: str) -> bool:
+    part = own.value_of(measurement)
+    trained = getattr(part, "coefficients", ()) is None or getattr(part, "rotated", False)
+    return measurement in READOUT_MEASUREMENTS or trained
+
+
 @contradiction
 def _of_readout(circuit: CircuitConfig, optimiser: OptimiserConfig) -> Iterator[str]:
     for name in ("lr_mult_readout", "weight_decay_readout"):
-        if optimiser.changed(name) and circuit.measurement not in READOUT_MEASUREMENTS:
+        if optimiser.changed(name) and not _has_readout(circuit.measurement):
             yield (
                 f"{name} has no effect: measurement={circuit.measurement!r} has no trainable readout; "
                 f"{READOUT_MEASUREMENTS} have."

@@ -69,4 +69,4 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, Path | datetime) else value
+    return str(value) if isinstance(value, Path | datetime | str) else value  # of a subclass, plain text

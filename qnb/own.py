@@ -28,6 +28,7 @@ FAILURES = (ArithmeticError, AssertionError, AttributeError, ImportError, Lookup
             SyntaxError, TypeError, ValueError)  # fmt: skip
 
 _project: ContextVar[Path | None] = ContextVar("project", default=None)
+_default: Path | None = None  # the project of this kernel's run
 _shipped: dict[str, str] = {}  # by DIGITS of its hash, the text that another process sent along
 
 
@@ -92,6 +93,14 @@ def value_of(given: Any) -> Any:
     return given.value if isinstance(given, Own) else given
 
 
+def is_part(given: Any) -> bool:
+    """Whether a value is a part of the user's, or names one: no name of qnb's, and nothing else."""
+    if isinstance(given, str):
+        return isinstance(given, Own) or ":" in given or "@" in given
+    made = dataclasses.is_dataclass(given) and not isinstance(given, type)
+    return made or callable(given) or isinstance(given, list | tuple)
+
+
 def same(own: Any, recorded: Any) -> bool:
     """Whether a part has the text and the name that a string of an earlier run recorded, wherever it is."""
     if not isinstance(own, Own) or not isinstance(recorded, str):
@@ -126,6 +135,24 @@ def looked_for_in(project: Path) -> Iterator[None]:
         yield
     finally:
         _project.reset(token)
+
+
+def belongs_to(project: Path) -> None:
+    """Look for FILE in this project from now on, where nothing else is said: that of this kernel's run."""
+    global _default
+    _default = Path(project)
+
+
+def given_in(config: Any) -> dict[str, Own]:
+    """The parts of the user's own in a training's configuration, by parameter, as `qnb.load_model` takes
+    them.
+    """
+    return {name: value for name, value in config if name in PARTS and isinstance(value, Own)}
+
+
+def texts_of(values: Any) -> dict[str, str]:
+    """The texts of the files in a configuration, by their SHA-256: what `ship` takes in another process."""
+    return {own.sha256: own.text for own in parts_of(values) if own.file is not None}
 
 
 def ship(texts: Mapping[str, str]) -> None:
@@ -168,7 +195,7 @@ def _read(file: str) -> str:
 
 def _find(file: str) -> Path:
     """The file, in notebooks/ or in the project; without a project set, in that of the working directory."""
-    project, here = _project.get(), Path.cwd()
+    project, here = _project.get() or _default, Path.cwd()
     around = [here, *(p for p in here.parents if (p / "notebooks").is_dir())]
     roots = [project] if project is not None else around
     places = [base.resolve() for root in roots for base in (root / "notebooks", root)]

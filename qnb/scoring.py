@@ -4,6 +4,7 @@ The table is read and cleaned batch by batch as in training, but no row is drawn
 of the output belongs to row k of the table. Memory grows by nine bytes a row.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ import pyarrow.parquet
 from scipy.special import expit
 from tqdm import tqdm
 
+from qnb import own
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.data.labels import refuse_header_rows
 from qnb.data.scorable import Scorable, Truth, check_columns, label_rule_of, open_table
@@ -78,6 +80,9 @@ def score(
     root: str | Path | None = None,
     surrogate: bool = False,
     progress: bool = True,
+    encoder: Any = None,
+    ansatz: Any = None,
+    measurement: Any = None,
 ) -> Scores:
     """Score every row of a table and write the scores.
 
@@ -89,6 +94,7 @@ def score(
         out: a new file, .parquet or .csv.
         root: the project in which a run is looked for; None: the one of the working directory.
         surrogate: score with `model.surrogate()` rather than with the engine that trained.
+        encoder, ansatz, measurement: parts of the circuit that are your own, see `qnb.load_model`.
 
     Raises:
         ModelError, RunError: there is no such model, or it is not to be trusted.
@@ -96,7 +102,8 @@ def score(
         ScoringError: `out` exists or cannot be written. Nothing was written.
     """
     out = _new_file(Path(out))
-    model, manifest = _find_model(run, root)
+    parts = {"encoder": encoder, "ansatz": ansatz, "measurement": measurement}
+    model, manifest = _find_model(run, root, parts)
     source = open_table(
         table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters")
     )
@@ -183,13 +190,16 @@ def _new_file(out: Path) -> Path:
     return out
 
 
-def _find_model(run: str | Path, root: str | Path | None) -> tuple[Model, dict[str, Any]]:
+def _find_model(
+    run: str | Path, root: str | Path | None, parts: dict[str, Any]
+) -> tuple[Model, dict[str, Any]]:
     """The model, and the manifest of its run where its run folder is at hand."""
     folder = Path(run)
     if not folder.is_dir():
         project = given_root(root)
         folder = project / find_run(project, str(run))["folder"]
-    model = load_model(folder)
+    with own.looked_for_in(Path(root)) if root is not None else contextlib.nullcontext():
+        model = load_model(folder, **parts)
     if model.engine in WRONG_ON_PURPOSE:
         raise ScoringError(
             f"The model in {folder} was trained by {model.engine!r}, on a wrong gradient on purpose: nothing "

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
+from qnb import own
 from qnb.config import (
     Batch,
     InputConfig,
@@ -55,7 +56,8 @@ class ProbeConfig(StrictConfig):
         if self.run is None:
             return self
         entry = training_run(root, self.run)
-        return self.taking(entry["parameters"], given, "run")
+        with own.looked_for_in(root):
+            return self.taking(entry["parameters"], given, "run")
 
 
 class ModelConfig(ProbeConfig, InputConfig):
@@ -183,7 +185,8 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
     """
     root = root or find_root()
     entry = training_run(root, run_id)
-    config = TrainConfig.make(entry["parameters"])
+    with own.looked_for_in(root):
+        config = TrainConfig.make(entry["parameters"])
     prepared = prepare(config)
     _require_same_data(entry, prepared)
     folder = root / entry["folder"]
@@ -194,7 +197,7 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
         note=f"{data_note(prepared.card)} · model of run {entry['run_id']}",
         said=f"The model under test is that of run {entry['run_id']}.",
         run_id=entry["run_id"],
-        params=load_model(folder).params if (folder / "model").is_dir() else None,
+        params=load_model(folder, **own.given_in(config)).params if (folder / "model").is_dir() else None,
         history=pd.read_csv(folder / HISTORY) if (folder / HISTORY).exists() else None,
         metrics=json.loads((folder / METRICS).read_text("utf-8")) if (folder / METRICS).exists() else {},
         manifest=entry,

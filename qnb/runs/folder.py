@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 import yaml
 
+from qnb import own
 from qnb.config import StrictConfig
 from qnb.files import HISTORY, atomic_write, plain
 from qnb.runs.liveness import Lock
@@ -89,6 +90,18 @@ class Run:
         return self.write_text(
             name, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         )
+
+    def keep_texts(self) -> None:
+        """Write the texts of the user's own circuit parts into source/, to be read; they are never run from
+        there.
+        """
+        kept = []
+        for part in own.parts_of(self.config or {}):
+            name = f"source/{part.name}-{part.sha256[: own.DIGITS]}.py"
+            self.write_text(name, part.text)
+            kept.append({"part": str(part), "file": part.file, "sha256": part.sha256, "text": name})
+        if kept:
+            self.note(own=kept)
 
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds; empty before `finish`."""
@@ -201,6 +214,7 @@ def create(
             **{"resumed_from": None, **items},
         )
         run.write_text(PARAMS, params_yaml(values))
+        run.keep_texts()
     except OSError as error:
         if folder is not None:  # nothing is left of a run that did not begin
             shutil.rmtree(folder, ignore_errors=True)

@@ -27,6 +27,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from traitlets import Unicode
 from traitlets.config import Config
 
+from qnb import own
 from qnb.files import NOTEBOOK, REPORT
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
 from qnb.runs.job import Job, read_notebook
@@ -187,7 +188,7 @@ def _run(
 ) -> Failure | None:
     """Execute with papermill into PARTIAL. Returns the failure, None if there was none."""
     name = str(run.folder / PARTIAL).replace("{", "{{").replace("}", "}}")  # papermill formats paths
-    run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, run)))
+    run.write_text(PARTIAL, nbformat.writes(_with_folder(nb, job, run)))
     timeout, start_timeout = timeouts
     options = {
         "kernel_manager_class": LoggedKernel,
@@ -248,12 +249,13 @@ def _cell_error(error: PapermillExecutionError, log: TextIO) -> Failure:
     return _failure(kinds.get(error.ename, "error"), message, error.exec_count)
 
 
-def _with_folder(nb: nbformat.NotebookNode, run: Run) -> nbformat.NotebookNode:
+def _with_folder(nb: nbformat.NotebookNode, job: Job, run: Run) -> nbformat.NotebookNode:
     """A copy of the notebook that begins with a cell handing `qnb.runs.kernel.begin` its folder."""
     resume = str(run.resume_from) if run.resume_from else None
+    texts = own.texts_of(job.config or {})
     cell = nbformat.v4.new_code_cell(
         "import qnb.runs.kernel\n"
-        f"qnb.runs.kernel.attach({str(run.folder)!r}, {resume!r}, {str(package())!r})",
+        f"qnb.runs.kernel.attach({str(run.folder)!r}, {resume!r}, {str(package())!r}, {texts!r})",
         metadata={"tags": [OURS]},
     )
     prepared = copy.deepcopy(nb)

@@ -16,6 +16,7 @@ import yaml
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from papermill.iorw import NoDatesSafeLoader
 
+from qnb import own
 from qnb.config import StrictConfig
 from qnb.errors import ParameterError, nearest, refuse_unknown
 from qnb.files import CHECKPOINT, plain
@@ -86,9 +87,10 @@ def prepare(
     refuse_unknown(parameters, declared, path.name)
     parameters = _with_run_ids(folder, parameters)
     _refuse_executed(nb, path, parameters)
-    config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
-    given = parameters if config is None else {name: getattr(config, name) for name in parameters}
-    config = config and config.resolved(folder, parameters)
+    with own.looked_for_in(folder):
+        config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
+        given = parameters if config is None else {name: getattr(config, name) for name in parameters}
+        config = config and config.resolved(folder, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from qnb import own
 from qnb.config import StrictConfig
 from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.runs import alt_text, project
@@ -56,6 +57,7 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     values = parameter_values(history, shell.user_ns, config_class, where)
     injected = _injected(history, since, where, values)
     root = find_root()
+    own.belongs_to(root)
     config = config_class.make(values).resolved(root, injected)
     if _attached is not None:
         _current, _attached = reopen(_attached[0], config, _attached[1]), None
@@ -73,7 +75,12 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     return _current
 
 
-def attach(folder: str, resume_from: str | None = None, launched_from: str | None = None) -> None:
+def attach(
+    folder: str,
+    resume_from: str | None = None,
+    launched_from: str | None = None,
+    texts: dict[str, str] | None = None,
+) -> None:
     """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from.
 
     For the cell that `qnb run` inserts.
@@ -82,6 +89,7 @@ def attach(folder: str, resume_from: str | None = None, launched_from: str | Non
 
     Args:
         launched_from: where the process that asks has imported qnb from.
+        texts: of the files of circuits that the run was asked with, by hash; see `qnb.own.ship`.
 
     Raises:
         RunError: this kernel has imported it from elsewhere.
@@ -93,6 +101,7 @@ def attach(folder: str, resume_from: str | None = None, launched_from: str | Non
             "would be other code than was asked. Start `qnb` from the environment whose kernel runs the "
             "notebook, with one PYTHONPATH for both, or choose another kernel."
         )
+    own.ship(texts or {})
     _attached = (Path(folder), Path(resume_from) if resume_from else None)
     project.attached = _attached[0].parents[2]
 

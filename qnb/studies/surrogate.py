@@ -21,6 +21,7 @@ from scipy.stats import kstest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from qnb import own
 from qnb.config import EngineName, TrainConfig, contradiction
 from qnb.probes.subject import ModelConfig, Subject, finished_run, subject
 from qnb.runs.project import RunError, find_root
@@ -95,7 +96,11 @@ def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None
         return result.model, result.metrics, result.gate.to_dict() if result.gate else None
     if subject.params is None:
         raise RunError(f"Run {subject.run_id} left no model. Give one that is done; `qnb runs` lists them.")
-    return load_model(find_root() / subject.manifest["folder"]), subject.metrics, subject.manifest.get("gate")
+    return (
+        load_model(find_root() / subject.manifest["folder"], **own.given_in(subject.config)),
+        subject.metrics,
+        subject.manifest.get("gate"),
+    )
 
 
 def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:

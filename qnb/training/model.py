@@ -119,19 +119,28 @@ def _same_arrays(path: Path, arrays: dict[str, np.ndarray]) -> bool:
         )
 
 
-def load_model(folder: str | Path) -> Model:
+def load_model(
+    folder: str | Path, *, encoder: Any = None, ansatz: Any = None, measurement: Any = None
+) -> Model:
     """The model saved in `folder`: a model folder, or a run folder with one in it.
+
+    Args:
+        encoder, ansatz, measurement: a part of your own that the model was trained with, as it was then: the
+            function, or FILE:NAME of a file of yours. Nothing that is loaded is run, so that it has to be
+            given.
 
     Raises:
         ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is
-            refused.
+            refused. A part of your own is missing, or its text is not that of the training.
         RunError: the files are not those that the run wrote.
     """
     folder = Path(folder)
     if (folder / "model").is_dir():
         require_as_written(folder, [f"model/{META}", f"model/{ARRAYS}"])
         folder = folder / "model"
-    spec, objective, meta = read_description(folder / META)
+    spec, objective, meta = read_description(
+        folder / META, {"encoder": encoder, "ansatz": ansatz, "measurement": measurement}
+    )
     missing = meta["features"]["missing"] or {"indicators": []}
     inputs = len(meta["features"]["columns"]) + len(missing["indicators"])
     params, arrays = read_arrays(folder / ARRAYS, spec, inputs)

@@ -9,6 +9,7 @@ nothing compressed is opened, no pickle is loaded.
 import json
 import stat
 import zipfile
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,13 +17,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qnb import own
 from qnb.config import MissingName, TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.core.objective import Objective
 from qnb.data.features import QUANTILES, RARE
 from qnb.data.values import DataError
-from qnb.errors import QnbError, refuse_unknown
+from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.stack import versions
 
 Shape = tuple[int | None, ...]  # None: any length from 1 to QUANTILES
@@ -69,8 +71,11 @@ class _Description(_Strict):
     versions: dict[str, str]
 
 
-def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]]:
+def read_description(path: Path, parts: Mapping[str, Any]) -> tuple[CircuitSpec, Objective, dict[str, Any]]:
     """The circuit, the objective and the rest of a model.json, checked.
+
+    Args:
+        parts: by name, the user's own parts of the circuit, None for a part of qnb's.
 
     Raises:
         ModelError: naming the file and what is wrong with it.
@@ -81,6 +86,7 @@ def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]
         described = _Description.model_validate(meta)
         refuse_unknown(described.spec, CircuitSpec.names(), "spec")
         refuse_unknown(described.objective, [field.name for field in fields(Objective)], "objective")
+        described.spec |= _own_parts(described.spec, parts)
         spec, objective = CircuitSpec(**described.spec), Objective(**described.objective)
         asked = (
             described.spec | described.objective | {"engine": described.engine, "device": described.device}
@@ -95,6 +101,32 @@ def read_description(path: Path) -> tuple[CircuitSpec, Objective, dict[str, Any]
     except (QnbError, TypeError) as error:
         raise ModelError(f"{path} does not describe a model: {error}") from error
     return spec, objective, described.model_dump()
+
+
+def _own_parts(spec: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, own.Own]:
+    """The parts that the user gives for those that the file names: a file's own words are never run.
+
+    Raises:
+        ParameterError: one is missing, not asked for, or of another text.
+    """
+    found = {}
+    for name in own.PARTS:
+        recorded, given = spec.get(name), parts.get(name)
+        if not own.is_part(recorded):
+            if given is not None:
+                raise ParameterError(f"its {name} is {recorded!r}, qnb's own: leave {name} out.")
+        elif given is None:
+            raise ParameterError(
+                f"its {name} is {recorded!r:.120}, which is not qnb's, and nothing that is loaded is run: "
+                f"give it with {name}=, the function or FILE:NAME."
+            )
+        elif not own.same(part := own.part(given), recorded):
+            raise ParameterError(
+                f"its {name} is {recorded!r:.120}; {str(part)!r} was given: another text or name."
+            )
+        else:
+            found[name] = part
+    return found
 
 
 def read_arrays(

@@ -117,7 +117,7 @@ def test_another_version_of_qnb_with_the_same_format_is_read(saved):
         (("spec", "wires"), 2.0, "whole number"),
         (("spec", "layers"), True, "whole number"),
         (("spec", "hadamard"), "no", "hadamard"),
-        (("spec", "ansatz"), ["ring"], "not known"),
+        (("spec", "ansatz"), ["ring"], "which is not qnb.s, and nothing that is loaded is run"),
         (("spec", "shots"), 1, "Unknown parameter 'shots' for spec"),
         (("spec",), [], "spec: input should be a valid dictionary"),
         (("objective", "focal_gamma"), "0", "focal_gamma|not supported"),

@@ -2,12 +2,21 @@
 
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from qnb import own
 from qnb.config import BaselinesConfig, EngineName, SplitConfig, TableConfig, TrainConfig, training_of
 from qnb.errors import ParameterError, nearest, refuse_unknown
 
 TWO_MEASUREMENTS = {"mean_z": {"measurement": "mean_z"}, "mean_z_readout": {"measurement": "mean_z_readout"}}
+
+
+def _with_own_parts(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The arms, with circuit parts of the user's own in the place of their names: their hash has the text."""
+    return {
+        arm: {n: own.part(v) if n in own.PARTS and own.is_part(v) else v for n, v in overrides.items()}
+        for arm, overrides in arms.items()
+    }
 
 
 class Planned(NamedTuple):
@@ -25,7 +34,7 @@ class SweepConfig(TrainConfig):
     and batches, so an arm may not override what decides those.
     """
 
-    arms: dict[str, dict[str, Any]] = TWO_MEASUREMENTS
+    arms: Annotated[dict[str, dict[str, Any]], AfterValidator(_with_own_parts)] = TWO_MEASUREMENTS
     """by name, overrides of the base"""
     reference: str | None = None
     """the arm that the others are held against; None: the first"""

@@ -20,6 +20,7 @@ from distributed import CancelledError, Client, Future, LocalCluster, wait
 from distributed.diagnostics.plugin import WorkerPlugin
 from tqdm import tqdm
 
+from qnb import own
 from qnb.runs.folder import Failure, Run, create
 from qnb.runs.headless import StopSignals
 from qnb.runs.project import RunError
@@ -336,6 +337,7 @@ class _Crew:
             "arm": one.arm,
             "hash": one.config.hash(),
             "parameters": overrides(one.config),
+            "own": own.texts_of(one.config),
             "threads": max(1, len(seen["cores"]) // len(alike)),
             "cwd": str(Path.cwd()),
         }

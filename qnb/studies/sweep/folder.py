@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from qnb import own
 from qnb.errors import nearest
 from qnb.runs.folder import METRICS, Run
 from qnb.runs.listing import Entry, columns_of_text, list_runs, run_name
@@ -83,7 +84,8 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
         raise RunError(
             f"The manifest of sweep {entry['run_id']} does not say its parameters ({entry['why']})."
         )
-    config = SweepConfig.make(entry["parameters"])
+    with own.looked_for_in(root):
+        config = SweepConfig.make(entry["parameters"])
     tried = attempts(root, chain(root, entry["run_id"]))
     rows, refused = [], entry.get("refused") or {}
     for arm, seed, one in config.plan():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qnb import own
 from qnb.config import TrainConfig
 from qnb.data.sources import require_source
 from qnb.data.table import load_table
@@ -60,7 +61,8 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
             configuration, still running, or its runs had another table.
     """
     folder = given_root(root)
-    config = SweepConfig.make(values)
+    with own.looked_for_in(folder):
+        config = SweepConfig.make(values)
     require_source(config)
     planned = config.plan()
     for one in planned:

@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
+from qnb import own
 from qnb.errors import QnbError
 
 
@@ -18,6 +19,7 @@ def main(order: dict[str, Any], log: TextIO) -> None:
     Raises:
         QnbError: it was refused, or its outcome could not be written.
     """
+    own.ship(order["own"])
     from qnb.runs.headless import execute  # takes seconds, in which the worker may end
     from qnb.runs.job import prepare
     from qnb.runs.project import RunError

@@ -78,8 +78,8 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
     scheduler has lost, is waited for; of one that was cut short the checkpoint is gone on from.
 
     Args:
-        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, threads, cwd
-            (that of `qnb sweep`).
+        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, own (texts of
+            the user's circuits, by hash), threads, cwd (that of `qnb sweep`).
 
     Returns:
         status (of the run, `stopped` if it was not started, `failed` if it never had a folder), run_id, why,
