@@ -3,11 +3,13 @@ import time
 
 import pytest
 
-from benchmarks import compiling, exact
+from benchmarks import compiling, exact, silent_faults
 from benchmarks.timing import in_turn
+from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
+from qnb.studies.diagnosis.components import COMPONENTS
 
 
 @pytest.mark.slow
@@ -52,3 +54,26 @@ def test_paths_and_ratios_run_on_the_engines():
         assert set(seconds) == set(engines) and all((times > 0).all() for times in seconds.values())
     assert exact._step_on("heisenberg", spec, objective, 8) > 0 and exact._step_on("statevector", spec, objective, 8) > 0
     assert exact.gemm_rate(64) > 0
+
+
+def test_the_silent_faults_are_runs_that_can_be_asked_for_each_once():
+    jobs = list(silent_faults.jobs())
+    assert len(set(jobs)) == len(jobs) and len(silent_faults.FAULTS) >= 20
+    base = TrainConfig(**silent_faults.SOUND)
+    for strengths in (silent_faults.FAULTS | silent_faults.HARD).values():
+        for fault in strengths.values():
+            TrainConfig.make(dict(base) | (fault.changes or {}))
+            assert set(fault.component) <= set(COMPONENTS)
+
+
+def test_a_silent_fault_is_named_and_a_sound_run_is_not_and_a_report_counts_them(tmp_path, capsys, monkeypatch):
+    """Two runs of the bench: resumed, the second is added to the first."""
+    results = tmp_path / "results.jsonl"
+    two = [(1, "breast_cancer", "sound", ""), (1, "breast_cancer", "rate too small", "1e-05")]
+    for done in (1, 2, 2):
+        monkeypatch.setattr(silent_faults, "jobs", lambda done=done: iter(two[:done]))
+        silent_faults.run(results, hours=1)
+        assert len(results.read_text().splitlines()) == done
+    silent_faults.report(results)
+    told = capsys.readouterr().out
+    assert "faults named 1/1, of those that cost 0.02 or more 1/1" in told and "sound runs blamed 0/1" in told

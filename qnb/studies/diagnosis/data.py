@@ -25,6 +25,9 @@ from qnb.training.metrics import auc
 
 CHANCE = 3.0  # standard deviations: a score within them of 0.5, or of another, is not told apart from it
 TREES = 60
+SHARE_BY_DESIGN = (
+    0.5  # of what the AUC lacks to 1, that a random split must restore where sides differ by design
+)
 FEWEST = 20  # rows of a class, under which an AUC is not compared
 
 
@@ -73,6 +76,30 @@ def nothing_to_learn(ceiling: float, circuit: float, prepared: Prepared) -> Chec
     return Check(
         "classical models", nothing, text + " There is nothing to learn in these features." * nothing
     )
+
+
+def validation_against_test(
+    config: TrainConfig, baselines: dict[str, Any], prepared: Prepared, min_effect: float
+) -> Check:
+    """Whether the best classical model does worse on test than on validation rows, by more than chance.
+
+    Where the sides differ by design (a split by time, group or attack, a test file), that is no fault.
+    """
+    best = max(baselines, key=lambda name: baselines[name]["val_auc"])
+    val, test = (float(baselines[best][f"{side}_auc"]) for side in ("val", "test"))
+    errors = [auc_error(area, prepared.y[side]) for area, side in ((val, "val"), (test, "test"))]
+    error = float(np.linalg.norm(errors))
+    drop = val - test
+    differs = drop > max(min_effect, SHARE * (1 - test)) and drop > CHANCE * error
+    against = differs and not _by_design(config)
+    text = f"The best classical model has validation AUC {val:.3f} and test AUC {test:.3f}."
+    text += " What it learnt does not hold on the test rows: a leak, or sides that differ." * against
+    return Check("labels of validation against test", bool(against), text, drop, error)
+
+
+def _by_design(config: TrainConfig) -> bool:
+    """Whether the sides were asked to differ."""
+    return config.split != "random" or config.test_data is not None
 
 
 def near_copies(logits: np.ndarray, prepared: Prepared, min_effect: float) -> Check | None:
@@ -157,7 +184,8 @@ def _compared(
     name = "a random split" if rule == "random" and config.split != "random" else name
     text = f"Gradient boosting has test AUC {own:.3f} as the rows are split, {area:.3f} with {name} "
     text += f"({gain:+.3f})."
-    against = rule == "random" and gain > max(min_effect, SHARE * (1 - own)) and gain > chance
+    share = SHARE_BY_DESIGN if _by_design(config) else SHARE
+    against = rule == "random" and gain > max(min_effect, share * (1 - own)) and gain > chance
     if against:
         text += " The sides differ, and that is what limits the AUC."
         if config.split != "random":
@@ -170,7 +198,7 @@ def _compared(
 def examine(
     config: TrainConfig,
     prepared: Prepared,
-    ceiling: float,
+    baselines: dict[str, Any],
     circuit: float,
     logits: np.ndarray,
     min_effect: float,
@@ -178,10 +206,15 @@ def examine(
     """Every intervention on the data that this table allows.
 
     Args:
-        ceiling, circuit: see `nothing_to_learn`.
+        baselines: by name, val_auc and test_auc.
+        circuit: see `nothing_to_learn`.
         logits: (B,) of the test rows, of the model as it is.
     """
-    checks = [nothing_to_learn(ceiling, circuit, prepared)]
+    ceiling = max(float(b["test_auc"]) for b in baselines.values())
+    checks = [
+        nothing_to_learn(ceiling, circuit, prepared),
+        validation_against_test(config, baselines, prepared, min_effect),
+    ]
     if copies := near_copies(logits, prepared, min_effect):
         checks.append(copies)
     if prepared.asked:  # not arrays by hand: there is a table

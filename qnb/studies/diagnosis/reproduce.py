@@ -123,6 +123,7 @@ def check_engine(case: Subject, engine: Engine) -> tuple[bool, str, dict[str, An
     figures |= {"gate": report.verdict}
     try:
         worst = _against_exact(engine, params, (X, y, w), config)
+        worst |= _scores_of_sides(engine, params, case.prepared)
     except EngineError as error:  # too large for it
         return (
             False,
@@ -131,7 +132,9 @@ def check_engine(case: Subject, engine: Engine) -> tuple[bool, str, dict[str, An
         )
     figures |= {"against_exact": worst}
     wrong = [
-        name for name, error in worst.items() if error > (SAME_SCORE if name == "scores" else SAME_GRADIENT)
+        name
+        for name, error in worst.items()
+        if error > (SAME_SCORE if name.startswith("scores") else SAME_GRADIENT)
     ]
     if wrong:
         off = worst[wrong[0]]
@@ -157,6 +160,18 @@ def _against_exact(engine: Engine, params: Params, batch: Any, config: TrainConf
             errors[f"gradients of {name}"] = error / (float(np.linalg.norm(right[name])) + floor)
         worst = {name: max(error, worst.get(name, 0.0)) for name, error in errors.items()}
     return worst
+
+
+def _scores_of_sides(engine: Engine, params: Params, prepared: Prepared) -> dict[str, float]:
+    """Relative error of the scores of validation and test rows: what is kept for them can be stale."""
+    exact = make_engine("exact", engine.spec, engine.objective)
+    size = max(1e-6, float(np.abs(engine.spec.coefficients(params["readout"])).sum()))
+    errors = {}
+    for side in ("val", "test"):
+        X, _ = prepared.side(side)
+        off = np.abs(np.asarray(engine.scores(params, X)) - exact.scores(params, X))
+        errors[f"scores of {side} rows"] = float(off.max()) / size
+    return errors
 
 
 def _aucs(case: Subject, engine: Engine) -> dict[str, tuple[float, float]]:

@@ -228,7 +228,8 @@ class _Search:
             if len(left) == len(self.candidates) == 1:  # all together is that one, and it does not heal
                 return
             before, whole = self.trainings.of(current), self.trainings.of((*self.start, *self.candidates))
-            wide = margin(before.val, SHARE_OF_MORE, self.min_effect)
+            least = min(COMPONENTS[name].share for name in left) if self.blamed else SHARE_OF_MORE
+            wide = margin(before.val, least, self.min_effect)
             (rest,) = decide(before.val, {"all": whole.val}, {"all": wide}, {"all": 0.0}).values()
             if rest.decision != "heals":
                 return
@@ -293,14 +294,9 @@ def _conclude(
     reference = trainings.of((*search.start, *search.candidates))
     healed = trainings.of((*search.start, *search.blamed)) if search.start or search.blamed else None
     baselines = _baselines(case, reproduction)
-    best = max(baselines, key=lambda name: baselines[name]["val_auc"])
-    ceiling = float(baselines[best]["test_auc"])
     circuit = float(max(t.test.mean() for t in (as_it_is, reference, healed or as_it_is)))
-    checks = data.examine(case.config, case.prepared, ceiling, circuit, as_it_is.logits[0], min_effect)
-    findings = tuple(
-        _finding(name, case, reproduction, search, checks, as_it_is, reference, baselines)
-        for name in COMPONENTS
-    )
+    checks = data.examine(case.config, case.prepared, baselines, circuit, as_it_is.logits[0], min_effect)
+    findings = tuple(_finding(name, reproduction, search, checks) for name in COMPONENTS)
     blamed = sorted(
         (f for f in findings if f.verdict == "blamed"),
         key=lambda f: -_cost(f, case, as_it_is, reproduction),
@@ -350,13 +346,9 @@ def _cost(finding: Finding, case: Subject, as_it_is: Trained, reproduction: Repr
 
 def _finding(
     name: str,
-    case: Subject,
     reproduction: Reproduction,
     search: _Search,
     checks: list[data.Check],
-    as_it_is: Trained,
-    reference: Trained,
-    baselines: dict[str, Any],
 ) -> Finding:
     gain = search.gains.get(name)
     if name == reproduction.status:
@@ -372,8 +364,6 @@ def _finding(
         alone = gain is on_top
         return Finding(name, "blamed", "", gain, None if alone else on_top, () if alone else beside)
     if name in search.candidates and gain is not None:
-        if name == "circuit" and (short := _short_of_logistic(search, reference, baselines)):
-            return Finding(name, "blamed", short, gain)
         verdict = "undecided" if gain.decision == "undecided" else "cleared"
         why = (
             "It heals as well, but nothing more on top of what is to blame."
@@ -383,21 +373,7 @@ def _finding(
         return Finding(name, verdict, why, gain)
     if name == "length" and not search.trainings.at_reference(name):
         return Finding(name, "cleared", "The validation AUC had levelled off in every seed.")
-    if name == "circuit" and (short := _short_of_logistic(search, reference, baselines)):
-        return Finding(name, "blamed", short)
     return Finding(name, "cleared", "It is the reference already.")
-
-
-def _short_of_logistic(search: _Search, reference: Trained, baselines: dict[str, Any]) -> str:
-    """That no reference brings the circuit near the plainest model on the same features; else empty."""
-    plain = float(baselines["logistic"]["val_auc"])
-    reached = float(max(reference.val.mean(), search.trainings.of(()).val.mean()))
-    if search.blamed or plain - reached < max(search.min_effect, SHARE_OF_MORE * (1 - reached)):
-        return ""
-    return (
-        f"With every reference the validation AUC is {reached:.3f}, where logistic regression on the same "
-        f"features has {plain:.3f}: this circuit cannot express it."
-    )
 
 
 def _corrected(config: TrainConfig, blamed: tuple[str, ...], batches: int) -> TrainConfig | None:

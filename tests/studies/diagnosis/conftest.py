@@ -1,6 +1,7 @@
 import pytest
-from silent_runs import SOUND, ring, run_of
+from silent_runs import SOUND, ring
 
+from benchmarks.faulty_runs import run_of
 from qnb.config import TrainConfig
 
 

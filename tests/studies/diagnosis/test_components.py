@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from silent_runs import SOUND, of_range
+from silent_runs import SOUND
 
+from benchmarks.faulty_runs import of_range
 from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.studies.diagnosis.components import (

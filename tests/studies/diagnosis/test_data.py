@@ -13,6 +13,7 @@ from qnb.statistics.bootstrap import Ranked
 from qnb.studies.diagnosis import data
 from qnb.training.metrics import auc
 
+BASELINES = {"logistic": {"val_auc": 0.99, "test_auc": 0.98}}
 CONFIG = TrainConfig(data="breast_cancer", sample=None, wires=3)
 
 
@@ -28,6 +29,14 @@ def test_nothing_to_learn_is_told_from_little(table):
     assert data.nothing_to_learn(0.52, 0.53, table).against
     assert not data.nothing_to_learn(0.52, 0.90, table).against  # the circuit sees what they do not: a parity
     assert not data.nothing_to_learn(0.70, 0.50, table).against
+
+
+@pytest.mark.parametrize(("test", "against"), [(0.5, True), (0.84, False), (0.99, False)])
+def test_what_holds_on_validation_rows_and_not_on_test_rows(table, test, against):
+    baselines = {"logistic": {"val_auc": 0.7, "test_auc": 0.7}, "boosting": {"val_auc": 0.9, "test_auc": test}}
+    assert data.validation_against_test(CONFIG, baselines, table, 0.01).against == against
+    by_time = CONFIG.model_copy(update={"split": "time"})
+    assert not data.validation_against_test(by_time, baselines, table, 0.01).against  # by design
 
 
 def test_a_column_that_gives_the_label_away_is_named(rng):
@@ -72,6 +81,6 @@ def test_sides_that_differ_are_the_data_and_equal_ones_are_not(tmp_path, drift):
 
 def test_every_check_of_a_sound_table_clears_it():
     prepared = prepare(CONFIG)
-    checks = data.examine(CONFIG, prepared, 0.99, 0.98, prepared.X["test"][:, 0], 0.01)
+    checks = data.examine(CONFIG, prepared, BASELINES, 0.98, prepared.X["test"][:, 0], 0.01)
     assert [c.name for c in checks][:1] == ["classical models"] and len(checks) >= 3
     assert not any(c.against for c in checks), [c.sentence for c in checks if c.against]

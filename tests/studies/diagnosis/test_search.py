@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from silent_runs import SOUND, of_range, ring, run_of
+from silent_runs import SOUND, ring
 
+from benchmarks.faulty_runs import of_range, run_of
 from qnb.config import TrainConfig
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
