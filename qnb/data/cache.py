@@ -20,13 +20,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qnb.data import cleaning, column_types, csv_file, labels, profiles, sampling, values, zeek_file
+from qnb.data import (
+    cleaning,
+    column_roles,
+    column_types,
+    csv_file,
+    labels,
+    profiles,
+    sampling,
+    table_files,
+    values,
+    zeek_file,
+)
 from qnb.data import sources as sources_module
 from qnb.data.cleaning import Part
-from qnb.data.csv_file import CsvFile
-from qnb.data.sources import ParquetFile, Source
+from qnb.data.column_roles import Source
+from qnb.data.table_files import TableFile
 from qnb.data.values import DataError, join_chunks
-from qnb.data.zeek_file import ZeekFile
 from qnb.files import atomic_write, cache_folder
 
 WORTH = 1 << 24  # bytes of a file; smaller ones are read in a second
@@ -85,7 +95,7 @@ def _unless_changed(source: Source, before: tuple[int, int], parts: Iterator[Par
         raise DataError(f"{source.name} changed while it was read. Read it again once it is complete.")
 
 
-def _key(source: Source, file: CsvFile | ParquetFile | ZeekFile) -> str:
+def _key(source: Source, file: TableFile) -> str:
     roles = [
         source.label,
         source.positive,
@@ -108,7 +118,8 @@ def _key(source: Source, file: CsvFile | ParquetFile | ZeekFile) -> str:
 def _code() -> str:
     """SHA-256 of the code that decides what becomes of a file's cells."""
     modules = (
-        cleaning, column_types, csv_file, labels, profiles, sampling, sources_module, values, zeek_file
+        cleaning, column_roles, column_types, csv_file, labels, profiles, sampling, sources_module,
+        table_files, values, zeek_file,
     )  # fmt: skip
     sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return hashlib.sha256(b"\0".join([*sources, pa.__version__.encode()])).hexdigest()

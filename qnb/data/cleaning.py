@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qnb.data.column_roles import Source
 from qnb.data.column_types import ColumnTypes
 from qnb.data.labels import Labels, refuse_cut, refuse_header_rows
 from qnb.data.sampling import FirstSeen
-from qnb.data.sources import Source
 from qnb.data.values import (
     Column,
     DataError,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qnb.data.sources import Source
+from qnb.data.column_roles import Source
 from qnb.data.values import DataError, Texts
 
 PLACEHOLDERS = frozenset(  # texts that usually stand for no value, in lower case

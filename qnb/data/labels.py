@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from qnb.data.sources import Source
+from qnb.data.column_roles import Source
 from qnb.data.values import Column, DataError, parse_values, take
 from qnb.errors import nearest
 

@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from qnb.config import TrainConfig
+from qnb.data.column_roles import Reading
 from qnb.data.labels import Labels
-from qnb.data.sources import Reading, open_file, open_source, require_header
+from qnb.data.sources import open_source
+from qnb.data.table_files import open_file, require_header
 from qnb.data.values import DataError
 
 

@@ -19,11 +19,12 @@ from qnb.config import LEAKS, DataConfig
 from qnb.data.cache import cached_parts
 from qnb.data.cautions import cautions
 from qnb.data.cleaning import clean_parts
+from qnb.data.column_roles import Reading, Source
 from qnb.data.lookalikes import look_alikes
 from qnb.data.official import joined, joined_card
 from qnb.data.profiles import Profile
 from qnb.data.sampling import Draw
-from qnb.data.sources import Reading, Source, open_source
+from qnb.data.sources import open_source
 from qnb.data.values import Column, DataError, join_chunks, take
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qnb.data.column_roles import Reading, Source
 from qnb.data.dates import read_times
 from qnb.data.labels import Labels
-from qnb.data.sources import Reading, Source, open_source
+from qnb.data.sources import open_source
 from qnb.data.values import clean_column, missing_texts, parse_present
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qnb.data.sources import Source
+from qnb.data.column_roles import Source
 from qnb.data.values import is_numeric
 from qnb.leakage.raw import Raw, RawColumn
 from qnb.leakage.statistics import ALPHA, bins, rate_auc

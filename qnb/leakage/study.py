@@ -29,8 +29,8 @@ from qnb.config import (
     Wires,
     training_of,
 )
+from qnb.data.column_roles import Reading, Source
 from qnb.data.grouping import group_columns
-from qnb.data.sources import Reading, Source
 from qnb.data.splits import split_table
 from qnb.data.table import Table, read_table
 from qnb.data.values import DataError

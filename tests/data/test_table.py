@@ -335,3 +335,45 @@ def test_text_that_is_no_utf8(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,label\n\xff\xfe,0\nb,1\n")
     with pytest.raises(DataError, match=r"line 2: column 'a' is not in UTF-8"):
         read_table(str(tmp_path / "t.csv"), label="label")
+
+
+# ------------------------------------------------------------------------------------------------------ all but one value
+
+
+@pytest.mark.parametrize(
+    ("values", "negative", "expected"),
+    [
+        (["normal", "neptune", "smurf"] * 4, "normal", [0, 1, 1] * 4),
+        (["0", "1.0", "2"] * 4, 0, [0, 1, 1] * 4),
+        (["True", "false", "1"] * 4, False, [1, 0, 1] * 4),
+        ([" normal ", "land", "normal"] * 4, "normal", [0, 1, 0] * 4),
+    ],
+)
+def test_negative_means_that_all_other_values_are_positive(tmp_path, values, negative, expected):
+    frame = pd.DataFrame({"land": np.arange(12) * 7 % 5, "x": np.arange(12) * 5 % 7, "kind": values})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    table = read_table(str(tmp_path / "t.csv"), label="kind", negative=negative)
+    assert table.y.tolist() == expected and table.card["negative"] == [negative] and table.card["positive"] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["benign", "neptune"] * 6, r"do not contain negative='normal'\. .*Seen: 'benign' \(6 rows\)"),
+        (["normal", "Normal", "neptune"] * 4, "differ from negative='normal' in upper and lower case alone"),
+        (["normal", "nor\u200bmal", "neptune"] * 4, "differ from negative='normal' in characters that do not show"),
+        (["normal"] * 12, "one class only"),
+    ],
+)
+def test_a_negative_that_is_not_certain_is_refused(tmp_path, values, message):
+    frame = pd.DataFrame({"x": np.arange(12) * 5 % 7, "kind": values})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=message):
+        read_table(str(tmp_path / "t.csv"), label="kind", negative="normal")
+
+
+def test_a_label_column_named_by_a_number(tmp_path):
+    frame = pd.DataFrame({"0": np.arange(12) * 5 % 7, "34": [0, 1] * 6})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = TrainConfig.make({"data": str(tmp_path / "t.csv"), "label": 34})
+    assert load_table(config).y.tolist() == [0, 1] * 6

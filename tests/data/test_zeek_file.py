@@ -2,7 +2,7 @@
 
 import pytest
 
-from qnb.data.sources import open_file
+from qnb.data.table_files import open_file
 from qnb.data.values import DataError
 from qnb.data.zeek_file import ZeekFile
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnb.data.sources import Reading
+from qnb.data.column_roles import Reading
 from qnb.data.table import read_table
 from qnb.leakage import adversarial, formatting, splitting
 from qnb.leakage.classes import classes_of

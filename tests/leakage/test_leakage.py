@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 from qnb.config import TrainConfig
 from qnb.data import sources
 from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS, generate_capture
+from qnb.data.column_roles import Reading
 from qnb.data.features import FeatureMap
-from qnb.data.sources import Reading
 from qnb.data.splits import random_split
 from qnb.data.table import Table
 from qnb.data.values import DataError

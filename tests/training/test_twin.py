@@ -83,8 +83,21 @@ def test_features_are_at_most_a_thousand_and_what_is_left_out_is_said(options, o
     assert functions.limited is None if limited is None else functions.limited.startswith(limited)
 
 
-def test_amplitudes_have_no_angles_and_no_twin():
-    assert functions_of(CircuitSpec(wires=3, layers=1, encoder="amplitude")) is None
+def own_encoder(x, wires):
+    for wire in range(wires):
+        qml.RY(x[wire] ** 2, wire)
+
+
+@pytest.mark.parametrize("encoder", ["amplitude", own_encoder])
+def test_where_no_functions_of_angles_are_known_there_is_no_twin(encoder):
+    assert functions_of(CircuitSpec(wires=3, layers=1, encoder=encoder)) is None
+
+
+def test_without_entanglement_the_score_is_a_sum_over_single_wires(rng):
+    """What `unentangled` can express is the twin's order 1: what its counterparts gain over it are interactions."""
+    spec = CircuitSpec(wires=2, layers=2, measurement="mean_z_readout", ansatz="unentangled")
+    X = rng.uniform(-np.pi, np.pi, (400, 2))
+    assert residual(functions_of(spec).columns(X, 1), circuit_scores(spec, X, seed=1)) < 1e-10
 
 
 @pytest.mark.parametrize("C", [0.01, 0.3, 10.0, 300.0])
