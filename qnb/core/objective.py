@@ -7,16 +7,22 @@ sigmoid(l). The bias is inside alpha. All functions take numpy or JAX arrays of 
 arrays are traceable; of numpy's, float64 stays float64 whatever JAX is set to.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import enable_x64
 from scipy.special import expit
 
+from qnb import own
 from qnb.core.circuit import ALPHA_FLOOR, Array
 from qnb.errors import ParameterError, nearest
+
+Loss = Callable[[Any, Any], Any]  # (logit, y) -> per row, elementwise, of jax.numpy's functions
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,33 @@ class Objective:
 
     BCE with logits (gamma = 0): softplus(l) - y l. Focal (Lin et al., ICCV 2017, eq. 4): (1 - p_t)^gamma *
     BCE with p_t = sigmoid((2 y - 1) l). The loss of a batch is mean(w_i loss_i).
+
+    Args:
+        loss: one of your own in its place, loss(logit, y) elementwise, of jax.numpy's functions.
+        slope: its derivative in the logit, likewise; None: JAX differentiates it. The gate checks either.
+
+    Raises:
+        ParameterError: an unknown mode, or a loss that is not elementwise, or beside focal_gamma.
     """
 
     focal_gamma: float = 0.0
     alpha_mode: str = "softplus"
+    own_loss: Loss | None = None
+    own_slope: Loss | None = None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        focal_gamma: float = 0.0,
+        alpha_mode: str = "softplus",
+        loss: Loss | None = None,
+        slope: Loss | None = None,
+    ):
+        given = {"focal_gamma": focal_gamma, "alpha_mode": alpha_mode, "own_loss": loss, "own_slope": slope}
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
         if self.alpha_mode not in ("softplus", "direct"):
             raise ParameterError(
                 f"alpha_mode = {self.alpha_mode!r} is not known. "
@@ -38,10 +65,17 @@ class Objective:
             )
         if not self.focal_gamma >= 0:
             raise ParameterError(f"focal_gamma = {self.focal_gamma!r}: a number from 0 up was expected.")
+        if self.own_loss is None and self.own_slope is not None:
+            raise ParameterError("slope is the derivative of a loss of your own: give loss too.")
+        if self.own_loss is not None:
+            if self.focal_gamma > 0:
+                raise ParameterError("focal_gamma belongs to qnb's loss: leave it 0 beside one of your own.")
+            _require_elementwise(self.loss, "loss")
+            _require_elementwise(self.slope, "slope")
 
-    def fingerprint(self) -> tuple[float, ...]:
+    def fingerprint(self) -> tuple[float | str, ...]:
         """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever
-        it is called.
+        it is called; and the texts of functions of your own.
         """
         l, y = np.array([-1.3, -0.2, 0.4, 1.7, 0.9, -2.1]), np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
         computed = (
@@ -51,7 +85,8 @@ class Objective:
             self.alpha_slope(l),
             self.logit(l, 0.3 * y, l),
         )
-        return tuple(float(value) for array in computed for value in np.asarray(array))
+        texts = [str(own.part(f)) for f in (self.own_loss, self.own_slope) if f is not None]
+        return *(float(value) for array in computed for value in np.asarray(array)), *texts
 
     def alpha(self, raw: Array) -> Array:
         """alpha = softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
@@ -67,6 +102,8 @@ class Objective:
 
     def loss(self, logit: Array | float, y: Array | float) -> Array:
         """Loss per row, in nats."""
+        if self.own_loss is not None:
+            return _as_given(logit, self.own_loss, logit, y)
         bce = _softplus(logit) - y * logit
         if self.focal_gamma == 0:
             return bce
@@ -79,6 +116,8 @@ class Objective:
         With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m):
         d/dm [q^gamma bce] = -q^gamma (gamma p_t bce + q).
         """
+        if self.own_loss is not None:
+            return _as_given(logit, self.own_slope or functools.partial(_derivative, self.own_loss), logit, y)
         if self.focal_gamma == 0:
             return _sigmoid(logit) - y
         sign = 2 * y - 1
@@ -91,6 +130,34 @@ class Objective:
         """mean(w_i loss_i) for scores (B,), labels y (B,) in {0, 1}, weights w (B,)."""
         mean: Array = (w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y)).mean()
         return mean
+
+
+def _derivative(loss: Loss, logit: Any, y: Any) -> Any:
+    """d loss / d logit, elementwise, by JAX."""
+    logit = jnp.asarray(logit)
+    return jax.jvp(lambda l: loss(l, y), (logit,), (jnp.ones_like(logit),))[1]
+
+
+def _as_given(like: Array | float, function: Loss, *args: Any) -> Array:
+    """What a function of the user's returns: of JAX's arrays traced, of others in numpy's float64."""
+    if isinstance(like, jax.Array):
+        found: Array = function(*args)
+        return found
+    with enable_x64():
+        return np.asarray(function(*args), dtype=np.float64)
+
+
+def _require_elementwise(function: Loss, name: str) -> None:
+    """Raise ParameterError where a function of the user's is no function of each row by itself."""
+    l, y = np.array([-1.3, 0.4, 2.0]), np.array([0.0, 1.0, 0.0])
+    whole = np.asarray(function(l, y))
+    if whole.shape != l.shape or not np.isfinite(whole).all():
+        raise ParameterError(
+            f"{name}(logit, y) of shapes (3,) gave {whole!r}: a finite number for each row was expected."
+        )
+    rows = [np.asarray(function(l[k : k + 1], y[k : k + 1]))[0] for k in range(3)]
+    if not np.allclose(whole, rows, rtol=1e-6, atol=1e-9):
+        raise ParameterError(f"{name}(logit, y) mixes rows up: it has to be elementwise.")
 
 
 # JAX's functions for its arrays, traced or not; else numpy's, whose float64 no setting of JAX touches

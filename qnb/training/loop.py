@@ -17,7 +17,7 @@ from tqdm import tqdm
 from qnb.config import TrainConfig
 from qnb.core.circuit import GROUPS, Params
 from qnb.core.engine import Engine, compiles_ahead, make_engine, takes_steps
-from qnb.core.gate import Batch, check_gradient, check_together
+from qnb.core.gate import Batch, GateReport, WrongGradientError, check_gradient, check_together
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
 from qnb.files import CHECKPOINT, HISTORY, atomic_write
@@ -187,22 +187,49 @@ def _fit(
             if first.failure is None and on_epoch is not None:
                 on_epoch(first.state.history)
             bar.set_description(_line(runs))
+        _check_trained(runs, chunks)
 
 
 BAR: dict[str, Any] = {"mininterval": 1.0, "ncols": 100, "desc": "compiling"}
 
 
 def _check_gradients(runs: Sequence[TrainingRun], chunks: Chunks | None, batches: Sequence[Batch]) -> None:
-    """Check every run's gradient, on the program that trains it."""
+    """Check every run's gradient where it starts, on the program that trains it."""
     if not any(run.config.gate == "on" for run in runs):
         return
-    params, seed = [run.state.params for run in runs], runs[0].config.seed
-    if chunks is not None and len(runs) > 1:
-        reports = check_together(chunks, params, batches, seed=seed)
-    else:
-        reports = [check_gradient(chunks or runs[0].engine, params[0], *batches[0], seed=seed)]
+    reports = _reports(runs, chunks, [run.state.params for run in runs], batches)
     for run, report in zip(runs, reports, strict=True):
         run.gate = report if run.config.gate == "on" else None
+
+
+def _check_trained(runs: Sequence[TrainingRun], chunks: Chunks | None) -> None:
+    """Check every run's gradient once more, at its trained parameters.
+
+    One that is right near zero may be wrong later. A run that failed has none, and is checked where it began.
+
+    Raises:
+        WrongGradientError: it is wrong there.
+    """
+    if not any(run.config.gate == "on" and run.failure is None for run in runs):
+        return
+    trained = [run.initial if run.failure is not None else run.best for run in runs]
+    batches = [run.batch(run.draw()[0]) for run in runs]
+    try:
+        reports = _reports(runs, chunks, trained, batches)
+    except WrongGradientError as error:
+        message = f"At the trained parameters: {error}"
+        raise WrongGradientError(message, error.group, error.expected, error.found) from None
+    for run, report in zip(runs, reports, strict=True):
+        run.gate_trained = report if run.config.gate == "on" and run.failure is None else None
+
+
+def _reports(
+    runs: Sequence[TrainingRun], chunks: Chunks | None, params: Sequence[Params], batches: Sequence[Batch]
+) -> list[GateReport]:
+    seed = runs[0].config.seed
+    if chunks is not None and len(runs) > 1:
+        return check_together(chunks, params, batches, seed=seed)
+    return [check_gradient(chunks or runs[0].engine, params[0], *batches[0], seed=seed)]
 
 
 def _train_epoch(

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from qnb.data.values import holds_numbers
 from qnb.files import atomic_write, plain
 from qnb.runs.folder import require_as_written
 from qnb.stack import versions
-from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_description
+from qnb.training.model_file import FORMAT, OBJECTIVE, ModelError, read_arrays, read_description
 from qnb.training.surrogate import Surrogate, surrogate_of
 
 ARRAYS, META = "model.npz", "model.json"
@@ -31,6 +31,7 @@ class Model:
     Attributes:
         params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
         threshold: decision threshold in logit space, chosen on validation rows.
+        objective: of a loss of your own, the head alone is saved: scoring needs no more.
         engine, device: what trained it, and scores with it.
         about: where it comes from: data source, label, whether the data is synthetic, hash of the
             configuration.
@@ -93,7 +94,7 @@ class Model:
         meta = {
             "format": FORMAT,
             "spec": self.spec.to_dict(),
-            "objective": asdict(self.objective),
+            "objective": {name: getattr(self.objective, name) for name in OBJECTIVE},
             "features": self.feature_map.meta(),
             "threshold": self.threshold,
             "engine": self.engine,

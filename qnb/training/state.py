@@ -53,8 +53,10 @@ class TrainingRun:
     initial: Params
     state: State
     gate: GateReport | None = None
+    gate_trained: GateReport | None = None  # the same at the trained parameters
     compile_seconds: float = 0.0
     failure: QnbError | None = None  # what ended it before its time
+    by_hand: bool = False  # whether the engine is not the one that the configuration names
     kept: int | None = None  # the epoch of the last checkpoint; None: none is kept
 
     @property
@@ -148,6 +150,7 @@ def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None)
         raise ParameterError(
             f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'."
         )
+    by_hand = engine is not None
     engine = engine or make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     optimiser = make_optimiser(config, config.epochs * count)
@@ -157,4 +160,4 @@ def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None)
     state = State(
         params=initial, optimiser=optimiser.init(initial), rng=of_batches, data=data_identity(prepared)
     )
-    return TrainingRun(config, prepared, engine, count, optimiser, initial, state)
+    return TrainingRun(config, prepared, engine, count, optimiser, initial, state, by_hand=by_hand)

@@ -14,21 +14,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qnb import own
 from qnb.config import TrainConfig
-from qnb.core.circuit import Params
-from qnb.core.engine import make_engine, takes_steps
+from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.engine import Engine, make_engine, steady_scores, takes_steps
 from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
-from qnb.errors import QnbError
+from qnb.errors import ParameterError, QnbError
 from qnb.statistics.auc import MIN_EFFECT, AUCInterval, against, auc_difference, auc_interval
 from qnb.training import metrics
 from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
 from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
+from qnb.training.model_file import OBJECTIVE
 from qnb.training.progress import still_improving
-from qnb.training.state import TrainingRun, circuit_of
+from qnb.training.state import TrainingRun, circuit_of, objective_of
 from qnb.training.twin import Functions, functions_of
 
 
@@ -40,7 +42,8 @@ class TrainResult:
         history: one row per epoch; see `qnb.training.loop.fit`.
         params: of the best epoch; weights, readout, bias, alpha (raw).
         metrics: flat, but for `baselines`; the content of metrics.json.
-        gate: the verdict on the gradient, None with gate="off".
+        gate, gate_trained: the verdict on the gradient where the training began, and at the trained
+            parameters; None with gate="off".
         logits: per side "val" and "test", (B,).
         baseline_logits: test logits of the classical baselines.
     """
@@ -51,6 +54,7 @@ class TrainResult:
     history: pd.DataFrame
     metrics: dict[str, Any]
     gate: GateReport | None
+    gate_trained: GateReport | None
     logits: dict[str, np.ndarray]
     baseline_logits: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -71,6 +75,7 @@ def train(
     resume_from: str | Path | None = None,
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
+    engine: Engine | None = None,
 ) -> TrainResult:
     """Run `config` to its end.
 
@@ -82,31 +87,57 @@ def train(
         resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the
             same final parameters, bit for bit.
         on_epoch: called with the history so far, a list of rows, after every epoch.
+        engine: one made by hand, of the circuit and the head that `config` describes: of another
+            precision, of a loss of your own, of your own class.
 
     Raises:
-        ParameterError, DataError: the configuration or the table cannot be used, or `prepared` is of
-            another configuration.
+        ParameterError, DataError: `engine` is of another circuit or head, the configuration or the table
+            cannot be used, or `prepared` is of another configuration.
         RunError: `folder` is that of a run with other parameters.
         CheckpointError: the checkpoint is of another configuration, or of other data.
         WrongGradientError: the gate found the engine's gradient wrong.
         DegenerateError: scores are degenerate and `abort_on_degen` is set.
         TrainingInterrupted: a KeyboardInterrupt that says after which epoch.
     """
+    _require_agreement([config], engine)
     if prepared is None:
-        compile_ahead(config)
+        if engine is None:
+            compile_ahead(config)
         prepared = prepare(config)
     beside = ThreadPoolExecutor(1, "baselines")  # they take one core, and what trains leaves one
     try:
         baselines = beside.submit(_baselines, prepared, config, {})
-        fitted = fit(config, prepared, folder, resume_from, progress, on_epoch)
+        fitted = fit(config, prepared, folder, resume_from, progress, on_epoch, engine)
         with interruptible(fitted, folder):
             return _result(fitted, baselines.result())
     finally:
         beside.shutdown(wait=False, cancel_futures=True)
 
 
-def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[TrainResult | QnbError]:
-    """Train many configurations, in order of the list.
+def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) -> None:
+    """Raise ParameterError where an engine made by hand is of another circuit or head than is asked for: the
+    parameters of a report are those of what ran.
+    """
+    for config in configs if engine is not None else ():
+        assert engine is not None, "the loop is empty without one"
+        spec, objective = circuit_of(config), objective_of(config)
+        pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
+        pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in OBJECTIVE]
+        other = [
+            f"{name} is {there!r} in the engine, {here!r} here"
+            for name, here, there in pairs
+            if here != there
+        ]
+        if other:
+            raise ParameterError(
+                f"The engine is of another model than the configuration: {'; '.join(other)}."
+            )
+
+
+def train_all(
+    configs: Sequence[TrainConfig], progress: bool = True, engine: Engine | None = None
+) -> list[TrainResult | QnbError]:
+    """Train many configurations, in order of the list; `engine` as in `train`, for all of them.
 
     Those of one `qnb.training.loop.shape` together where the engine can.
 
@@ -117,8 +148,9 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
     Raises:
         ParameterError, DataError, WrongGradientError: as `train`.
     """
+    _require_agreement(configs, engine)
     prepared = prepare_all(configs)
-    fitted = fit_all(configs, prepared, progress)
+    fitted = fit_all(configs, prepared, progress, engine)
     done: Done = {}
     return [
         run.failure or _result(run, _baselines(data, config, done))
@@ -127,7 +159,10 @@ def train_all(configs: Sequence[TrainConfig], progress: bool = True) -> list[Tra
 
 
 def fit_all(
-    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], progress: bool = True
+    configs: Sequence[TrainConfig],
+    prepared: Sequence[Prepared],
+    progress: bool = True,
+    engine: Engine | None = None,
 ) -> list[TrainingRun]:
     """Train each configuration on its own data, those of one shape together where the engine can.
 
@@ -138,13 +173,16 @@ def fit_all(
         ParameterError, WrongGradientError: as `train`.
     """
     fitted: dict[int, TrainingRun] = {}
-    for members in _cohorts(configs, prepared):
-        together = fit_together([configs[i] for i in members], [prepared[i] for i in members], progress)
+    for members in _cohorts(configs, prepared, engine):
+        chosen = [configs[i] for i in members], [prepared[i] for i in members]
+        together = fit_together(*chosen, progress, engine)
         fitted |= dict(zip(members, together, strict=True))
     return [fitted[i] for i in range(len(configs))]
 
 
-def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> list[list[int]]:
+def _cohorts(
+    configs: Sequence[TrainConfig], prepared: Sequence[Prepared], engine: Engine | None
+) -> list[list[int]]:
     """Positions of the configurations that train together."""
     of_shape: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
@@ -157,7 +195,7 @@ def _cohorts(configs: Sequence[TrainConfig], prepared: Sequence[Prepared]) -> li
         objective,
         *_,
     ), members in of_shape.items():  # an engine is asked for once a shape
-        together = takes_steps(make_engine(name, spec, objective, device))
+        together = takes_steps(engine or make_engine(name, spec, objective, device))
         cohorts += [members] if together else [[i] for i in members]
     return cohorts
 
@@ -207,6 +245,7 @@ def _result(run: TrainingRun, baselines: dict[str, metrics.Row]) -> TrainResult:
         history=pd.DataFrame(run.state.history),
         metrics=_summary(run, logits, threshold, baselines),
         gate=run.gate,
+        gate_trained=run.gate_trained,
         logits=logits,
         baseline_logits={name: b["test_logits"] for name, b in baselines.items()},
     )
@@ -235,10 +274,23 @@ def choose_model(
         device=config.device,
         about=about,
     )
-    logits = {name: model.logits_of_features(X) for name, X in prepared.X.items() if name != "train"}
+    logits = {name: _logits(run, X) for name, X in prepared.X.items() if name != "train"}
     rates = config.min_pred_pos_rate, config.max_pred_pos_rate
     threshold = metrics.choose_threshold(logits["val"], prepared.y["val"], *rates)
     return replace(model, threshold=threshold.value), logits, threshold
+
+
+def _logits(run: TrainingRun, X: np.ndarray) -> np.ndarray:
+    """l(x) of the best epoch, (B,), from the engine that trained."""
+    scores = steady_scores(run.engine, run.best, X)
+    return np.asarray(run.objective.logit(scores, run.best["bias"], run.best["alpha"]))
+
+
+def _by_hand(run: TrainingRun) -> dict[str, str]:
+    """What of an engine made by hand the configuration does not say."""
+    loss = run.objective.own_loss
+    said = {"engine": f"{run.engine.name}, {run.engine.dtype}, made by hand"} if run.by_hand else {}
+    return said | ({"loss": str(own.part(loss))} if loss is not None else {})
 
 
 def _summary(
@@ -282,6 +334,8 @@ def _summary(
         "prior": prepared.prior,
         "synthetic": prepared.card.get("synthetic"),
         **({"test_file": config.test_data} if config.test_data else {}),
+        **_by_hand(run),
+        "gate_trained": run.gate_trained.verdict if run.gate_trained else "off",
         "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
         "compile_seconds": run.compile_seconds,
         "median_samples_per_s": float(speed),

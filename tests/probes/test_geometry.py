@@ -8,7 +8,7 @@ import pytest
 import reference
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import CircuitSpec
+from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
 from qnb.probes import barren, geometry
@@ -74,7 +74,10 @@ def test_the_last_rz_is_dead_and_the_verdict_flips_where_it_is_not(found):
 
 def test_ranks_add_up(found):
     table = geometry.ranks(found)
-    assert len(table) == 8 and (table["rank of all"] <= table["rank of weights"] + table["rank of readout"]).all()
+    assert (
+        len(table) == len(ANSATZE) * len(MEASUREMENTS)
+        and (table["rank of all"] <= table["rank of weights"] + table["rank of readout"]).all()
+    )
     assert (table["all"] - table["rank of all"] >= table["dead weights"] + table["dead readout"]).all()
     for (measurement, ansatz), j in found.items():
         assert len(j.null_vectors()) == len(j.names) - j.rank, (measurement, ansatz)
