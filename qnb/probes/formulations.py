@@ -73,21 +73,31 @@ class Circuit:
 
     def gates(self, weights: Array, readout: Array, x: Array) -> None:
         """The circuit before its measurement."""
-        n, strongly = len(self.wires), self.spec["ansatz"] == "strongly_entangling"
         for layer in range(self.spec["layers"]):
             if layer == 0 or self.spec["reupload"]:
                 self.encode(x)
             for i in self.wires:
                 self.rotate(weights[layer, i], i)
-            reach = layer % (n - 1) + 1 if n > 1 and strongly else 1
-            for i in self.wires if n > 1 else ():
-                qml.CNOT(wires=[i, (i + reach) % n])
+            self.entangle(layer)
         if self.spec["measurement"] == "mean_z_readout":
             for i in self.wires:
                 self.rotate(readout[3 * i : 3 * i + 3], i)
 
+    def entangle(self, layer: int) -> None:
+        """The CNOTs of a layer."""
+        n, ansatz = len(self.wires), self.spec["ansatz"]
+        if ansatz not in ("strongly_entangling", "ring", "unentangled"):
+            raise NotApplicable(f"ansatz {ansatz!r} is not written out here")
+        if n == 1 or ansatz == "unentangled":
+            return
+        reach = layer % (n - 1) + 1 if ansatz == "strongly_entangling" else 1
+        for i in self.wires:
+            qml.CNOT(wires=[i, (i + reach) % n])
+
     def encode(self, x: Array) -> None:
         """Angles, or amplitudes, of one row."""
+        if self.spec["encoder"] not in ("angle_y", "angle_xy", "amplitude"):
+            raise NotApplicable(f"encoder {self.spec['encoder']!r} is not written out here")
         if self.spec["encoder"] == "amplitude":
             qml.StatePrep(x / qml.math.sqrt(qml.math.sum(x * x)), wires=self.wires, validate_norm=False)
             return
