@@ -46,14 +46,36 @@ def measure(batch: int) -> tuple[dict[str, float], float]:
     return {name: 1e3 * np.median(times) / STEPS for name, times in in_turn(calls, ROUNDS).items()}, apart
 
 
+def by_runs(together: tuple[int, ...] = (1, 4, 16), batch: int = 64) -> None:
+    """Print milliseconds a step and run against the number of runs in one program, and how many the engine takes."""
+    print(f"\n{'wires':>6}{'engine takes':>14}" + "".join(f"{f'{runs} runs':>10}" for runs in together))
+    for wires in (4, 5, 6, 7, 8):
+        config = TrainConfig(engine="exact", wires=wires, batch=batch, fixed_num_batches=STEPS, gate="off")
+        data = prepare(config)
+        runs = [start(config.model_copy(update={"seed": seed}), data) for seed in range(max(together))]
+        engine, drawn = runs[0].engine, [run.draw() for run in runs]
+        programs = {count: Chunks(runs[:count], engine) for count in together}
+        calls = {
+            count: lambda program=program, drawn=drawn[:count]: program.train(drawn, bar())
+            for count, program in programs.items()
+        }
+        in_turn(calls, 2)
+        ms = [1e3 * np.median(times) / STEPS / count for count, times in in_turn(calls, ROUNDS).items()]
+        print(
+            f"{wires:6}{engine.runs_at_once(batch):14}" + "".join(f"{value:10.3f}" for value in ms),
+            flush=True,
+        )
+
+
 def main() -> None:
-    """Print a line per batch size."""
+    """Print a line per batch size, then one per number of wires."""
     many = f"{TOGETHER} together, ms a step and run"
     print(f"{'batch':>6}{'loop ms':>10}{'one program ms':>16}{'ratio':>8}{'apart':>10}{many:>36}")
     for batch in BATCHES:
         ms, apart = measure(batch)
         figures = f"{ms['loop']:10.2f}{ms['one']:16.2f}{ms['loop'] / ms['one']:8.2f}{apart:10.0e}"
         print(f"{batch:6}{figures}{ms['many'] / TOGETHER:36.2f}", flush=True)
+    by_runs()
 
 
 if __name__ == "__main__":

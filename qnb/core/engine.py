@@ -78,6 +78,9 @@ class TakesSteps(Engine, Protocol):
     def steps_at_once(self, batch: int, runs: int | None = None) -> int:
         """How many steps `take_steps` takes at most."""
 
+    def runs_at_once(self, batch: int) -> int:
+        """How many runs of this batch size it pays to train as one program."""
+
     def take_steps(
         self,
         update: Callable[..., Any],

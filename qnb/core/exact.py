@@ -31,6 +31,9 @@ from qnb.files import cache_folder
 PRECISIONS = ("float32", "float64")
 # rows of compiled forward programs: the smallest that holds all rows, or the largest, repeatedly
 SCORE_ROWS = (16, 256, 4096)
+# multiply-adds of a step, up to which runs that train together take 0.4 to 0.7 of their time one by one, and
+# beyond which 0.8 to 1.2; four runs have most of it, and memory grows with them
+PAYS, MOST_RUNS = 4e6, 16
 KEPT_BYTES = 1 << 26  # of what is prepared from the parameters, kept for the next rows
 
 
@@ -165,6 +168,12 @@ class ExactEngine:
     def steps_at_once(self, batch: int, runs: int | None = None) -> int:
         """How many steps `take_steps` takes at most."""
         return steps.steps_at_once(self.dtype.itemsize * (self.spec.features + 2), batch * (runs or 1))
+
+    def runs_at_once(self, batch: int) -> int:
+        """MOST_RUNS of a small circuit, whose step costs less than its call; else one, whose program is
+        compiled already where a single training was.
+        """
+        return MOST_RUNS if PATHS[self.path(batch)].cost(self.spec, batch) < PAYS else 1
 
     @own_settings()
     def take_steps(

@@ -4,6 +4,7 @@ test once.
 `train(config)` does all of it; a notebook calls `prepare` first, to show the data before the wait.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,7 @@ def fit_all(
 def _cohorts(
     configs: Sequence[TrainConfig], prepared: Sequence[Prepared], engine: Engine | None
 ) -> list[list[int]]:
-    """Positions of the configurations that train together."""
+    """Positions of the configurations that train together: of one shape, and as many at a time as pay."""
     of_shape: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, (config, data) in enumerate(zip(configs, prepared, strict=True)):
         of_shape[shape(config, data)].append(i)
@@ -195,8 +196,9 @@ def _cohorts(
         objective,
         *_,
     ), members in of_shape.items():  # an engine is asked for once a shape
-        together = takes_steps(engine or make_engine(name, spec, objective, device))
-        cohorts += [members] if together else [[i] for i in members]
+        made = engine or make_engine(name, spec, objective, device)
+        most = made.runs_at_once(configs[members[0]].batch) if takes_steps(made) else 1
+        cohorts += [part.tolist() for part in np.array_split(members, math.ceil(len(members) / most))]
     return cohorts
 
 

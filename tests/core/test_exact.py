@@ -260,6 +260,14 @@ def test_the_cost_decides_the_path():
     assert path(100_000, wires=12) == "heisenberg"
 
 
+def test_small_circuits_train_together():
+    def at_once(batch, **circuit):
+        return exact.ExactEngine(CircuitSpec(**circuit), PLAIN).runs_at_once(batch)
+
+    assert at_once(64, wires=4) == at_once(256, wires=6) == exact.MOST_RUNS
+    assert at_once(64) == at_once(256) == at_once(64, wires=8, reupload=True) == 1
+
+
 def test_too_little_memory_is_a_clear_error(monkeypatch):
     monkeypatch.setattr(exact, "available_memory", lambda: 10_000_000)
     with pytest.raises(EngineError, match=r"needs .* GB for a step of 16 rows .* Use fewer wires or layers"):

@@ -11,7 +11,7 @@ from qnb.data.prepare import prepare, prepare_all
 from qnb.data.values import DataError
 from qnb.errors import ParameterError
 from qnb.training.loop import TrainingDiverged, fit, fit_together
-from qnb.training.train import train, train_all
+from qnb.training.train import fit_all, train, train_all
 
 SMALL = {"wires": 2, "layers": 2, "batch": 32, "epochs": 2, "fixed_num_batches": 5, "lr": 0.1, "engine": "exact"}
 TIMES = ["seconds", "samples_per_s"]
@@ -65,6 +65,25 @@ def test_shapes_that_differ_and_engines_that_train_one_at_a_time_are_refused_and
     mixed = train_all([config(), config(layers=1), pair[0]], progress=False)
     assert [r.config.layers for r in mixed] == [2, 1, 2]
     assert mixed[0].metrics["test_auc"] == pytest.approx(mixed[2].metrics["test_auc"], abs=1e-3)
+
+
+def test_as_many_train_together_as_pay(monkeypatch):
+    """Five runs, two at most at a time: each is the run that it is alone."""
+    sizes = []
+
+    def recorded(configs, *args, **options):
+        sizes.append(len(configs))
+        return fit_together(configs, *args, **options)
+
+    monkeypatch.setattr("qnb.training.train.fit_together", recorded)
+    monkeypatch.setattr(ExactEngine, "runs_at_once", lambda self, batch: 2)
+    configs = [config(seed=seed) for seed in range(5)]
+    data = prepare_all(configs)
+    for run, c in zip(fit_all(configs, data, progress=False), configs, strict=True):
+        alone = fit(c, data[0], progress=False)
+        assert run.config == c
+        np.testing.assert_allclose(run.state.params["weights"], alone.state.params["weights"], atol=1e-5)
+    assert sizes == [2, 2, 1]
 
 
 def test_a_run_that_is_over_stays_as_it_is_while_the_others_go_on():
