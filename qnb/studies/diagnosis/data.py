@@ -66,12 +66,12 @@ def nothing_to_learn(ceiling: float, circuit: float, prepared: Prepared) -> Chec
     """Whether neither the classical models nor the circuit find anything.
 
     Args:
-        ceiling: the best classical test AUC.
-        circuit: the best test AUC of the circuit, whatever was changed.
+        ceiling: the best classical AUC, the mean of validation and test.
+        circuit: the circuit's best, whatever was changed, likewise.
     """
-    spread = null_sd(prepared.y["test"])
+    spread = float(np.hypot(null_sd(prepared.y["val"]), null_sd(prepared.y["test"]))) / 2
     nothing = max(ceiling, circuit) < 0.5 + CHANCE * spread
-    text = f"The best classical model on the same features has test AUC {ceiling:.3f}"
+    text = f"The best classical model on the same features has AUC {ceiling:.3f}"
     text += f"; chance is 0.5 ± {spread:.3f}."
     return Check(
         "classical models", nothing, text + " There is nothing to learn in these features." * nothing
@@ -210,7 +210,7 @@ def examine(
         circuit: see `nothing_to_learn`.
         logits: (B,) of the test rows, of the model as it is.
     """
-    ceiling = max(float(b["test_auc"]) for b in baselines.values())
+    ceiling = max((float(b["val_auc"]) + float(b["test_auc"])) / 2 for b in baselines.values())
     checks = [
         nothing_to_learn(ceiling, circuit, prepared),
         validation_against_test(config, baselines, prepared, min_effect),

@@ -33,7 +33,11 @@ def interventions(diagnosis: Diagnosis, note: str | None = None) -> Figure:
                 label=f"{name} (validation)",
             )
     axes.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.6))
-    axes.set(title=f"What each change does, over {diagnosis.seeds} seeds", xlabel="AUC", ylabel="training")
+    axes.set(
+        title=f"What each change does, over {diagnosis.seeds} seeds",
+        xlabel="validation AUC (× test AUC)",
+        ylabel="training",
+    )
     axes.grid(False, axis="y")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return caption(figure, note)

@@ -294,7 +294,9 @@ def _conclude(
     reference = trainings.of((*search.start, *search.candidates))
     healed = trainings.of((*search.start, *search.blamed)) if search.start or search.blamed else None
     baselines = _baselines(case, reproduction)
-    circuit = float(max(t.test.mean() for t in (as_it_is, reference, healed or as_it_is)))
+    circuit = float(
+        max((t.val.mean() + t.test.mean()) / 2 for t in (as_it_is, reference, healed or as_it_is))
+    )
     checks = data.examine(case.config, case.prepared, baselines, circuit, as_it_is.logits[0], min_effect)
     findings = tuple(_finding(name, reproduction, search, checks) for name in COMPONENTS)
     blamed = sorted(

@@ -118,7 +118,10 @@ def _others(diagnosis: Diagnosis) -> str:
     if also:
         named = _list([COMPONENTS[f.component].words for f in also])
         return f"{named} would heal as well, by up to {max(gains.values()):.2f}, but not on top of that."
-    return f"nothing{else_} raises it by more than {max(0.0, gains[most]):.3f}."
+    most_of_all = f"by more than {max(0.0, gains[most]):.3f}"
+    if diagnosis.blamed:
+        return f"nothing else raises it {most_of_all}."
+    return f"no change raises the validation AUC {most_of_all}."
 
 
 def _change(diagnosis: Diagnosis, name: str) -> str:
