@@ -288,6 +288,14 @@ def _texts(value: Any, seen: set[int]) -> Iterator[str]:
         yield repr(value)
 
 
+def source_of(part: Own) -> str:
+    """What is shown of a part: its file, or its function; nothing of a measurement written in a cell."""
+    function = getattr(part.value, "f", part.value)
+    if part.file is not None:
+        return part.text
+    return _source(function) if isinstance(function, types.FunctionType) else ""
+
+
 def _around(name: str, value: Any, seen: set[int]) -> Iterator[str]:
     if isinstance(value, types.ModuleType):
         yield f"# {name} = {value.__name__}"

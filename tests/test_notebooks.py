@@ -1,4 +1,4 @@
-"""The thirteen notebooks: each parameters cell is its configuration class, as papermill's own inspector reads it."""
+"""The fourteen notebooks: each parameters cell is its configuration class, as papermill's own inspector reads it."""
 
 import ast
 import importlib
@@ -30,8 +30,8 @@ def configuration(nb):
     return getattr(importlib.import_module(module), cls)
 
 
-def test_there_are_thirteen():
-    assert len(NOTEBOOKS) == 13
+def test_there_are_fourteen():
+    assert len(NOTEBOOKS) == 14
 
 
 @every_notebook
