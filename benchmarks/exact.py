@@ -7,6 +7,7 @@ Wall times in one process, from float64 rows to float64 scores, with OpenMP held
 engine must reach.
 """
 
+import functools
 import importlib.util
 import statistics
 import subprocess
@@ -17,13 +18,14 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pennylane as qml
 from threadpoolctl import ThreadpoolController
 
 from benchmarks.timing import in_turn, median_seconds
 from qnb.core import heisenberg
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
-from qnb.core.exact import PATHS, ExactEngine
+from qnb.core.exact import ExactEngine
 from qnb.core.objective import Objective
 from qnb.probes.contenders import default_qubit, tensorcircuit
 
@@ -38,6 +40,7 @@ TARGETS = {  # (call, rows, other engine): how many times as long as the exact e
     ("forward", FORWARD, "tensorcircuit-ng"): 40,
 }
 ROUNDS = 7
+FAST = ("heisenberg", "statevector")  # paths of circuits of angles, RZ RY RZ, CNOTs and Z
 
 
 def batch(spec, rows):
@@ -136,11 +139,45 @@ def by_wires(objective, wires=(4, 6, 8, 10), batches=(256, 4096)) -> None:
     for n in wires:
         engine = ExactEngine(CircuitSpec(n), objective)
         for rows in batches:
-            ms = {path: 1e3 * _step_on(path, CircuitSpec(n), objective, rows) for path in PATHS}
+            ms = {path: 1e3 * _step_on(path, CircuitSpec(n), objective, rows) for path in FAST}
             print(
                 f"{n:6}{rows:7}{ms['heisenberg']:15.2f}{ms['statevector']:16.2f}  {engine.path(rows)}",
                 flush=True,
             )
+
+
+def brickwork(weights, wires, layer):
+    """A layer of gates that the fast paths do not have."""
+    for i in wires:
+        qml.RX(weights[i, 0], wires=i)
+        qml.RZ(weights[i, 1], wires=i)
+    for i in range(layer % 2, wires - 1, 2):
+        qml.IsingZZ(weights[i, 2], wires=[i, i + 1])
+
+
+def own_circuits(objective, rows=STEPS[0]) -> None:
+    """Print a training step of circuits of one's own against default.qubit under jax.jit and vmap, in turn."""
+    specs = {
+        "brickwork": CircuitSpec(ansatz=brickwork),
+        "re-uploaded": CircuitSpec(ansatz=brickwork, reupload=True),
+    }
+    print(f"\n{'own circuit':14}{'exact ms':>10}{'default.qubit ms':>18}{'ratio':>8}")
+    for name, spec in specs.items():
+        engines = {
+            "exact": ExactEngine(spec, objective),
+            "default.qubit": default_qubit(spec, objective, None),
+        }
+        params, data = spec.init(0), batch(spec, rows)
+        losses = {n: e.loss_and_grad(params, *data)[0] for n, e in engines.items()}
+        np.testing.assert_allclose(losses["default.qubit"], losses["exact"], atol=1e-5)
+        with ThreadpoolController().limit(limits=1, user_api="openmp"):
+            calls = {n: functools.partial(e.loss_and_grad, params, *data) for n, e in engines.items()}
+            seconds = in_turn(calls, ROUNDS)
+        exact, other = (1e3 * np.median(seconds[n]) for n in engines)
+        print(
+            f"{name:14}{exact:10.2f}{other:18.2f}{np.median(seconds['default.qubit'] / seconds['exact']):8.1f}",
+            flush=True,
+        )
 
 
 def _step_on(path, spec, objective, rows):
@@ -194,6 +231,7 @@ def main() -> None:
     print(f"{spec}\n{objective}, float32, {jax.devices()}\n")
     gemm_fraction(spec, side_by_side(spec, objective))
     by_wires(objective)
+    own_circuits(objective)
     many_seeds()
 
 
