@@ -124,16 +124,20 @@ def other_training(root, shell, trained):
 
 @breaks("training to its gradient")
 def wrong_gradient(root, shell, trained):
-    engine = make_engine("exact", circuit_of(CONFIG), objective_of(CONFIG))
-    right = type(engine).loss_and_grad
+    config = CONFIG.model_copy(update={"layers": 5})  # a circuit of its own: its program is kept, and is wrong
+    engine = make_engine("exact", circuit_of(config), objective_of(config))
+    right = type(engine)._gradient_of_angles
 
-    def wrong(self, *arguments):
-        loss, grads = right(self, *arguments)
-        return loss, grads | {"weights": 2 * grads["weights"]}
+    def wrong(self, path):
+        def gradient(*arguments):
+            loss, grads = right(self, path)(*arguments)
+            return loss, grads | {"weights": 2 * grads["weights"]}
+
+        return gradient
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(engine), "loss_and_grad", wrong)
-        return said(train, CONFIG, error=WrongGradientError)
+        patch.setattr(type(engine), "_gradient_of_angles", wrong)
+        return said(train, config, error=WrongGradientError)
 
 
 @breaks("epoch to epoch, when resumed")
