@@ -4,6 +4,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from qnb import own
 from qnb.runs import kernel, project
 
 
@@ -21,6 +22,7 @@ def shell(root, monkeypatch):
     monkeypatch.setattr(kernel, "_attached", None)
     monkeypatch.setattr(kernel, "_seen", 0)
     monkeypatch.setattr(project, "attached", None)
+    monkeypatch.setattr(own, "_default", None)
     instance = InteractiveShell.instance(config=Config(HistoryManager={"hist_file": ":memory:"}))
     instance.run_cell("from qnb import config, errors\nfrom qnb.runs import kernel", store_history=True)
     yield lambda source: instance.run_cell(source, store_history=True)
