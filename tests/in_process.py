@@ -18,9 +18,11 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from traitlets.config import Config
 
+from qnb import own
 from qnb.config import StrictConfig
 from qnb.runs import kernel
 from qnb.runs.cells import INJECTED
+from qnb.runs.recorder import Recorder
 
 ROOT = Path(__file__).parents[1]
 NOT_ITS_FINDINGS = {
@@ -58,6 +60,8 @@ def execute(notebook, overrides, project, monkeypatch):
     monkeypatch.chdir(project)
     for name, value in {"_current": None, "_attached": None, "_seen": 0}.items():
         monkeypatch.setattr(kernel, name, value)
+    monkeypatch.setattr(own, "_default", None)
+    monkeypatch.setattr(Recorder, "_store", lambda self: None)  # no report: what is looked at are the files beside it
     nb = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
     sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
     injected = "\n".join([INJECTED, *(f"{name} = {value!r}" for name, value in overrides.items())])
