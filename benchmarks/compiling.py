@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 
 from qnb.core.circuit import CircuitSpec
 
@@ -31,7 +30,7 @@ def in_processes(spec: CircuitSpec, rows: int = ROWS) -> dict[str, float]:
         subprocess.CalledProcessError: the engine could not be made or compiled; its `stderr` says why.
     """
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", MEASURE, cache, json.dumps(asdict(spec)), str(rows)]
+        command = [sys.executable, "-c", MEASURE, cache, json.dumps(spec.to_dict()), str(rows)]
         outputs = [
             subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in TARGETS
         ]

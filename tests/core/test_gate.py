@@ -6,6 +6,7 @@ import pennylane as qml
 import pytest
 from jax.experimental import disable_x64, enable_x64
 from reference import loss_and_grad, random_params
+from tqdm import tqdm
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import MEASUREMENTS, CircuitSpec
@@ -332,7 +333,7 @@ def test_300_gates_without_a_false_alarm_and_300_wrong_gradients_without_a_pass(
     monkeypatch.setattr(gate, "LONGER_SHARE", 0.0)
     trainings = [TrainConfig(engine="exact", **changes | {"epochs": 10}) for changes in gate.TRAININGS]
     points = [point for config in trainings for point in gate.trained_points("trained", config)]
-    right, wrong = gate.chunk(points, 1000, 300)
+    right, wrong = gate.chunk(points, 1000, 300, tqdm(disable=True))
     assert right.total() == wrong.total() == 300
     assert {status for *_, status in right} <= {"pass", "untested"}
     assert {status for *_, status in wrong} <= {"wrong", "untested"}

@@ -51,7 +51,7 @@ class Kernel:
             if out["msg_type"] == "stream":
                 text.append(out["content"]["text"])
             if out["msg_type"] == "error":
-                text.append("\n".join(out["content"]["traceback"]))
+                text.append("\n" + "\n".join(out["content"]["traceback"]))  # an output of its own
             if out["msg_type"] == "status" and out["content"]["execution_state"] == "idle":
                 break
         while (reply := self.client.get_shell_msg(timeout=seconds))["parent_header"]["msg_id"] != message:

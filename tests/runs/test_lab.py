@@ -144,7 +144,7 @@ def seen(page):
 @pytest.mark.parametrize(
     ("name", "parameters", "figures"),
     [
-        ("train", SMALL | {"engine": "exact"}, 5),
+        ("train", SMALL | {"engine": "exact"}, 6),
         ("focal_fixed_point", {"steps": 20, "data": "breast_cancer", "sample": None}, 2),
     ],
 )
@@ -168,6 +168,7 @@ def test_the_controls_of_explore_follow_the_keyboard(opened):
     box = page.locator(".jp-OutputArea-output:has(.widget-slider)").first
     box.scroll_into_view_if_needed()
     said, picture = box.locator("p").first, box.locator("img").first
+    _wait(lambda: said.inner_text().startswith("label "), 60)
     before, drawn = said.inner_text(), picture.get_attribute("src")
     assert before.startswith("label ") and picture.get_attribute("alt").startswith("Score s:")
     gamma = box.locator(".widget-slider:has-text('gamma') [role=slider], .widget-slider:has-text('gamma') .noUi-handle").first
