@@ -13,6 +13,7 @@ from qnb.core.gate import GateReport
 from qnb.files import CHECKPOINT, HISTORIES, HISTORY, RESULTS
 from qnb.runs.folder import MANIFEST, METRICS, PARAMS, Run
 from qnb.runs.provenance import commit_name
+from qnb.runs.summary import interval_of
 from qnb.training.baselines import NAMES
 from qnb.training.metrics import Row
 from qnb.training.train import TrainResult
@@ -256,14 +257,8 @@ def results(metrics: Row) -> Styler:
         for name, model in models.items()
     }
     table = pd.DataFrame(rows).T
-    table.insert(2, "95 % interval", [of_auc(model) for model in models.values()])
+    table.insert(2, "95 % interval", [interval_of(model) for model in models.values()])
     return _left(table).format("{:.4f}", subset=[c for c in table if c != "95 % interval"], na_rep="")
-
-
-def of_auc(metrics: Row, name: str = "test_auc") -> str:
-    """The interval of an AUC, as text; empty where a run that was made before intervals has none."""
-    interval = metrics.get(f"{name}_interval")
-    return f"{interval['low']:.4f} to {interval['high']:.4f}" if interval else ""
 
 
 def twin_sentence(against: Row, twin: Row, over: str) -> str:
@@ -348,7 +343,7 @@ def training_sentence(result: TrainResult) -> str:
 
 def verdict_sentence(metrics: Row) -> str:
     """The result in a sentence or two: test AUC, its interval, the baselines, and the twin."""
-    interval = f" (95 % interval {of_auc(metrics)})" if of_auc(metrics) else ""
+    interval = f" (95 % interval {interval_of(metrics)})" if interval_of(metrics) else ""
     others = [f"{b['test_auc']:.4f} for {NAMES[name]}" for name, b in metrics["baselines"].items()]
     beside = f", against {', '.join(others)}" if others else ""
     twin = metrics["baselines"].get("twin")
@@ -374,7 +369,7 @@ def _of_test_file(metrics: Row) -> str:
         )
     unseen = metrics.get("test_auc_unseen_types")
     if unseen is not None:
-        interval = of_auc(metrics, "test_auc_unseen_types")
+        interval = interval_of(metrics, "test_auc_unseen_types")
         within = f" (95 % interval {interval})" if interval else ""
         text += f" On attack types that training never saw the test AUC is {unseen:.4f}{within}."
     return text

@@ -24,9 +24,7 @@ def outcome(entry: Entry) -> list[str]:
     seconds = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
     lines = [f"{entry['status']}  {entry['notebook']} {entry['run_id']}{seconds}"]
     if figures := [
-        f"{name} {number(metrics[name])}{_between(metrics.get(f'{name}_interval'))}"
-        for name in KEY_METRICS
-        if name in metrics
+        f"{name} {number(metrics[name])}{_between(metrics, name)}" for name in KEY_METRICS if name in metrics
     ]:
         baselines = metrics.get("baselines") or {}
         of = [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
@@ -142,9 +140,16 @@ def _matches(entry: Entry, word: str) -> bool:
     return name in values and value == str(values[name])
 
 
-def _between(interval: dict[str, Any] | None) -> str:
+def interval_of(metrics: dict[str, Any], name: str = "test_auc") -> str:
+    """The interval of an AUC, as text; empty where a run that was made before intervals has none."""
+    interval = metrics.get(f"{name}_interval")
+    return f"{number(interval['low'])} to {number(interval['high'])}" if interval else ""
+
+
+def _between(metrics: dict[str, Any], name: str) -> str:
     """An interval behind its figure; nothing where there is none."""
-    return f" ({number(interval['low'])} to {number(interval['high'])})" if interval else ""
+    interval = interval_of(metrics, name)
+    return f" ({interval})" if interval else ""
 
 
 def _status(entry: Entry) -> str:

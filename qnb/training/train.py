@@ -119,8 +119,9 @@ def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) ->
     """Raise ParameterError where an engine made by hand is of another circuit or head than is asked for: the
     parameters of a report are those of what ran.
     """
-    for config in configs if engine is not None else ():
-        assert engine is not None, "the loop is empty without one"
+    if engine is None:
+        return
+    for config in configs:
         spec, objective = circuit_of(config), objective_of(config)
         pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
         pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in OBJECTIVE]
