@@ -6,8 +6,9 @@ test once.
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,11 @@ def train(
         if engine is None:
             compile_ahead(config)
         prepared = prepare(config)
-    beside = ThreadPoolExecutor(1, "baselines")  # they take one core, and what trains leaves one
-    try:
+    with _beside() as beside:
         baselines = beside.submit(_baselines, prepared, config, {})
         fitted = fit(config, prepared, folder, resume_from, progress, on_epoch, engine)
         with interruptible(fitted, folder):
             return _result(fitted, baselines.result())
-    finally:
-        beside.shutdown(wait=False, cancel_futures=True)
 
 
 def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) -> None:
@@ -152,12 +150,28 @@ def train_all(
     """
     _require_agreement(configs, engine)
     prepared = prepare_all(configs)
-    fitted = fit_all(configs, prepared, progress, engine)
     done: Done = {}
-    return [
-        run.failure or _result(run, _baselines(data, config, done))
-        for run, config, data in zip(fitted, configs, prepared, strict=True)
-    ]
+    with _beside() as beside:
+        baselines = [
+            beside.submit(_baselines, data, c, done) for c, data in zip(configs, prepared, strict=True)
+        ]
+        fitted = fit_all(configs, prepared, progress, engine)
+        return [
+            run.failure or _result(run, found.result()) for run, found in zip(fitted, baselines, strict=True)
+        ]
+
+
+@contextmanager
+def _beside() -> Iterator[Executor]:
+    """A thread for the baselines: they take one core, and what trains leaves one.
+
+    What has not begun when the training is stopped is not begun.
+    """
+    thread = ThreadPoolExecutor(1, "baselines")
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
 
 
 def fit_all(
