@@ -307,8 +307,12 @@ class SplitConfig(SidesConfig, RuleConfig):
 
 
 class DataConfig(SplitConfig, TableConfig):
-    """A table, its split, and the range of the angles that its features become."""
+    """A table, its split, and how its columns become features: reduced, rescaled, to what range of angles."""
 
+    reduction: Literal["pls", "none"] = "pls"
+    '"pls": partial least squares; "none": the columns as they are, one per feature'
+    rescale: Literal["quantile", "minmax", "none"] = "quantile"
+    '"quantile" or "minmax" to u in [0, 1]; "none": features are radians'
     angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] = "0_pi"
     '"0_pi": pi u; "pm_pi_2": pi (u - 1/2); "pm_pi": 2 pi (u - 1/2); u in [0, 1]'
 
@@ -425,8 +429,8 @@ class InputConfig(CircuitConfig, DataConfig):
 
     @property
     def encoding(self) -> str | None:
-        """The range of the angles; None for `amplitude`, which takes none."""
-        return None if self.encoder == "amplitude" else self.angle_range
+        """The range of the angles; None for `amplitude` and without rescaling, which take none."""
+        return None if self.encoder == "amplitude" or self.rescale == "none" else self.angle_range
 
 
 class TrainConfig(
@@ -502,6 +506,15 @@ def _of_circuit(c: CircuitConfig) -> Iterator[str]:
         )
     if c.encoder == "amplitude" and c.reupload:
         yield "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
+
+
+@contradiction
+def _of_rescaling(c: DataConfig) -> Iterator[str]:
+    if c.rescale == "none" and c.changed("angle_range"):
+        yield (
+            "angle_range has no effect with rescale='none', which takes features as radians: leave it at its "
+            "default, or use rescale='quantile' or 'minmax'."
+        )
 
 
 @contradiction

@@ -78,6 +78,7 @@ CONTRADICTIONS = pytest.mark.parametrize(
         ({"encoder": "amplitude", "wires": 3, "engine": "catalyst"}, "cannot be trained by engine='catalyst'"),
         ({"encoder": "amplitude", "engine": "exact", "reupload": True}, "cannot be re-uploaded"),
         ({"encoder": "amplitude", "engine": "exact", "angle_range": "pm_pi"}, "angle_range has no effect"),
+        ({"rescale": "none", "angle_range": "pm_pi"}, "angle_range has no effect with rescale='none'"),
         ({"engine": "exact", "device": "lightning.gpu"}, "device='lightning.gpu' has no effect"),
         ({"measurement": "mean_z", "lr_mult_readout": 2.0}, "lr_mult_readout has no effect"),
         ({"measurement": "z0", "weight_decay_readout": 0.1}, "weight_decay_readout has no effect"),

@@ -67,6 +67,8 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
     "split_seed": (1, {}),
     "val_fraction": (0.3, {}),
     "test_fraction": (0.3, {}),
+    "reduction": ("none", {"wires": 4, "drop": ("kind", "other_kind", "site")}),
+    "rescale": ("minmax", {}),
     "angle_range": ("pm_pi", {}),
     "wires": (3, {}),
     "layers": (2, {}),

@@ -2,6 +2,11 @@
 
     raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
 
+Each of the two steps in the middle can be left out or replaced. `reduction="none"` takes the columns as they
+are, one per feature. `rescale="minmax"` maps the least training value to u = 0 and the largest to u = 1;
+`rescale="none"` hands the circuit the scores themselves, which with `reduction="none"` are the columns, in
+radians.
+
 Text columns become numbers without looking at the label. Each category takes the middle of its place in the
 cumulative shares of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958,
 with frequency as the order and names breaking ties):
@@ -35,6 +40,8 @@ ANGLE_RANGES: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     "0_pi": lambda u: np.pi * u,
     None: lambda u: u,
 }
+REDUCTIONS = ("pls", "none")
+RESCALES = ("quantile", "minmax", "none")
 QUANTILES = 1000
 BLOCK = 8192  # rows
 RARE, ABSENT = "\0rare", "\0absent"  # no cleaned text starts so: few rows, no value
@@ -50,10 +57,13 @@ class FeatureMap:
         categories: for each text column among them, the number of each category.
         constant: columns of the training frame left out because they were constant there.
         mean, scale: of the training rows, float64 `(p,)`.
-        rotation: standardised columns -> PLS scores, float64 `(p, n)`.
-        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`.
+        rotation: standardised columns -> PLS scores, float64 `(p, n)`. Where nothing is reduced: the
+            identity, with mean 0 and scale 1.
+        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`; the least and the
+            largest alone unless `rescale` is "quantile".
         angle_range: a key of `ANGLE_RANGES`.
         missing: what becomes of missing values.
+        reduction, rescale: one of REDUCTIONS and of RESCALES.
     """
 
     columns: list[str]
@@ -66,6 +76,8 @@ class FeatureMap:
     levels: np.ndarray
     angle_range: str | None
     missing: Missing = dataclasses.field(default_factory=Missing)
+    reduction: str = "pls"
+    rescale: str = "quantile"
 
     @property
     def needed(self) -> list[str]:
@@ -86,6 +98,8 @@ class FeatureMap:
         angle_range: str | None,
         missing: str = "refuse",
         missing_values: tuple[str | float, ...] = (),
+        reduction: str = "pls",
+        rescale: str = "quantile",
     ) -> "FeatureMap":
         """Fit on training rows.
 
@@ -94,19 +108,26 @@ class FeatureMap:
                 `qnb.data.table.read_table` decides it).
             y: labels 0 or 1, shape `(N,)`; only the PLS step uses them.
             components: n, the number of angles.
-            angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding) leaves u in [0, 1].
+            angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding, or no rescaling) leaves u as it
+                is.
             missing: what becomes of missing values, see `qnb.data.missing`.
             missing_values: what stands for no value, besides what always does.
+            reduction: "pls", or "none": one column per component, constant ones too.
+            rescale: "quantile", "minmax" or "none": the components are the angles, in radians.
 
         Raises:
             DataError: missing values that are refused, infinite values, no column that varies, one class
-                only, or more components than the columns carry.
+                only, more components than the columns carry, or without reduction another number than there
+                are columns; columns of text without rescaling.
         """
-        if angle_range not in ANGLE_RANGES:
-            raise DataError(
-                f"angle_range={angle_range!r} is unknown. {nearest(angle_range, map(str, ANGLE_RANGES))}"
-            )
+        known = {"angle_range": ANGLE_RANGES, "reduction": REDUCTIONS, "rescale": RESCALES}
+        given = {"angle_range": angle_range, "reduction": reduction, "rescale": rescale}
+        for name, value in given.items():
+            if value not in known[name]:
+                raise DataError(f"{name}={value!r} is unknown. {nearest(value, map(str, known[name]))}")
         texts = [c for c in frame.columns if not is_numeric(frame[c])]
+        if rescale == "none":
+            _refuse_as_radians(texts, angle_range)
         treated = fit_missing(frame.drop(columns=texts), missing, missing_values)
         categories = {c: _categories(frame[c], treated) for c in texts}
         x = _matrix(frame, list(frame.columns), categories, treated)
@@ -116,15 +137,24 @@ class FeatureMap:
                 f"All {len(varies)} feature columns are constant in the {len(x)} training rows: nothing to "
                 "learn from."
             )
+        if len(np.unique(y)) < 2:
+            raise DataError(f"The {len(x)} training rows are of one class only; two are needed.")
+        if reduction == "none":
+            varies[:] = True
         columns = [c for c, v in zip(frame.columns, varies, strict=False) if v]
         told = varies[len(frame.columns) :]  # of the indicators
         treated = treated.keeping(columns, [c for c, v in zip(treated.indicators, told, strict=True) if v])
         x = _keep(x, varies)
-        mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
-        scale[scale == 0] = 1.0  # spread below rounding
-        rotation = _pls_rotation(x, mean, scale, np.asarray(y, float), components)
+        if reduction == "none":
+            _require_one_each([*columns, *treated.indicators], components)
+            mean, scale, rotation = np.zeros(components), np.ones(components), np.eye(components)
+        else:
+            mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
+            scale[scale == 0] = 1.0  # spread below rounding
+            rotation = _pls_rotation(x, mean, scale, np.asarray(y, float), components)
         scores = _project(x, mean, scale, rotation)
-        quantile = QuantileTransformer(n_quantiles=min(QUANTILES, len(x)), subsample=None).fit(scores)
+        distribution = min(QUANTILES, len(x)) if rescale == "quantile" else 2
+        quantile = QuantileTransformer(n_quantiles=distribution, subsample=None).fit(scores)
         return cls(
             columns=columns,
             categories={c: categories[c] for c in columns if c in categories},
@@ -136,15 +166,20 @@ class FeatureMap:
             levels=quantile.references_,
             angle_range=angle_range,
             missing=treated,
+            reduction=reduction,
+            rescale=rescale,
         )
 
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
-        """PLS scores of rows of the same columns, float64 `(M, n)`; raises as `transform` does."""
+        """PLS scores of rows of the same columns, float64 `(M, n)`; the columns where nothing is reduced.
+
+        Raises as `transform` does.
+        """
         x = _matrix(frame, self.columns, self.categories, self.missing)
         return _project(x, self.mean, self.scale, self.rotation)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
-        """Angles in radians (u in [0, 1] where `angle_range` is None), float64 `(M, n)`.
+        """Angles in radians (u in [0, 1], or scores, where `angle_range` is None), float64 `(M, n)`.
 
         Columns not in the map are ignored.
 
@@ -153,10 +188,20 @@ class FeatureMap:
                 text where it held numbers in training.
         """
         scores = self.scores(frame)
+        if self.rescale == "none":
+            return scores
         u = np.column_stack(
             [_to_quantile(s, q, self.levels) for s, q in zip(scores.T, self.quantiles.T, strict=True)]
         )
         return ANGLE_RANGES[self.angle_range](u)
+
+    def encoded_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest of each feature as `transform` gives them for the training rows, `(n,)` each."""
+        if self.rescale == "none":
+            return self.quantiles[0], self.quantiles[-1]
+        low, high = ANGLE_RANGES[self.angle_range](np.array([0.0, 1.0]))
+        n = self.rotation.shape[1]
+        return np.full(n, low), np.full(n, high)
 
     def explain(self) -> pd.DataFrame:
         """What one standard deviation of each input (row) adds to each PLS score (column)."""
@@ -171,6 +216,9 @@ class FeatureMap:
         """All but the arrays, JSON-serialisable; floats survive JSON exactly."""
         names = ("columns", "categories", "constant", "angle_range")
         found = {"version": 1} | {name: getattr(self, name) for name in names}
+        for name, usual in (("reduction", REDUCTIONS[0]), ("rescale", RESCALES[0])):
+            if getattr(self, name) != usual:
+                found[name] = getattr(self, name)
         return found if self.missing == Missing() else found | {"missing": self.missing.meta()}
 
     @classmethod
@@ -181,7 +229,8 @@ class FeatureMap:
             DataError: a part is missing or of another version.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        parts = {name: arrays[name] for name in arrays} | dict(meta)
+        usual = {"reduction": REDUCTIONS[0], "rescale": RESCALES[0]}
+        parts = usual | {name: arrays[name] for name in arrays} | dict(meta)
         parts["missing"] = Missing.from_meta(parts.get("missing"))
         absent = [name for name in names if name not in parts]
         if absent or parts.get("version") != 1:
@@ -286,6 +335,30 @@ def _refuse_wrong(name: str, values: np.ndarray) -> None:
         )
 
 
+def _refuse_as_radians(texts: list[str], angle_range: str | None) -> None:
+    """Raise DataError for what cannot be an angle in radians as it is."""
+    if texts:
+        raise DataError(
+            f"rescale='none' takes values as radians, and {len(texts)} columns hold text: "
+            f"{', '.join(texts[:10])}. Drop them, or use rescale='quantile' or 'minmax'."
+        )
+    if angle_range is not None:
+        raise DataError(
+            f"angle_range={angle_range!r} has no effect with rescale='none', which takes values as radians."
+        )
+
+
+def _require_one_each(inputs: list[str], components: int) -> None:
+    """Raise DataError where there is not one input per component."""
+    if len(inputs) != components:
+        names = ", ".join(inputs[:10]) + (", ..." if len(inputs) > 10 else "")
+        raise DataError(
+            f"reduction='none' takes one column per feature: there are {len(inputs)} columns ({names}) for "
+            f"{components} features. Set wires={len(inputs)} (with encoder='amplitude' the columns must be "
+            "2^wires), drop or add columns, or use reduction='pls'."
+        )
+
+
 def _keep(x: np.ndarray, which: np.ndarray) -> np.ndarray:
     """The columns of x that are marked, moved to its front: the rows of a large table are not held twice."""
     for to, j in enumerate(np.flatnonzero(which)):
@@ -303,8 +376,6 @@ def _pls_rotation(
     each row also with the other sign, which keeps their mean at zero.
     """
     rows, width = x.shape
-    if len(np.unique(y)) < 2:
-        raise DataError(f"The {rows} training rows are of one class only; two are needed.")
     if components > width:
         raise DataError(
             f"{components} components were asked of {width} feature columns that vary. "

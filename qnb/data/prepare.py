@@ -73,7 +73,7 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     split = split_table(table, config, roles)
     _refuse_small(config, len(split.train), len(table))
     training = table.take(split.train)
-    feature_map = fit_features(training, config.features, config.encoding)
+    feature_map = fit_features(training, config)
     del training  # a large table's sides are held one at a time
     X, y = {}, {}
     for name, rows in zip(SIDES, split, strict=True):
@@ -92,10 +92,19 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     )
 
 
-def fit_features(training: Table, components: int, angle_range: str | None) -> FeatureMap:
+def fit_features(training: Table, config: InputConfig) -> FeatureMap:
     """`FeatureMap.fit` on training rows, with what their table says of missing values."""
     missing, values = training.card.get("missing", "refuse"), tuple(training.card.get("missing_values", ()))
-    return FeatureMap.fit(training.frame, training.y, components, angle_range, missing, values)
+    return FeatureMap.fit(
+        training.frame,
+        training.y,
+        config.features,
+        config.encoding,
+        missing,
+        values,
+        config.reduction,
+        config.rescale,
+    )
 
 
 def _unseen(table: Table, split: Split) -> np.ndarray | None:
@@ -135,7 +144,8 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
 def _deciding(config: InputConfig) -> dict[str, Any]:
     """The parameters, and the number of features, that decide what `prepare` returns."""
     encoding = {} if config.encoding is None else {"angle_range": config.encoding}
-    return {name: getattr(config, name) for name in (*DECIDES_ROWS, "features")} | encoding
+    names = (*DECIDES_ROWS, "features", "reduction", "rescale")
+    return {name: getattr(config, name) for name in names} | encoding
 
 
 def require_prepared_for(config: InputConfig, prepared: Prepared) -> None:

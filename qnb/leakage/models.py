@@ -39,7 +39,7 @@ def prepare_arm(table: Table, arm: Arm, config: TrainConfig) -> Prepared:
         DataError: the training rows carry too few directions, or hold one class only.
     """
     sides = {name: table.take(rows) for name, rows in zip(SIDES, (arm.train, arm.val, arm.test), strict=True)}
-    feature_map = fit_features(sides["train"], config.features, config.angle_range)
+    feature_map = fit_features(sides["train"], config)
     X = {name: feature_map.transform(side.frame) for name, side in sides.items()}
     return Prepared(
         X, {name: side.y.astype(np.float64) for name, side in sides.items()}, feature_map, table.card

@@ -61,7 +61,7 @@ def maps(table: Table, train: np.ndarray, config: TrainConfig) -> dict[str, Feat
         DataError: the rows carry too few directions, or hold one class only.
     """
     side = table.take(train)
-    honest, everything = (fit_features(t, config.features, config.angle_range) for t in (side, table))
+    honest, everything = (fit_features(t, config) for t in (side, table))
     return {
         "honest": honest,
         "pls": _with_quantiles(everything, side.frame),

@@ -26,7 +26,7 @@ from qnb.config import EngineName, TrainConfig, contradiction
 from qnb.probes.subject import ModelConfig, Subject, finished_run, subject
 from qnb.runs.project import RunError, find_root
 from qnb.statistics.bootstrap import auc_difference_interval
-from qnb.studies.surrogate_anova import Expansion, encoded_range
+from qnb.studies.surrogate_anova import Expansion
 from qnb.training import metrics
 from qnb.training.baselines import Side
 from qnb.training.model import Model, load_model
@@ -193,8 +193,11 @@ def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
         correlation: largest |Spearman's rho| of two features.
         variance_data, variance_uniform: of the score, on these rows and over that measure.
     """
-    low, high = encoded_range(expansion.surrogate)
-    distances = [kstest(column, "uniform", (low, high - low)).statistic for column in np.asarray(X).T]
+    ranges = zip(*expansion.surrogate.feature_map.encoded_range(), strict=True)
+    distances = [
+        kstest(column, "uniform", (low, high - low)).statistic
+        for column, (low, high) in zip(np.asarray(X).T, ranges, strict=True)
+    ]
     rho = np.abs(pd.DataFrame(X).corr("spearman").to_numpy())
     return {
         "from_uniform": float(max(distances)),

@@ -1,15 +1,15 @@
 """What a surrogate is made of: the functional ANOVA of a trigonometric polynomial, and the same polynomial
 cut short.
 
-Over independent angles, each uniform on the encoded range, a function of n angles is a unique sum of parts
+Over independent angles, each uniform on its encoded range, a function of n angles is a unique sum of parts
 s_A, one for each set A of wires, orthogonal to each other, so that Var s = sum_A Var s_A (Hoeffding, Ann.
 Math. Stat. 19, 293, 1948; Sobol', Math. Model. Comput. Exp. 1, 407, 1993). The order of interaction of s_A is
 the number of wires in A; parts of order 1 are main effects.
 
-1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] = L L^T
-(Cholesky), f = L phi:
-    s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L ... x_n L,    Var s_A = sum of D_k^2 over k with
-    k_i > 0 just for i in A,
+1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] =
+L_i L_i^T (Cholesky), f = L_i phi on wire i:
+    s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L_1 ... x_n L_n,
+    Var s_A = sum of D_k^2 over k with k_i > 0 just for i in A,
 phi = (1, ...) orthonormal.
 """
 
@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from qnb.data.features import ANGLE_RANGES
 from qnb.training.model_file import ModelError
 from qnb.training.surrogate import BASES, Surrogate, along_every_wire, basis
 from qnb.training.twin import products
 
 NODES = 64  # of Gauss-Legendre quadrature: exact to rounding for products of two of the functions
+NARROW = 0.05  # rad; under it the Gram matrix of `angle_xy` is singular to rounding
 CONSTANT = 1e-20  # variance under which a score is constant
 
 
@@ -34,17 +34,17 @@ class Expansion:
 
     Attributes:
         coefficients: D, `(d,) * n`; their squares are parts of the score's variance.
-        triangle: L, `(d, d)`, with f = L phi.
+        triangles: L_i of each wire, `(n, d, d)`, with f = L_i phi.
     """
 
     surrogate: Surrogate
     coefficients: np.ndarray
-    triangle: np.ndarray
+    triangles: np.ndarray
 
     @property
     def orders(self) -> np.ndarray:
         """The order of interaction of each term, `(d,) * n`."""
-        varies = np.minimum(np.arange(len(self.triangle)), 1)
+        varies = np.minimum(np.arange(self.triangles.shape[-1]), 1)
         first, *others = np.meshgrid(*[varies] * self.coefficients.ndim, indexing="ij", sparse=True)
         return sum(others, start=first)
 
@@ -82,14 +82,14 @@ class Expansion:
 
     def _kept(self, keep: np.ndarray) -> Surrogate:
         cut = np.where(keep, self.coefficients, 0.0)
-        return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangle)))
+        return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangles)))
 
     def columns(self, X: ArrayLike, order: int) -> np.ndarray:
         """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of
         angles in radians.
         """
         f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
-        phi = np.linalg.solve(self.triangle, f.swapaxes(0, 1))
+        phi = np.linalg.solve(self.triangles, f.swapaxes(0, 1))
         return products(phi[:, 1:], order).T
 
 
@@ -97,23 +97,24 @@ def expand(surrogate: Surrogate) -> Expansion:
     """The surrogate over independent angles, each uniform on the range that its feature map encodes into.
 
     Raises:
-        ModelError: the score is constant over that range.
+        ModelError: the score is constant over that range, or a feature is.
     """
-    triangle = np.linalg.cholesky(gram(surrogate.encoder, *encoded_range(surrogate)))
-    expansion = Expansion(surrogate, along_every_wire(surrogate.coefficients, triangle), triangle)
+    low, high = surrogate.feature_map.encoded_range()
+    i = int(np.argmin(high - low))
+    if high[i] - low[i] < NARROW:
+        raise ModelError(
+            f"Feature {i} lies between {low[i]:g} and {high[i]:g} rad in the training rows: over so narrow a "
+            "range sines and cosines cannot be told apart. Rescale it."
+        )
+    grams = [gram(surrogate.encoder, *bounds) for bounds in zip(low, high, strict=True)]
+    triangles = np.linalg.cholesky(np.stack(grams))
+    expansion = Expansion(surrogate, along_every_wire(surrogate.coefficients, triangles), triangles)
     if expansion.variance < CONSTANT:
         raise ModelError(
             "The score is constant over the encoded range: there is nothing to take apart. Train the model "
             "further."
         )
     return expansion
-
-
-def encoded_range(surrogate: Surrogate) -> tuple[float, float]:
-    """Lowest and highest angle that the feature map gives, in radians."""
-    to_angle = ANGLE_RANGES[surrogate.feature_map.angle_range]
-    low, high = to_angle(np.array([0.0, 1.0]))
-    return float(low), float(high)
 
 
 def gram(encoder: str, low: float, high: float) -> np.ndarray:

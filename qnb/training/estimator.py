@@ -41,7 +41,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     qnb.
 
     The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by
-    their quantiles to angles (see `qnb.data.features`); `fit` learns this from its training rows alone. X
+    their quantiles to angles (see `qnb.data.features`); `fit` learns this from its training rows alone. With
+    `reduction="none"` and `rescale="none"` the circuit takes X as it is, one column per wire, in radians. X
     holds numbers, with NaN where they are missing if `missing` says what becomes of them; text columns need
     an encoder before them in a Pipeline.
 
@@ -54,13 +55,15 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one.
 
     Parameters with TrainConfig's names (missing, layers, encoder, ansatz, measurement, reupload, hadamard,
-    angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch, lr, lr_schedule,
-    val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig` describes them.
+    reduction, rescale, angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch, lr,
+    lr_schedule, val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig`
+    describes them.
     `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
     others, and what differs:
 
     Args:
-        wires: qubits; None: 8, or fewer where the training rows have fewer independent columns to fill them.
+        wires: qubits; None: 8, or fewer where the training rows have fewer independent columns to fill them;
+            with reduction="none" as many as there are columns.
         batch: rows per step; where there are fewer training rows than that, all of them are one batch. An
             epoch is one pass, so a small table takes few steps: give it more epochs or a smaller batch.
         class_weights: None, "balanced" or the weights of `classes_`, a pair, in the training loss. Unlike
@@ -89,6 +92,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     measurement: str = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
+    reduction: str = "pls"
+    rescale: str = "quantile"
     angle_range: str = "0_pi"
     engine: str = "catalyst"
     focal_gamma: float = 0.0
@@ -169,7 +174,9 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
         values = {name: _plain(getattr(self, name)) for name in SHARED}
         values["wires"] = (
-            _most_wires(frame, self.encoder, self.missing) if self.wires is None else _plain(self.wires)
+            _most_wires(frame, self.encoder, self.missing, self.reduction)
+            if self.wires is None
+            else _plain(self.wires)
         )
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
         return TrainConfig.make(values | {"seed": seed})
@@ -224,8 +231,8 @@ def _is_share(value: object) -> bool:
     return isinstance(value, numbers.Real) and 0 < float(value) < 1
 
 
-def _most_wires(frame: pd.DataFrame, encoder: str, missing: str) -> int:
-    """As many wires as independent columns can fill, MOST_WIRES at most.
+def _most_wires(frame: pd.DataFrame, encoder: str, missing: str, reduction: str) -> int:
+    """As many wires as independent columns can fill, MOST_WIRES at most; without reduction one a column.
 
     `amplitude` takes 2^wires of them.
     """
@@ -233,6 +240,8 @@ def _most_wires(frame: pd.DataFrame, encoder: str, missing: str) -> int:
     if missing != "refuse":
         filled = SimpleImputer(strategy="median", add_indicator=missing == "indicator")
         x = filled.set_params(keep_empty_features=True).fit_transform(x)
+    if reduction == "none":
+        return x.shape[1].bit_length() - 1 if encoder == "amplitude" else x.shape[1]
     z = (x - x.mean(axis=0))[:, np.ptp(x, axis=0) > 0]
     independent = int(np.linalg.matrix_rank(z / z.std(axis=0))) if z.size else 0
     if encoder == "amplitude":
@@ -242,7 +251,15 @@ def _most_wires(frame: pd.DataFrame, encoder: str, missing: str) -> int:
 
 def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig) -> Prepared:
     """Training and validation rows as angles; there is no test side, which is the user's own."""
-    feature_map = FeatureMap.fit(frame[~held], y[~held], config.features, config.encoding, config.missing)
+    feature_map = FeatureMap.fit(
+        frame[~held],
+        y[~held],
+        config.features,
+        config.encoding,
+        config.missing,
+        reduction=config.reduction,
+        rescale=config.rescale,
+    )
     sides = {"train": ~held, "val": held}
     X = {name: feature_map.transform(frame[rows]) for name, rows in sides.items()}
     labels = {name: y[rows].astype(np.float64) for name, rows in sides.items()}

@@ -57,6 +57,8 @@ class _Features(_Strict):
     constant: list[str]
     angle_range: Literal["pm_pi", "pm_pi_2", "0_pi"] | None
     missing: _Missing | None = None  # as in models of earlier versions: refused
+    reduction: Literal["pls", "none"] = "pls"
+    rescale: Literal["quantile", "minmax", "none"] = "quantile"
 
 
 class _Description(_Strict):
@@ -226,8 +228,12 @@ def _check_description(described: _Description) -> None:
         needed = {name for name in filled if name not in features.categories}
         if needed - set(missing.medians) or len(set(missing.indicators)) < len(missing.indicators):
             raise DataError("features.missing lacks the median of a column, or names an indicator twice.")
-    if (features.angle_range is None) != (described.spec.get("encoder") == "amplitude"):
-        raise DataError(f"features.angle_range = {features.angle_range!r} does not go with that encoder.")
+    no_angles = described.spec.get("encoder") == "amplitude" or features.rescale == "none"
+    if (features.angle_range is None) != no_angles:
+        raise DataError(
+            f"features.angle_range = {features.angle_range!r} does not go with that encoder and "
+            f"rescale={features.rescale!r}."
+        )
     if not described.device.startswith(LOCAL_DEVICES):
         raise DataError(
             f"device = {described.device!r:.60}: a model file may only name a simulator on this machine "

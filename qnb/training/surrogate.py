@@ -241,7 +241,8 @@ def _check(surrogate: Surrogate) -> None:
     if surrogate.encoder not in BASES:
         raise ModelError(f"encoder {surrogate.encoder!r} is none of {', '.join(BASES)}")
     feature_map, C = surrogate.feature_map, surrogate.coefficients
-    if feature_map.angle_range is None or feature_map.angle_range not in ANGLE_RANGES:
+    no_angles = feature_map.angle_range is None and feature_map.rescale != "none"
+    if no_angles or feature_map.angle_range not in ANGLE_RANGES:
         raise ModelError(f"angle_range {feature_map.angle_range!r} is no range of angles")
     n = feature_map.rotation.shape[-1]
     expected = (len(BASES[surrogate.encoder]),) * n
@@ -263,9 +264,11 @@ def basis(encoder: str, x: np.ndarray) -> np.ndarray:
     return np.stack(_functions(encoder, np.sin(x), np.cos(x)))
 
 
-def along_every_wire(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """sum over k of tensor[k] prod_i matrix[k_i, j_i], for every j: (d,) * n by (d, e) -> (e,) * n."""
-    for _ in range(tensor.ndim):
+def along_every_wire(tensor: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """sum over k of tensor[k] prod_i matrices[i, k_i, j_i], for every j: (d,) * n by (n, d, e), or by (d, e)
+    for every wire the same, -> (e,) * n.
+    """
+    for matrix in np.broadcast_to(matrices, (tensor.ndim, *matrices.shape[-2:])):
         tensor = np.tensordot(tensor, matrix, (0, 0))  # the wire in front leaves, and comes back at the end
     return tensor
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from qnb.data.features import RARE, FeatureMap
 from qnb.data.values import DataError
@@ -211,3 +211,72 @@ def test_what_cannot_be_fitted(table, components, message):
 def test_unknown_angle_range():
     with pytest.raises(DataError, match=r"angle_range='pm_p' is unknown\. Did you mean 'pm_pi'\?"):
         FeatureMap.fit(*numbers(), 2, "pm_p")
+
+
+def test_columns_as_they_are():
+    frame, y = numbers(width=3)
+    fitted = FeatureMap.fit(frame, y, 3, None, reduction="none", rescale="none")
+    new = numbers(seed=4, width=3)[0] * 100
+    assert np.array_equal(fitted.transform(new), new.to_numpy())
+    low, high = fitted.encoded_range()
+    assert np.array_equal(low, frame.min()) and np.array_equal(high, frame.max())
+
+
+@pytest.mark.parametrize("rows", [300, 1500])
+def test_columns_are_rescaled_as_scikit_learn_does(rows):
+    frame, y = numbers(rows, width=3)
+    new = pd.concat([frame, 3 * numbers(seed=4, width=3)[0]], ignore_index=True)
+    quantile = QuantileTransformer(n_quantiles=min(1000, rows), subsample=None).fit(frame)
+    for rescale, reference in (("quantile", quantile), ("minmax", MinMaxScaler(clip=True).fit(frame))):
+        found = FeatureMap.fit(frame, y, 3, "pm_pi_2", reduction="none", rescale=rescale)
+        np.testing.assert_allclose(found.transform(new), np.pi * (reference.transform(new) - 0.5), rtol=0, atol=1e-12)
+        assert [side.tolist() for side in found.encoded_range()] == [[-np.pi / 2] * 3, [np.pi / 2] * 3]
+
+
+@pytest.mark.parametrize("rescale", ["minmax", "none"])
+def test_scores_are_rescaled_as_scikit_learn_does(rescale):
+    frame, y = numbers()
+    scores = FeatureMap.fit(frame, y, 3, None).scores(frame)
+    expected = scores if rescale == "none" else MinMaxScaler().fit_transform(scores)
+    found = FeatureMap.fit(frame, y, 3, None, rescale=rescale).transform(frame)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_without_reduction_constant_columns_and_indicators_are_features():
+    frame, y = numbers(rows=60, width=2)
+    frame = frame.assign(same=4.0).mask(np.arange(60)[:, None] * np.array([0, 1, 0]) == 7)
+    fitted = FeatureMap.fit(frame, y, 4, None, "indicator", reduction="none", rescale="none")
+    assert fitted.inputs == ["c0", "c1", "same", "c1 (missing)"] and fitted.constant == []
+    assert fitted.transform(frame)[[6, 7], 2:].tolist() == [[4.0, 0.0], [4.0, 1.0]]
+
+
+@pytest.mark.parametrize(("reduction", "rescale"), [(a, b) for a in ("pls", "none") for b in ("quantile", "minmax", "none")])
+def test_every_preprocessing_survives_its_file(reduction, rescale):
+    frame, y = numbers(width=3)
+    fitted = FeatureMap.fit(frame, y, 3, None, reduction=reduction, rescale=rescale)
+    again = FeatureMap.from_parts(fitted.arrays(), json.loads(json.dumps(fitted.meta())))
+    new = numbers(seed=4, width=3)[0]
+    assert np.array_equal(fitted.transform(new), again.transform(new))
+    assert (again.reduction, again.rescale) == (reduction, rescale)
+    assert ("reduction" in fitted.meta()) == (reduction != "pls")  # the file of a default one stays what it was
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"reduction": "none"}, r"there are 9 columns \(c0, .*\) for 4 features. Set wires=9"),
+        ({"rescale": "none"}, "takes values as radians, and 2 columns hold text: text, digits. Drop them"),
+        ({"reduction": "pca"}, "reduction='pca' is unknown. Valid: pls, none"),
+        ({"rescale": "minmx"}, "Did you mean 'minmax'?"),
+    ],
+)
+def test_preprocessing_that_cannot_be(how, message):
+    frame, y = mixed()
+    with pytest.raises(DataError, match=message):
+        FeatureMap.fit(frame, y, 4, None, **how)
+
+
+def test_a_range_of_angles_without_rescaling_is_refused():
+    frame, y = numbers()
+    with pytest.raises(DataError, match="angle_range='0_pi' has no effect with rescale='none'"):
+        FeatureMap.fit(frame, y, 4, "0_pi", rescale="none")

@@ -4,11 +4,12 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from surrogates import ENCODERS, RANGES, circuit_scores, model_of, polynomial, three_wires
 
 from qnb.core.circuit import CircuitSpec
-from qnb.data.features import ANGLE_RANGES
+from qnb.data.features import ANGLE_RANGES, FeatureMap
 from qnb.studies import surrogate_anova
 from qnb.studies.surrogate_anova import expand, formula, gram
 from qnb.training.model_file import ModelError
@@ -24,8 +25,9 @@ def integrated(model, points=16):
     """Var s_A for every set A of wires, from the circuit on default.qubit on a grid of Gauss nodes: conditional means, inclusion and exclusion."""
     n = model.spec.wires
     nodes, weights = np.polynomial.legendre.leggauss(points)
-    angles, weights = ANGLE_RANGES[model.feature_map.angle_range]((nodes + 1) / 2), weights / 2
-    grid = circuit_scores(model, np.array(list(itertools.product(angles, repeat=n)))).reshape((points,) * n)
+    low, high = model.feature_map.encoded_range()
+    angles, weights = low + (high - low) * (nodes[:, None] + 1) / 2, weights / 2
+    grid = circuit_scores(model, np.array(list(itertools.product(*angles.T)))).reshape((points,) * n)
     found = np.zeros((2,) * n)
     for wires in itertools.product((0, 1), repeat=n):  # variance of E[s | wires]: of all its subsets together
         conditional = grid
@@ -127,3 +129,16 @@ def test_a_constant_score_has_nothing_to_take_apart():
     C[0, 0] = 0.3
     with pytest.raises(ModelError, match="constant over the encoded range"):
         expand(polynomial(C))
+
+
+def test_features_as_they_are_have_each_their_own_range(rng):
+    """Against the variance of the score over rows drawn uniformly from each feature's own range."""
+    model = model_of(CircuitSpec(2, 2), rng)
+    frame = pd.DataFrame(rng.uniform(size=(60, 2)) * [0.5, 2.0] + [1.0, -1.0], columns=["a", "b"])
+    as_they_are = FeatureMap.fit(frame, np.arange(60) % 2, 2, None, reduction="none", rescale="none")
+    model = replace(model, feature_map=as_they_are)
+    parts, expansion = integrated(model), expand(model.surrogate())
+    np.testing.assert_allclose(expansion.share_by_wires() * expansion.variance, parts, rtol=0, atol=1e-12)
+    narrow = FeatureMap.fit(frame * [1e-4, 1], np.arange(60) % 2, 2, None, reduction="none", rescale="none")
+    with pytest.raises(ModelError, match=r"Feature 0 lies between 0\.00010"):
+        expand(replace(model, feature_map=narrow).surrogate())

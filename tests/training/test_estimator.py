@@ -232,3 +232,31 @@ def test_a_wrong_gradient_is_not_trained_on(monkeypatch):
     X, y = make_blobs(40, centers=2, random_state=0)
     with pytest.raises(WrongGradientError, match="weights"):
         QuantumClassifier(**QUICK).fit(X, y)
+
+
+def parity(wires, rows, seed):
+    """Angles near 0 and pi, and whether an odd number of them is near pi."""
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(0, 2, (rows, wires))
+    return np.pi * bits + rng.normal(scale=0.3, size=bits.shape), bits.sum(axis=1) % 2
+
+
+@pytest.mark.parametrize("wires", [2, 3])
+def test_parity_is_learnt_on_the_angles_as_they_are(wires):
+    as_they_are = {"reduction": "none", "rescale": "none"}
+    model = QuantumClassifier(**as_they_are, engine="exact", epochs=100, batch=32, lr=0.1, val_objective="val_loss")
+    model.fit(*parity(wires, 120, 0))
+    X, y = parity(wires, 300, 1)
+    assert model.score(X, y) == 1.0 and model.model_.spec.wires == wires
+    np.testing.assert_array_equal(model.model_.feature_map.transform(pd.DataFrame(X, columns=[f"x{i}" for i in range(wires)])), X)
+
+
+def test_without_reduction_wires_are_the_columns():
+    X, y = parity(4, 40, 0)
+    quick = QUICK | {"wires": None, "reduction": "none", "epochs": 1}
+    assert QuantumClassifier(**quick).fit(X, y).model_.spec.wires == 4
+    assert QuantumClassifier(**quick, encoder="amplitude").fit(X, y).model_.spec.wires == 2
+    with pytest.raises(EstimatorError, match=r"there are 4 columns \(x0, x1, x2, x3\) for 3 features. Set wires=4"):
+        QuantumClassifier(**quick | {"wires": 3}).fit(X, y)
+    with pytest.raises(EstimatorError, match="angle_range has no effect with rescale='none'"):
+        QuantumClassifier(**quick, rescale="none", angle_range="pm_pi").fit(X, y)

@@ -48,9 +48,12 @@ def test_each_run_is_the_run_it_would_be_alone():
 
 
 def test_what_is_shared_is_computed_once():
-    first, again, other = prepare_all([config(seed=1), config(seed=2), config(seed=1, angle_range="pm_pi")])
-    assert first is again and other is not first
-    np.testing.assert_array_equal(first.y["test"], other.y["test"])
+    first, again, *others = prepare_all(
+        [config(seed=1), config(seed=2), *(config(seed=1, **how) for how in ({"angle_range": "pm_pi"}, {"rescale": "minmax"}))]
+    )
+    assert first is again and not any(other is first for other in others)
+    for other in others:
+        np.testing.assert_array_equal(first.y["test"], other.y["test"])
     with pytest.raises(DataError, match=r"batch=500 rows, but only 341 of the table's 569 rows"):
         prepare_all([config(seed=1), config(batch=500)])
 

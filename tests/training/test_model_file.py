@@ -18,16 +18,18 @@ from qnb.stack import versions
 from qnb.training.model import Model, ModelError, load_model
 
 
-def made(missing="refuse", **circuit):
+def made(missing="refuse", reduction="pls", rescale="quantile", **circuit):
     """A model with a text column, as training would leave it; with gaps in a column where they are not refused."""
     rng = np.random.default_rng(0)
     spec = CircuitSpec(**{"wires": 2, "layers": 1} | circuit)
     frame = pd.DataFrame(rng.normal(size=(50, 4)), columns=list("abcd")).assign(e=rng.choice(["x", "y", "z"], 50))
     if missing != "refuse":
         frame.loc[::4, "d"] = np.nan
-    angle_range = None if spec.encoder == "amplitude" else "0_pi"
+    if rescale == "none":
+        frame = frame.drop(columns="e")
+    angle_range = None if rescale == "none" or spec.encoder == "amplitude" else "0_pi"
     y = (frame["a"] + rng.normal(size=50) > 0).to_numpy(int)
-    feature_map = FeatureMap.fit(frame, y, spec.features, angle_range, missing, ("?", -1))
+    feature_map = FeatureMap.fit(frame, y, spec.features, angle_range, missing, ("?", -1), reduction, rescale)
     return Model(spec, Objective(), spec.init(0), feature_map, 0.25, engine="exact", about={"label": "y"})
 
 
@@ -78,6 +80,10 @@ def rezip(folder, changes=(), compression=zipfile.ZIP_STORED, extra=()):
         {"measurement": "z_vec", "wires": 4},
         {"missing": "median"},
         {"missing": "indicator"},
+        {"rescale": "minmax"},
+        {"rescale": "none"},
+        {"reduction": "none", "wires": 5},
+        {"reduction": "none", "rescale": "none", "wires": 2, "encoder": "amplitude"},
     ],
 )
 def test_what_is_saved_comes_back_to_the_last_bit(tmp_path, circuit):

@@ -86,7 +86,13 @@ COMPONENTS: dict[str, Component] = {
         ),
         Component(
             "encoding",
-            {"encoder": "angle_y", "angle_range": "0_pi", "reupload": False, "hadamard": False},
+            {
+                "encoder": "angle_y",
+                "rescale": "quantile",
+                "angle_range": "0_pi",
+                "reupload": False,
+                "hadamard": False,
+            },
             "the encoding",
         ),
         Component(
@@ -129,10 +135,11 @@ def with_reference_angles(prepared: Prepared, config: TrainConfig) -> Prepared:
     """The same rows with each feature on 0 to pi over its training range, for `config`, whose encoder takes
     angles.
 
-    For a quantile-mapped feature that is the range `0_pi`, whatever range it had. Rows of amplitudes are
-    prepared anew.
+    For a quantile-mapped feature that is the range `0_pi`, whatever range it had. Rows of amplitudes, and
+    rows that were rescaled otherwise, are prepared anew.
     """
-    if config.features != prepared.X["train"].shape[1]:
+    rescaled = prepared.asked.get("rescale", config.rescale) != config.rescale
+    if rescaled or config.features != prepared.X["train"].shape[1]:
         return prepare(config)
     low, high = prepared.X["train"].min(axis=0), prepared.X["train"].max(axis=0)
     width = np.where(high > low, high - low, 1.0)

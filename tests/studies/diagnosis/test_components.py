@@ -77,3 +77,10 @@ def test_amplitudes_are_prepared_anew():
     found = with_reference_angles(prepared, changed(config, ("encoding",), 30))
     assert prepared.X["train"].shape[1] == 4 and found.X["train"].shape[1] == 2
     assert found.X["train"].max() == pytest.approx(np.pi)
+
+
+@pytest.mark.parametrize("rescale", ["minmax", "none"])
+def test_features_that_were_rescaled_otherwise_are_prepared_anew(rescale):
+    config = TrainConfig(data="breast_cancer", sample=None, wires=3, rescale=rescale)
+    found = with_reference_angles(prepare(config), changed(config, ("encoding",), 30))
+    assert same_angles(found, prepare(config.model_copy(update={"rescale": "quantile"})))
