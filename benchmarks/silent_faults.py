@@ -1,17 +1,16 @@
 """Silent faults: how many does a diagnosis name, and how many sound runs does it blame?
 
-    python -m benchmarks.silent_faults run RESULTS.jsonl [HOURS]     # resumes; every line is one diagnosed run
-    python -m benchmarks.silent_faults report RESULTS.jsonl
+    python -m benchmarks.silent_faults RESULTS.jsonl [HOURS]     # resumes; every line is one diagnosed run
+    papermill benchmarks/silent_faults.ipynb OUT.ipynb -p results RESULTS.jsonl
 
 Each fault raises no error. It is planted, in several strengths, into a sound run of 4 wires, 3 layers and 240 steps on each of
-three tables; the run is diagnosed with the defaults, from what it leaves. Thresholds were chosen on the tables and seeds that
-`of_the_thresholds` names; the report's figures are of the third table and the other half of the seeds.
+three tables; the run is diagnosed with the defaults, from what it leaves. The tables and figures of the notebook are in
+benchmarks/silent_faults_report.py.
 """
 
 import json
 import sys
 import time
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from qnb.data.splits import SIDES
 from qnb.errors import QnbError
 from qnb.files import cache_folder
 from qnb.probes import suspects
+from qnb.runs.provenance import code_state, commit_name
 from qnb.studies.diagnosis import diagnose
 from qnb.training.baselines import fit_baselines
 
@@ -43,9 +43,6 @@ SEEDS, ROWS, LEVELS = 30, 4000, 6
 SOUND = {"engine": "exact", "wires": 4, "layers": 3, "batch": 64, "epochs": 8, "fixed_num_batches": 30, "gate": "off",
          "baselines": ("logistic", "boosting")}  # fmt: skip
 TABLES = ("capture", "breast_cancer", "make_classification")
-REPORTED = "make_classification"
-COMPONENT_OF = {"compiler": {"gradient"}, "optimiser": {"rate", "length"}, "objective": {"objective"},
-                "readout": {"readout"}, "data": {"data"}}  # of the history rules' suspects  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -239,11 +236,6 @@ def jobs():
                     yield from ((seed, where, kind, name) for where in TABLES)
 
 
-def of_the_thresholds(row: dict[str, Any]) -> bool:
-    """Whether a row belongs to the tables and seeds that thresholds may be chosen on."""
-    return row["table"] != REPORTED and row["seed"] % 2 == 0
-
-
 def diagnosed(seed: int, where: str, kind: str, name: str, rows: Prepared) -> dict[str, Any]:
     """One run made and diagnosed. `rows`: those of the sound table."""
     fault = (FAULTS | HARD)[kind][name]
@@ -261,7 +253,7 @@ def diagnosed(seed: int, where: str, kind: str, name: str, rows: Prepared) -> di
     found = diagnose(case, engine=engine if fault.known else None, progress=False)
     seconds = time.perf_counter() - started
     return {
-        "seed": seed, "table": where, "fault": kind, "strength": name, "component": list(fault.component),
+        "commit": commit_name(code_state()), "seed": seed, "table": where, "fault": kind, "strength": name, "component": list(fault.component),
         "blamed": list(found.blamed), "history": sorted(f.suspect for f in suspects.examine(case) if f.status == "suspected"),
         "recorded": case.metrics["val_auc"], "as_it_is": found.as_it_is.val.mean(), "reference": found.reference.val.mean(),
         "gains": {f.component: f.gain.mean for f in found.findings if f.gain}, "seconds": seconds,
@@ -292,72 +284,14 @@ def run(path: Path, hours: float) -> None:
         print(*job, row.get("blamed", row.get("error")), f"{row.get('seconds', 0):.1f} s", flush=True)
 
 
-def named(row: dict[str, Any]) -> bool:
-    """Whether the first that is blamed is the component."""
-    return bool(row["blamed"]) and row["blamed"][0] in row["component"]
-
-
-def named_by_history(row: dict[str, Any]) -> bool:
-    """Whether the history rules suspect the component, and at most one other."""
-    right = [s for s in row["history"] if COMPONENT_OF[s] & set(row["component"])]
-    return bool(right) and len(row["history"]) <= len(right) + 1
-
-
-def _share(rows, judge) -> str:
-    return f"{sum(bool(judge(row)) for row in rows)}/{len(rows)}"
-
-
-def report(path: Path) -> None:
-    """Print the tables."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    failed = [row for row in rows if "error" in row]
-    rows = [row for row in rows if "error" not in row]
-    print(
-        f"{len(rows)} diagnosed runs, {len(failed)} refused; median {np.median([r['seconds'] for r in rows]):.1f} s each"
-    )
-    for title, chosen in (
-        ("thresholds: two tables, even seeds", [r for r in rows if of_the_thresholds(r)]),
-        (f"reported: {REPORTED} and odd seeds", [r for r in rows if not of_the_thresholds(r)]),
-    ):
-        faulty, sound = [r for r in chosen if r["component"]], [r for r in chosen if not r["component"]]
-        sound_auc = {(r["seed"], r["table"]): r["as_it_is"] for r in sound if r["fault"] == "sound"}
-        costly = [r for r in faulty if _cost(r, sound_auc) >= 0.02]
-        print(f"\n{title}")
-        print(f"  faults named {_share(faulty, named)}, of those that cost 0.02 or more {_share(costly, named)}; "
-              f"by the history rules {_share(faulty, named_by_history)}")  # fmt: skip
-        print(
-            f"  sound runs blamed {_share(sound, lambda r: r['blamed'])}; by the history rules {_share(sound, lambda r: r['history'])}"
-        )
-    confusion: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in rows:
-        confusion[" or ".join(row["component"]) or "none"][row["blamed"][0] if row["blamed"] else "none"] += 1
-    print("\nconfusion: rows what is wrong, columns the first that is blamed")
-    print(pd.DataFrame(confusion).T.fillna(0).astype(int).to_string())
-    print("\nby fault and strength: named, median cost (validation AUC as recorded against the reference)")
-    for kind, strengths in (FAULTS | HARD).items():
-        for name in strengths:
-            of = [r for r in rows if (r["fault"], r["strength"]) == (kind, name)]
-            if of:
-                cost = np.median([r["reference"] - r["recorded"] for r in of])
-                judged = (
-                    _share(of, named) if of[0]["component"] else f"{_share(of, lambda r: r['blamed'])} blamed"
-                )
-                print(f"  {kind:42}{name:22}{judged:>14}{cost:+9.3f}")
-
-
-def _cost(row: dict[str, Any], sound_auc: dict[tuple[int, str], float]) -> float:
-    known = sound_auc.get((row["seed"], row["table"]), row["reference"])
-    return known - min(row["recorded"], row["as_it_is"])
-
-
 def main() -> None:
     match sys.argv[1:]:
-        case ["run", path, *hours]:
-            run(Path(path), float(hours[0]) if hours else 24.0)
-        case ["report", path]:
-            report(Path(path))
+        case [path]:
+            run(Path(path), 24.0)
+        case [path, hours]:
+            run(Path(path), float(hours))
         case _:
-            sys.exit("python -m benchmarks.silent_faults run RESULTS.jsonl [HOURS] | report RESULTS.jsonl")
+            sys.exit("python -m benchmarks.silent_faults RESULTS.jsonl [HOURS]")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
+import json
 import subprocess
 import time
+from pathlib import Path
 
+import papermill
 import pytest
 
-from benchmarks import compiling, exact, silent_faults
+from benchmarks import compiling, exact, silent_faults, silent_faults_report
 from benchmarks.timing import in_turn
 from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
@@ -66,7 +69,7 @@ def test_the_silent_faults_are_runs_that_can_be_asked_for_each_once():
             assert set(fault.component) <= set(COMPONENTS)
 
 
-def test_a_silent_fault_is_named_and_a_sound_run_is_not_and_a_report_counts_them(tmp_path, capsys, monkeypatch):
+def test_a_silent_fault_is_named_and_a_sound_run_is_not_and_a_report_counts_them(tmp_path, monkeypatch):
     """Two runs of the bench: resumed, the second is added to the first."""
     results = tmp_path / "results.jsonl"
     two = [(1, "breast_cancer", "sound", ""), (1, "breast_cancer", "rate too small", "1e-05")]
@@ -74,6 +77,29 @@ def test_a_silent_fault_is_named_and_a_sound_run_is_not_and_a_report_counts_them
         monkeypatch.setattr(silent_faults, "jobs", lambda done=done: iter(two[:done]))
         silent_faults.run(results, hours=1)
         assert len(results.read_text().splitlines()) == done
-    silent_faults.report(results)
-    told = capsys.readouterr().out
-    assert "faults named 1/1, of those that cost 0.02 or more 1/1" in told and "sound runs blamed 0/1" in told
+    of = silent_faults_report.read(results)
+    (row,) = silent_faults_report.headline(of).filter(like="intervention", axis=0).to_numpy()
+    assert [cell.split(":")[0] for cell in row] == ["1 of 1", "1 of 1", "0 of 1"]
+    assert silent_faults_report.confusion(of).to_dict() == {"nobody": {"nobody": 1, "rate": 0}, "rate": {"nobody": 0, "rate": 1}}
+    assert list(silent_faults_report.by_fault(of)["named first"]) == ["1 of 1", ""]
+    assert of["cost"].iloc[0] == 0 and of["cost"].iloc[1] > 0.1
+
+
+def test_the_report_of_the_silent_faults_executes_and_a_refused_diagnosis_is_not_passed_over(tmp_path):
+    rows = [
+        {"commit": "0", "seed": 1, "table": "capture", "fault": fault, "strength": strength, "component": component,
+         "blamed": blamed, "history": history, "recorded": 0.9 - cost, "as_it_is": 0.9 - cost, "reference": 0.9, "seconds": 1.0}
+        for fault, strength, component, blamed, history, cost in (
+            ("sound", "", [], [], ["data"], 0.0), ("rate too small", "0.001", ["rate"], ["rate"], ["optimiser"], 0.3),
+            ("too few layers", "one, z0", ["circuit", "readout"], ["data"], [], 0.03),
+        )
+    ]  # fmt: skip
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notebook = Path(silent_faults.__file__).with_suffix(".ipynb")
+    done = papermill.execute_notebook(notebook, tmp_path / "out.ipynb", {"results": str(results)}, progress_bar=False)
+    text = json.dumps(done)
+    assert "1 of 2: 50.0 %" in text and "1 of 1: 100.0 %" in text and "image/png" in text
+    results.write_text(json.dumps({"seed": 1, "error": "no such table"}) + "\n")
+    with pytest.raises(ValueError, match="1 diagnoses were refused, the first with: no such table"):
+        silent_faults_report.read(results)
