@@ -1,10 +1,10 @@
-"""A default training from `qnb` typed to the prompt back, on each engine.
+"""A default training from `qnb` typed to the prompt back, on each engine; an ablation of ten seeds; a list of 3,000 runs.
 
     python -m benchmarks runs
     python -m benchmarks.runs --against /path/of/another/checkout
 
 With another checkout (an older commit, say) the two take turns, so that a busy moment meets both. Wall and processor seconds, medians
-of five, after one run that fills the caches; the runs go into a project that is thrown away.
+of five, after one run that fills the caches; the runs go into projects that are thrown away.
 """
 
 import argparse
@@ -20,56 +20,69 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parents[1]
-TARGETS = {"exact": 9.0, "catalyst": 38.0}  # seconds of wall time on two cores that have nothing else to do
+TASKS = {  # arguments of `qnb`, and seconds of wall time that it may take on two cores that have nothing else to do
+    "training, exact": (["run", "train", "-p", "engine", "exact"], 9.0),
+    "training, catalyst": (["run", "train", "-p", "engine", "catalyst"], 38.0),
+    "ablation, ten seeds": (["run", "ablation", "-f", "params/mean_z_vs_readout.yaml"], 25.0),
+    "list of 3,000 runs": (["runs"], 2.0),
+}
+RUNS = 3000  # that the list has
 ROUNDS = 5
 QNB = "import sys; from qnb.cli import main; sys.exit(main())"
 
 
-def one_run(checkout: Path, engine: str) -> tuple[float, float]:
-    """(wall, processor) seconds of a run by the code of that checkout.
+def seconds_of(arguments: list[str], checkout: Path, project: Path) -> tuple[float, float]:
+    """(wall, processor) seconds of `qnb` with these arguments, by the code of that checkout.
 
     Raises:
-        subprocess.CalledProcessError: the run failed.
+        subprocess.CalledProcessError: it failed.
     """
-    with tempfile.TemporaryDirectory() as project:
-        shutil.copytree(checkout / "notebooks", Path(project) / "notebooks")
-        command = [
-            sys.executable,
-            "-P",
-            "-c",
-            QNB,
-            "run",
-            "train",
-            "-p",
-            "engine",
-            engine,
-            "--root",
-            project,
-        ]
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        environment = os.environ | {"PYTHONPATH": str(checkout)}
-        subprocess.run(command, check=True, env=environment, capture_output=True, cwd=project)
-        wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-P", "-c", QNB, *arguments, "--root", str(project)]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    subprocess.run(command, check=True, env=environment, capture_output=True, cwd=project)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def project_of(checkout: Path, folder: Path) -> Path:
+    """A project with the notebooks and parameters of that checkout and no runs."""
+    for name in ("notebooks", "params"):
+        shutil.copytree(checkout / name, folder / name)
+    return folder
+
+
+def with_runs(project: Path, count: int = RUNS) -> None:
+    """Make a short run in the project, and `count` in all: the others hold its files as links."""
+    short = ["run", "train", "-p", "engine", "exact", "-p", "epochs", "1", "-y", "baselines: []"]
+    seconds_of(short, HERE, project)
+    (made,) = (project / "executed" / "train").iterdir()
+    for k in range(1, count):
+        shutil.copytree(made, made.with_name(f"{made.name[:-10]}{k:010x}"), copy_function=os.link)
+
+
 def main(against: Path | None = None) -> None:
-    """Print a line per engine and checkout."""
+    """Print a line per task and checkout."""
     checkouts = {"here": HERE} | ({} if against is None else {"there": against})
-    print(f"{'engine':10}{'code':8}{'wall s':>8}{'min':>7}{'max':>7}{'processor s':>13}   target")
-    for engine, target in TARGETS.items():
-        seconds = {name: [] for name in checkouts}
-        for k in range(ROUNDS + 1):
-            for name, checkout in checkouts.items():
-                found = one_run(checkout, engine)
-                seconds[name] += [found] if k else []
-        for name, found in seconds.items():
+    print(f"{'task':22}{'code':8}{'wall s':>8}{'min':>7}{'max':>7}{'processor s':>13}   target")
+    for task, (arguments, target) in TASKS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            projects = {name: project_of(path, Path(folder) / name) for name, path in checkouts.items()}
+            if arguments == ["runs"]:
+                for project in projects.values():
+                    with_runs(project)
+            taken = {name: [] for name in checkouts}
+            for k in range(ROUNDS + 1):
+                for name, checkout in checkouts.items():
+                    found = seconds_of(arguments, checkout, projects[name])
+                    taken[name] += [found] if k else []
+        for name, found in taken.items():
             wall, processor = np.array(found).T
             outcome = (
                 f"{target:g} {'met' if np.median(wall) <= target else 'MISSED'}" if name == "here" else ""
             )
             figures = f"{np.median(wall):8.1f}{wall.min():7.1f}{wall.max():7.1f}{np.median(processor):13.1f}"
-            print(f"{engine:10}{name:8}{figures}   {outcome}", flush=True)
+            print(f"{task:22}{name:8}{figures}   {outcome}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import papermill
 import pytest
 
-from benchmarks import compiling, exact, silent_faults, silent_faults_report
+from benchmarks import compiling, exact, peers, silent_faults, silent_faults_report
 from benchmarks.timing import in_turn
 from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
@@ -103,3 +103,16 @@ def test_the_report_of_the_silent_faults_executes_and_a_refused_diagnosis_is_not
     results.write_text(json.dumps({"seed": 1, "error": "no such table"}) + "\n")
     with pytest.raises(ValueError, match="1 diagnoses were refused, the first with: no such table"):
         silent_faults_report.read(results)
+
+
+@pytest.mark.slow
+def test_every_peer_that_is_installed_has_the_exact_engines_gradient_or_is_refused(monkeypatch):
+    found = peers.measure((3,), (2,))
+    measured = found.dropna().set_index("peer")["ratio"]
+    assert {"exact engine", "default.qubit, jit + vmap", "lightning.qubit, adjoint"} <= set(measured.index)
+    assert measured["exact engine"] == 1 and (measured > 0).all()
+    monkeypatch.setattr(
+        peers.Lightning, "row", lambda self, params, x: (0.5, {"weights": params["weights"], "readout": params["readout"]})
+    )
+    with pytest.raises(AssertionError):
+        peers.measure((3,), (2,))
