@@ -35,9 +35,11 @@ FIGURES = (
     "epochs_run",
     "degen",
     "diverged",
+    "still_improving",
     "threshold",
     "gate",
 )
+NORMS = ("grad_norm_", "param_norm_", "delta_")  # of a history, by group of parameters
 # one and several, by the column that makes them
 GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}
 
@@ -72,8 +74,8 @@ class Study:
 
     Attributes:
         config: arms, seeds, base and margin.
-        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, and the baselines' test
-            AUC.
+        results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, the NORMS of the best
+            epoch, and the baselines' test AUC.
         histories: per arm one history per seed, see `qnb.training.loop.fit`; None where the run failed.
         cards: by seed the data card of a run that finished, see `qnb.data.table` and
             `qnb.data.overlap.split_card`; all arms have the same.
@@ -112,14 +114,14 @@ class Study:
 
     def compare(self) -> Comparison:
         """Every arm against the reference on test AUC; see `qnb.statistics.compare.compare`."""
-        config, resampled = self.config, self.config.resample == "split"
+        config = self.config
         return compare(
             self.values(),
             config.reference or next(iter(config.arms)),
             config.min_effect,
             n_train=self.size("train"),
             n_test=self.size("test"),
-            resampled=resampled,
+            resampled=config.resampled,
             histories=self.histories,
         )
 
@@ -157,10 +159,10 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
     cards: dict[int, dict[str, Any]] = {}
     for planned, result in zip(plan, outcomes, strict=True):
         if isinstance(result, QnbError):
-            rows.append(_row(planned, {}, "failed", str(result)))
+            rows.append(_row(planned, {}, None, "failed", str(result)))
             histories[planned.arm].append(None)
         else:
-            rows.append(_row(planned, result.metrics, "done", None))
+            rows.append(_row(planned, result.metrics, result.history, "done", None))
             histories[planned.arm].append(result.history)
             cards.setdefault(planned.seed, result.prepared.card)
     if not cards:
@@ -191,7 +193,7 @@ def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) 
                 pd.read_csv(folder / HISTORY),
             )
             cards.setdefault(planned.seed, json.loads((folder / MANIFEST).read_text("utf-8"))["data"])
-        rows.append(_row(planned, metrics, row["status"], row.get("why")))
+        rows.append(_row(planned, metrics, history, row["status"], row.get("why")))
         histories[planned.arm].append(history)
     if not cards:
         raise ParameterError(f"sweep={sweep_id!r} has no run that finished: there is nothing to compare.")
@@ -202,7 +204,9 @@ def _no_histories() -> defaultdict[str, list[pd.DataFrame | None]]:
     return defaultdict(list)
 
 
-def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None) -> dict[str, Any]:
+def _row(
+    planned: Planned, metrics: dict[str, Any], history: pd.DataFrame | None, status: str, why: str | None
+) -> dict[str, Any]:
     row = {
         "arm": planned.arm,
         "seed": planned.seed,
@@ -212,6 +216,8 @@ def _row(planned: Planned, metrics: dict[str, Any], status: str, why: str | None
     }
     row |= {name: metrics.get(name, np.nan) for name in FIGURES}
     baselines = metrics.get("baselines", {})
+    if history is not None and (best := history[history["epoch"] == metrics.get("best_epoch")]).size:
+        row |= {name: best[name].iloc[0] for name in history.columns if name.startswith(NORMS)}
     return row | {f"{name}_test_auc": baselines.get(name, {}).get("test_auc", np.nan) for name in NAMES}
 
 
@@ -235,7 +241,7 @@ def _overridden(config: AblationConfig) -> list[str]:
 
 def rule(config: AblationConfig) -> str:
     """The decision rule of `qnb.statistics.words.rule` for these arms and seeds, before any number."""
-    return words.rule(config.min_effect, config.seeds, len(config.arms), config.resample == "split")
+    return words.rule(config.min_effect, config.seeds, len(config.arms), config.resampled)
 
 
 def what_seeds_cover(study: Study) -> str:
@@ -246,7 +252,15 @@ def what_seeds_cover(study: Study) -> str:
         text = (
             f"{count} cover initial parameters and the order of batches, on one split "
             f"(split_seed={config.split_seed}): what follows is about training on these rows, and no "
-            "interval covers other rows. Set resample='split' to cover the choice of rows too."
+            "interval covers other rows. Set resample='split' to cover the choice of rows too, or, of the "
+            "bundled capture, resample='capture' to draw it anew for every seed."
+        )
+    elif config.resample == "capture":
+        text = (
+            f"{count} cover initial parameters, the order of batches, and the table: every seed has a "
+            "capture of its own, which the generator drew anew (data_seed and split_seed follow the seed). "
+            "Rows of different seeds are independent, so Student's t holds. What follows is about captures "
+            "of this generator."
         )
     else:
         kept = f" No group stands on two sides (split={config.split!r})." if config.split == "group" else ""
@@ -263,10 +277,10 @@ def what_seeds_cover(study: Study) -> str:
 def _shared_groups(study: Study) -> str:
     """That rows of one group stand on two sides of the first seed's split, in words.
 
-    Empty where they do not.
+    Empty where they do not, and where every seed has groups of its own.
     """
     groups = study.card["groups"]
-    if not (groups and groups["on_two_sides"]):
+    if study.config.resample == "capture" or not (groups and groups["on_two_sides"]):
         return ""
     one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
     return (
@@ -300,8 +314,29 @@ def summary(study: Study) -> pd.DataFrame:
         row["best epoch (range)"] = f"{best.median():.0f} ({best.min()}-{best.max()})" if len(best) else ""
         row["degenerate"] = int(runs["degen"].fillna(0).sum())
         row["diverged"] = int(runs["diverged"].notna().sum())
+        row["still improving"] = _improving(runs)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _improving(runs: pd.DataFrame) -> int:
+    """How many runs were still improving, see `qnb.training.progress.still_improving`."""
+    return int((runs["still_improving"] == True).sum())  # noqa: E712  (None and NaN are neither)
+
+
+def not_levelled(study: Study) -> list[str]:
+    """One sentence where arms had not levelled off, else none. It decides nothing."""
+    results = study.results
+    counts = {arm: _improving(results[results["arm"] == arm]) for arm in study.config.arms}
+    short = [f"{arm} in {count} of {study.config.seeds} runs" for arm, count in counts.items() if count]
+    return (
+        [
+            f"Still improving when the training ended: {', '.join(short)}. Longer training may change the "
+            "differences; the decisions stand for this many epochs."
+        ]
+        if short
+        else []
+    )
 
 
 def baselines_sentence(study: Study) -> str:
@@ -332,7 +367,7 @@ def against_twin(study: Study) -> Comparison | None:
         config.min_effect,
         n_train=study.size("train"),
         n_test=study.size("test"),
-        resampled=config.resample == "split",
+        resampled=config.resampled,
         metric="test AUC above the twin",
     )
 
@@ -384,6 +419,7 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
             "done": int((runs["status"] == "done").sum()),
             "failed": int((runs["status"] != "done").sum()),
         }
+        arms[arm]["still_improving"] = _improving(runs)
         for name in FIGURES[:5]:
             arms[arm] |= {
                 f"{name}_mean": plain(runs[name].mean()),
@@ -392,7 +428,12 @@ def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
     warnings, twins = words.warnings(comparison), against_twin(study)
     return {
         "decisions": {arm: difference.decision for arm, difference in comparison.differences.items()},
-        "conclusion": [*warnings, *words.sentences(comparison), twin_sentence(twins)],
+        "conclusion": [
+            *warnings,
+            *words.sentences(comparison),
+            twin_sentence(twins),
+            *not_levelled(study),
+        ],
         "arms": arms,
         "comparison": comparison.to_dict() | {"rule": rule(study.config), "warnings": warnings},
         "against_twin": twin_decisions(twins),

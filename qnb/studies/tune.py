@@ -2,8 +2,8 @@
 where nothing was chosen.
 
 The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the
-split sets aside before it are the confirmation's. The bundled capture can be drawn anew: there the
-confirmation trains and tests on a fresh one.
+split sets aside before it are the confirmation's. The bundled capture can be drawn anew: there every seed of
+the confirmation trains and tests on a fresh one.
 """
 
 import sys
@@ -23,8 +23,10 @@ from qnb.data.grouping import stands_in
 from qnb.data.prepare import Prepared, prepare_all
 from qnb.errors import QnbError
 from qnb.reporting.tables import twin_sentence
+from qnb.statistics import paired
 from qnb.statistics.auc import MIN_EFFECT, against
 from qnb.statistics.bootstrap import AUCDifference, seeds_and_rows_interval
+from qnb.studies.sweep.arms import FOLLOWS
 from qnb.training.baselines import NAMES
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import Row
@@ -52,7 +54,7 @@ class TuneConfig(BaselinesConfig, SplitConfig, TableConfig):
     seed: Seed = 0
     """of the search, and of every trial's training"""
     confirm_seed: Annotated[int, Field(ge=1)] = 1000
-    """first seed of the confirmation, and for the bundled capture its data_seed and split_seed"""
+    """first seed of the confirmation; the bundled capture's data_seed and split_seed follow it"""
     confirm_runs: Annotated[int, Field(ge=2)] = 10
     """of the confirmation, one a seed"""
 
@@ -68,7 +70,7 @@ class TuneConfig(BaselinesConfig, SplitConfig, TableConfig):
     def _fresh(self) -> Self:
         self.training()
         last = self.confirm_seed + self.confirm_runs - 1
-        if self.confirm_seed <= self.seed <= last or self.confirm_seed == self.data_seed:
+        if any(self.confirm_seed <= used <= last for used in (self.seed, self.data_seed)):
             raise ValueError(
                 f"confirm_seed={self.confirm_seed} begins the seeds {self.confirm_seed} to {last}, and the "
                 f"search uses one of them already (seed={self.seed}, data_seed={self.data_seed}): take one "
@@ -206,9 +208,10 @@ class Confirmation:
     """The chosen configuration on rows that the search was not given.
 
     Attributes:
-        results: one per seed, the first seed first; all have the same rows.
-        over: by baseline the circuit's test AUC minus the baseline's: mean over
-            seeds, and an interval that counts both seeds and `units`.
+        results: one per seed, the first seed first; all have the same rows, or each those of a capture of
+            its own.
+        over: by baseline the circuit's test AUC minus the baseline's: mean over seeds, and an interval over
+            `drawn`.
     """
 
     results: list[TrainResult]
@@ -219,6 +222,10 @@ class Confirmation:
         """Test AUC of each seed, (S,)."""
         return np.array([r.metrics["test_auc"] for r in self.results])
 
+    def test_auc_of(self, baseline: str) -> np.ndarray:
+        """Of a classical model on the same rows, for each seed, (S,)."""
+        return np.array([r.metrics["baselines"][baseline]["test_auc"] for r in self.results])
+
     @property
     def against_twin(self) -> dict[str, Any] | None:
         """The decision of `qnb.statistics.auc.against` on the twin; None where there is no twin."""
@@ -226,16 +233,29 @@ class Confirmation:
 
     @property
     def test_auc_interval(self) -> tuple[float, float]:
-        """95 % interval of the mean test AUC over seeds and `units`.
+        """95 % interval of the mean test AUC over `drawn`.
 
         A constant score has AUC 1/2 on any rows, so it is that of the difference from one.
         """
+        if self.captures:
+            found = _over_captures(self.test_auc)
+            return found.low, found.high
         prepared = self.results[0].prepared
         y, circuit = prepared.y["test"], [r.logits["test"] for r in self.results]
         constant = [np.zeros(len(y))] * len(circuit)
         seed = self.results[0].config.seed
         found = seeds_and_rows_interval(y, circuit, constant, prepared.test_units, seed=seed)
         return 0.5 + found.low, 0.5 + found.high
+
+    @property
+    def captures(self) -> bool:
+        """Whether every seed has a capture of its own."""
+        return _on_captures(self.results)
+
+    @property
+    def drawn(self) -> str:
+        """What the intervals are over, in words."""
+        return f"{len(self.results)} captures, one a seed" if self.captures else f"seeds and {self.units}"
 
     @property
     def units(self) -> str:
@@ -251,10 +271,10 @@ class Confirmation:
         """Where the test rows come from, in words."""
         config, prepared = self.results[0].config, self.results[0].prepared
         count = f"{len(prepared.y['test']):,}"
-        if config.data == "bundled":
+        if self.captures:
             return (
-                f"{count} rows of a capture that the generator drew anew, for training too (data_seed "
-                f"{config.data_seed})"
+                f"some {count} rows of each of {len(self.results)} captures that the generator drew anew, "
+                f"for training too (data_seed from {config.data_seed})"
             )
         aside = (
             f"{count} rows that split='{config.split}' set aside before the search; training and validation "
@@ -270,17 +290,17 @@ class Confirmation:
 
 
 def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Confirmation:
-    """Train `best` from fresh seeds and test it: on a fresh capture where the data is the bundled one, else
-    on the rows set aside.
+    """Train `best` from fresh seeds and test it: each on a fresh capture where the data is the bundled one,
+    else on the rows set aside.
 
     Raises:
         QnbError: a seed's training failed, or there are too few groups of one class for an interval.
     """
-    own = {name: config.confirm_seed for name in ("data_seed", "split_seed") if best.data == "bundled"}
+    following = ("seed", *(FOLLOWS["capture"] if best.data == "bundled" else ()))
     seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
     results = []
     for result in train_all(
-        [TrainConfig.make(best.model_dump() | own | {"seed": seed}) for seed in seeds], progress
+        [TrainConfig.make(best.model_dump() | dict.fromkeys(following, seed)) for seed in seeds], progress
     ):
         if isinstance(result, QnbError):
             raise result
@@ -289,19 +309,50 @@ def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Con
 
 
 def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifference]:
-    """By baseline, the test AUC of the circuits minus its own, with an interval over seeds and groups, or
-    rows where there are none.
+    """By baseline, the test AUC of the circuits minus its own, with an interval.
+
+    It is Student's over captures where every seed has one of its own, else over seeds and groups, or rows
+    where there are none.
 
     Args:
-        results: of one configuration under several seeds, on the same rows.
+        results: of one configuration under several seeds, on the same rows or on captures of their own.
         seed: of the resampling.
     """
+    if _on_captures(results):
+        return {
+            name: _over_captures(
+                np.array([r.metrics["test_auc"] - r.metrics["baselines"][name]["test_auc"] for r in results])
+            )
+            for name in results[0].baseline_logits
+        }
     prepared, circuit = results[0].prepared, [r.logits["test"] for r in results]
     groups = prepared.test_units
     return {
         name: seeds_and_rows_interval(prepared.y["test"], circuit, [logits] * len(results), groups, seed=seed)
         for name, logits in results[0].baseline_logits.items()
     }
+
+
+def _on_captures(results: list[TrainResult]) -> bool:
+    return results[0].config.data == "bundled"
+
+
+def _over_captures(values: np.ndarray) -> AUCDifference:
+    """Mean and Student's intervals of one value a capture: captures are independent."""
+    n, mean = len(values), float(values.mean())
+    se = paired.standard_error(float(values.std(ddof=1)), n)
+    low, high = paired.t_interval(mean, se, n, 0.95)
+    return AUCDifference(
+        difference=mean,
+        low=low,
+        high=high,
+        level=0.95,
+        interval_90=paired.t_interval(mean, se, n, 0.9),
+        seeds=n,
+        units=n,
+        resamples=0,
+        undefined=0,
+    )
 
 
 def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
@@ -319,8 +370,8 @@ def sentence(confirmed: Confirmation, note: str) -> str:
     """What the confirmation says, in words."""
     auc, (low, high) = confirmed.test_auc, confirmed.test_auc_interval
     text = (
-        f"Test AUC {auc.mean():.4f} (95 % interval {low:.4f} to {high:.4f} over seeds and "
-        f"{confirmed.units}; sd {auc.std(ddof=1):.4f} over seeds) over {len(auc)} fresh seeds on "
+        f"Test AUC {auc.mean():.4f} (95 % interval {low:.4f} to {high:.4f} over "
+        f"{confirmed.drawn}; sd {auc.std(ddof=1):.4f} over seeds) over {len(auc)} fresh seeds on "
         f"{confirmed.rows}. "
     )
     for key, difference in confirmed.over.items():
@@ -330,12 +381,19 @@ def sentence(confirmed: Confirmation, note: str) -> str:
         verdict = "above" if low > 0 else "below" if high < 0 else "not shown to differ from"
         text += (
             f"It is {verdict} {NAMES[key]}: {difference.difference:+.4f}, 95 % interval {_end(low)} to "
-            f"{_end(high)} over seeds and {difference.units} {confirmed.units}. "
+            f"{_end(high)} over {_counted(confirmed, difference)}. "
         )
     if confirmed.against_twin is not None:
         twin = confirmed.results[0].metrics["baselines"]["twin"]
-        text += f"{twin_sentence(confirmed.against_twin, twin, f'seeds and {confirmed.units}')} "
+        text += f"{twin_sentence(confirmed.against_twin, twin, confirmed.drawn)} "
+    rising = sum(bool(r.metrics["still_improving"]) for r in confirmed.results)
+    if rising:
+        text += f"Still improving when the training ended: {rising} of {len(auc)} runs. "
     return text + f"{note}."
+
+
+def _counted(confirmed: Confirmation, difference: AUCDifference) -> str:
+    return confirmed.drawn if confirmed.captures else f"seeds and {difference.units} {confirmed.units}"
 
 
 def _end(value: float) -> str:
@@ -363,7 +421,11 @@ def metrics(result: Search, confirmed: Confirmation, conclusion: str) -> dict[st
             name: {"difference": d.difference, "low": d.low, "high": d.high, "units": d.units}
             for name, d in confirmed.over.items()
         },
-        "resampled": f"seeds and {confirmed.units}",
-        "baselines": confirmed.results[0].metrics["baselines"],
+        "resampled": confirmed.drawn,
+        "still_improving": sum(bool(r.metrics["still_improving"]) for r in confirmed.results),
+        "baselines": {
+            name: first | {"test_auc": float(confirmed.test_auc_of(name).mean())}
+            for name, first in confirmed.results[0].metrics["baselines"].items()
+        },
         "synthetic": confirmed.results[0].prepared.card.get("synthetic"),
     }

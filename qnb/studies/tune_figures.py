@@ -78,9 +78,9 @@ def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
         color=ORANGE,
         label="circuit, one seed",
     )
-    baselines = confirmed.results[0].metrics["baselines"]
-    for name, values in baselines.items():
-        seeds.axhline(values["test_auc"], color=BASELINE_COLOURS[name], lw=1.4, label=NAMES[name])
+    for name in confirmed.over:
+        of_seeds = [r.config.seed for r in confirmed.results], confirmed.test_auc_of(name)
+        seeds.plot(*of_seeds, color=BASELINE_COLOURS[name], lw=1.4, label=NAMES[name])
     seeds.set(
         title="Fresh seeds, rows not given to the search",
         xlabel="seed of the confirmation",
@@ -105,8 +105,7 @@ def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
         ylim=(-0.6, len(confirmed.over) - 0.4),
     )
     unit = "rows" if confirmed.units == "rows" else "groups of rows"
-    differences.set(
-        title="Circuit minus classical model", xlabel=f"difference in test AUC, 95 % over seeds and {unit}"
-    )
+    over = "captures" if confirmed.captures else f"seeds and {unit}"
+    differences.set(title="Circuit minus classical model", xlabel=f"difference in test AUC, 95 % over {over}")
     differences.locator_params(axis="x", nbins=5)
     return caption(figure, note)

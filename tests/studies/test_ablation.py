@@ -38,7 +38,34 @@ def test_arms_of_one_seed_share_rows_and_seeds_follow_the_first():
     assert [(p.arm, p.seed) for p in plan[:4]] == [("slow", 5), ("fast", 5), ("diverges", 5), ("slow", 6)]
     assert {p.config.split_seed for p in plan} == {0} and {p.config.seed for p in plan} == {5, 6, 7}
     resampled = AblationConfig(**BASE, arms=ARMS, seeds=3, seed=5, resample="split").plan()
-    assert [p.config.split_seed for p in resampled[::3]] == [5, 6, 7]
+    assert [p.config.split_seed for p in resampled[::3]] == [5, 6, 7] and {p.config.data_seed for p in resampled} == {0}
+    captures = AblationConfig(arms=ARMS, seeds=3, seed=5, resample="capture").plan()
+    assert [(p.config.data_seed, p.config.split_seed) for p in captures[::3]] == [(5, 5), (6, 6), (7, 7)]
+
+
+def test_with_captures_every_seed_has_a_table_of_its_own_and_arms_share_it():
+    small = {"sample": 500, "wires": 2, "layers": 1, "batch": 32, "epochs": 3, "fixed_num_batches": 2, "baselines": ()}
+    config = AblationConfig(**small, leaks=(), arms={"slow": {"lr": 0.01}, "fast": {"lr": 0.1}}, seeds=2, resample="capture")
+    study = ablation.train_here(config, progress=False)
+    assert len(set(study.fingerprints)) == 2 and not config.resampled and not study.compare().ratio
+    alone = train(TrainConfig(**small, leaks=(), lr=0.1, seed=1, split_seed=1, data_seed=1, engine="exact"), progress=False)
+    row = study.results.iloc[3]
+    assert (row["arm"], row["hash"]) == ("fast", alone.config.hash())
+    assert row["test_auc"] == pytest.approx(alone.metrics["test_auc"], abs=1e-3)
+    best = alone.history.set_index("epoch").loc[alone.metrics["best_epoch"]]
+    assert row["param_norm_weights"] == pytest.approx(best["param_norm_weights"], rel=1e-3)
+    cover = ablation.what_seeds_cover(study)
+    assert "every seed has a capture of its own" in cover and "stand on both sides" not in cover
+
+
+def test_arms_that_had_not_levelled_off_are_named_and_decide_nothing(study):
+    assert not ablation.not_levelled(study)
+    rising = replace(study, results=study.results.assign(still_improving=[True, False, None] * 3))
+    (said,) = ablation.not_levelled(rising)
+    assert said.startswith("Still improving when the training ended: slow in 3 of 3 runs. ")
+    assert rising.compare().to_dict() == study.compare().to_dict()
+    assert ablation.metrics(rising, rising.compare())["arms"]["slow"]["still_improving"] == 3
+    assert list(ablation.summary(rising)["still improving"]) == [3, 0, 0]
 
 
 def test_a_row_is_the_run_it_names_and_a_run_that_fails_is_a_gap(study):
@@ -129,6 +156,9 @@ def test_an_arm_that_is_wrong_on_purpose_is_named_in_every_figure(study):
         ({"arms": {"a": {}, "b": {"focal_gamma": 2.0, "balanced_batches": True}}}, "Arm 'b': .*both reweight"),
         ({"reference": "mean"}, "Did you mean 'mean_z'"),
         ({"seeds": 1}, "Parameter seeds = 1"),
+        ({"resample": "capture", "data": "breast_cancer"}, "resample='capture' draws a table anew .* Use resample='split'"),
+        ({"resample": "capture", "data_seed": 3}, "data_seed=3 has no effect with resample='capture'"),
+        ({"resample": "split", "split_seed": 3}, "split_seed=3 has no effect with resample='split'"),
     ],
 )
 def test_arms_that_cannot_be_compared_are_refused(values, message):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import TrainConfig
@@ -107,17 +108,22 @@ def test_the_confirmation_is_on_the_rows_set_aside_with_other_seeds(found):
         assert figure.axes[0].get_xlabel() and figure.axes[0].get_title()
 
 
-def test_the_bundled_capture_is_drawn_anew_and_its_sessions_are_resampled_whole(small_space):
+def test_the_bundled_capture_is_drawn_anew_for_every_seed(small_space):
     own = {"data": "bundled", "sample": 400, "split": "group"}
     confirmed = tune.confirm(CONFIG, TrainConfig(**BASE | own), progress=False)
-    config = confirmed.results[0].config
-    assert (config.data_seed, config.split) == (1000, "group")
-    table = load_table(config)
-    sessions = table.take(split_table(table, config).test).groups["capture.session"]
-    assert confirmed.over["logistic"].units == sessions.nunique() < len(sessions)
+    configs = [r.config for r in confirmed.results]
+    assert [(c.seed, c.data_seed, c.split_seed, c.split) for c in configs] == [(s, s, s, "group") for s in (1000, 1001)]
+    assert len({r.prepared.card["fingerprint"] for r in confirmed.results}) == 2
+    d = confirmed.test_auc - confirmed.test_auc_of("logistic")
+    over, expected = confirmed.over["logistic"], stats.t.interval(0.95, 1, d.mean(), stats.sem(d))
+    assert (over.difference, over.low, over.high) == pytest.approx((d.mean(), *expected)) and over.seeds == over.units == 2
+    assert confirmed.test_auc_interval == pytest.approx(
+        stats.t.interval(0.95, 1, confirmed.test_auc.mean(), stats.sem(confirmed.test_auc))
+    )
     words = tune.sentence(confirmed, "note")
-    assert f"on {len(sessions)} rows of a capture that the generator drew anew, for training too (data_seed 1000)" in words
-    assert f"over seeds and {sessions.nunique()} groups of rows (capture.session)." in words
+    assert "rows of each of 2 captures that the generator drew anew, for training too (data_seed from 1000)" in words
+    assert "over 2 captures, one a seed." in words
+    assert tune_figures.confirmation(confirmed, "n").axes[1].get_xlabel().endswith("over captures")
 
 
 def auc(y, logits):
@@ -190,7 +196,7 @@ def test_the_file_is_what_was_chosen_and_says_how_to_run_it(found):
     assert "\n#   qnb run train -f executed/tune/ID/best.yaml\n" in text
 
 
-@pytest.mark.parametrize("values", [{"seed": 7, "confirm_seed": 7}, {"seed": 1003}, {"data_seed": 1000}])
+@pytest.mark.parametrize("values", [{"seed": 7, "confirm_seed": 7}, {"seed": 1003}, {"data_seed": 1000}, {"data_seed": 1003}])
 def test_seeds_of_the_search_are_not_fresh(values):
     with pytest.raises(ParameterError, match="take one that is fresh"):
         TuneConfig.make(values)

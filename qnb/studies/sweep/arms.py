@@ -19,6 +19,15 @@ def _with_own_parts(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
     }
 
 
+Resample = Literal["none", "split", "capture"]
+# by `resample`, the parameters that follow the seed
+FOLLOWS: dict[Resample, tuple[str, ...]] = {
+    "none": (),
+    "split": ("split_seed",),
+    "capture": ("data_seed", "split_seed"),
+}
+
+
 class Planned(NamedTuple):
     """One training of an ablation."""
 
@@ -40,11 +49,16 @@ class SweepConfig(TrainConfig):
     """the arm that the others are held against; None: the first"""
     seeds: Annotated[int, Field(ge=2, le=1000)] = 10
     """how many, from seed on"""
-    resample: Literal["none", "split"] = "none"
-    '"split": split_seed follows the seed, so that seeds cover the choice of rows too'
+    resample: Resample = "none"
+    '"split": split_seed follows the seed; "capture": data_seed does too: each seed has rows of its own'
     min_effect: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
     """difference in test AUC that would matter"""
     engine: EngineName = "exact"
+
+    @property
+    def resampled(self) -> bool:
+        """Whether seeds draw splits of one table, so that their rows overlap and they are not independent."""
+        return self.resample == "split"
 
     SHARED: ClassVar[frozenset[str]] = frozenset(
         {*TableConfig.model_fields, *SplitConfig.model_fields, *BaselinesConfig.model_fields, "seed"}
@@ -59,7 +73,7 @@ class SweepConfig(TrainConfig):
         base = dict(training_of(self))
         found = []
         for seed in range(self.seed, self.seed + self.seeds):
-            seeds = {"seed": seed} | ({"split_seed": seed} if self.resample == "split" else {})
+            seeds = dict.fromkeys(("seed", *FOLLOWS[self.resample]), seed)
             found += [
                 Planned(arm, seed, _config_of(arm, base | overrides | seeds))
                 for arm, overrides in self.arms.items()
@@ -70,6 +84,19 @@ class SweepConfig(TrainConfig):
         if self.reference is not None and self.reference not in self.arms:
             raise ValueError(f"reference={self.reference!r} is no arm. {nearest(self.reference, self.arms)}")
 
+    def _check_resample(self) -> None:
+        if self.resample == "capture" and self.data != "bundled":
+            raise ValueError(
+                f"resample='capture' draws a table anew for every seed, and only data='bundled' can be: "
+                f"data={self.data!r} has the rows that it has. Use resample='split'."
+            )
+        for name in FOLLOWS[self.resample]:
+            if self.changed(name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)} has no effect with resample={self.resample!r}, where it "
+                    "follows the seed: leave it at its default, and set seed, the first."
+                )
+
     @model_validator(mode="after")
     def _arms_can_be_compared(self) -> Self:
         if len(self.arms) < 2:
@@ -77,6 +104,7 @@ class SweepConfig(TrainConfig):
         for arm, overrides in self.arms.items():
             _check_overrides(arm, overrides)
         self._check_reference()
+        self._check_resample()
         seen: dict[str, str] = {}
         for planned in self.plan()[: len(self.arms)]:
             twin = seen.setdefault(planned.config.hash(), planned.arm)
