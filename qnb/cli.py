@@ -157,7 +157,10 @@ def cli(context: click.Context) -> None:
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Go on from the last checkpoint of a run, its id or path, that did not finish.",
+    help=(
+        "Go on from the last checkpoint of a run, its id or path, that did not finish. Where a file of its "
+        "circuit is gone, -p ansatz FILE:NAME gives another with the same text."
+    ),
 )
 @click.option(
     "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The longest that one cell may take."

@@ -93,6 +93,11 @@ def value_of(given: Any) -> Any:
     return given.value if isinstance(given, Own) else given
 
 
+def place(given: str) -> str:
+    """Of a part, FILE:NAME, or its name in a cell, for where a hash has no room; qnb's names as they are."""
+    return given.partition("@")[0]
+
+
 def is_part(given: Any) -> bool:
     """Whether a value is a part of the user's, or names one: no name of qnb's, and nothing else."""
     if isinstance(given, str):
@@ -107,6 +112,22 @@ def same(own: Any, recorded: Any) -> bool:
         return False
     place, _, digits = recorded.partition("@")
     return (own.name, own.sha256[:DIGITS]) == (place.rpartition(":")[2], digits)
+
+
+def in_place_of(recorded: Any, given: Any) -> Own:
+    """A part that is given beside a recorded run, where the run has it: the same string, for it has the same
+    text, wherever its own file is.
+
+    Raises:
+        ParameterError: it has another text or name, or the run has a part of qnb's there.
+    """
+    found = part(given)
+    if not same(found, recorded):
+        raise ParameterError(
+            f"{found} is not what the run had, {recorded}: give the same name, of a file with the same text."
+        )
+    file, colon, _ = str(recorded).partition("@")[0].rpartition(":")
+    return Own(found.value, found.name, file if colon else None, found.text)
 
 
 def parts_of(values: Any) -> Iterator[Own]:

@@ -42,6 +42,7 @@ BASES = {  # of each notebook, small configurations that together reach every pa
     "leakage_stress_test": [CIRCUIT | {"sample": 1500, "batch": 16, "epochs": 1, "fixed_num_batches": 3}],
     "zvec_gradient_identity": [STEPS | {"rows": 2, "training_epochs": 2}],
     "gradient_audit": [STEPS | {"rows": 3, "training_epochs": 3}],
+    "own_circuit": [CIRCUIT | {"sample": 300, "batch": 16, "epochs": 2, "seeds": 2}],
 }
 QUICK = ("train", "surrogate", "alpha_sign_inversion", "suspects")
 BUNDLED = {"data": "bundled", "label": None, "drop": (), "time": None}
@@ -127,7 +128,36 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
     "gradient_audit": {
         "stacks": ("current", "0.0.1"), "rows": 4, "training_epochs": 4, "quick": False, "device": "nowhere.qubit",
     },
+    "own_circuit": {"engine": "catalyst", "seeds": 3},
 }  # fmt: skip
+
+
+CIRCUITS = """import pennylane as qml
+from qnb.core.circuit import Measurement, Pattern
+
+
+def brickwork(weights, wires, layer):
+    for i in wires:
+        qml.RX(weights[i, 0], wires=i)
+        qml.RZ(weights[i, 1], wires=i)
+    for i in range(layer % 2, wires - 1, 2):
+        qml.IsingZZ(weights[i, 2], wires=[i, i + 1])
+
+
+def twice(x, wires):
+    for i in wires:
+        qml.RX(2 * x[i], wires=i)
+
+
+words = Measurement(None, words=lambda n: ["Z" + "I" * (n - 1), "X" * n])
+chain = Pattern(lambda wires, layer: [(i, i + 1) for i in range(wires - 1)])
+"""
+PARTS = {"ansatz": "circuits.py:brickwork", "encoder": "circuits.py:twice", "measurement": "circuits.py:words"}
+
+
+def configuration(notebook):
+    module, cls = read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb").metadata.qnb.config.split(":")
+    return getattr(importlib.import_module(module), cls)
 
 
 def labelled(rows):
@@ -154,6 +184,7 @@ def project(tmp_path_factory):
         frame = labelled(rows)
         frame.to_csv(folder / f"{name}.csv", index=False)
         frame.assign(a=frame["label"] + frame["a"] / 10).to_csv(folder / f"easy_{name}.csv", index=False)
+    (folder / "circuits.py").write_text(CIRCUITS)
     return folder
 
 
@@ -165,11 +196,6 @@ def small(monkeypatch):
     monkeypatch.setattr(throughput, "FULL", throughput.Grid((4, 8), (2,), (), 4, (2,)))
 
 
-def configuration(notebook):
-    module, cls = read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb").metadata.qnb.config.split(":")
-    return getattr(importlib.import_module(module), cls)
-
-
 @pytest.mark.parametrize("notebook", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in BASES])
 def test_every_parameter_is_read(notebook, project, monkeypatch, small):
     reads = Counter()
@@ -177,6 +203,17 @@ def test_every_parameter_is_read(notebook, project, monkeypatch, small):
         _, _, read = execute(notebook, base, project, monkeypatch)
         reads += read
     assert set(configuration(notebook).model_fields) - set(reads) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", [name for name in BASES if "ansatz" in configuration(name).model_fields])
+def test_a_notebook_runs_with_a_circuit_of_ones_own(notebook, project, monkeypatch, small):
+    parts = {"ansatz": "circuits.py:chain"} if notebook == "surrogate" else PARTS  # the others are refused there
+    given = {name: part for name, part in parts.items() if name in configuration(notebook).model_fields}
+    run, _, _ = execute(notebook, BASES[notebook][0] | given, project, monkeypatch)
+    assert run.manifest["status"] == "done"
+    assert {own["part"].partition("@")[0] for own in run.manifest["own"]} == set(given.values())
+    assert {name: run.manifest["parameters"][name].partition("@")[0] for name in given} == given
 
 
 def test_the_tables_above_have_every_parameter():

@@ -237,7 +237,7 @@ class Remote:
     """
 
     def __init__(self, factory: str, *args: Any):
-        with _users_modules_by_value():
+        with users_modules_by_value():
             self._parts = cloudpickle.dumps((factory, args))
         self._key = hashlib.sha256(self._parts).hexdigest()
 
@@ -259,7 +259,7 @@ class Remote:
 
 
 @contextlib.contextmanager
-def _users_modules_by_value() -> Iterator[None]:
+def users_modules_by_value() -> Iterator[None]:
     """While it lasts, cloudpickle sends what is defined in modules that are not installed by value."""
     installed = (
         Path(qnb.__file__).parent,

@@ -32,6 +32,10 @@ WRONG_ON_PURPOSE = frozenset({"one_sample_demo"})
 DEFAULT_DEVICE = "lightning.qubit"
 
 
+# (circuit, head and loss) -> their engine: of another precision, of a loss of your own, of your own class
+Maker = Callable[[CircuitSpec, Objective], "Engine"]
+
+
 class EngineError(QnbError):
     """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not
     compile.
@@ -163,6 +167,24 @@ def _make_engine(
     build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
     refuse_unknown(options, list(inspect.signature(build).parameters)[2:], f"engine={name!r}")
     return build(spec, objective, device=device, **options)
+
+
+def require_model(engine: Engine, spec: CircuitSpec, objective: Objective) -> None:
+    """Raise ParameterError where an engine made by hand is of another circuit or head than is asked for: the
+    parameters of a report are those of what ran.
+    """
+    pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
+    pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in Objective.names()]
+    other = [
+        f"{name} is {there!r} in the engine, {here!r} here" for name, here, there in pairs if here != there
+    ]
+    if other:
+        raise ParameterError(f"The engine is of another model than the configuration: {'; '.join(other)}.")
+
+
+def by_hand(engine: Engine) -> str:
+    """What is said of an engine that no configuration names."""
+    return f"{engine.name}, {engine.dtype}, made by hand"
 
 
 def score_gradient(engine: Engine, params: Params, x: np.ndarray) -> tuple[float, Params]:

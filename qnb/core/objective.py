@@ -73,6 +73,11 @@ class Objective:
             _require_elementwise(self.loss, "loss")
             _require_elementwise(self.slope, "slope")
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields that a configuration has and a model file keeps."""
+        return "focal_gamma", "alpha_mode"
+
     def fingerprint(self) -> tuple[float | str, ...]:
         """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever
         it is called; and the texts of functions of your own.

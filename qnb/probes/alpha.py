@@ -11,7 +11,7 @@ from pydantic import Field
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Params
-from qnb.core.engine import make_engine
+from qnb.core.engine import Maker
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
@@ -19,7 +19,7 @@ from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 from qnb.training import metrics
 from qnb.training.optimiser import make_optimiser
-from qnb.training.state import circuit_of
+from qnb.training.state import circuit_of, engine_of
 
 TOLERANCE = 1e-12  # of AUC(-alpha) = 1 - AUC(alpha)
 MARGIN = 0.02  # an AUC under 0.5 - MARGIN is an inverted ranking
@@ -68,18 +68,24 @@ def pushing_bias(mean_score: float, prior: float, push: float) -> float:
 
 
 def trainings(
-    config: TrainConfig, prepared: Prepared, alpha: float, push: float, steps: int, seed: int
+    config: TrainConfig,
+    prepared: Prepared,
+    alpha: float,
+    push: float,
+    steps: int,
+    seed: int,
+    make: Maker | None = None,
 ) -> dict[str, Descent]:
     """The arms, by name, all with the same seed, batches and rate: `direct` and `softplus` from the same
     small alpha, alpha fixed at 1, and the circuit that softplus trained, held still while its head is trained
-    again as in the first arm.
+    again as in the first arm. `make`: see `qnb.probes.subject.subject`.
     """
     prior = prepared.prior
 
     def arm(mode: str, alpha: float, frozen: Params | None = None, **changes: Any) -> Descent:
         optimiser = make_optimiser(config.model_copy(update={"alpha_train": True} | changes), steps)
-        bias = pushing_bias(_mean_score(config, prepared, seed, frozen), prior, push)
-        return descend(config, prepared, optimiser, steps, seed, Head(alpha, bias, mode), frozen)
+        bias = pushing_bias(_mean_score(config, prepared, seed, frozen, make), prior, push)
+        return descend(config, prepared, optimiser, steps, seed, Head(alpha, bias, mode), frozen, make)
 
     arms = {
         "direct": arm("direct", alpha),
@@ -96,9 +102,11 @@ def trainings(
     return arms | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
 
 
-def _mean_score(config: TrainConfig, prepared: Prepared, seed: int, circuit: Params | None) -> float:
+def _mean_score(
+    config: TrainConfig, prepared: Prepared, seed: int, circuit: Params | None, make: Maker | None
+) -> float:
     spec = circuit_of(config)
-    engine = make_engine(config.engine, spec, Objective(alpha_mode="direct"), config.device)
+    engine = engine_of(config, spec, Objective(alpha_mode="direct"), make)
     return float(engine.scores(spec.init(seed) | (circuit or {}), prepared.X["train"][:WATCHED_ROWS]).mean())
 
 

@@ -5,9 +5,13 @@ Every formulation in `formulations.py`, on every stack asked for, against defaul
 With s_k the score of row k and L the loss of the batch, dL/dtheta = sum_k (dL/ds_k) ds_k/dtheta. A wrong
 gradient is compared, for every row k, with the one-sample laws in LAWS, where one row's derivative stands for
 all of them; with zero; and with the right gradient of the rows as their memory would be read without strides.
+
+What is audited are programs for Catalyst. An engine made by hand is none: `qnb.check_gradient` checks it.
 """
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -18,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +30,9 @@ import pandas as pd
 import pennylane as qml
 from pydantic import Field
 
+from qnb import own
 from qnb.config import Device, Listed, TrainConfig, training_of
+from qnb.core.child import users_modules_by_value
 from qnb.core.circuit import Array, CircuitSpec
 from qnb.core.objective import Objective
 from qnb.core.settings import own_settings
@@ -334,10 +341,14 @@ def audit(
     pairs = list(pairs)
     with tempfile.TemporaryDirectory(prefix="qnb-audit-") as name:
         folder = Path(name)
+        inputs = {measurement: f"{k}.npz" for k, measurement in enumerate(references)}
         for measurement, right in references.items():
             arrays: dict[str, Any] = right.arrays
-            np.savez(folder / f"{measurement}.npz", **arrays)
-        jobs = [_job(key, references[measurement].spec, device) for key, measurement in pairs]
+            np.savez(folder / inputs[measurement], **arrays)
+        jobs = [
+            _job(f"{k}-{key}", key, inputs[measurement], references[measurement].spec, device)
+            for k, (key, measurement) in enumerate(pairs)
+        ]
         ended = run_jobs(python, file, folder, jobs, workers or len(os.sched_getaffinity(0)), limit, on_done)
         misread = {}
         outcomes = []
@@ -360,13 +371,14 @@ def audit(
         return outcomes
 
 
-def _job(key: str, spec: CircuitSpec, device: str) -> dict[str, Any]:
-    return {
-        "name": f"{key}-{spec.measurement}",
-        "key": key,
-        "inputs": f"{spec.measurement}.npz",
-        "spec": spec.to_dict() | {"has_readout": spec.has_readout, "device": device},
-    }
+def _job(name: str, key: str, inputs: str, spec: CircuitSpec, device: str) -> dict[str, Any]:
+    """What `formulations.work` takes; of parts of the user's own, themselves, by value."""
+    parts = {part: value for part, value in spec.to_dict().items() if isinstance(value, own.Own)}
+    fields = spec.to_dict() | {"has_readout": spec.has_readout, "device": device}
+    if parts:
+        with users_modules_by_value():
+            fields["parts"] = cloudpickle.dumps(parts).hex()
+    return {"name": name, "key": key, "inputs": inputs, "spec": fields}
 
 
 def run_jobs(
@@ -382,7 +394,6 @@ def run_jobs(
 
     A job without an entry was lost with the program itself.
     """
-    (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [python, "-I", forks.__file__, str(file), str(folder), str(workers), str(limit)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
         "OMP_NUM_THREADS": "1"
@@ -390,9 +401,13 @@ def run_jobs(
     ended = {}
     with (
         open(folder / "program.log", "w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as program,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        ) as program,
     ):
         try:
+            with contextlib.suppress(BrokenPipeError), program.stdin or io.StringIO() as jobs_of_program:
+                jobs_of_program.write(json.dumps(jobs))
             for line in program.stdout or ():
                 entry = json.loads(line)
                 ended[entry["name"]] = entry
@@ -483,6 +498,16 @@ def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
         lambda names: "; ".join(dict.fromkeys(names))
     )
     return named.reset_index()[["stack", "verdict", "formulation", "message"]]
+
+
+def not_audited(outcomes: list[Outcome]) -> list[str]:
+    """What was not audited, a sentence for each reason: the formulations, for which measurements, and why."""
+    of_reason: dict[str, list[str]] = {}
+    for o in outcomes:
+        if o.verdict == "not applicable":
+            reason = o.message.removeprefix("not applicable: ")
+            of_reason.setdefault(f"{o.stack}, {own.place(o.measurement)}: {reason}", []).append(o.title)
+    return [f"{reason}: {'; '.join(titles)}." for reason, titles in of_reason.items()]
 
 
 def counts(outcomes: list[Outcome]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from qnb import own
 from qnb.probes.audit import CHAIN, NONE, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Outcome, Reference
 from qnb.probes.formulations import FORMULATIONS
 from qnb.reporting.plots import (
@@ -78,7 +79,7 @@ def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure
 
 
 def _column_title(stack: str, measurement: str) -> str:
-    return f"{stack}\n{measurement}".replace(" (current)", "*").replace("_readout", "\nreadout")
+    return f"{stack}\n{own.place(measurement)}".replace(" (current)", "*").replace("_readout", "\nreadout")
 
 
 def _codes(o: Outcome) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import ALPHA_FLOOR, Params
-from qnb.core.engine import Engine, make_engine
+from qnb.core.engine import Engine, Maker
 from qnb.core.gate import check_gradient
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
@@ -17,7 +17,7 @@ from qnb.errors import ParameterError
 from qnb.training import metrics
 from qnb.training.batches import epoch_batches
 from qnb.training.optimiser import make_step
-from qnb.training.state import circuit_of
+from qnb.training.state import circuit_of, engine_of
 
 WATCHED_ROWS = 256  # validation rows scored after each step
 CIRCUIT = ("weights", "readout")
@@ -66,6 +66,7 @@ def descend(
     seed: int,
     head: Head,
     circuit: Params | None = None,
+    make: Maker | None = None,
 ) -> Descent:
     """Train the circuit of `config`, all rows weighing the same; the gradient is gated before the first step.
 
@@ -74,9 +75,10 @@ def descend(
         optimiser: of all four groups of parameters.
         seed: decides the initial circuit and the batches.
         circuit: weights and readout to start from, instead of the initial ones.
+        make: see `qnb.probes.subject.subject`.
     """
     objective, spec = Objective(head.focal_gamma, head.mode), circuit_of(config)
-    engine = make_engine(config.engine, spec, objective, config.device)
+    engine = engine_of(config, spec, objective, make)
     rng = np.random.default_rng(seed)
     (of_batches,) = rng.spawn(1)  # as in training: the same batches for circuits of any shape
     params = (

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from qnb import own
+from qnb.core.circuit import MEASUREMENTS
 from qnb.reporting.plots import (
     BLUE,
     GREEN,
@@ -233,8 +235,8 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
                 both, (MUTED, ORANGE), ("at the start", "after training"), strict=True
             ):
                 panel.hist(values, bins, color=colour, alpha=0.6, label=label)
-            panel.set(xlabel=f"{name} (no unit)", title=measurement if row == 0 else None)
-            if row == 0 and measurement != "z_vec":
+            panel.set(xlabel=f"{name} (no unit)", title=own.place(measurement) if row == 0 else None)
+            if row == 0 and measurement in MEASUREMENTS and measurement != "z_vec":
                 panel.set_xlim(-1.05, 1.05)
     for row in (0, 1):
         axes[row, 0].set_ylabel("watched rows per bin")
@@ -267,9 +269,11 @@ def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = Non
                     ms=4,
                     lw=0.8,
                     color=colour,
-                    label=f"{measurement}, {name}: rank {part.rank}",
+                    label=f"{own.place(measurement)}, {name}: rank {part.rank}",
                 )
-        axes.set(title=ansatz, xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None))
+        axes.set(
+            title=own.place(ansatz), xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None)
+        )
         axes.legend(fontsize=7, loc="lower left")
     return caption(figure, note)
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from qnb.config import TrainConfig
 from qnb.core.circuit import Array
+from qnb.core.engine import Maker
 from qnb.core.objective import Objective
 from qnb.core.settings import own_settings
 from qnb.data.prepare import Prepared
@@ -106,14 +107,16 @@ def trainings(
     rate_sgd: float,
     steps: int,
     seed: int,
+    make: Maker | None = None,
 ) -> dict[tuple[str, float], Descent]:
     """By (optimiser, gamma): SGD and Adam with gamma 0 and `gamma`, the same start, seed and batches.
 
-    Adam at config.lr.
+    Adam at config.lr. `make`: see `qnb.probes.subject.subject`. A loss of your own has no gamma: it is
+    refused.
     """
     optimisers = {"SGD": optax.sgd(rate_sgd), "Adam": optax.adam(config.lr)}
     return {
-        (name, g): descend(config, prepared, optimiser, steps, seed, Head(alpha, focal_gamma=g))
+        (name, g): descend(config, prepared, optimiser, steps, seed, Head(alpha, focal_gamma=g), make=make)
         for name, optimiser in optimisers.items()
         for g in (0.0, gamma)
     }

@@ -2,8 +2,9 @@
 Python.
 
 `python -P forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for
-each job of FOLDER/jobs.json (a list of objects with a `name`), WORKERS at once, each for at most LIMIT
-seconds. The process calls FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of
+each job of the JSON that it reads (a list of objects with a `name`), WORKERS at once, each for at most LIMIT
+seconds. Jobs come by standard input, because they may carry functions of the user's, which are not taken from
+a disk. The process calls FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of
 JSON is printed when a job has ended: its name, its exit code (negative: the signal that ended it) and its
 seconds.
 """
@@ -20,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 STOP = {signal.SIGTERM}
-Job = dict[str, Any]  # what jobs.json holds of one: its `name`, and what its work asks for
+Job = dict[str, Any]  # its `name`, and what its work asks for
 
 
 def load(file: str) -> ModuleType:
@@ -57,10 +58,11 @@ def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
 
 
 def main(file: str, folder: Path, workers: int, limit: float) -> None:
-    """Run the jobs in `folder`/jobs.json, each in a fork of its own, `workers` at a time, killed after
-    `limit` seconds.
+    """Run the jobs of standard input, each in a fork of its own, `workers` at a time, killed after `limit`
+    seconds.
     """
-    work, todo = load(file).work, json.loads((folder / "jobs.json").read_text())[::-1]
+    todo: list[Job] = json.load(sys.stdin)[::-1]
+    work = load(file).work
     running: dict[int, tuple[str, float]] = {}  # by process id, the name and the start of its job
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

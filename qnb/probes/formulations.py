@@ -1,6 +1,6 @@
 """Ways to ask for the gradient of a batch of a compiled circuit.
 
-Needs Catalyst, PennyLane, JAX and numpy, but not qnb.
+Needs Catalyst, PennyLane, JAX and numpy, but qnb only for circuits with parts of the user's own.
 
 `qnb.probes.audit` has it run by the Python of each stack under audit, through `forks.py`. A formulation takes
 a `Problem` and returns its gradient: a tuple, one array per differentiated argument.
@@ -8,6 +8,7 @@ a `Problem` and returns its gradient: a tuple, one array per differentiated argu
 
 import functools
 import json
+import pickle
 import re
 import time
 import traceback
@@ -36,6 +37,8 @@ Value = Callable[[Arrays, jax.Array], tuple[jax.Array, Arrays]]  # (circuit, x) 
 # qnb reads the table at the end, where no compiler may be imported
 if TYPE_CHECKING or not __name__.startswith("qnb."):
     import catalyst
+if TYPE_CHECKING:
+    from qnb.core.circuit import CircuitSpec
 
 NO_READOUT = np.zeros(0)
 
@@ -54,6 +57,8 @@ class Circuit:
 
     def __init__(self, spec: dict[str, Any], rot: bool = False):
         self.spec, self.rot, self.wires = spec, rot, range(spec["wires"])
+        # trained, the first of the readout
+        self.coefficients = len(self.wires) if spec["measurement"] == "z_vec" else 0
 
     def score(self, weights: Array, readout: Array, x: Array) -> Any:
         """A QNode's body: s(x)."""
@@ -66,9 +71,9 @@ class Circuit:
         coefficients = readout if measurement == "z_vec" else [1 / n] * n
         return qml.expval(qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in self.wires]))
 
-    def expectations(self, weights: Array, x: Array) -> tuple[Any, ...]:
-        """A QNode's body: <Z_i> of every wire."""
-        self.gates(weights, NO_READOUT, x)
+    def expectations(self, weights: Array, readout: Array, x: Array) -> tuple[Any, ...]:
+        """A QNode's body: the expectation value that belongs to each of the coefficients."""
+        self.gates(weights, readout, x)
         return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
 
     def gates(self, weights: Array, readout: Array, x: Array) -> None:
@@ -118,6 +123,41 @@ class Circuit:
         qml.RZ(angles[2], wires=wire)
 
 
+class OwnCircuit(Circuit):
+    """One with parts of the user's own, which come with the job; by qnb itself, so in stacks that have it.
+
+    Raises:
+        NotApplicable: this stack lacks qnb or cloudpickle, or `rot`: qnb does not know what the gates are.
+    """
+
+    def __init__(self, spec: dict[str, Any], rot: bool = False):
+        super().__init__(spec, rot)
+        if rot:
+            raise NotApplicable("gates of your own are not written in another form")
+        self.whole = spec_of(spec)
+        self.coefficients = len(self.whole.words) if self.whole.measured.weighted else 0
+
+    def score(self, weights: Array, readout: Array, x: Array) -> Any:
+        """See Circuit."""
+        return self.whole.score(weights, readout, x)
+
+    def expectations(self, weights: Array, readout: Array, x: Array) -> tuple[Any, ...]:
+        """See Circuit."""
+        self.whole.apply(weights, readout, x)
+        return tuple(qml.expval(word) for word in self.whole.observables())
+
+
+def spec_of(spec: dict[str, Any]) -> "CircuitSpec":
+    """The CircuitSpec that was sent, where the stack has qnb."""
+    try:
+        from qnb.core.circuit import CircuitSpec
+    except ImportError:
+        raise NotApplicable("qnb is not installed in this stack") from None
+    fields = {k: v for k, v in spec.items() if k not in ("has_readout", "device", "parts")}
+    parts = pickle.loads(bytes.fromhex(spec["parts"])) if "parts" in spec else {}
+    return CircuitSpec(**fields | parts)
+
+
 class Problem:
     """A circuit, a head l = alpha (s + bias) with BCE, and a batch.
 
@@ -151,7 +191,8 @@ class Problem:
         self.differentiate: Differentiate = differentiate or catalyst.grad
         self.batch = (layout(arrays["X"]), *(np.ascontiguousarray(arrays[k]) for k in ("y", "w")))
         self.rows, self.argnums = len(arrays["X"]), tuple(range(len(self.params)))
-        self.circuit, self.device = Circuit(spec, rot), qml.device(spec["device"], wires=spec["wires"])
+        self.circuit = (OwnCircuit if "parts" in spec else Circuit)(spec, rot)
+        self.device = qml.device(spec["device"], wires=spec["wires"])
         self.score = qml.QNode(self._score(), self.device, diff_method=diff_method)
 
     def variant(self, **options: Any) -> "Problem":
@@ -378,21 +419,28 @@ def value_of_one_vector(q: Problem) -> Value:
 
     For `z_vec`, ds/dw_i = <Z_i>, from a forward pass.
     """
-    shape, size = q.arrays["weights"].shape, q.arrays["weights"].size
-    z_vec = q.spec["measurement"] == "z_vec"
+    shape, size, count = q.arrays["weights"].shape, q.arrays["weights"].size, q.circuit.coefficients
+    angles = q.spec["has_readout"] and q.arrays["readout"].size > count
+
+    def joined(coefficients: Array, others: Array) -> Array:
+        """Of one readout: its coefficients, and what belongs to its angles."""
+        if count and angles:
+            return jnp.concatenate([coefficients, others])
+        return coefficients if count else others
 
     def flat_score(theta: Array, coefficients: Array, x: Array) -> Any:
-        return q.circuit.score(theta[:size].reshape(shape), coefficients if z_vec else theta[size:], x)
+        return q.circuit.score(theta[:size].reshape(shape), joined(coefficients, theta[size:]), x)
 
     score = qml.QNode(flat_score, q.device, diff_method="adjoint")
     expectations = qml.QNode(q.circuit.expectations, q.device)
 
     def value(circuit: Arrays, x: jax.Array) -> tuple[jax.Array, Arrays]:
-        gates = circuit[:1] if z_vec else circuit
-        theta = jnp.concatenate([g.reshape(-1) for g in gates])
-        s, ds = catalyst.value_and_grad(score, argnums=0)(theta, circuit[1] if z_vec else jnp.zeros(1), x)
-        parts = (ds[:size].reshape(shape), ds[size:])[: len(gates)]
-        return s, (*parts, jnp.stack(expectations(circuit[0], x))) if z_vec else parts
+        turned = (circuit[1][count:],) if angles else ()
+        theta = jnp.concatenate([g.reshape(-1) for g in (circuit[0], *turned)])
+        fixed = circuit[1][:count] if count else jnp.zeros(1)
+        s, ds = catalyst.value_and_grad(score, argnums=0)(theta, fixed, x)
+        of_words = jnp.stack(expectations(*circuit, x)) if count else fixed
+        return s, (ds[:size].reshape(shape), joined(of_words, ds[size:]))[: len(circuit)]
 
     return value
 
@@ -448,15 +496,12 @@ def jax_scan(q: Problem) -> Arrays:
 
 def by_engine(q: Problem, name: str) -> Arrays:
     """The gradient by one of the package's engines, where the stack has it."""
-    try:
-        from qnb.core.circuit import CircuitSpec
-        from qnb.core.engine import make_engine
-        from qnb.core.objective import Objective
-    except ImportError:
-        raise NotApplicable("qnb is not installed in this stack") from None
-    fields = {k: v for k, v in q.spec.items() if k not in ("has_readout", "device")}
+    spec = spec_of(q.spec)
+    from qnb.core.engine import make_engine
+    from qnb.core.objective import Objective
+
     options = {} if name == "exact" else {"device": q.spec["device"]}
-    engine = make_engine(name, CircuitSpec(**fields), Objective(), **options)
+    engine = make_engine(name, spec, Objective(), **options)
     params = {k: q.arrays[k] for k in ("weights", "readout", "bias", "alpha")}
     grads = engine.loss_and_grad(params, *q.batch)[1]
     return tuple(grads[g] for g in q.groups)
@@ -549,9 +594,9 @@ def work(folder: Path, job: dict[str, Any]) -> None:
 
     Leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json.
     """
-    problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
     started = time.perf_counter()
     try:
+        problem = Problem(job["spec"], dict(np.load(folder / job["inputs"])))
         gradient: Arrays = tuple(np.asarray(g) for g in FORMULATIONS[job["key"]].gradient(problem))
     except NotApplicable as error:
         failed = {"kind": "not applicable", "message": str(error)}

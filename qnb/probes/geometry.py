@@ -2,7 +2,6 @@
 Jacobian.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypedDict
 
@@ -12,8 +11,9 @@ from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import ANSATZE, MEASUREMENTS, Params
-from qnb.core.engine import Engine, make_engine
+from qnb.core.circuit import ANSATZE, MEASUREMENTS, Layer, Params
+from qnb.core.engine import Engine, Maker, score_gradient
+from qnb.core.gate import check_gradient
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
@@ -21,7 +21,7 @@ from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict
 from qnb.training import metrics
 from qnb.training.optimiser import make_optimiser
-from qnb.training.state import circuit_of
+from qnb.training.state import circuit_of, engine_of
 
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
 RANK_FLOAT32 = 1e-4
@@ -103,48 +103,77 @@ def _echelon(rows: np.ndarray) -> np.ndarray:
 
 
 def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
-    """ds/dp by forward passes only, so that no gradient is trusted: the parameter-shift rule (s(p + pi/2) -
-    s(p - pi/2)) / 2 for angles (Mitarai et al., PRA 98, 032309, 2018; Schuld et al., PRA 99, 032331, 2019),
-    and a difference, exact too, for the coefficients of `z_vec`.
+    """ds/dp, where the ansatz turns by Pauli rotations alone by forward passes only, so that no gradient is
+    trusted: the parameter-shift rule (s(p + pi/2) - s(p - pi/2)) / 2 for angles (Mitarai et al., PRA 98,
+    032309, 2018; Schuld et al., PRA 99, 032331, 2019), and a difference, exact too, for trained coefficients.
+    That rule does not hold for a layer of any gates, whose ds/dp is the engine's, after the gate; the engine
+    then is of `Objective(alpha_mode="direct")`.
+
+    Raises:
+        WrongGradientError: the gate found the engine's gradient wrong.
     """
-    columns, names = [], []
+    spec, columns, names = engine.spec, [], []
+    by_gradient = _gradients(engine, params, X) if isinstance(spec.layer, Layer) else None
+    words = len(spec.words) if spec.measured.weighted else 0
     for group in ("weights", "readout"):
-        linear = group == "readout" and engine.spec.measured.weighted
-        shift, scale = (0.5, 1.0) if linear else (np.pi / 2, 2.0)
-        for index in np.ndindex(engine.spec.shapes[group]):
-            pair = []
-            for sign in (1, -1):
-                moved = np.array(params[group], dtype=float)
-                moved[index] += sign * shift
-                pair.append(engine.scores(params | {group: moved}, X))
-            columns.append((pair[0] - pair[1]) / scale)
-            place = divmod(index[0], 3) if group == "readout" and engine.spec.measured.rotated else index
+        for index in np.ndindex(spec.shapes[group]):
+            linear = group == "readout" and index[0] < words
+            shift, scale = (0.5, 1.0) if linear else (np.pi / 2, 2.0)
+            if by_gradient is not None:
+                columns.append(by_gradient[group][:, *index])
+            else:
+                ahead, behind = (
+                    _scores_at(engine, params, X, group, index, sign * shift) for sign in (1, -1)
+                )
+                columns.append((ahead - behind) / scale)
+            angle = group == "readout" and spec.measured.rotated and not linear
+            place = divmod(index[0] - words, 3) if angle else index
             names.append(f"{group}[{', '.join(map(str, place))}]")
     return Jacobian(np.array(columns).T, names, RANK if engine.dtype == np.float64 else RANK_FLOAT32)
 
 
+def _scores_at(
+    engine: Engine, params: Params, X: np.ndarray, group: str, index: tuple[int, ...], by: float
+) -> np.ndarray:
+    moved = np.array(params[group], dtype=float)
+    moved[index] += by
+    return engine.scores(params | {group: moved}, X)
+
+
+def _gradients(engine: Engine, params: Params, X: np.ndarray) -> dict[str, np.ndarray]:
+    """ds_k/dgroup at rows k, (B, *shape), by the engine, once the gate has passed it."""
+    ones = np.ones(len(X))
+    check_gradient(engine, params, X, np.arange(len(X)) % 2.0, ones)
+    of_rows = [score_gradient(engine, params, x)[1] for x in X]
+    return {group: np.array([row[group] for row in of_rows]) for group in ("weights", "readout")}
+
+
 def identifiability(
-    config: TrainConfig, X: np.ndarray, rng: np.random.Generator, ansatze: Sequence[str] = tuple(ANSATZE)
+    config: TrainConfig, X: np.ndarray, rng: np.random.Generator, make: Maker | None = None
 ) -> dict[tuple[str, str], Jacobian]:
-    """By (measurement, ansatz): the Jacobian at weights and angles uniform on [-pi, pi] and coefficients N(0,
-    1), on rows X.
+    """By (measurement, ansatz), those of this package and those of `config`: the Jacobian at weights and
+    angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X.
+
+    `make`: see `qnb.probes.subject.subject`.
     """
     jacobians = {}
-    for ansatz in ansatze:
-        for measurement in MEASUREMENTS:
+    for ansatz in dict.fromkeys((*ANSATZE, config.ansatz)):
+        for measurement in measurements(config):
             spec = replace(circuit_of(config), measurement=measurement, ansatz=ansatz)
-            engine = make_engine(config.engine, spec, Objective(), config.device)
-            angles = (
-                rng.normal(size=spec.readout_size)
-                if spec.measured.weighted
-                else rng.uniform(-np.pi, np.pi, spec.readout_size)
-            )
-            params = spec.init(0) | {
+            engine = engine_of(config, spec, Objective(alpha_mode="direct"), make)
+            coefficients = rng.normal(size=len(spec.words) * spec.measured.weighted)
+            angles = rng.uniform(-np.pi, np.pi, spec.readout_size - len(coefficients))
+            params = spec.init(0, "direct") | {
                 "weights": rng.uniform(-np.pi, np.pi, spec.shapes["weights"]),
-                "readout": angles,
+                "readout": np.concatenate([coefficients, angles]),
             }
             jacobians[measurement, ansatz] = jacobian(engine, params, X)
     return jacobians
+
+
+def measurements(config: TrainConfig) -> tuple[str, ...]:
+    """Those of this package, and that of `config`."""
+    return tuple(dict.fromkeys((*MEASUREMENTS, config.measurement)))
 
 
 def ranks(jacobians: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
@@ -190,16 +219,20 @@ class Sides(TypedDict):
     descent: Descent
 
 
-def trainings(config: TrainConfig, prepared: Prepared, steps: int, seed: int) -> dict[str, Sides]:
-    """Per measurement, a short training of the circuit with it."""
+def trainings(
+    config: TrainConfig, prepared: Prepared, steps: int, seed: int, make: Maker | None = None
+) -> dict[str, Sides]:
+    """Per measurement, those of this package and that of `config`, a short training of the circuit with it.
+
+    `make`: see `qnb.probes.subject.subject`.
+    """
     trained: dict[str, Sides] = {}
-    for measurement in MEASUREMENTS:
+    for measurement in measurements(config):
         changed = config.model_copy(update={"measurement": measurement})
         spec, head = circuit_of(changed), Head(mode=config.alpha_mode, focal_gamma=config.focal_gamma)
-        engine = make_engine(
-            config.engine, spec, Objective(config.focal_gamma, config.alpha_mode), config.device
-        )
-        descent = descend(changed, prepared, make_optimiser(changed, steps), steps, seed, head)
+        engine = engine_of(config, spec, Objective(config.focal_gamma, config.alpha_mode), make)
+        optimiser = make_optimiser(changed, steps)
+        descent = descend(changed, prepared, optimiser, steps, seed, head, make=make)
         X, y = (part[:WATCHED_ROWS] for part in prepared.side("val"))
         first = spec.init(np.random.default_rng(seed), config.alpha_mode)
         trained[measurement] = {
@@ -316,8 +349,12 @@ def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
 
 
 def judge_alpha(table: pd.DataFrame) -> Verdict:
-    """The note's bottleneck: a bounded score needs alpha to make a margin. `table`: from `carried`."""
-    bounded = table.drop(index="z_vec")
+    """The note's bottleneck: a bounded score needs alpha to make a margin.
+
+    Args:
+        table: from `carried`; this package's measurements count.
+    """
+    bounded = table.loc[[name for name, m in MEASUREMENTS.items() if not m.weighted]]
     loss = bounded["trained circuit, alpha = 1"] / bounded["trained"] - 1
     verdict = "reproduced" if (loss > CARRIES).all() else "refuted" if (loss <= CARRIES).all() else "changed"
     figures = {str(name): row for name, row in table.to_dict("index").items()}

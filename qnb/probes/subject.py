@@ -4,7 +4,7 @@ train.ipynb.
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ from qnb.config import (
     training_of,
 )
 from qnb.core.circuit import CircuitSpec
+from qnb.core.engine import Engine, Maker, by_hand
+from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared, prepare
 from qnb.errors import ParameterError
 from qnb.files import HISTORY
@@ -37,7 +39,7 @@ from qnb.runs.listing import LATEST, Entry, find_run
 from qnb.runs.project import RunError, find_root
 from qnb.training.checkpoint import identity_in
 from qnb.training.model import load_model
-from qnb.training.state import circuit_of
+from qnb.training.state import circuit_of, engine_of, objective_of
 
 
 class ProbeConfig(StrictConfig):
@@ -111,6 +113,7 @@ class Subject:
         params: the trained parameters, None if the run left no model.
         history: its history.csv, None if there is none.
         metrics, manifest: what these files of the run hold.
+        make: what makes its engines by hand; None: the engine that `config` names.
         identity: the `qnb.training.state.data_identity` of the rows that it was trained on, where a
             checkpoint says so.
     """
@@ -125,11 +128,27 @@ class Subject:
     metrics: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, str | None] | None = None
+    make: Maker | None = None
 
     @property
     def spec(self) -> CircuitSpec:
         """The circuit of the model under test."""
         return circuit_of(self.config)
+
+    def engine(self, objective: Objective | None = None) -> Engine:
+        """The engine of its circuit with this head and loss, its own where none is given.
+
+        Raises:
+            ParameterError: one made by hand is of another circuit or head.
+        """
+        return engine_of(self.config, self.spec, objective or objective_of(self.config), self.make)
+
+    def with_engines(self, make: Maker | None) -> Self:
+        """The same on engines made by hand, `make(spec, objective)`; the note says so."""
+        if make is None:
+            return self
+        made = replace(self, make=make)
+        return replace(made, note=f"{self.note} · engine {by_hand(made.engine())}")
 
 
 def training_run(root: Path, run_id: str) -> Entry:
@@ -150,8 +169,12 @@ def training_run(root: Path, run_id: str) -> Entry:
     return entry
 
 
-def subject(probe: ModelConfig, root: Path | None = None) -> Subject:
+def subject(probe: ModelConfig, root: Path | None = None, make: Maker | None = None) -> Subject:
     """The model that `probe` is to look at, its data read, split and transformed.
+
+    Args:
+        make: (spec, objective) -> engine, in the place of the one that `probe` names: a class of your own, or
+            `functools.partial(make_engine, "exact", precision="float64")`.
 
     Raises:
         RunError: the data has changed since the run that `probe.run` names.
@@ -172,11 +195,14 @@ def subject(probe: ModelConfig, root: Path | None = None) -> Subject:
     said = f"The model under test is {source}." + (
         f" This probe decides {', '.join(decided)}." if decided else ""
     )
-    return Subject(config, prepared, note, said, probe.run)
+    return Subject(config, prepared, note, said, probe.run).with_engines(make)
 
 
-def finished_run(run_id: str, root: Path | None = None) -> Subject:
+def finished_run(run_id: str, root: Path | None = None, make: Maker | None = None) -> Subject:
     """The model that a run of train.ipynb trained, its data read, split and transformed again.
+
+    Args:
+        make: see `subject`.
 
     Raises:
         RunError: no such run, or not one of train.ipynb that got as far as training, or its data has changed
@@ -202,7 +228,7 @@ def finished_run(run_id: str, root: Path | None = None) -> Subject:
         metrics=json.loads((folder / METRICS).read_text("utf-8")) if (folder / METRICS).exists() else {},
         manifest=entry,
         identity=identity_in(folder),
-    )
+    ).with_engines(make)
 
 
 def _require_same_data(entry: Entry, prepared: Prepared) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qnb.core.engine import make_engine
 from qnb.core.gate import WrongGradientError, check_gradient
-from qnb.core.objective import Objective, class_weight_pair
+from qnb.core.objective import class_weight_pair
 from qnb.data.splits import SIDES
 from qnb.probes import suspects_words as words
 from qnb.probes.focal import slope_at_zero, value_at_zero
@@ -109,8 +108,7 @@ def compiler_figures(run: Subject) -> Figures:
         "same_stack": all(then.get(name) == now[name] for name in STACK),
         "gated_at": "trained" if run.params else "initial",
     }
-    objective = Objective(config.focal_gamma, config.alpha_mode)
-    engine = make_engine(config.engine, run.spec, objective, config.device)
+    engine = run.engine()
     params = run.params or run.spec.init(config.seed, config.alpha_mode)
     X, y = (part[: config.batch] for part in run.prepared.side("train"))
     try:

@@ -1,5 +1,7 @@
 """Samples per second: what was run, how long its first call and the later ones took, and what failed with
 which message.
+
+An engine made by hand is one more contender: `CONTENDERS[name] = Contender(make)`.
 """
 
 import itertools

@@ -13,8 +13,7 @@ from pydantic import Field
 from qnb.config import MeasurementName, TrainConfig, training_of
 from qnb.core.child import child
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import Engine, make_engine, score_gradient
-from qnb.core.objective import Objective
+from qnb.core.engine import DEFAULT_DEVICE, Engine, score_gradient
 from qnb.core.settings import own_settings
 from qnb.errors import ParameterError
 from qnb.probes.subject import SimulatedModelConfig
@@ -68,39 +67,39 @@ def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
 
 
 def measure(
-    spec: CircuitSpec,
-    X: np.ndarray,
-    rng: np.random.Generator,
-    engine: str = "catalyst",
-    device: str = "lightning.qubit",
+    engine: Engine, X: np.ndarray, rng: np.random.Generator, device: str = DEFAULT_DEVICE
 ) -> Identity:
     """The identity at rows X (B, features) and parameters drawn from `rng`.
+
+    Args:
+        engine: of `Objective(alpha_mode="direct")`.
+        device: on which Catalyst is asked for the gradient in the coefficients.
 
     Raises:
         ParameterError: the circuit does not measure `z_vec`, or encodes amplitudes, which Catalyst cannot
             differentiate.
     """
+    spec = engine.spec
     if spec.measurement != "z_vec" or spec.encoder == "amplitude":
         raise ParameterError(
             f"This probe is about z_vec under Catalyst, with an angle encoder; {spec} was given."
         )
     params = random_point(spec, rng)
-    plain = make_engine(engine, spec, Objective(alpha_mode="direct"), device)
     z, exact = by_default_qubit(spec, params, X)
     ways = dict(
         zip(
             WAYS,
             (
                 by_coefficients(spec, params, X, device),
-                by_differences(plain, params, X),
-                by_engine(plain, params, X),
+                by_differences(engine, params, X),
+                by_engine(engine, params, X),
                 exact,
             ),
             strict=True,
         )
     )
     return Identity(
-        z, ways, sensitivity(plain, params, X), AGREE if plain.dtype == np.float64 else AGREE_FLOAT32
+        z, ways, sensitivity(engine, params, X), AGREE if engine.dtype == np.float64 else AGREE_FLOAT32
     )
 
 

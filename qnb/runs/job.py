@@ -61,7 +61,7 @@ def prepare(
         parameters: the overrides, name to value.
         root: the project; None looks for it.
         resume: a run to go on from, with its parameters, as `qnb.runs.listing.find_run` takes it; then
-            `parameters` must be empty.
+            `parameters` may hold parts of the user's own alone, of the recorded texts, from other files.
 
     Raises:
         RunError: no such notebook, project, kernel or run.
@@ -73,12 +73,15 @@ def prepare(
     declared = declared_parameters(nb, path)
     entry: Entry = {}
     if resume is not None:
-        if parameters:
+        if others := [name for name in parameters if name not in own.PARTS]:
             raise ParameterError(
-                f"--resume goes on with the parameters of {resume}: {', '.join(parameters)} cannot be set."
+                f"--resume goes on with the parameters of {resume}: {', '.join(others)} cannot be set."
             )
         entry = _resumable(folder, path.stem, resume)
-        parameters = {name: value for name, value in entry["parameters"].items() if name in declared}
+        recorded = {name: value for name, value in entry["parameters"].items() if name in declared}
+        with own.looked_for_in(folder):
+            beside = {name: own.in_place_of(recorded.get(name), value) for name, value in parameters.items()}
+        parameters = recorded | beside
     if parameters and not declared:
         raise RunError(
             f"{path.name} has no cell tagged `parameters`, so that {', '.join(parameters)} would arrive "

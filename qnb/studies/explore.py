@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from qnb.config import EngineName, Layers, Sample, TrainConfig, Wires, training_of
 from qnb.core.circuit import MEASUREMENTS, CircuitSpec, Params
-from qnb.core.engine import Engine, make_engine, score_gradient
+from qnb.core.engine import Engine, Maker, score_gradient
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
@@ -25,7 +25,7 @@ from qnb.files import CHECKPOINT
 from qnb.runs.folder import Run
 from qnb.runs.listing import find_run
 from qnb.runs.project import RunError, find_root
-from qnb.training.state import circuit_of
+from qnb.training.state import circuit_of, engine_of
 
 SCANNED = 61  # values of the moved feature at which the score is drawn
 
@@ -102,16 +102,19 @@ class Bench:
         prepared: its data.
         params: trained parameters of config.measurement, which then is the only one; None: the initial ones
             of any.
+        make: see `qnb.probes.subject.subject`.
     """
 
     config: TrainConfig
     prepared: Prepared
     params: Params | None = None
+    make: Maker | None = None
 
     @property
     def measurements(self) -> tuple[str, ...]:
         """The measurements that the hand can choose from."""
-        return tuple(MEASUREMENTS) if self.params is None else (self.config.measurement,)
+        mine = self.config.measurement
+        return tuple(dict.fromkeys((*MEASUREMENTS, mine))) if self.params is None else (mine,)
 
     @cached_property
     def feature_range(self) -> tuple[float, float]:
@@ -189,7 +192,7 @@ class Bench:
             readout = np.array(params["readout"])
             readout[_under_hand(spec)] = hand.readout
             params = params | {"readout": readout}
-        return make_engine(self.config.engine, spec, _BCE, self.config.device), params
+        return engine_of(self.config, spec, _BCE, self.make), params
 
     def _spec(self, measurement: str) -> CircuitSpec:
         return replace(circuit_of(self.config), measurement=measurement)
@@ -199,8 +202,8 @@ class Bench:
 
 
 def _under_hand(spec: CircuitSpec) -> int:
-    """Entry of the readout that moves: the RY angle of wire 0, or w_0 of <Z_0>."""
-    return 1 if spec.measured.rotated else 0
+    """Entry of the readout that moves: w_0, the coefficient of the first word, or the RY angle of wire 0."""
+    return 0 if spec.measured.weighted else 1
 
 
 _BCE = Objective(0.0, "direct")

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from qnb import own
 from qnb.config import EngineName, TrainConfig, contradiction
+from qnb.core.engine import Maker
 from qnb.probes.subject import ModelConfig, Subject, finished_run, subject
 from qnb.runs.project import RunError, find_root
 from qnb.statistics.bootstrap import auc_difference_interval
@@ -30,6 +31,7 @@ from qnb.studies.surrogate_anova import Expansion
 from qnb.training import metrics
 from qnb.training.baselines import Side
 from qnb.training.model import Model, load_model
+from qnb.training.state import circuit_of
 from qnb.training.surrogate import Surrogate
 from qnb.training.train import train
 
@@ -61,14 +63,19 @@ def _has_a_surrogate(c: SurrogateConfig) -> Iterator[str]:
             f"encoder='angle_y' or 'angle_xy' with reupload=False (given: encoder={c.encoder!r}, "
             f"reupload={c.reupload})."
         )
+    elif own.given_in(c) and not circuit_of(c).fast:
+        yield (
+            "surrogate.ipynb takes a model apart whose circuit is of angles, RZ RY RZ, CNOTs and Z alone: of "
+            f"parts of your own, a Pattern for the ansatz (given: {', '.join(own.given_in(c).values())})."
+        )
 
 
-def under_test(config: SurrogateConfig) -> Subject:
+def under_test(config: SurrogateConfig, make: Maker | None = None) -> Subject:
     """The model to train, or that of `config.run`, with its data.
 
-    Raises as `qnb.probes.subject.finished_run`.
+    `make` and what is raised are as in `qnb.probes.subject.finished_run`.
     """
-    return subject(config) if config.run is None else finished_run(config.run)
+    return subject(config, make=make) if config.run is None else finished_run(config.run, make=make)
 
 
 class Figures(TypedDict):
@@ -92,7 +99,8 @@ def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None
         RunError: the run left no model.
     """
     if subject.run_id is None:
-        result = train(subject.config, subject.prepared)
+        engine = subject.engine() if subject.make is not None else None
+        result = train(subject.config, subject.prepared, engine=engine)
         return result.model, result.metrics, result.gate.to_dict() if result.gate else None
     if subject.params is None:
         raise RunError(f"Run {subject.run_id} left no model. Give one that is done; `qnb runs` lists them.")

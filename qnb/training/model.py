@@ -18,7 +18,7 @@ from qnb.data.values import holds_numbers
 from qnb.files import atomic_write, plain
 from qnb.runs.folder import require_as_written
 from qnb.stack import versions
-from qnb.training.model_file import FORMAT, OBJECTIVE, ModelError, read_arrays, read_description
+from qnb.training.model_file import FORMAT, ModelError, read_arrays, read_description
 from qnb.training.surrogate import Surrogate, surrogate_of
 
 ARRAYS, META = "model.npz", "model.json"
@@ -94,7 +94,7 @@ class Model:
         meta = {
             "format": FORMAT,
             "spec": self.spec.to_dict(),
-            "objective": {name: getattr(self.objective, name) for name in OBJECTIVE},
+            "objective": {name: getattr(self.objective, name) for name in Objective.names()},
             "features": self.feature_map.meta(),
             "threshold": self.threshold,
             "engine": self.engine,

@@ -29,7 +29,6 @@ from qnb.stack import versions
 Shape = tuple[int | None, ...]  # None: any length from 1 to QUANTILES
 
 FORMAT = 1
-OBJECTIVE = ("focal_gamma", "alpha_mode")  # what of it is saved
 MOST_JSON = 1 << 28  # bytes of model.json
 MOST_HEADER = 1000  # characters of an array's header; NumPy's own are under 120
 LOCAL_DEVICES = "lightning."  # a file may not send rows to a device elsewhere
@@ -87,7 +86,7 @@ def read_description(path: Path, parts: Mapping[str, Any]) -> tuple[CircuitSpec,
     try:
         described = _Description.model_validate(meta)
         refuse_unknown(described.spec, CircuitSpec.names(), "spec")
-        refuse_unknown(described.objective, OBJECTIVE, "objective")
+        refuse_unknown(described.objective, Objective.names(), "objective")
         described.spec |= _own_parts(described.spec, parts)
         spec, objective = CircuitSpec(**described.spec), Objective(**described.objective)
         asked = (

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import optax
 
-from qnb.config import CircuitConfig, ObjectiveConfig, TrainConfig
+from qnb.config import CircuitConfig, ObjectiveConfig, SimulationConfig, TrainConfig
 from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import WRONG_ON_PURPOSE, Engine, make_engine
+from qnb.core.engine import WRONG_ON_PURPOSE, Engine, Maker, make_engine, require_model
 from qnb.core.gate import Batch, GateReport
 from qnb.core.objective import Objective, class_weight_pair, importance_weights
 from qnb.data.prepare import Prepared, require_prepared_for
@@ -138,6 +138,21 @@ def objective_of(config: ObjectiveConfig) -> Objective:
     return Objective(config.focal_gamma, config.alpha_mode)
 
 
+def engine_of(
+    config: SimulationConfig, spec: CircuitSpec, objective: Objective, make: Maker | None = None
+) -> Engine:
+    """The engine of a circuit and a head: what `make` makes of them, else the one that `config` names.
+
+    Raises:
+        ParameterError: what was made is of another circuit or head.
+    """
+    if make is None:
+        return make_engine(config.engine, spec, objective, config.device)
+    engine = make(spec, objective)
+    require_model(engine, spec, objective)
+    return engine
+
+
 def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None) -> TrainingRun:
     """A run before its first epoch, on the engine that its configuration names, or on `engine`, made by hand.
 
@@ -151,7 +166,7 @@ def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None)
             f"engine={config.engine!r} has a wrong gradient on purpose: it needs gate='off'."
         )
     by_hand = engine is not None
-    engine = engine or make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
+    engine = engine or engine_of(config, circuit_of(config), objective_of(config))
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     optimiser = make_optimiser(config, config.epochs * count)
     rng = np.random.default_rng(config.seed)

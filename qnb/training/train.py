@@ -18,19 +18,18 @@ import pandas as pd
 
 from qnb import own
 from qnb.config import TrainConfig
-from qnb.core.circuit import CircuitSpec, Params
-from qnb.core.engine import Engine, make_engine, steady_scores, takes_steps
+from qnb.core.circuit import Params
+from qnb.core.engine import Engine, by_hand, make_engine, require_model, steady_scores, takes_steps
 from qnb.core.gate import GateReport
 from qnb.data.prepare import Prepared, prepare, prepare_all
 from qnb.data.splits import SIDES
-from qnb.errors import ParameterError, QnbError
+from qnb.errors import QnbError
 from qnb.statistics.auc import MIN_EFFECT, AUCInterval, against, auc_difference, auc_interval
 from qnb.training import metrics
 from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
 from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
 from qnb.training.model import Model
-from qnb.training.model_file import OBJECTIVE
 from qnb.training.progress import still_improving
 from qnb.training.state import TrainingRun, circuit_of, objective_of
 from qnb.training.twin import Functions, functions_of
@@ -114,24 +113,9 @@ def train(
 
 
 def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) -> None:
-    """Raise ParameterError where an engine made by hand is of another circuit or head than is asked for: the
-    parameters of a report are those of what ran.
-    """
-    if engine is None:
-        return
-    for config in configs:
-        spec, objective = circuit_of(config), objective_of(config)
-        pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
-        pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in OBJECTIVE]
-        other = [
-            f"{name} is {there!r} in the engine, {here!r} here"
-            for name, here, there in pairs
-            if here != there
-        ]
-        if other:
-            raise ParameterError(
-                f"The engine is of another model than the configuration: {'; '.join(other)}."
-            )
+    if engine is not None:
+        for config in configs:
+            require_model(engine, circuit_of(config), objective_of(config))
 
 
 def train_all(
@@ -303,10 +287,10 @@ def _logits(run: TrainingRun, X: np.ndarray) -> np.ndarray:
     return np.asarray(run.objective.logit(scores, run.best["bias"], run.best["alpha"]))
 
 
-def _by_hand(run: TrainingRun) -> dict[str, str]:
+def _made_by_hand(run: TrainingRun) -> dict[str, str]:
     """What of an engine made by hand the configuration does not say."""
     loss = run.objective.own_loss
-    said = {"engine": f"{run.engine.name}, {run.engine.dtype}, made by hand"} if run.by_hand else {}
+    said = {"engine": by_hand(run.engine)} if run.by_hand else {}
     return said | ({"loss": str(own.part(loss))} if loss is not None else {})
 
 
@@ -351,7 +335,7 @@ def _summary(
         "prior": prepared.prior,
         "synthetic": prepared.card.get("synthetic"),
         **({"test_file": config.test_data} if config.test_data else {}),
-        **_by_hand(run),
+        **_made_by_hand(run),
         "gate_trained": run.gate_trained.verdict if run.gate_trained else "off",
         "gate": run.gate.verdict if run.gate else "off" if config.gate == "off" else "no step taken",
         "compile_seconds": run.compile_seconds,

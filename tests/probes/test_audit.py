@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pennylane as qml
 import pytest
+from circuits import brickwork, dense
 from reference import dense_score, loss_and_grad, random_params
 
 from qnb.core.child import child
-from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
+from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec, Measurement
 from qnb.core.objective import Objective
 from qnb.probes import audit, audit_figures, audit_verdicts, forks, formulations, stacks
 from qnb.probes.audit import CHAIN, NONE, NOTES, OWN, REPEATED, SAME, STRIDES, SUM, ZERO, Law, Outcome
@@ -161,8 +162,9 @@ def test_interrupted_program_leaves_no_process_behind(tmp_path):
     (tmp_path / "slow.py").write_text(
         "import os, time\ndef work(folder, job):\n    (folder / 'pid').write_text(str(os.getpid()))\n    time.sleep(60)\n"
     )
-    (tmp_path / "jobs.json").write_text(json.dumps([{"name": "a"}]))
     program = forks_process(tmp_path)
+    with program.stdin as jobs:
+        jobs.write(json.dumps([{"name": "a"}]).encode())
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert program.poll() is None
     program.terminate()
@@ -174,7 +176,9 @@ def test_interrupted_program_leaves_no_process_behind(tmp_path):
 
 def forks_process(folder):
     return subprocess.Popen(
-        [sys.executable, "-I", forks.__file__, str(folder / "slow.py"), str(folder), "1", "60"], stdout=subprocess.DEVNULL
+        [sys.executable, "-I", forks.__file__, str(folder / "slow.py"), str(folder), "1", "60"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
 
 
@@ -309,6 +313,24 @@ def test_current_stack_really(real):
     note = real[NOTES]
     assert note.verdict == "wrong" and (note.laws["weights"].name, note.laws["weights"].k) == (SUM, 4)
     assert note.laws["readout"].name == ZERO and note.errors["bias"] < 1e-9
+
+
+@pytest.mark.slow
+def test_a_circuit_of_ones_own_is_audited_on_the_stack_that_has_qnb():
+    """Right where the package's own formulations are, and silently wrong by the same law as the note's."""
+    words = Measurement(None, rotated=True, words=lambda n: ["Z" + "I" * (n - 1), "X" * n])
+    spec = CircuitSpec(4, 2, encoder=dense, ansatz=brickwork, measurement=words)
+    keys = ("row_by_row", "row_by_row_rot", NOTES, "engine_catalyst", "engine_exact")
+    pairs = [*((key, spec.measurement) for key in keys), (NOTES, "z_vec")]
+    references = audit.references(spec, pairs, *rows_of(spec), 5, 0)
+    outcomes = audit.audit(stacks.CURRENT, HERE, references, pairs)
+    found = {(o.key, o.measurement): o for o in outcomes}
+    for key in ("row_by_row", "engine_catalyst", "engine_exact"):
+        assert found[key, spec.measurement].verdict == "right", found[key, spec.measurement]
+    note = found[NOTES, "z_vec"]
+    assert note.verdict == "wrong" and (note.laws["weights"].name, note.laws["weights"].k) == (SUM, 4), note
+    (sentence,) = audit.not_audited(outcomes)
+    assert "gates of your own are not written in another form: the package's, with qml.Rot" in sentence
 
 
 @pytest.mark.slow

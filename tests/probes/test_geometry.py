@@ -1,14 +1,16 @@
 """The geometry probe: Jacobian and state vectors against references, and each verdict on a broken case."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import pennylane as qml
 import pytest
 import reference
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec
+from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec, Layer, Measurement
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
 from qnb.probes import barren, geometry
@@ -106,6 +108,62 @@ def test_one_wire_gradient_variance_is_the_closed_form(rng):
     """One wire, one layer: <Z> after RY(x), then RZ(a) RY(b): z = cos b cos x - sin b cos a sin x; Var over a, b, x is 3/8."""
     found = barren.gradient_variance(CircuitSpec(1, 1), 40_000, rng)
     assert found["z0"] == found["mean_z"] == found["global"] == pytest.approx(3 / 8, rel=0.03)
+
+
+def as_a_layer(weights, wires, layer):
+    """What `ring` queues, as a layer of any gates."""
+    for i in wires:
+        qml.RZ(weights[i, 0], wires=i)
+        qml.RY(weights[i, 1], wires=i)
+        qml.RZ(weights[i, 2], wires=i)
+    for i in wires:
+        qml.CNOT(wires=[i, (i + 1) % wires])
+
+
+def two_weights(weights, wires, layer):
+    for i in wires:
+        qml.RY(weights[i, 0] + weights[i, 1], wires=i)
+    qml.CRX(weights[0, 1], wires=[0, 1])
+
+
+def test_gradients_of_a_layer_of_any_gates_are_those_of_the_pattern_by_shifts(rng):
+    pattern, layer = CircuitSpec(3, 2, ansatz="ring"), CircuitSpec(3, 2, ansatz=as_a_layer)
+    weights, X = rng.uniform(-np.pi, np.pi, (4, 2, 3, 3)), rng.uniform(0, np.pi, (4, 3))
+    shifts, engine = barren._by_shifts(pattern, weights, X), barren._by_engine(layer, weights, X)
+    np.testing.assert_allclose(engine.reshape(4, 3, 3, 3)[..., 1], shifts, atol=1e-10)
+    params = reference.random_params(pattern, rng)
+    direct = Objective(alpha_mode="direct")
+    by_pattern, by_layer = (
+        geometry.jacobian(make_engine("exact", spec, direct, precision="float64"), params, X) for spec in (pattern, layer)
+    )
+    np.testing.assert_allclose(by_layer.values, by_pattern.values, atol=1e-10)
+    assert by_layer.names == by_pattern.names
+
+
+def test_weights_of_another_shape_and_wires_that_a_layer_refuses():
+    spec = CircuitSpec(4, 1, ansatz=Layer(two_weights, lambda n: (n, 2)))
+    wires, depths = barren.grid(spec, quick=True)
+    assert (wires, depths) == ([2, 4, 6], [1, 3])
+    assert (barren.variances(spec, wires[:2], (1,), 5, seed=0)["z0"] > 0).all()
+
+    def four(weights, wires, layer):
+        qml.RX(weights[3, 0], wires=3)
+
+    only = CircuitSpec(4, 1, ansatz=Layer(four, (4, 1)))
+    assert barren.grid(only, quick=True)[0] == [4, 6]
+    one_size = barren.variances(only, (4,), (1,), 5, seed=0)
+    assert barren.judge_plateau(one_size, 1, "z0").verdict == "not measured"
+
+
+def test_the_geometry_of_a_model_has_its_own_parts_beside_the_packages(rng):
+    words = Measurement(None, rotated=True, words=["ZI", "XX"])
+    config = TrainConfig(wires=2, layers=1, ansatz=as_a_layer, measurement=words, engine="exact")
+    float64 = partial(make_engine, "exact", precision="float64")
+    found = geometry.identifiability(config, rng.uniform(0, np.pi, (12, 2)), rng, float64)
+    assert len(found) == (len(ANSATZE) + 1) * (len(MEASUREMENTS) + 1)
+    mine = found[config.measurement, config.ansatz]
+    assert mine.names[-8:] == ["readout[0]", "readout[1]", *(f"readout[{i}, {k}]" for i in range(2) for k in range(3))]
+    assert geometry.judge_dead(found).verdict == "reproduced"
 
 
 def test_the_verdict_on_barren_plateaus():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pennylane as qml
@@ -10,15 +11,25 @@ import pytest
 
 from qnb import own
 from qnb.config import TrainConfig
+from qnb.core.engine import make_engine
+from qnb.core.objective import Objective
+from qnb.data.prepare import prepare as prepared_of
 from qnb.errors import ParameterError
 from qnb.probes.subject import ModelConfig, finished_run
 from qnb.runs.folder import create
+from qnb.runs.job import prepare
+from qnb.runs.project import RunError
 from qnb.scoring import score
+from qnb.studies.sweep.arms import SweepConfig
+from qnb.studies.sweep.folder import load_sweep
 from qnb.training.checkpoint import CheckpointError
+from qnb.training.loop import shape
 from qnb.training.model import load_model
 from qnb.training.model_file import ModelError
+from qnb.training.state import circuit_of
 from qnb.training.train import train
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL = {
     "data": "breast_cancer", "sample": 200, "wires": 2, "layers": 1, "batch": 32, "fixed_num_batches": 2, "epochs": 1,
     "engine": "exact", "baselines": (),
@@ -137,3 +148,87 @@ def test_a_probe_takes_the_runs_circuit_where_its_text_is_found(project, run):
         with pytest.raises(ParameterError, match=r"no file 'circuits\.py'"):
             ModelConfig(run=run.id, ansatz="moved.py:mine").resolved(project, {"run", "ansatz"})
     assert own.part("moved.py:mine") != result.config.ansatz
+
+
+@pytest.fixture
+def stopped(project):
+    """A run of train.ipynb that failed after its first epoch."""
+    shutil.copy(NOTEBOOKS / "train.ipynb", project / "notebooks")
+    config = TrainConfig.make(SMALL | {"ansatz": "circuits.py:mine"})
+    run = create(project, "train", config)
+    train(config, folder=run.folder, progress=False)
+    run.close("failed", {"kind": "error", "message": "lost", "cell": None})
+    return run
+
+
+def mine_again():
+    return TrainConfig.make(SMALL | {"ansatz": "circuits.py:mine"})
+
+
+def sweep_again(project):
+    arms = {"mine": {"ansatz": "circuits.py:mine"}, "none": {"ansatz": "unentangled"}}
+    return SweepConfig.make({name: value for name, value in SMALL.items() if name != "epochs"} | {"arms": arms, "seeds": 2})
+
+
+NOTICES = {  # who meets an ansatz of another text under the same name: what it does, with which error and message
+    "train": (lambda root, run: train(mine_again(), folder=run.folder, progress=False), RunError, "ansatz"),
+    "resume from": (
+        lambda root, run: train(mine_again(), resume_from=run.folder, progress=False),
+        CheckpointError,
+        "belongs to configuration",
+    ),
+    "--resume": (lambda root, run: prepare("train", {}, root, run.id), ParameterError, r"circuits\.py has changed"),
+    "--resume beside": (
+        lambda root, run: prepare("train", {"ansatz": "circuits.py:mine"}, root, run.id),
+        ParameterError,
+        "is not what the run had",
+    ),
+    "-p run": (lambda root, run: ModelConfig(run=run.id).resolved(root, {"run"}), ParameterError, "has changed"),
+    "finished run": (lambda root, run: finished_run(run.id, root), ParameterError, "has changed"),
+    "load_model": (lambda root, run: load_model(run.folder, ansatz="circuits.py:mine"), ModelError, "another text or name"),
+    "score": (
+        lambda root, run: score(run.folder, "breast_cancer", root / "s.csv", progress=False, ansatz="circuits.py:mine"),
+        ModelError,
+        "another text or name",
+    ),
+    "sweep": (
+        lambda root, run: load_sweep(root, next((root / "executed" / "sweep").iterdir()).name),
+        ParameterError,
+        "has changed",
+    ),
+}
+
+
+@pytest.mark.parametrize("who", NOTICES)
+def test_another_text_under_the_same_name_is_noticed(who, project, stopped):
+    meets, error, message = NOTICES[who]
+    result = train(mine_again(), resume_from=stopped.folder, progress=False)
+    result.save(stopped.path("model"))
+    create(project, "sweep", sweep_again(project)).close("failed", {"kind": "error", "message": "lost", "cell": None})
+    (project / "circuits.py").write_text(TEXT.replace("RX", "RY"))
+    with pytest.raises(error, match=message):
+        meets(project, stopped)
+
+
+def test_another_text_is_another_engine_cohort_and_sweep(project):
+    first, sweep = mine_again(), sweep_again(project)
+    (project / "circuits.py").write_text(TEXT.replace("RX", "RY"))
+    again, data = mine_again(), prepared_of(first)
+    assert make_engine("exact", circuit_of(first), Objective()) is make_engine("exact", circuit_of(first), Objective())
+    assert make_engine("exact", circuit_of(first), Objective()) is not make_engine("exact", circuit_of(again), Objective())
+    assert shape(first, data) != shape(again, data)
+    assert sweep_again(project).hash() != sweep.hash()
+
+
+def test_a_run_resumes_with_its_text_from_another_file(project, stopped):
+    (project / "circuits.py").rename(project / "moved.py")
+    with pytest.raises(ParameterError, match=r"no file 'circuits\.py'"):
+        prepare("train", {}, project, stopped.id)
+    with pytest.raises(ParameterError, match="seed cannot be set"):
+        prepare("train", {"seed": 1, "ansatz": "moved.py:mine"}, project, stopped.id)
+    with pytest.raises(ParameterError, match="is not what the run had, angle_y"):
+        prepare("train", {"encoder": "moved.py:mine"}, project, stopped.id)
+    job = prepare("train", {"ansatz": "moved.py:mine"}, project, stopped.id)
+    assert (job.resumed, job.resume_from, job.config.hash()) == (stopped.id, stopped.folder, stopped.manifest["hash"])
+    assert job.parameters["ansatz"] == stopped.manifest["parameters"]["ansatz"]
+    assert list(own.texts_of(job.config).values()) == [TEXT]  # what the kernel gets: there is no such file for it

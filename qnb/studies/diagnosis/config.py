@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from qnb.config import TrainConfig, training_of
+from qnb.core.engine import Maker
 from qnb.data.prepare import prepare
 from qnb.probes.subject import ProbeConfig, Subject, finished_run
 from qnb.reporting.tables import data_note
@@ -22,17 +23,18 @@ class SuspectsConfig(ProbeConfig, TrainConfig):
     """gain in validation AUC that would matter"""
 
 
-def case_of(config: SuspectsConfig, root: Path | None = None) -> Subject:
-    """What is to be diagnosed, its data prepared anew.
+def case_of(config: SuspectsConfig, root: Path | None = None, make: Maker | None = None) -> Subject:
+    """What is to be diagnosed, its data prepared anew; `make`: see `qnb.probes.subject.subject`.
 
     Raises:
         RunError: no such run of train.ipynb, or its data has changed since.
         ParameterError, DataError: the configuration or the table cannot be used.
     """
     training = training_of(config)
-    compile_ahead(training)  # in a process of its own, while the data is prepared
+    if make is None:
+        compile_ahead(training)  # in a process of its own, while the data is prepared
     if config.run is not None:
-        return finished_run(config.run, root)
+        return finished_run(config.run, root, make)
     prepared = prepare(training)
     said = "The configuration is described by the parameters above; it has not run."
-    return Subject(training, prepared, data_note(prepared.card), said)
+    return Subject(training, prepared, data_note(prepared.card), said).with_engines(make)

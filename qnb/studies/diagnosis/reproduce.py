@@ -29,7 +29,7 @@ from qnb.errors import QnbError
 from qnb.probes.subject import Subject
 from qnb.training.loop import fit
 from qnb.training.metrics import Row, auc
-from qnb.training.state import batch_of, circuit_of, data_identity, objective_of
+from qnb.training.state import batch_of, data_identity
 
 SAME_AUC = 2e-3
 SAME_LOSS = 2e-3  # relative, of a first epoch
@@ -60,11 +60,9 @@ def reproduce(case: Subject, engine: Engine | None = None) -> Reproduction:
     """Compare a run with what its own configuration gives now.
 
     Args:
-        engine: the run's own, if made by hand; else the one that its configuration names.
+        engine: the run's own, if made by hand; else that of the case.
     """
-    engine = engine or make_engine(
-        case.config.engine, circuit_of(case.config), objective_of(case.config), case.config.device
-    )
+    engine = engine or case.engine()
     wrong, sentence, figures = check_engine(case, engine)
     sentences = [sentence]
     recorded = case.params is not None or (case.history is not None and not case.history.empty)

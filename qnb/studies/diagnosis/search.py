@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from qnb.config import TrainConfig
-from qnb.core.engine import Engine, make_engine
+from qnb.core.engine import Engine
 from qnb.data.splits import SIDES
 from qnb.errors import ParameterError
 from qnb.probes import suspects
@@ -36,7 +36,7 @@ from qnb.studies.diagnosis.trainings import Trained, Trainings
 from qnb.training.baselines import fit_baselines
 from qnb.training.metrics import Row
 from qnb.training.progress import still_improving
-from qnb.training.state import circuit_of, objective_of
+from qnb.training.state import circuit_of
 from qnb.training.twin import functions_of
 
 SEEDS, MIN_EFFECT = 5, 0.01
@@ -132,9 +132,7 @@ def diagnose(
     reproduction = reproduce(case, engine)
     own = None
     if reproduction.gradient_is_wrong:
-        own = engine or make_engine(
-            case.config.engine, circuit_of(case.config), objective_of(case.config), case.config.device
-        )
+        own = engine or case.engine()
     trainings = Trainings(case.config, case.prepared, seeds, own, progress)
     search = _Search(trainings, min_effect)
     try:
