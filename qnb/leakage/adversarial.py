@@ -23,7 +23,7 @@ from qnb.leakage.single_columns import coded
 from qnb.leakage.splitting import Rule
 from qnb.leakage.statistics import ALPHA, FOLDS, folds, null_sd_of_mean, rate_auc
 from qnb.leakage.tabular import boost, matrix
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 
 EFFECT = 0.05
 ROWS = 20_000
@@ -97,15 +97,15 @@ def _examine(
     return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best, of)
 
 
-def judge_sides(separations: list[Separation]) -> Verdict:
+def judge_sides(separations: list[Separation]) -> LeakVerdict:
     """The verdict on all rules together."""
     level = ALPHA / max(len(separations), 1)
     caught = [s for s in separations if s.auc >= 0.5 + EFFECT and s.p <= level]
-    verdict = "leak" if caught else "none found" if separations else "not testable"
     of = separations[0].of if separations else "normal traffic"
-    return Verdict(
-        question=f"Can {of} of the training side be told from that of the test side?",
-        verdict=verdict,
+    return leak_verdict(
+        question=f"Can {of} in the training rows be told from that in the test rows?",
+        leak=bool(caught) if separations else None,
+        reaches_model=any(s.rule == "random" for s in caught),
         figures={s.rule: {"auc": s.auc, "p": s.p, "rows": s.rows, "columns": s.columns} for s in separations},
         tolerance={"AUC at least": 0.5 + EFFECT, "p at most": level},
         sentence=_sentence(separations, caught),

@@ -20,7 +20,7 @@ from qnb.data.values import DataError
 from qnb.leakage.raw import Raw
 from qnb.leakage.statistics import MIN_ROWS, interval
 from qnb.leakage.tabular import boost, matrix
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 from qnb.statistics.bootstrap import bootstrap_auc
 
 SHARE = 0.001
@@ -111,16 +111,16 @@ def _both(y: np.ndarray) -> bool:
     return bool(0 < y.sum() < len(y))
 
 
-def judge_twins(twins: Twins | DataError) -> Verdict:
+def judge_twins(twins: Twins | DataError) -> LeakVerdict:
     """The verdict on duplicates; where there are too few rows to split, why."""
-    question = "Do the same rows stand on both sides of a random split?"
-    tolerance = {"share of test rows with a twin in training at least": SHARE}
+    question = "Do the same rows appear in both train and test of a random split?"
+    tolerance = {"share of test rows duplicated in training at least": SHARE}
     if isinstance(twins, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(twins))
+        return leak_verdict(question, None, False, {}, tolerance, str(twins))
     figures = {
         "rows": twins.rows,
         "repeats": twins.repeats,
-        "test rows with a twin in training": twins.both_sides,
+        "test rows duplicated in training": twins.both_sides,
         "share of the test rows": twins.share,
         "share of twins with one label": twins.same_label,
         "auc": twins.auc,
@@ -129,14 +129,14 @@ def judge_twins(twins: Twins | DataError) -> Verdict:
         "interval of the worth": twins.worth_interval,
         "dropped by the reader": twins.dropped_by_reader,
     }
-    verdict = "none found" if twins.share < SHARE else "leak"
-    return Verdict(question, verdict, figures, tolerance, _sentence(twins))
+    leak = twins.share >= SHARE
+    return leak_verdict(question, leak, not twins.dropped_by_reader, figures, tolerance, _sentence(twins))
 
 
 def _sentence(twins: Twins) -> str:
     text = (
         f"{twins.repeats:,} of {twins.rows:,} rows repeat another in every feature, {twins.both_sides:,} of "
-        f"{twins.test:,} test rows have a twin in training"
+        f"{twins.test:,} test rows are duplicated in training"
     )
     if twins.share < SHARE:
         return f"{text}."

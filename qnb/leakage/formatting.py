@@ -21,7 +21,7 @@ import numpy as np
 from qnb.leakage.classes import USUAL, Classes
 from qnb.leakage.raw import RawColumn
 from qnb.leakage.statistics import ALPHA, rate_auc
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 
 EFFECT = 0.1  # in AUC, above chance
 PERMUTATIONS = 20_000
@@ -164,13 +164,12 @@ def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     return np.stack([rows - ones, ones], axis=-1)
 
 
-def judge_forms(forms: list[Form], classes: Classes = USUAL) -> Verdict:
-    """The verdict on the way values are written; `classes` has the words for the two classes."""
+def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
+    """The verdict on how values are formatted; `classes` has the words for the two classes."""
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]
     two = [f.column for f in text if f.p < 1 or not np.isnan(f.chance)]
-    verdict = "leak" if caught else "none found" if text else "not testable"
     tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
     figures = {
         "columns": [form.column for form in caught],
@@ -181,8 +180,14 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> Verdict:
         "columns with two spellings of one value": two,
         "reaches the model": [form.column for form in caught if form.reaches_model],
     }
-    question = "Does the way values are written tell the label?"
-    return Verdict(question, verdict, figures, tolerance, _sentence(len(text), len(two), caught, classes))
+    return leak_verdict(
+        "Does the formatting of values reveal the label?",
+        bool(caught) if text else None,
+        any(form.reaches_model for form in caught),
+        figures,
+        tolerance,
+        _sentence(len(text), len(two), caught, classes),
+    )
 
 
 def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes) -> str:

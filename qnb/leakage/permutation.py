@@ -23,7 +23,7 @@ from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.leakage.models import MODELS, Arm, score_arms
 from qnb.leakage.statistics import ALPHA, null_sd, require_rows
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 
 PERMUTATIONS = 5
 ROWS = 20_000
@@ -73,12 +73,12 @@ def examine(
     return Permuted(len(part), auc, null_sd(y[0]))
 
 
-def judge_permuted(permuted: Permuted | DataError) -> Verdict:
+def judge_permuted(permuted: Permuted | DataError) -> LeakVerdict:
     """The verdict on the pipeline; where there are too few rows for it, why."""
-    question = "Does the pipeline score on permuted labels?"
+    question = "Does the pipeline score above chance on permuted labels?"
     tolerance: dict[str, Any] = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
     if isinstance(permuted, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(permuted))
+        return leak_verdict(question, None, False, {}, tolerance, str(permuted))
     low, high = 0.5 - permuted.half_width(), 0.5 + permuted.half_width()
     tolerance["mean AUC within"] = [low, high]
     means = {m: float(np.mean(values)) for m, values in permuted.auc.items()}
@@ -95,4 +95,4 @@ def judge_permuted(permuted: Permuted | DataError) -> Verdict:
         f"Mean AUC over {PERMUTATIONS} permutations of {permuted.rows:,} labels: {listed}; {low:.3f} to "
         f"{high:.3f} is chance."
     )
-    return Verdict(question, "leak" if wrong else "none found", figures, tolerance, text)
+    return leak_verdict(question, bool(wrong), True, figures, tolerance, text)

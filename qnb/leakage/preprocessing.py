@@ -25,7 +25,7 @@ from qnb.data.splits import random_split
 from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.leakage.statistics import ALPHA, interval, require_rows
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 from qnb.statistics.bootstrap import bootstrap_auc
 from qnb.training.baselines import fit_baselines
 
@@ -138,16 +138,16 @@ def _gains(table: Table, config: TrainConfig, seed: int) -> dict[str, float]:
     return {step: areas[step] - areas["honest"] for step in STEPS}
 
 
-def judge_step(step: str, gains: list[StepGain] | DataError) -> Verdict:
+def judge_step(step: str, gains: list[StepGain] | DataError) -> LeakVerdict:
     """The verdict on one of STEPS; where the table is too small for the features asked for, why."""
-    question = f"Would fitting {STEPS[step]} on everything have raised the score?"
+    question = f"Would fitting {STEPS[step]} on all rows have raised the score?"
     tolerance = {
         "gain in AUC at least": EFFECT,
         "its interval above": 0.0,
         "level of the interval": 1 - ALPHA / len(JUDGES),
     }
     if isinstance(gains, DataError):
-        return Verdict(question, "not testable", {}, tolerance, str(gains))
+        return leak_verdict(question, None, False, {}, tolerance, str(gains))
     mine = [f for f in gains if f.step == step]
     figures = {
         f.model: {
@@ -165,4 +165,4 @@ def judge_step(step: str, gains: list[StepGain] | DataError) -> Verdict:
         f"It changes the AUC of {worst.model} by {worst.gain:+.4f} ({low:+.4f} to {high:+.4f}). qnb fits it "
         "on training rows."
     )
-    return Verdict(question, "would leak" if leak else "none found", figures, tolerance, text)
+    return leak_verdict(question, leak, False, figures, tolerance, text)

@@ -26,7 +26,7 @@ from qnb.data.values import is_numeric
 from qnb.leakage.raw import Raw, RawColumn
 from qnb.leakage.statistics import ALPHA, bins, rate_auc
 from qnb.leakage.tabular import common
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
 
 EFFECT = 0.05
 GIVEAWAY = 0.99
@@ -129,16 +129,16 @@ def _coarse(column: RawColumn, limit: int = 16) -> np.ndarray:
     return common(column.categories(), limit)
 
 
-def judge_identifiers(singles: list[Single]) -> Verdict:
-    """Do hosts, ports and counters know the label?"""
-    question = "Do identifiers (hosts, ports, counters) know the label?"
+def judge_identifiers(singles: list[Single]) -> LeakVerdict:
+    """Do hosts, ports and counters reveal the label?"""
+    question = "Do identifiers (hosts, ports, counters) reveal the label?"
     missing = "No column of this table is known to be an identifier: name them in the parameter identifiers."
     return _judge(question, [one for one in singles if one.kind in IDENTIFIERS], missing, "identifiers")
 
 
-def judge_time(singles: list[Single]) -> Verdict:
-    """Do the time and the capture session know the label?"""
-    question = "Do the time and the capture session know the label?"
+def judge_time(singles: list[Single]) -> LeakVerdict:
+    """Do the time and the capture session reveal the label?"""
+    question = "Do the time and the capture session reveal the label?"
     missing = (
         "No column has the role of a time or a session, nor looks like one: name them in the parameters time "
         "and group_by."
@@ -148,7 +148,7 @@ def judge_time(singles: list[Single]) -> Verdict:
     )
 
 
-def _judge(question: str, singles: list[Single], missing: str, noun: str) -> Verdict:
+def _judge(question: str, singles: list[Single], missing: str, noun: str) -> LeakVerdict:
     singles = [one for one in singles if np.isfinite(one.auc)]
     level = ALPHA / max(len(singles), 1)
     caught = [one for one in singles if one.auc >= 0.5 + EFFECT and one.p <= level]
@@ -157,16 +157,17 @@ def _judge(question: str, singles: list[Single], missing: str, noun: str) -> Ver
         "auc where present": {one.column: one.auc for one in singles},
         "reaches the model": [one.column for one in caught if one.reaches_model],
     }
-    verdict = "leak" if caught else "none found" if singles else "not testable"
+    reaches = any(one.reaches_model for one in caught)
     text = _leak(caught) if caught else _no_leak(singles, level, noun) if singles else missing
-    return Verdict(question, verdict, figures, {"AUC at least": 0.5 + EFFECT, "p at most": level}, text)
+    tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": level}
+    return leak_verdict(question, bool(caught) if singles else None, reaches, figures, tolerance, text)
 
 
 def _leak(caught: list[Single]) -> str:
     listed = ", ".join(f"{one.column} ({one.auc:.3f})" for one in caught)
     inside = ", ".join(one.column for one in caught if one.reaches_model)
-    reaches = f"The model sees {inside}: leave them out" if inside else "The model sees none of them"
-    return f"AUC alone, where present: {listed}. {reaches}."
+    reaches = f"The model sees {inside}: drop these columns" if inside else "The model sees none of them"
+    return f"AUC of a column alone, where present: {listed}. {reaches}."
 
 
 def _no_leak(singles: list[Single], level: float, noun: str) -> str:
@@ -190,8 +191,8 @@ def _reach(one: Single, level: float) -> str:
     )
 
 
-def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdict:
-    """Is one feature the label in other words?"""
+def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> LeakVerdict:
+    """Does one feature nearly equal the label?"""
     features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
     level = ALPHA / max(len(features), 1)
     caught = [one for one in features if one.auc >= GIVEAWAY and one.p <= level]
@@ -201,10 +202,15 @@ def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> Verdic
         "best pair": None if pair is None else {"columns": list(pair.columns), "auc": pair.auc},
         "reaches the model": [one.column for one in caught if one.reaches_model],
     }
-    verdict = "leak" if caught else "none found" if features else "not testable"
     tolerance = {"AUC at least": GIVEAWAY, "p at most": level}
-    question = "Is one feature the label in other words?"
-    return Verdict(question, verdict, figures, tolerance, _best_features(features, caught, pair))
+    return leak_verdict(
+        "Does one feature nearly equal the label?",
+        bool(caught) if features else None,
+        any(one.reaches_model for one in caught),
+        figures,
+        tolerance,
+        _best_features(features, caught, pair),
+    )
 
 
 def _best_features(features: list[Single], caught: list[Single], pair: Pair | None) -> str:

@@ -35,7 +35,8 @@ from qnb.data.table import Table
 from qnb.data.values import DataError
 from qnb.leakage.models import MODELS, Arm
 from qnb.leakage.statistics import ALPHA, folds, interval, require_rows
-from qnb.reporting.verdict import Verdict
+from qnb.leakage.verdict import LeakVerdict, leak_verdict
+from qnb.reporting.verdict import answer
 from qnb.statistics.bootstrap import bootstrap_auc
 
 # Of 1 - AUC(apart). Set on the bundled capture, at its 100,000 rows: with nothing planted six captures are
@@ -211,9 +212,10 @@ def _compare(
 
 QUESTIONS = {
     "group": (
-        "Does a random split flatter, because rows of one group (session, host pair) stand on both sides?"
+        "Does a random split inflate the score, because rows of one group (session, host pair) appear in "
+        "both train and test?"
     ),
-    "time": "Does a random split flatter, because it trains on what comes later?",
+    "time": "Does a random split inflate the score, because it trains on later rows?",
     "attack": "Does the score hold for attack types never trained on?",
 }
 SAME = {
@@ -223,7 +225,7 @@ SAME = {
 }
 
 
-def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
+def judge_rule(rule: Rule, compared: list[Compared]) -> LeakVerdict:
     """The verdict on one rule other than `random`."""
     question = QUESTIONS[rule.name]
     tolerance = {
@@ -234,7 +236,7 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
     }
     mine = [c for c in compared if c.rule == rule.name]
     if not mine:
-        return Verdict(question, "not testable", {}, tolerance, rule.refused or "")
+        return leak_verdict(question, None, False, {}, tolerance, rule.refused or "")
     figures = {
         c.model: {
             "auc": c.auc,
@@ -251,9 +253,14 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> Verdict:
         for c in mine
     }
     worst = max((c for c in mine if c.model in DECIDE), key=lambda c: (c.matters, c.share))
-    by_type = rule.name == "attack" or stands_in(rule.groups)
-    verdict = "none found" if not worst.matters else "drop" if by_type else "leak"
-    return Verdict(question, verdict, figures, tolerance, _sentence(rule, worst))
+    by_type = stands_in(rule.groups)
+    text = _sentence(rule, worst)
+    if rule.name == "attack":
+        return LeakVerdict(question, answer(not worst.matters), figures, tolerance, text)
+    if by_type and worst.matters:
+        reason = f"Sessions are attack types here, and new types are harder: no leak follows. {text}"
+        return leak_verdict(question, None, False, figures, tolerance, reason)
+    return leak_verdict(question, worst.matters, True, figures, tolerance, text)
 
 
 def _sentence(rule: Rule, worst: Compared) -> str:

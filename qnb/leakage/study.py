@@ -39,8 +39,9 @@ from qnb.leakage.models import score_arms
 from qnb.leakage.raw import Raw, read_raw
 from qnb.leakage.splitting import Compared, Rule, compare, plan
 from qnb.leakage.statistics import ALPHA
+from qnb.leakage.verdict import LeakVerdict
 from qnb.reporting import tables
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import INCONCLUSIVE
 from qnb.runs.folder import Run
 
 RULES: tuple[SplitName, ...] = ("random", "group", "time", "attack")
@@ -203,42 +204,42 @@ def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule]
 def shown(result: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
     """The figure of what was found; or, where nothing could be examined, why."""
     if isinstance(result, DataError):
-        return Markdown(f"Not testable: {result}")
-    return draw(result, note) if result else Markdown("Not testable; the verdict below says why.")
+        return Markdown(f"Not tested: {result}")
+    return draw(result, note) if result else Markdown("Not tested; the verdict gives the reason.")
 
 
-def conclude(run: Run, verdicts: list[Verdict]) -> None:
+def conclude(run: Run, verdicts: list[LeakVerdict]) -> None:
     """Write leakage.json into the run folder and end the run."""
     run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
     run.finish(
         {
-            "leaks": [v.question for v in verdicts if v.verdict == "leak"],
+            "leaks": [v.question for v in verdicts if v.reaches_model is not None],
+            "leaks_that_reach_the_model": [v.question for v in verdicts if v.reaches_model],
             "verdicts": {v.question: v.verdict for v in verdicts},
             "conclusion": in_short(verdicts),
         }
     )
 
 
-def in_short(verdicts: list[Verdict]) -> list[str]:
+def in_short(verdicts: list[LeakVerdict]) -> list[str]:
     """The leaks in a sentence each; where there is none, how many suspicions were looked into."""
-    leaks = [f"Leak: {v.sentence}" for v in verdicts if v.verdict == "leak"]
-    other = [v for v in verdicts if v.verdict not in ("leak", "not testable")]
-    untested = sum(v.verdict == "not testable" for v in verdicts)
-    rest = (
-        f"{len(other)} other suspicions were looked into" if leaks else f"No leak in {len(other)} suspicions"
-    )
-    return [*leaks, f"{rest}; {untested} could not be tested on this table."]
+    leaks = sorted((v for v in verdicts if v.reaches_model is not None), key=lambda v: not v.reaches_model)
+    inconclusive = sum(v.verdict == INCONCLUSIVE for v in verdicts)
+    other = len(verdicts) - len(leaks) - inconclusive
+    rest = f"{other} other tests found none" if leaks else f"No leak in {other} tests"
+    return [*(v.text() for v in leaks), f"{rest}; {inconclusive} were inconclusive on this table."]
 
 
-def verdicts_table(verdicts: list[Verdict]) -> Styler:
-    """One row per suspicion: question, verdict, and the answer in words."""
-    frame = pd.DataFrame(
-        [(v.question, v.verdict, v.sentence) for v in verdicts], columns=["question", "verdict", "in words"]
-    )
+def verdicts_table(verdicts: list[LeakVerdict]) -> Styler:
+    """One row per suspicion: question, verdict, whether a leak reaches the model as it is, and the reason."""
+    reach = {True: "yes", False: "no", None: ""}
+    rows = [(v.question, v.verdict, reach[v.reaches_model], v.sentence) for v in verdicts]
+    frame = pd.DataFrame(rows, columns=["question", "verdict", "reaches the model", "reason"])
     left: list[CSSDict] = [
         {"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}
     ]
     styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
     return styler.map(
-        lambda word: "font-weight: bold; color: #b04a00" if word == "leak" else "", subset=["verdict"]
+        lambda word: "font-weight: bold; color: #b04a00" if word == "yes" else "",
+        subset=["reaches the model"],
     )

@@ -12,7 +12,7 @@ from qnb.core.gate import WrongGradientError, check_gradient_of
 from qnb.data.prepare import Prepared
 from qnb.probes.audit import NOTES, STRIDES, SUM, TOLERANCE, Outcome
 from qnb.probes.formulations import LAYOUTS
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import INCONCLUSIVE, NO, YES, Verdict, answer, unanimous
 from qnb.training.loop import fit
 from qnb.training.metrics import Row
 
@@ -36,9 +36,8 @@ def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
 
 
 def judge_engines(outcomes: list[Outcome]) -> Verdict:
-    """`right` if both engines are, wherever they ran; `wrong` if one ran and is not.
-
-    `not measured` if one was never measured.
+    """Yes if both engines are right wherever they ran, no if one ran and is not, inconclusive if one was
+    never measured.
     """
     ran = {
         f"{o.key} · {o.measurement}": o
@@ -51,35 +50,24 @@ def judge_engines(outcomes: list[Outcome]) -> Verdict:
         if not any(o.key == key and o.verdict in ("right", "wrong") for o in ran.values())
     ]
     wrong = [name for name, o in ran.items() if o.verdict != "right"]
-    verdict = (
-        "wrong"
-        if any(o.verdict == "wrong" for o in ran.values())
-        else "not measured"
-        if missing or wrong
-        else "right"
-    )
+    failed = any(o.verdict == "wrong" for o in ran.values())
+    verdict = NO if failed else INCONCLUSIVE if missing or wrong else YES
     figures = {name: {"verdict": o.verdict, "relative_error": o.worst} for name, o in ran.items()}
     text = {
-        "right": f"Both engines of the package agree with default.qubit in all {len(ran)} cases.",
-        "wrong": f"An engine of the package is WRONG: {', '.join(wrong)}. Do not train on this stack.",
-        "not measured": f"The package's engines were not all measured: {', '.join(missing + wrong)}.",
+        YES: f"Both engines of the package agree with default.qubit in all {len(ran)} cases.",
+        NO: f"An engine of the package is WRONG: {', '.join(wrong)}. Do not train on this stack.",
+        INCONCLUSIVE: f"The package's engines were not all measured: {', '.join(missing + wrong)}.",
     }
     return Verdict("Are the package's own gradients right?", verdict, figures, TOLERANCE, text[verdict])
 
 
 def judge_note(outcomes: list[Outcome]) -> Verdict:
-    """The note's formulation on one stack: `reproduced` where it is silently wrong by the one-sample law,
-    `refuted` where it is right.
+    """Whether the note's formulation on one stack is silently wrong by the one-sample law, wherever it gives
+    a gradient.
     """
     mine = [o for o in outcomes if o.key == NOTES]
     measured = [o for o in mine if o.verdict in ("right", "wrong")]
-    lawful = [o for o in measured if o.laws and any(law.name == SUM for law in o.laws.values())]
-    if measured and len(lawful) == len(measured):
-        verdict = "reproduced"
-    elif measured and len(measured) == len(mine) and all(o.verdict == "right" for o in measured):
-        verdict = "refuted"
-    else:
-        verdict = "changed"
+    verdict = unanimous(any(law.name == SUM for law in o.laws.values()) for o in measured)
     figures = {o.measurement: _facts(o) for o in mine}
     said = "; ".join(f"{o.measurement}: {_in_words(o)}" for o in mine) or "not measured"
     return Verdict(
@@ -92,16 +80,13 @@ def judge_note(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_silence(outcomes: list[Outcome]) -> Verdict:
-    """Whether compiling is enough on one stack: `reproduced` if a formulation compiled and is wrong (layouts
-    left out).
-    """
+    """Whether a formulation compiled on one stack and is wrong (layouts left out)."""
     ran = [o for o in outcomes if o.key not in LAYOUTS and o.verdict in ("right", "wrong")]
     wrong = [o for o in ran if o.verdict == "wrong"]
     figures = {"compiled": len(ran), "wrong": {f"{o.title} · {o.measurement}": o.law for o in wrong}}
-    verdict = "not measured" if not ran else "reproduced" if wrong else "refuted"
     return Verdict(
         f"On {_where(outcomes)}, can a gradient compile, look sound and be wrong?",
-        verdict,
+        answer(bool(wrong) if ran else None),
         figures,
         TOLERANCE,
         f"On {_where(outcomes)} {len(wrong)} of the {len(ran)} gradients that came back are wrong, without a "
@@ -110,32 +95,34 @@ def judge_silence(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_layout(outcomes: list[Outcome]) -> Verdict:
-    """Whether strides are ignored on one stack: `reproduced` where the gradient is that of the rows in memory
-    order.
+    """Whether strides are ignored on one stack: yes where the gradient is that of the rows in memory order,
+    no where it is right.
     """
     ran = [o for o in outcomes if o.key in LAYOUTS and o.verdict in ("right", "wrong")]
     misread = [o for o in ran if o.laws and all(law.name == STRIDES for law in o.laws.values())]
+    right = all(o.verdict == "right" for o in ran)
     if not ran:
-        verdict = "not measured"
-    else:
-        right = all(o.verdict == "right" for o in ran)
-        verdict = "refuted" if right else "reproduced" if len(misread) == len(ran) else "changed"
-    said = {
-        "reproduced": (
+        verdict, reason = INCONCLUSIVE, "No formulation with such an array gave a gradient."
+    elif right:
+        verdict, reason = NO, "Strides are respected."
+    elif len(misread) == len(ran):
+        verdict, reason = (
+            YES,
             "An array that is not C-contiguous is silently read in the wrong order; the package makes every "
-            "argument contiguous."
-        ),
-        "refuted": "Strides are respected.",
-        "changed": "Arrays that are not C-contiguous give wrong gradients, not all of them by memory order.",
-        "not measured": "No formulation with such an array gave a gradient.",
-    }
+            "argument contiguous.",
+        )
+    else:
+        verdict, reason = (
+            INCONCLUSIVE,
+            "Arrays that are not C-contiguous give wrong gradients, not all of them by memory order.",
+        )
     figures = {f"{o.title} · {o.measurement}": _facts(o) for o in ran}
     return Verdict(
         f"On {_where(outcomes)}, does a compiled function ignore strides?",
         verdict,
         figures,
         TOLERANCE,
-        f"On {_where(outcomes)}: {said[verdict]}",
+        f"On {_where(outcomes)}: {reason}",
     )
 
 
@@ -169,11 +156,11 @@ def judge_consequence(histories: dict[str, list[Row]]) -> Verdict:
         name: float(np.mean([row["val_auc"] for row in rows[-LAST:]])) for name, rows in histories.items()
     }
     lost = ends[RIGHT] - ends[SIMULATED]
-    verdict = "reproduced" if lost > MARGIN else "refuted" if lost < MARGIN / 5 else "changed"
+    holds = None if MARGIN / 5 <= lost <= MARGIN else lost > MARGIN
     first = {name: rows[0]["val_auc"] for name, rows in histories.items()}
     return Verdict(
         "Does training on the one-sample gradient keep a model from learning?",
-        verdict,
+        answer(holds),
         {"val_auc_at_the_end": ends, "val_auc_after_one_epoch": first, "lost": lost},
         MARGIN,
         f"From one seed and the same batches, validation AUC ends at {ends[RIGHT]:.3f} with the right "
@@ -215,11 +202,11 @@ def gate(
 
 
 def judge_gate(reports: dict[str, dict[str, Any]], wrong: str, right: str) -> Verdict:
-    """`reproduced` if the gate caught `wrong` and passed `right`."""
+    """Yes if the gate caught `wrong` and passed `right`."""
     holds = reports[wrong]["gate"] == "caught" and reports[right]["gate"] == "pass"
     return Verdict(
         "Does the gate tell a wrong gradient of a function from outside the package from a right one?",
-        "reproduced" if holds else "refuted",
+        answer(holds),
         reports,
         "1e-4 relative, float64",
         f"The gate's word on the wrong gradient: {reports[wrong]['gate']}; on the right one: "

@@ -16,7 +16,7 @@ from qnb.core.engine import make_engine, score_gradient
 from qnb.core.objective import Objective
 from qnb.core.parts import mean
 from qnb.errors import ParameterError
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import Verdict, answer
 
 OBSERVABLES = ("z0", "mean_z", "global")
 BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) with b above, below
@@ -138,9 +138,7 @@ def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
     decays = {name: decay(table, name) for name in OBSERVABLES}
     bits = decays[column]
     b = float(bits[layers])
-    verdict = "reproduced" if b > BARREN else "refuted" if b < NOT_BARREN else "changed"
-    if np.isnan(b):
-        verdict = "not measured"
+    holds = None if np.isnan(b) or NOT_BARREN <= b <= BARREN else b > BARREN
     figures = {
         "bits_per_wire": {
             name: dict(zip(s.index.tolist(), s.tolist(), strict=True)) for name, s in decays.items()
@@ -152,9 +150,13 @@ def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
         f"({float(decays['global'][layers]):.2f} for the global observable), with {deepest} layers by "
         f"{float(bits[deepest]):.2f}."
     )
+    if np.isnan(b):
+        text = "Gradients of one number of wires alone show no decay with wires."
+    elif holds is None:
+        text += f" Between {NOT_BARREN:g} and {BARREN:g} the fit over these wires does not decide."
     return Verdict(
-        f"Barren plateau: the gradient of {column} vanishes exponentially with wires at {layers} layers",
-        verdict,
+        f"Does the gradient of {column} vanish exponentially with wires at {layers} layers (barren plateau)?",
+        answer(holds),
         figures,
         {"barren above": BARREN, "not below": NOT_BARREN},
         text,

@@ -19,7 +19,7 @@ from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError
 from qnb.probes.descent import Descent, Head, descend
 from qnb.probes.subject import SimulatedModelConfig
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import Verdict, answer, unanimous
 
 Loss = Callable[[Array | float, Array | float], Array]  # (l, y) -> nats
 
@@ -175,8 +175,8 @@ def judge_value(table: pd.DataFrame) -> Verdict:
     )
     figures = shown | {f"relative_error_{k.strip('|')}": v for k, v in errors.items()}
     return Verdict(
-        "At l = 0 the loss is 0.6931 (BCE) and 0.1733 (focal, gamma = 2)",
-        "reproduced" if holds else "refuted",
+        "At l = 0, is the loss 0.6931 (BCE) and 0.1733 (focal, gamma = 2)?",
+        answer(holds),
         figures,
         TOLERANCE,
         text,
@@ -184,8 +184,7 @@ def judge_value(table: pd.DataFrame) -> Verdict:
 
 
 def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
-    """'Focal stalls training': reproduced if under every optimiser, refuted if under none, changed if it
-    depends on the optimiser.
+    """Whether focal loss stalls training: yes if under every optimiser, no if under none.
 
     Args:
         tables: from `times`, one for each seed. Left out, because it says nothing: an optimiser under which
@@ -218,17 +217,13 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
                 else f"does not in {usable['trained'].max():g} ({never} of {len(usable)} seeds)"
             )
         )
-    everywhere, nowhere = all(stalled.values()), not any(stalled.values())
-    verdict = (
-        "changed" if not stalled else "reproduced" if everywhere else "refuted" if nowhere else "changed"
-    )
     figures: dict[str, Any] = {name: rows.to_dict("list") for name, rows in of_optimiser.items()} | {
         "stalled": stalled
     }
     text = f"To bring the BCE {LEFT:.0%} under log 2, {'; '.join(said)}."
     return Verdict(
-        f"Focal loss ({focal}) stalls training that starts near l = 0",
-        verdict,
+        f"Does focal loss ({focal}) stall training that starts near l = 0?",
+        unanimous(stalled.values()),
         figures,
         {"stalled from (times)": STALLED, "left below log 2": LEFT},
         text,
@@ -255,8 +250,8 @@ def judge_refusal(message: str | None) -> Verdict:
         else "It is accepted: what runs may not be what was asked for."
     )
     return Verdict(
-        "Focal loss with balanced batches is refused",
-        "reproduced" if message else "refuted",
+        "Is focal loss with balanced batches refused?",
+        answer(message is not None),
         {"message": message},
         None,
         text,

@@ -18,7 +18,7 @@ from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
 from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
 from qnb.probes.subject import SimulatedModelConfig
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import Verdict, answer, unanimous
 from qnb.training import metrics
 from qnb.training.optimiser import make_optimiser
 from qnb.training.state import circuit_of, engine_of
@@ -340,8 +340,8 @@ def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
     )
     tolerance = next(iter(jacobians.values())).floor
     return Verdict(
-        "n of the 3n readout angles of mean_z_readout are dead",
-        "reproduced" if holds else "refuted",
+        "Are exactly n of the 3n readout angles of mean_z_readout dead?",
+        answer(holds),
         figures,
         tolerance,
         text,
@@ -356,11 +356,16 @@ def judge_alpha(table: pd.DataFrame) -> Verdict:
     """
     bounded = table.loc[[name for name, m in MEASUREMENTS.items() if not m.weighted]]
     loss = bounded["trained circuit, alpha = 1"] / bounded["trained"] - 1
-    verdict = "reproduced" if (loss > CARRIES).all() else "refuted" if (loss <= CARRIES).all() else "changed"
     figures = {str(name): row for name, row in table.to_dict("index").items()}
     listed = ", ".join(f"{name} {value:+.0%}" for name, value in loss.items())
     text = (
         f"Without alpha (alpha = 1, best bias) the BCE of the trained circuits changes by: {listed}. The "
         "order of rows, and so AUC, is the same."
     )
-    return Verdict("A score in [-1, 1] leaves the margin to alpha", verdict, figures, CARRIES, text)
+    return Verdict(
+        "Does a score in [-1, 1] leave the margin to alpha?",
+        unanimous(bool(one > CARRIES) for one in loss),
+        figures,
+        CARRIES,
+        text,
+    )

@@ -67,7 +67,7 @@ def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None 
 
 
 def verdicts_table(finished: list[Run]) -> str:
-    """One line per verdict, then, if the suspects were examined, one per suspect.
+    """One line per verdict with its reason, then, if a run was diagnosed, one per component.
 
     A probe that failed says why.
     """
@@ -90,8 +90,8 @@ def verdicts_table(finished: list[Run]) -> str:
                     )
                 )
             else:
-                lines.append((name, verdict["verdict"], verdict["question"]))
-    text = columns_of_text([("probe", "verdict", "of"), *lines])
+                lines.append((name, verdict["verdict"], f"{verdict['question']} {verdict['sentence']}"))
+    text = columns_of_text([("probe", "verdict", "question and reason"), *lines])
     return text + (
         "\n\n" + columns_of_text([("component", "verdict", "evidence"), *suspects]) if suspects else ""
     )

@@ -9,7 +9,6 @@ import pandas as pd
 
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.reporting import tables
-from qnb.reporting.verdict import Verdict
 
 SUSPECTS = ("data", "objective", "readout", "optimiser", "compiler")
 CHANCE_SDS = 3.0  # a baseline within this many standard deviations of AUC 0.5 has found nothing
@@ -45,27 +44,6 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """The findings as a table: suspect, status, evidence."""
     rows = [{"suspect": f.suspect, "status": f.status, "evidence": f.evidence} for f in findings]
     return pd.DataFrame(rows)
-
-
-def verdicts(findings: list[Finding]) -> list[Verdict]:
-    """The findings for verdict.json."""
-    objective = {
-        "weight share": WEIGHT_SHARE,
-        "attenuation": ATTENUATION,
-        "plateau": PLATEAU,
-        "inverted": INVERTED,
-    }
-    tolerance: dict[str, Any] = {
-        "data": {"standard deviations from chance": CHANCE_SDS},
-        "compiler": "that of the gate",
-        "readout": DEAD_RATIO,
-        "objective": objective,
-        "optimiser": {"too still, rad": TOO_STILL, "too far, rad": TOO_FAR, "worse": WORSE},
-    }
-    return [
-        Verdict(f"Is it the {f.suspect}?", f.status, f.figures, tolerance[f.suspect], f.evidence)
-        for f in findings
-    ]
 
 
 def _finding(suspect: str, figures: Figures, evidence: Evidence, unknown: Sequence[str] = ()) -> Finding:

@@ -23,7 +23,7 @@ from qnb.errors import QnbError
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, Way
 from qnb.probes.formulations import telling
 from qnb.probes.subject import ProbeConfig
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import INCONCLUSIVE, Verdict, answer, unanimous
 
 KINDS = ("forward", "gradient")
 FAILURES = (QnbError, NotImplementedError)  # of a contender that cannot do what it is asked
@@ -281,25 +281,24 @@ def judge_ceiling(timings: list[Timing]) -> Verdict:
     """The note's claim that throughput is bounded by serial evaluation: does the fastest way gain from a
     larger batch?
 
-    `reproduced` if no way computes gradients of the largest batch at more than 10 times the rate of the
-    catalyst engine's.
+    Yes if none computes gradients of the largest batch at more than 10 times the catalyst engine's rate.
     """
     gradient = [t for t in timings if t.kind == "gradient" and t.seconds]
     mine = max((t for t in gradient if t.name == CATALYST), key=lambda t: t.rows, default=None)
     if mine is None:
         return Verdict(
-            "Is throughput bounded by serial evaluation?",
-            "not measured",
+            "Is throughput bounded by serial evaluation of the rows?",
+            INCONCLUSIVE,
             {},
             10,
             "The catalyst engine was not measured.",
         )
     best = max((t for t in gradient if t.rows >= mine.rows), key=lambda t: t.rate)
     factor = best.rate / mine.rate
-    verdict = "refuted" if factor > 10 else "reproduced"
+    broken = factor > 10
     return Verdict(
         "Is throughput bounded by serial evaluation of the rows?",
-        verdict,
+        answer(not broken),
         {
             "catalyst_samples_per_s": mine.rate,
             "best": best.name,
@@ -308,14 +307,14 @@ def judge_ceiling(timings: list[Timing]) -> Verdict:
         },
         10,
         f"Gradients of batches of {mine.rows} come at {mine.rate:,.0f} samples/s from the catalyst engine; "
-        f"{best.name} reaches {best.rate:,.0f}, {factor:,.0f} times that."
-        + (" The bound is one of the compiler, not of the circuit." if verdict == "refuted" else ""),
+        f"{best.name} reaches {best.rate:,.0f}, a speed-up of {factor:,.0f}."
+        + (" The bound is one of the compiler, not of the circuit." if broken else ""),
     )
 
 
 def judge_threads(timings: list[Timing]) -> Verdict:
-    """Whether a second OpenMP thread pays at the sizes measured: `pays`, `costs` or `depends` (5 % either way
-    counts as neither).
+    """Whether a second OpenMP thread speeds up the circuit, by more than 5 %: yes if at every size measured,
+    no if at none.
     """
     by_size: dict[int, dict[int | None, Timing]] = {}
     for t in timings:
@@ -323,17 +322,13 @@ def judge_threads(timings: list[Timing]) -> Verdict:
     gains = {
         wires: times[1].took / times[2].took for wires, times in by_size.items() if 1 in times and 2 in times
     }
-    if not gains:
-        verdict = "not measured"
-    else:
-        verdict = (
-            "pays" if min(gains.values()) > 1.05 else "costs" if max(gains.values()) < 0.95 else "depends"
-        )
-    said = ", ".join(f"{gain:.2f} at {wires} wires" for wires, gain in gains.items())
+    speedups = ", ".join(f"{gain:.2f} at {wires} wires" for wires, gain in gains.items())
     return Verdict(
         "Does a second OpenMP thread speed up the circuit?",
-        verdict,
+        unanimous(gain > 1.05 for gain in gains.values()),
         {str(k): v for k, v in gains.items()},
         0.05,
-        f"Two threads run the compiled circuit this many times as fast as one: {said}.",
+        f"Speed-up of two threads over one: {speedups}."
+        if gains
+        else "No size was measured with one thread and with two.",
     )

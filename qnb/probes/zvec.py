@@ -17,7 +17,7 @@ from qnb.core.engine import DEFAULT_DEVICE, Engine, score_gradient
 from qnb.core.settings import own_settings
 from qnb.errors import ParameterError
 from qnb.probes.subject import SimulatedModelConfig
-from qnb.reporting.verdict import Verdict
+from qnb.reporting.verdict import Verdict, answer
 
 DEAD = 1e-12  # a gradient below this is zero
 AGREE = 1e-5  # of gradients that should be the same: float64, or float32 against itself
@@ -186,18 +186,18 @@ def judge_coefficients(measured: Identity) -> Verdict:
         "smallest_move_of_s": float(measured.moved.min()),
         "worst_error": worst,
     }
-    if size <= DEAD < largest and used:
-        verdict, text = (
-            "reproduced",
-            f"is zero (at most {size:.1g}) where <Z_i> reaches {largest:.2f}: dead, though w moves s",
-        )
-    elif worst <= AGREE and used:
-        verdict, text = "refuted", f"is <Z_i> to {worst:.0e}: it is alive on this stack"
+    holds: bool | None = size <= DEAD
+    if not (used and largest > DEAD):
+        holds, text = None, "says nothing here: the coefficients do not move the score"
+    elif holds:
+        text = f"is zero (at most {size:.1g}) where <Z_i> reaches {largest:.2f}: dead, though w moves s"
+    elif worst <= AGREE:
+        text = f"is <Z_i> to {worst:.0e}: it is right on this stack"
     else:
-        verdict, text = "changed", f"is neither zero nor <Z_i>: off by up to {worst:.2g}"
+        text = f"is neither zero nor <Z_i> but WRONG, by up to {worst:.2g}"
     return Verdict(
-        "Under qjit the gradient through Hamiltonian coefficients is zero",
-        verdict,
+        "Under qjit, is the gradient through Hamiltonian coefficients zero?",
+        answer(holds),
         figures,
         {"zero": DEAD, "agree": AGREE},
         f"Asked of Catalyst through the Hamiltonian's coefficients, ds/dw_i {text}.",
@@ -216,8 +216,8 @@ def judge_identity(measured: Identity) -> Verdict:
         else f"{worst} misses <Z_i> by up to {errors[worst]:.2g}: it is not the gradient."
     )
     return Verdict(
-        "d/dw_i <sum_j w_j Z_j> = <Z_i>",
-        "reproduced" if holds else "refuted",
+        "Is d/dw_i <sum_j w_j Z_j> = <Z_i>?",
+        answer(bool(holds)),
         errors,
         measured.tolerance,
         text,
@@ -225,9 +225,7 @@ def judge_identity(measured: Identity) -> Verdict:
 
 
 def judge_training(history: pd.DataFrame) -> Verdict:
-    """The note's conclusion that `z_vec` cannot learn its readout: refuted if the gradient is alive and the
-    readout moves.
-    """
+    """Whether the readout of `z_vec` is dead in training: no if its gradient is alive and it moves."""
     norms, delta = history["grad_norm_readout"].to_numpy(), history["delta_readout"].to_numpy()
     figures = {"grad_norm_readout": norms.tolist(), "delta_readout": delta.tolist()}
     alive = bool((norms > DEAD).all() and delta[0] > DEAD and delta[-1] > delta[0])
@@ -242,8 +240,8 @@ def judge_training(history: pd.DataFrame) -> Verdict:
         )
     )
     return Verdict(
-        "The readout of z_vec is dead in training",
-        "refuted" if alive else "reproduced",
+        "Is the readout of z_vec dead in training?",
+        answer(not alive),
         figures,
         {"zero": DEAD},
         text,

@@ -1,5 +1,6 @@
-"""What a probe found, for people and machines: verdict.json is a list of these."""
+"""Questions and their answers, for people and machines: verdict.json is a list of these."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -7,18 +8,35 @@ from qnb.files import VERDICT
 from qnb.runs.folder import Run
 from qnb.stack import versions
 
+YES, NO, INCONCLUSIVE = "yes", "no", "inconclusive"
+ANSWERS = (YES, NO, INCONCLUSIVE)
+OF_A_COMPONENT = ("blamed", "cleared", "undecided")  # in a diagnosis, see `qnb.studies.diagnosis.search`
+
+
+def answer(holds: bool | None) -> str:
+    """`yes`, `no`, or `inconclusive` for None."""
+    return INCONCLUSIVE if holds is None else YES if holds else NO
+
+
+def unanimous(cases: Iterable[bool]) -> str:
+    """`yes` if it holds in all cases, `no` if in none, else, and without any case, `inconclusive`."""
+    held = set(cases)
+    return answer(held.pop() if len(held) == 1 else None)
+
 
 @dataclass(frozen=True)
 class Verdict:
     """One question and its answer.
 
     Attributes:
-        question: what was asked, in one line.
-        verdict: `reproduced`, `refuted` or `changed` for a claim of the research note; another word where the
-            probe says so.
+        question: in one line, such that yes or no answers it.
+        verdict: one of ANSWERS, or, in a diagnosis, one of OF_A_COMPONENT.
         figures: the numbers that the verdict rests on, JSON-serialisable.
         tolerance: what the figures were compared with.
-        sentence: the answer in plain words.
+        sentence: the reason, in plain words.
+
+    Raises:
+        ValueError: another verdict, or a question that is none.
     """
 
     question: str
@@ -27,6 +45,18 @@ class Verdict:
     tolerance: Any
     sentence: str
     stack: dict[str, str] = field(default_factory=versions)
+
+    def __post_init__(self) -> None:
+        if self.verdict not in ANSWERS + OF_A_COMPONENT:
+            raise ValueError(
+                f"verdict={self.verdict!r}: expected one of {', '.join(ANSWERS + OF_A_COMPONENT)}."
+            )
+        if not self.question.endswith("?"):
+            raise ValueError(f"question={self.question!r} must end with a question mark.")
+
+    def text(self) -> str:
+        """Question, verdict and reason on one line."""
+        return f"{self.question} {self.verdict.capitalize()}. {self.sentence}"
 
 
 def conclude(
@@ -38,15 +68,15 @@ def conclude(
     """
     listed = [asdict(v) for v in verdicts]
     run.write_json(VERDICT, listed)
-    told = {
+    answers = {
         "verdicts": {v.question: v.verdict for v in verdicts},
-        "conclusion": [f"{v.question}: {v.verdict}. {v.sentence}" for v in verdicts],
+        "conclusion": [v.text() for v in verdicts],
     }
-    run.finish(told | (metrics or {}))
+    run.finish(answers | (metrics or {}))
     return listed
 
 
 def sentences(verdicts: list[Verdict]) -> str:
-    """The verdicts as a Markdown list: the claim, the verdict, the sentence."""
-    text = "\n".join(f"- {v.question}: **{v.verdict}**. {v.sentence}" for v in verdicts)
+    """The verdicts as a Markdown list: question, verdict, reason."""
+    text = "\n".join(f"- {v.question} **{v.verdict.capitalize()}.** {v.sentence}" for v in verdicts)
     return text.replace("_", "\\_").replace("<", "&lt;")

@@ -36,6 +36,7 @@ from qnb.leakage.models import Arm
 from qnb.leakage.raw import RawColumn, read_raw
 from qnb.leakage.statistics import _area_of_counts, bins, null_sd, rate_auc
 from qnb.leakage.study import LeakageConfig
+from qnb.reporting.verdict import ANSWERS
 from qnb.runs import headless
 from qnb.runs.job import prepare
 from qnb.statistics.bootstrap import bootstrap_auc
@@ -119,7 +120,7 @@ def test_two_zeros_are_found_in_23_rows_and_nothing_else_is(tmp_path):
     raw = read_raw(str(edge_rows(tmp_path / "edge.csv")))
     forms = {f.column: f for f in formatting.examine(raw.columns, raw.y, raw.source.features)}
     verdict = formatting.judge_forms(list(forms.values()))
-    assert verdict.verdict == "leak" and sorted(verdict.figures["columns"]) == sorted(TWO_ZEROS)
+    assert verdict.verdict == "yes" and sorted(verdict.figures["columns"]) == sorted(TWO_ZEROS)
     assert forms["tcp.options"].auc == 1 and not forms["tcp.options"].leaks(61)
     assert forms["tcp.seq"].auc == 0.5 and forms["tcp.seq"].auc_alone > 0.9  # its length tells, its spelling does not
     assert forms["mqtt.topic"].example == {"0": (1.0, 0.0), "0.0": (0.0, 1.0)}
@@ -147,7 +148,7 @@ def test_spelling_of_text_and_missing_values_counts_and_the_reader_is_watched():
     assert [n for n, f in forms.items() if f.leaks(3)] == ["case", "space", "missing"]
     assert [n for n, f in forms.items() if f.reaches_model] == ["case"]
     assert np.isnan(forms["typed"].auc_alone)
-    assert formatting.judge_forms([forms["typed"]]).verdict == "not testable"
+    assert formatting.judge_forms([forms["typed"]]).verdict == "inconclusive"
     kinds = {"0": "integer", "-3": "integer", "0.0": "decimal", "1e5": "number", "0x1f": "text", " ": "empty"}
     assert {text: formatting.kind_of_text(text) for text in kinds} == kinds
 
@@ -184,7 +185,7 @@ def quick_verdicts(raw):
 @pytest.mark.parametrize("leak", ["formatting", "identifiers", "sessions", "duplicates", None])
 def test_a_planted_leak_is_found_and_no_other(captures, leak):
     verdicts = quick_verdicts(captures(leak) if leak else captures())
-    assert [name for name, v in verdicts.items() if v.verdict == "leak"] == [leak] * bool(leak)
+    assert [name for name, v in verdicts.items() if v.reaches_model is not None] == [leak] * bool(leak)
     if leak == "identifiers":
         assert set(verdicts[leak].figures["reaches the model"]) == {"tcp.ack_raw", "mbtcp.trans_id"}
         assert {"ip.src_host", "tcp.srcport", "udp.port"} < set(verdicts[leak].figures["columns"])
@@ -197,7 +198,7 @@ def test_a_planted_leak_is_found_and_no_other(captures, leak):
 @pytest.mark.parametrize("leak", ["formatting", "identifiers", "sessions", "duplicates", None])
 def test_so_it_is_for_other_captures(captures, leak, seed):
     verdicts = quick_verdicts(captures(*[leak] * bool(leak), seed=seed))
-    assert [name for name, v in verdicts.items() if v.verdict == "leak"] == [leak] * bool(leak)
+    assert [name for name, v in verdicts.items() if v.reaches_model is not None] == [leak] * bool(leak)
 
 
 # single columns
@@ -216,7 +217,7 @@ def test_identifiers_can_be_named_and_a_feature_may_predict(captures):
 def test_a_high_auc_of_few_rows_is_no_leak_and_the_sentence_says_that_p_decides():
     few = single_columns.Single("tcp.srcport", "port", 0.953, 0.02, 0.22, 1.0, False)
     verdict = single_columns.judge_identifiers([few, dataclasses.replace(few, column="udp.port", auc=0.5, p=0.5, sd=0.01)])
-    assert verdict.verdict == "none found" and "AUC 0.953 where it is present, p 0.02." in verdict.sentence
+    assert verdict.verdict == "no" and "AUC 0.953 where it is present, p 0.02." in verdict.sentence
     assert verdict.sentence.endswith("both AUC 0.55 or more and p 0.005 or less, which so few rows cannot reach.")
     assert "few rows" not in single_columns.judge_identifiers([dataclasses.replace(few, sd=0.01)]).sentence
 
@@ -227,7 +228,7 @@ def test_a_feature_that_is_the_label_is_called_a_leak(captures):
     source = dataclasses.replace(raw.source, columns=[*raw.source.columns, "twin"])
     raw = dataclasses.replace(raw, columns=raw.columns | {"twin": twin}, source=source)
     verdict = single_columns.judge_features(raw, single_columns.examine(raw), None)
-    assert verdict.verdict == "leak" and verdict.figures["columns"] == ["twin"]
+    assert verdict.verdict == "yes" and verdict.figures["columns"] == ["twin"]
 
 
 def test_a_column_is_compared_where_it_is_present(captures):
@@ -278,13 +279,13 @@ def by_group():
 
 def test_groups_that_share_something_are_found_and_others_are_not(by_group):
     assert {offset: splitting.judge_rule(rules["group"], compared).verdict for offset, (rules, compared) in by_group.items()} == {
-        0.0: "none found", 2.0: "leak",
+        0.0: "no", 2.0: "yes",
     }  # fmt: skip
     rules, compared = by_group[2.0]
     control = next(c for c in compared if (c.rule, c.model) == ("random", "boosting"))
     assert abs(control.gain) < 0.03 and control.drop == 0
     verdict = splitting.judge_rule(rules["time"], compared)
-    assert verdict.verdict == "not testable" and "time='...'" in verdict.sentence
+    assert verdict.verdict == "inconclusive" and "time='...'" in verdict.sentence
 
 
 def test_apart_and_seen_differ_in_what_they_may_see_alone(by_group):
@@ -304,14 +305,14 @@ def test_too_few_rows_are_not_testable(rng):
     table = grouped_table(rng, 0.0, rows=60)
     rules = splitting.plan(table, {rule: TrainConfig(split=rule, **SMALL) for rule in ("random", "group")})
     assert all("AUCs of fewer than 20 rows" in rule.refused for rule in rules.values())
-    assert splitting.judge_rule(rules["group"], []).verdict == "not testable"
+    assert splitting.judge_rule(rules["group"], []).verdict == "inconclusive"
     config = TrainConfig(**SMALL)
     for judged in (
         preprocessing.judge_step("pls", study.tried(lambda: preprocessing.examine(table, config))),
         permutation.judge_permuted(study.tried(lambda: permutation.examine(table, config))),
         adversarial.judge_sides(adversarial.examine(table, rules)),
     ):
-        assert judged.verdict == "not testable"
+        assert judged.verdict == "inconclusive"
 
 
 # duplicates, preprocessing, permutation, adversarial validation
@@ -337,8 +338,8 @@ def test_pls_on_everything_leaks_in_a_small_table_and_the_quantile_map_does_not(
     config = TrainConfig(**SMALL)
     small = table.take(np.arange(300))
     found = preprocessing.examine(small, config)
-    assert preprocessing.judge_step("pls", found).verdict == "would leak"
-    assert preprocessing.judge_step("quantile", found).verdict == "none found"
+    assert preprocessing.judge_step("pls", found).verdict == "yes"
+    assert preprocessing.judge_step("quantile", found).verdict == "no"
     sizes = preprocessing.by_size(table, config, draws=2).set_index(["step", "labels", "size"])["gain"]
     assert sizes["pls", "permuted", 150] > 0.1 > 10 * abs(sizes["quantile", "permuted", 150]) - 0.5
     train = np.arange(200)
@@ -351,7 +352,7 @@ def test_permuted_labels_give_half_and_a_pipeline_that_cheats_is_caught(rng, mon
     table = grouped_table(rng, 2.0, rows=800)
     found = permutation.examine(table, TrainConfig(**SMALL))
     verdict = permutation.judge_permuted(found)
-    assert verdict.verdict == "none found" and set(verdict.figures["mean"]) == {"logistic", "boosting", "circuit"}
+    assert verdict.verdict == "no" and set(verdict.figures["mean"]) == {"logistic", "boosting", "circuit"}
     tables = []
 
     def cheat(given, arms, config, done):
@@ -361,7 +362,7 @@ def test_permuted_labels_give_half_and_a_pipeline_that_cheats_is_caught(rng, mon
         ]
 
     monkeypatch.setattr(permutation, "score_arms", cheat)
-    assert permutation.judge_permuted(permutation.examine(table, TrainConfig(**SMALL))).verdict == "leak"
+    assert permutation.judge_permuted(permutation.examine(table, TrainConfig(**SMALL))).verdict == "yes"
     assert all(t.y.sum() == table.y.sum() and not np.array_equal(t.y, table.y) for t in tables)
 
 
@@ -370,9 +371,9 @@ def test_sides_that_differ_are_told_apart(rng):
     rows = rng.permutation(2000)
     alike = splitting.Rule("random", (Arm("random, apart", rows[:1000], rows[1000:1200], rows[1200:]),))
     moved = dataclasses.replace(table, frame=table.frame.assign(a=table.frame["a"] + 2 * np.isin(np.arange(2000), rows[1200:])))
-    assert adversarial.judge_sides(adversarial.examine(table, {"random": alike})).verdict == "none found"
+    assert adversarial.judge_sides(adversarial.examine(table, {"random": alike})).verdict == "no"
     found = adversarial.examine(moved, {"random": alike})
-    assert adversarial.judge_sides(found).verdict == "leak" and next(iter(found[0].columns)) == "a"
+    assert adversarial.judge_sides(found).verdict == "yes" and next(iter(found[0].columns)) == "a"
 
 
 def test_sides_that_are_alike_are_told_apart_no_more_often_than_promised(rng, monkeypatch):
@@ -415,12 +416,12 @@ def test_a_column_that_looks_like_an_identifier_or_a_time_is_judged_as_one_and_s
     raw, table = study.read(LeakageConfig.make(asked))
     singles = single_columns.examine(raw)
     who, when = single_columns.judge_identifiers(singles), single_columns.judge_time(singles)
-    assert who.verdict == when.verdict == "leak" and who.figures["reaches the model"] == ["src"]
+    assert who.verdict == when.verdict == "yes" and who.figures["reaches the model"] == ["src"]
     assert when.figures["reaches the model"] == ["ts"] and "ts (time" in study.about(raw, table)
     raw, table = study.read(LeakageConfig.make(asked | {"time": "ts", "identifiers": "src"}))
     singles = single_columns.examine(raw)
     who, when = single_columns.judge_identifiers(singles), single_columns.judge_time(singles)
-    assert who.verdict == when.verdict == "leak" and who.figures["reaches the model"] == when.figures["reaches the model"] == []
+    assert who.verdict == when.verdict == "yes" and who.figures["reaches the model"] == when.figures["reaches the model"] == []
     assert list(table.frame) == ["x"] and "ts (time" not in study.about(raw, table)
 
 
@@ -455,14 +456,14 @@ def run_notebook(folder: Path, parameters: dict):
     assert run.manifest["status"] == "done", run.manifest["failure"]
     left = json.loads((run.folder / "leakage.json").read_text())
     assert len(left) == 12 and all({"question", "verdict", "figures", "tolerance"} <= set(v) for v in left)
-    return {v["question"]: v["verdict"] for v in left}
+    return {v["question"]: v for v in left}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("leaks, seed", [(("drift",), 0), (("sessions",), 0), ((), 0), ((), 2), ((), 4)])
 def test_the_notebook_finds_what_only_splits_show(tmp_path, leaks, seed):
     verdicts = run_notebook(tmp_path, {"leaks": leaks, "sample": 100_000, "data_seed": seed, "split_seed": seed})
-    found = {question for question, verdict in verdicts.items() if verdict == "leak"}
+    found = {question for question, verdict in verdicts.items() if verdict["reaches_model"] is not None}
     time, group = splitting.QUESTIONS["time"], splitting.QUESTIONS["group"]
     assert (time in found) == bool(leaks) and (group in found) == (leaks == ("sessions",))
     assert leaks or not found
@@ -471,7 +472,8 @@ def test_the_notebook_finds_what_only_splits_show(tmp_path, leaks, seed):
 @pytest.mark.slow
 def test_the_notebook_on_23_rows_says_what_it_cannot_test(tmp_path):
     verdicts = run_notebook(tmp_path, {"data": str(edge_rows(tmp_path / "edge.csv"))})
-    assert list(verdicts.values()).count("leak") == 1 and "not testable" in verdicts.values()
+    assert [v["reaches_model"] for v in verdicts.values()].count(None) == len(verdicts) - 1
+    assert {v["verdict"] for v in verdicts.values()} == set(ANSWERS)
 
 
 def test_figures_stand_without_anything_to_show(captures):

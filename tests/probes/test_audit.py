@@ -191,13 +191,14 @@ def outcome(key=NOTES, verdict="wrong", law=SUM, measurement="mean_z", stack="0.
 @pytest.mark.parametrize(
     "outcomes, verdict",
     [
-        ([outcome()], "reproduced"),
-        ([outcome(), outcome(verdict="does not compile", measurement="z_vec")], "reproduced"),
-        ([outcome(law=ZERO)], "changed"),
-        ([outcome(verdict="does not compile")], "changed"),
-        ([outcome(verdict="right")], "refuted"),
-        ([outcome(verdict="right"), outcome(verdict="does not compile", measurement="z_vec")], "changed"),
-        ([], "changed"),
+        ([outcome()], "yes"),
+        ([outcome(), outcome(verdict="does not compile", measurement="z_vec")], "yes"),
+        ([outcome(law=ZERO)], "no"),
+        ([outcome(verdict="does not compile")], "inconclusive"),
+        ([outcome(verdict="right")], "no"),
+        ([outcome(verdict="right"), outcome(verdict="does not compile", measurement="z_vec")], "no"),
+        ([outcome(verdict="right"), outcome(measurement="z_vec")], "inconclusive"),
+        ([], "inconclusive"),
     ],
 )
 def test_verdict_on_the_note(outcomes, verdict):
@@ -206,24 +207,24 @@ def test_verdict_on_the_note(outcomes, verdict):
 
 def test_verdict_on_the_engines_flips():
     fine = [outcome(key, "right") for key in audit_verdicts.ENGINES]
-    assert audit_verdicts.judge_engines(fine).verdict == "right"
-    assert audit_verdicts.judge_engines([fine[0], outcome("engine_exact", "wrong")]).verdict == "wrong"
-    assert audit_verdicts.judge_engines(fine[:1]).verdict == "not measured"
-    assert audit_verdicts.judge_engines([fine[0], outcome("engine_exact", "crashed")]).verdict == "not measured"
-    assert audit_verdicts.judge_engines([outcome(k, "not applicable") for k in audit_verdicts.ENGINES]).verdict == "not measured"
+    assert audit_verdicts.judge_engines(fine).verdict == "yes"
+    assert audit_verdicts.judge_engines([fine[0], outcome("engine_exact", "wrong")]).verdict == "no"
+    assert audit_verdicts.judge_engines(fine[:1]).verdict == "inconclusive"
+    assert audit_verdicts.judge_engines([fine[0], outcome("engine_exact", "crashed")]).verdict == "inconclusive"
+    assert audit_verdicts.judge_engines([outcome(k, "not applicable") for k in audit_verdicts.ENGINES]).verdict == "inconclusive"
 
 
 def test_verdict_on_silence_and_layout_flips():
-    assert audit_verdicts.judge_silence([outcome()]).verdict == "reproduced"
-    assert audit_verdicts.judge_silence([outcome(verdict="right"), outcome("fortran_order", law=STRIDES)]).verdict == "refuted"
-    assert audit_verdicts.judge_silence([outcome(verdict="crashed")]).verdict == "not measured"
-    assert audit_verdicts.judge_layout([outcome("fortran_order", law=STRIDES)]).verdict == "reproduced"
-    assert audit_verdicts.judge_layout([outcome("fortran_order", law=NONE)]).verdict == "changed"
-    assert audit_verdicts.judge_layout([outcome("fortran_order", "right")]).verdict == "refuted"
-    assert audit_verdicts.judge_layout([outcome(verdict="right")]).verdict == "not measured"
+    assert audit_verdicts.judge_silence([outcome()]).verdict == "yes"
+    assert audit_verdicts.judge_silence([outcome(verdict="right"), outcome("fortran_order", law=STRIDES)]).verdict == "no"
+    assert audit_verdicts.judge_silence([outcome(verdict="crashed")]).verdict == "inconclusive"
+    assert audit_verdicts.judge_layout([outcome("fortran_order", law=STRIDES)]).verdict == "yes"
+    assert audit_verdicts.judge_layout([outcome("fortran_order", law=NONE)]).verdict == "inconclusive"
+    assert audit_verdicts.judge_layout([outcome("fortran_order", "right")]).verdict == "no"
+    assert audit_verdicts.judge_layout([outcome(verdict="right")]).verdict == "inconclusive"
 
 
-@pytest.mark.parametrize("end, verdict", [(0.6, "reproduced"), (0.9, "refuted"), (0.87, "changed")])
+@pytest.mark.parametrize("end, verdict", [(0.6, "yes"), (0.9, "no"), (0.87, "inconclusive")])
 def test_verdict_on_training_flips(end, verdict):
     histories = {
         audit_verdicts.RIGHT: [{"val_auc": 0.9}] * 4,
@@ -237,8 +238,8 @@ def test_gate_on_a_function_from_outside():
     said = child().call("qnb.probes.outside:check")
     wrong, right = audit_verdicts.BY_CATALYST, audit_verdicts.BY_JAX
     assert (said[wrong]["gate"], said[wrong]["group"], said[right]["gate"]) == ("caught", "weights", "pass")
-    assert audit_verdicts.judge_gate(said, wrong, right).verdict == "reproduced"
-    assert audit_verdicts.judge_gate(said, right, wrong).verdict == "refuted"
+    assert audit_verdicts.judge_gate(said, wrong, right).verdict == "yes"
+    assert audit_verdicts.judge_gate(said, right, wrong).verdict == "no"
 
 
 def test_quick_plan_is_part_of_the_full_one():

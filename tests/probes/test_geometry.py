@@ -56,7 +56,7 @@ def test_rank_dead_parameters_and_null_vectors_of_a_known_matrix(rng):
 
 def test_the_last_rz_is_dead_and_the_verdict_flips_where_it_is_not(found):
     verdict = geometry.judge_dead(found)
-    assert verdict.verdict == "reproduced"
+    assert verdict.verdict == "yes"
     assert verdict.figures["mean_z_readout, ring"]["dead"] == ["readout[0, 2]", "readout[1, 2]"]
     assert verdict.figures["z_vec, ring"] | {"rank_of_all": 0, "all": 0} == {
         "parameters": 2,
@@ -68,10 +68,10 @@ def test_the_last_rz_is_dead_and_the_verdict_flips_where_it_is_not(found):
     key = ("mean_z_readout", "ring")
     alive, values = found[key], found[key].values.copy()
     values[:, -1] = np.random.default_rng(1).normal(size=len(values))
-    assert geometry.judge_dead(found | {key: replace(alive, values=values)}).verdict == "refuted"
+    assert geometry.judge_dead(found | {key: replace(alive, values=values)}).verdict == "no"
     values = alive.values.copy()
     values[:, -2] = 0  # an RY that is dead as well
-    assert geometry.judge_dead(found | {key: replace(alive, values=values)}).verdict == "refuted"
+    assert geometry.judge_dead(found | {key: replace(alive, values=values)}).verdict == "no"
 
 
 def test_ranks_add_up(found):
@@ -152,7 +152,7 @@ def test_weights_of_another_shape_and_wires_that_a_layer_refuses():
     only = CircuitSpec(4, 1, ansatz=Layer(four, (4, 1)))
     assert barren.grid(only, quick=True)[0] == [4, 6]
     one_size = barren.variances(only, (4,), (1,), 5, seed=0)
-    assert barren.judge_plateau(one_size, 1, "z0").verdict == "not measured"
+    assert barren.judge_plateau(one_size, 1, "z0").verdict == "inconclusive"
 
 
 def test_the_geometry_of_a_model_has_its_own_parts_beside_the_packages(rng):
@@ -163,7 +163,7 @@ def test_the_geometry_of_a_model_has_its_own_parts_beside_the_packages(rng):
     assert len(found) == (len(ANSATZE) + 1) * (len(MEASUREMENTS) + 1)
     mine = found[config.measurement, config.ansatz]
     assert mine.names[-8:] == ["readout[0]", "readout[1]", *(f"readout[{i}, {k}]" for i in range(2) for k in range(3))]
-    assert geometry.judge_dead(found).verdict == "reproduced"
+    assert geometry.judge_dead(found).verdict == "yes"
 
 
 def test_the_verdict_on_barren_plateaus():
@@ -174,14 +174,14 @@ def test_the_verdict_on_barren_plateaus():
     ]
     table = pd.DataFrame(rows)
     verdicts = {name: barren.judge_plateau(table, 4, name) for name in ("z0", "mean_z", "global")}
-    assert {k: v.verdict for k, v in verdicts.items()} == {"z0": "changed", "mean_z": "changed", "global": "reproduced"}
+    assert {k: v.verdict for k, v in verdicts.items()} == {"z0": "inconclusive", "mean_z": "inconclusive", "global": "yes"}
     assert verdicts["global"].figures["bits_per_wire"]["global"][4] == pytest.approx(1.0)
-    assert barren.judge_plateau(table.assign(z0=0.1), 4, "z0").verdict == "refuted"
+    assert barren.judge_plateau(table.assign(z0=0.1), 4, "z0").verdict == "no"
 
 
 def test_a_shallow_local_observable_keeps_its_gradient_and_a_global_one_does_not():
     table = barren.variances(CircuitSpec(4, 1), (2, 4, 6, 8), (1,), 300, seed=0)
-    assert barren.judge_plateau(table, 1, "global").verdict == "reproduced"
+    assert barren.judge_plateau(table, 1, "global").verdict == "yes"
 
 
 def outcome(scale, y, rng):
@@ -193,9 +193,9 @@ def outcome(scale, y, rng):
 def test_the_verdict_on_what_alpha_carries(rng):
     y = (rng.uniform(size=200) < 0.5).astype(float)
     needed = geometry.carried({name: outcome(20.0, y, rng) for name in ("z0", "mean_z", "z_vec", "mean_z_readout")})
-    assert geometry.judge_alpha(needed).verdict == "reproduced"
+    assert geometry.judge_alpha(needed).verdict == "yes"
     assert (needed["trained"] < needed["trained circuit, alpha = 1"]).all()
     assert (needed["trained circuit, alpha = 1"] < needed["prior alone"]).all()
     np.testing.assert_allclose(needed["untrained circuit, best alpha"], needed["prior alone"], atol=0.03)
     idle = geometry.carried({name: outcome(1.0, y, rng) for name in ("z0", "mean_z", "z_vec", "mean_z_readout")})
-    assert geometry.judge_alpha(idle).verdict == "refuted"
+    assert geometry.judge_alpha(idle).verdict == "no"

@@ -10,7 +10,7 @@ from qnb import cli
 from qnb.config import TrainConfig
 from qnb.errors import ParameterError
 from qnb.probes import suite
-from qnb.reporting.verdict import Verdict, conclude, sentences
+from qnb.reporting.verdict import ANSWERS, Verdict, conclude, sentences
 from qnb.runs import headless
 from qnb.runs.folder import create
 from qnb.runs.job import prepare
@@ -94,37 +94,37 @@ def started(monkeypatch):
 
 @pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
 def test_one_table_of_verdicts_one_of_suspects_and_the_worst_exit_code(project, run_id, capsys, started, status, code):
-    first = [verdict("Is s moved", "reproduced"), verdict("Is it zero", "refuted")]
-    suspects = [verdict("Is it the data?", "cleared"), verdict("Is it the compiler?", "suspected")]
-    started |= {"root": project, MINE[0]: (status, first), MINE[1]: ("done", [verdict("Is it inverted", "transient")])}
+    first = [verdict("Is s moved?", "yes"), verdict("Is it zero?", "no")]
+    suspects = [verdict("Is it the data?", "cleared"), verdict("Is it the compiler?", "blamed")]
+    started |= {"root": project, MINE[0]: (status, first), MINE[1]: ("done", [verdict("Is it inverted?", "inconclusive")])}
     started["suspects"] = ("done", suspects)
     assert cli.main(["run", "probes", "-p", "run", run_id, "--root", str(project)]) == code
     lines = capsys.readouterr().out.splitlines()
     if status == "done":
-        assert lines[1].split() == ["zvec_gradient_identity", "reproduced", "Is", "s", "moved"]
-        assert lines[3].split()[:2] == ["alpha_sign_inversion", "transient"]
+        assert lines[1].split() == ["zvec_gradient_identity", "yes", *["Is", "s", "moved?", "because", "of", "a_b", "<", "yes."]]
+        assert lines[3].split()[:2] == ["alpha_sign_inversion", "inconclusive"]
     else:
         assert lines[1].split() == ["zvec_gradient_identity", status, "error:", "no", "label"]
     rows = [line.split()[:2] for line in lines]
     if status == "interrupted":
-        assert ["alpha_sign_inversion", "transient"] not in rows  # what comes after is not started
+        assert ["alpha_sign_inversion", "inconclusive"] not in rows  # what comes after is not started
     else:
-        assert ["data", "cleared"] in rows and ["compiler", "suspected"] in rows
+        assert ["data", "cleared"] in rows and ["compiler", "blamed"] in rows
     assert sum(line.startswith("report") for line in lines) == (1 if status == "interrupted" else 3)
 
 
 def test_sentences_show_names_and_signs_as_they_are():
-    assert sentences([verdict("Is w_i <Z>", "refuted")]) == r"- Is w\_i &lt;Z>: **refuted**. because of a\_b &lt; refuted."
+    assert sentences([verdict("Is w_i <Z>?", "no")]) == r"- Is w\_i &lt;Z>? **No.** because of a\_b &lt; no."
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "verdicts"),
     [
-        ("zvec_gradient_identity", {"training_epochs": 2, "rows": 2}, {"reproduced", "refuted"}),
-        ("alpha_sign_inversion", {"steps": 20}, None),
-        ("focal_fixed_point", {"steps": 20}, None),
-        ("readout_geometry", {"steps": 20, "rows": 8, "initialisations": 10}, None),
+        ("zvec_gradient_identity", {"training_epochs": 2, "rows": 2}, {"yes", "no"}),
+        ("alpha_sign_inversion", {"steps": 20}, set(ANSWERS)),
+        ("focal_fixed_point", {"steps": 20}, set(ANSWERS)),
+        ("readout_geometry", {"steps": 20, "rows": 8, "initialisations": 10}, set(ANSWERS)),
     ],
 )
 def test_each_notebook_runs_headlessly_and_leaves_its_verdicts(tmp_path, name, parameters, verdicts):
@@ -135,5 +135,5 @@ def test_each_notebook_runs_headlessly_and_leaves_its_verdicts(tmp_path, name, p
     assert run.manifest["status"] == "done", run.manifest["failure"]
     left = json.loads((run.folder / "verdict.json").read_text())
     assert left and all({"question", "verdict", "figures", "tolerance", "stack"} <= set(v) for v in left)
-    assert verdicts is None or {v["verdict"] for v in left} == verdicts
+    assert {v["verdict"] for v in left} <= verdicts
     assert run.manifest["data"]["fingerprint"] and run.manifest["model_under_test"]["wires"] == 2
