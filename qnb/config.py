@@ -56,7 +56,8 @@ EngineName = Annotated[
 ]  # as in qnb.core.engine.ENGINES; the last: wrong
 EncoderName = Literal["angle_y", "angle_xy", "amplitude"]  # as in qnb.core.circuit.ENCODERS
 AnsatzName = Literal["strongly_entangling", "ring", "unentangled"]  # as in qnb.core.circuit.ANSATZE
-MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout"]  # as in qnb.core.circuit.MEASUREMENTS
+# as in qnb.core.circuit.MEASUREMENTS
+MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout", "parity"]
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
 BaselineName = Literal["logistic", "boosting", "twin", "svm"]  # as in qnb.training.baselines.NAMES
 # parameters that one rule alone has
@@ -327,11 +328,13 @@ class CircuitConfig(StrictConfig):
     ansatz: Annotated[AnsatzName, OrOwn, AsText] = "strongly_entangling"
     '"strongly_entangling", "ring", "unentangled", or FILE:NAME'
     measurement: Annotated[MeasurementName, OrOwn, AsText] = "mean_z_readout"
-    '"z0", "mean_z", "z_vec", "mean_z_readout", or FILE:NAME'
+    '"z0", "mean_z", "z_vec", "mean_z_readout", "parity", or FILE:NAME'
     reupload: bool = False
     """encode before every layer"""
     hadamard: bool = False
     """H before the encoder ("angle_y" only)"""
+    scaling: bool = False
+    """angles times trained factors, one for each wire and, with reupload, layer"""
 
     @property
     def features(self) -> int:
@@ -392,12 +395,16 @@ class OptimiserConfig(StrictConfig):
     """times lr, of a trainable readout"""
     lr_mult_alpha: NotNegative = 1.0
     """times lr, of alpha"""
+    lr_mult_scaling: NotNegative = 1.0
+    """times lr, of a trained scaling"""
     weight_decay_weights: NotNegative = 0.0
     """decoupled, per unit of learning rate"""
     weight_decay_readout: NotNegative = 0.0
     """the same, of a trainable readout"""
     weight_decay_alpha: NotNegative = 0.0
     """the same, of alpha"""
+    weight_decay_scaling: NotNegative = 0.0
+    """the same, of a trained scaling"""
 
 
 class SelectionConfig(StrictConfig):
@@ -506,6 +513,8 @@ def _of_circuit(c: CircuitConfig) -> Iterator[str]:
         )
     if c.encoder == "amplitude" and c.reupload:
         yield "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
+    if c.encoder == "amplitude" and c.scaling:
+        yield "encoder='amplitude' normalises its vector and has no angles to scale: set scaling=False."
 
 
 @contradiction
@@ -609,6 +618,13 @@ def _of_readout(circuit: CircuitConfig, optimiser: OptimiserConfig) -> Iterator[
                 f"{name} has no effect: measurement={circuit.measurement!r} has no trainable readout; "
                 f"{READOUT_MEASUREMENTS} have."
             )
+
+
+@contradiction
+def _of_scaling(circuit: CircuitConfig, optimiser: OptimiserConfig) -> Iterator[str]:
+    for name in ("lr_mult_scaling", "weight_decay_scaling"):
+        if optimiser.changed(name) and not circuit.scaling:
+            yield f"{name} has no effect with scaling=False: set scaling=True, or leave it at its default."
 
 
 @contradiction

@@ -138,6 +138,7 @@ OWN = {
     "particles": CircuitSpec(4, 1, ansatz=particle_conserving, measurement=["XXII", "ZZII", "IIYY"]),
     "re-uploading": CircuitSpec(2, 3, encoder=iqp, ansatz=Layer(reuploading, lambda n: (3, n)), measurement="mean_z"),
     "scaled input": CircuitSpec(3, 1, encoder=lambda x, wires: None, ansatz=Layer(reuploading, lambda n: (3, n))),
+    "scaled by the option": CircuitSpec(2, 1, encoder=dense, ansatz=brickwork, measurement="z0", scaling=True),
     "controlled": CircuitSpec(3, 1, ansatz=controlled, measurement=Measurement(None, words=["ZII", "IXY", "YYZ", "III"])),
     "trained words, turned": CircuitSpec(
         3,

@@ -10,9 +10,9 @@ from jax.experimental import enable_x64
 
 
 def score_function(spec):
-    """s(weights, readout, x) on default.qubit, differentiable by backpropagation through JAX."""
+    """s(weights, readout, x[, scaling]) on default.qubit, differentiable by backpropagation through JAX."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax")
-    return enable_x64()(lambda weights, readout, x: jnp.real(node(weights, readout, x)))
+    return enable_x64()(lambda *args: jnp.real(node(*args)))
 
 
 @enable_x64()
@@ -21,7 +21,7 @@ def loss_and_grad(spec, objective, params, X, y, w):
     score = score_function(spec)
 
     def loss(p):
-        s = jax.vmap(lambda x: score(p["weights"], p["readout"], x))(jnp.asarray(X))
+        s = jax.vmap(lambda x: score(p["weights"], p["readout"], x, p.get("scaling")))(jnp.asarray(X))
         logit = (jax.nn.softplus(p["alpha"]) + 1e-3 if objective.alpha_mode == "softplus" else p["alpha"]) * (s + p["bias"])
         p_true = jax.nn.sigmoid((2 * y - 1) * logit)
         return jnp.mean(w * -((1 - p_true) ** objective.focal_gamma) * jnp.log(p_true))
@@ -54,7 +54,7 @@ def dense_score(spec, params, x):
             state = on(wire, rotation(pauli, angle)) @ state
         return state
 
-    def encode(state):
+    def encode(state, x):
         if spec.encoder == "amplitude":
             return (x / np.linalg.norm(x)).astype(complex)
         for i in range(n):
@@ -69,7 +69,7 @@ def dense_score(spec, params, x):
     state[0] = 1
     for layer in range(spec.layers):
         if layer == 0 or spec.reupload:
-            state = encode(state)
+            state = encode(state, params["scaling"][layer] * x if spec.scaling else x)
         for i in range(n):
             state = rz_ry_rz(state, i, params["weights"][layer, i])
         reach = layer % (n - 1) + 1 if n > 1 and spec.ansatz == "strongly_entangling" else 1
@@ -79,6 +79,9 @@ def dense_score(spec, params, x):
         for i in range(n):
             state = rz_ry_rz(state, i, params["readout"].reshape(n, 3)[i])
     z = np.array([np.real(state.conj() @ on(i, Z) @ state) for i in range(n)])
+    if spec.measurement == "parity":
+        signs = [(-1) ** bin(k).count("1") for k in range(2**n)]
+        return signs @ np.abs(state) ** 2
     return {"z0": z[0], "z_vec": params["readout"][:n] @ z if spec.measurement == "z_vec" else 0}.get(spec.measurement, z.mean())
 
 

@@ -29,7 +29,8 @@ def model_of(spec, rng, angle_range="0_pi", objective=PLAIN):
 def circuit_scores(model, X):
     """default.qubit in float64, the gates of the encoder broadcast over the rows."""
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires), diff_method=None)
-    return np.asarray(node(model.params["weights"], model.params["readout"], X.T))
+    scaling = [model.params["scaling"]] if model.spec.scaling else []
+    return np.asarray(node(model.params["weights"], model.params["readout"], X.T, *scaling))
 
 
 def circuit_logits(model, X):

@@ -90,18 +90,25 @@ def prepare(spec: CircuitSpec, tables: dict[str, Any], weights: jax.Array, reado
     """All that depends on the parameters only."""
     blocks = [block for block in schedule(spec) if not block.rowwise]
     some_x = jnp.full(spec.features, 0.5, weights.dtype)  # of gates that do not depend on it
-    products = _products(spec, blocks, weights, readout, some_x)
+    ones = jnp.ones(spec.shapes["scaling"], weights.dtype) if spec.scaling else None  # nor on its factors
+    products = _products(spec, blocks, (weights, readout, some_x, ones))
     real = [_real_form(product, weights.dtype) for product in products]
     return Prepared(real, jnp.asarray(spec.coefficients(readout)), weights, readout)
 
 
-def scores(spec: CircuitSpec, tables: dict[str, Any], prepared: Prepared, X: jax.Array) -> jax.Array:
-    """s(x) for rows X (B, features) -> (B,)."""
+def scores(
+    spec: CircuitSpec,
+    tables: dict[str, Any],
+    prepared: Prepared,
+    X: jax.Array,
+    scaling: jax.Array | None = None,
+) -> jax.Array:
+    """s(x) for rows X (B, features) -> (B,), scaling (encodings, wires) where it is trained."""
     order = schedule(spec)
     rowwise = [block for block in order if block.rowwise]
 
     def of_row(x: jax.Array) -> list[jax.Array]:
-        return _products(spec, rowwise, prepared.weights, prepared.readout, x)
+        return _products(spec, rowwise, (prepared.weights, prepared.readout, x, scaling))
 
     of_rows = iter(jax.vmap(of_row, out_axes=-1)(X) if rowwise else [])
     shared = iter(prepared.blocks)
@@ -183,8 +190,12 @@ def _block_count(spec: CircuitSpec) -> int:
         return len(schedule(spec))
 
 
-def _record(spec: CircuitSpec, weights: Any, readout: Any, x: Any) -> list[qml.operation.Operator]:
-    return recording.elementary(recording.queued(lambda: spec.apply(weights, readout, x)).operations)
+# what a circuit is queued from: weights, readout, x, and the scaling where it is trained
+Point = tuple[Any, Any, Any, Any]
+
+
+def _record(spec: CircuitSpec, point: Point) -> list[qml.operation.Operator]:
+    return recording.elementary(recording.queued(lambda: spec.apply(*point)).operations)
 
 
 def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
@@ -194,29 +205,31 @@ def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
         ParameterError: it cannot be traced.
     """
     params = spec.init(0)
-    point = params["weights"], params["readout"], np.full(spec.features, 0.5)
+    x, others = np.full(spec.features, 0.5), (params["weights"], params["readout"], params.get("scaling"))
 
-    def numbers(weights: jax.Array, readout: jax.Array, x: jax.Array) -> list[list[jax.Array]]:
-        found = _record(spec, weights, readout, x)
+    def numbers(x: jax.Array, weights: jax.Array, readout: jax.Array, scaling: Any) -> list[list[jax.Array]]:
+        found = _record(spec, (weights, readout, x, scaling))
         return [
             [jnp.asarray(p) for p in (op.parameters if _compute_matrix(op) else [op.matrix()])]
             for op in found
         ]
 
     try:
-        traced, shapes = jax.make_jaxpr(numbers, return_shape=True)(*point)
+        traced, shapes = jax.make_jaxpr(numbers, return_shape=True)(x, *others)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ParameterError(
             f"Which gates {spec} queues depends on the numbers in weights or x, or they leave JAX (numpy, an "
             f"if, float(...)): use qml.math or jax.numpy on them. {str(error).splitlines()[0]}"
         ) from error
-    depends = set(traced.jaxpr.invars[2:])
+    depends = set(traced.jaxpr.invars[:1])
     for equation in traced.jaxpr.eqns:
         if any(v in depends for v in equation.invars if not hasattr(v, "val")):
             depends |= set(equation.outvars)
     reached = iter([not hasattr(v, "val") and v in depends for v in traced.jaxpr.outvars])
     rowwise = [any([next(reached) for _ in parameters]) for parameters in shapes]
-    return [tuple(op.wires.tolist()) for op in _record(spec, *point)], rowwise
+    weights, readout, scaling = others
+    gates = _record(spec, (weights, readout, x, scaling))
+    return [tuple(op.wires.tolist()) for op in gates], rowwise
 
 
 def _compute_matrix(
@@ -237,11 +250,10 @@ def _compute_matrix(
     return type(operation), function, others
 
 
-def _products(
-    spec: CircuitSpec, blocks: Sequence[Block], weights: jax.Array, readout: jax.Array, x: jax.Array
-) -> list[jax.Array]:
+def _products(spec: CircuitSpec, blocks: Sequence[Block], point: Point) -> list[jax.Array]:
     """The matrix of each block, over its wires, (2^k, 2^k)."""
-    operations = _record(spec, weights, readout, x)
+    weights, *_ = point
+    operations = _record(spec, point)
     runs = [run for block in blocks for run in block.runs]
     matrices = _matrices(operations, [p for run in runs for p in run.places], weights.dtype)
     of_run = dict(zip(runs, _run_products(runs, matrices), strict=True))

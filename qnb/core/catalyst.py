@@ -37,8 +37,8 @@ class Programs:
     """The compiled programs of one circuit, kept per kind and batch size.
 
     Parameters go in as one vector [theta, coefficients, bias, alpha]: theta is the weights, then the angles
-    of the readout where it has some; the coefficients are those that are trained, and one unused number
-    otherwise. Rows are [X, y, w].
+    of the readout and the scaling where there are some; the coefficients are those that are trained, and one
+    unused number otherwise. Rows are [X, y, w].
     """
 
     def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
@@ -46,7 +46,8 @@ class Programs:
         self._device = qml.device(device, wires=spec.wires)
         self._programs: dict[tuple[str, int], catalyst.QJIT] = {}
         self._weights = math.prod(spec.shapes["weights"])
-        self._theta = self._weights + (3 * spec.wires if spec.measured.rotated else 0)
+        self._turns = self._weights + (3 * spec.wires if spec.measured.rotated else 0)
+        self._theta = self._turns + (math.prod(spec.shapes["scaling"]) if spec.scaling else 0)
         self._coefficients = len(spec.words) if spec.measured.weighted else 1
         self._compiled: dict[int, float] = {}
 
@@ -70,14 +71,14 @@ class Programs:
         found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
         ends = np.cumsum([1, self._theta, self._coefficients, 1])
         loss, theta, coefficients, bias, alpha = np.split(found, ends)
-        weights, angles = theta[: self._weights], theta[self._weights :]
+        weights, angles, scaling = self._split(theta)
         unused = self.spec.measured.rotated and not self.spec.measured.weighted
         return float(loss[0]), {
-            "weights": weights.reshape(self.spec.shapes["weights"]),
+            "weights": np.asarray(weights),
             "readout": np.append([] if unused else coefficients, angles),
             "bias": bias.reshape(()),
             "alpha": alpha.reshape(()),
-        }
+        } | ({} if scaling is None else {"scaling": np.asarray(scaling)})
 
     def compile(self, batch: int) -> float:
         """Compile what training with this batch size needs, if it is not; the seconds that it took then."""
@@ -104,7 +105,8 @@ class Programs:
         angles = self.spec.angles(readout) if measured.rotated else np.zeros(0)
         coefficients = self.spec.coefficients(readout) if measured.weighted else np.zeros(1)
         head = params["bias"].reshape(1), params["alpha"].reshape(1)
-        return np.concatenate([params["weights"].ravel(), angles, coefficients, *head])
+        scaling = params["scaling"].ravel() if self.spec.scaling else np.zeros(0)
+        return np.concatenate([params["weights"].ravel(), angles, scaling, coefficients, *head])
 
     def _program(self, kind: str, rows: int) -> catalyst.QJIT:
         key = (kind, rows)
@@ -147,13 +149,18 @@ class Programs:
         spec = self.spec
 
         def score(theta: jax.Array, coefficients: jax.Array, x: jax.Array) -> qml.measurements.ExpectationMP:
-            spec.queue(self._shaped(theta), theta[self._weights :], x)
+            weights, angles, scaling = self._split(theta)
+            spec.queue(weights, angles, x, scaling)
             return qml.expval(spec.observable(coefficients if spec.measured.weighted else None))
 
         return self._qnode(score)
 
-    def _shaped(self, theta: jax.Array) -> jax.Array:
-        return theta[: self._weights].reshape(self.spec.shapes["weights"])
+    def _split(self, theta: Array) -> tuple[Array, Array, Array | None]:
+        """(weights, angles of the readout, scaling where it is trained)."""
+        shapes, scaling = self.spec.shapes, theta[self._turns :]
+        weights = theta[: self._weights].reshape(shapes["weights"])
+        angles = theta[self._weights : self._turns]
+        return weights, angles, scaling.reshape(shapes["scaling"]) if self.spec.scaling else None
 
     def _unpack(self, p: Array) -> tuple[Array, Array, Array, Array]:
         """(theta, coefficients, bias, raw alpha)."""
@@ -221,7 +228,8 @@ class Programs:
             return value
 
         def expectations(theta: jax.Array, x: jax.Array) -> tuple[qml.measurements.ExpectationMP, ...]:
-            spec.queue(self._shaped(theta), theta[self._weights :], x)
+            weights, angles, scaling = self._split(theta)
+            spec.queue(weights, angles, x, scaling)
             return tuple(qml.expval(word) for word in spec.observables())
 
         expectations = self._qnode(expectations)

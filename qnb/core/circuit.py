@@ -7,7 +7,7 @@ it draws is the one that is compiled.
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -43,6 +43,7 @@ __all__ = [
     "ANSATZE",
     "ENCODERS",
     "GROUPS",
+    "HEAD",
     "MEASUREMENTS",
     "Array",
     "CircuitSpec",
@@ -50,13 +51,21 @@ __all__ = [
     "Measurement",
     "Params",
     "Pattern",
+    "groups_of",
 ]
 
-GROUPS = ("weights", "readout", "alpha", "bias")  # of parameters
+HEAD = ("alpha", "bias")
+GROUPS = ("weights", "readout", *HEAD, "scaling")  # of parameters; the last where it is trained
 ALPHA_FLOOR = 1e-3  # alpha = softplus(alpha_raw) + ALPHA_FLOOR > 0
 
-# one array per group: weights (layers, *shape of a layer), readout (r,), bias (), alpha () the raw one
+# one array per group: weights (layers, *shape of a layer), readout (r,), bias (), alpha () the raw one; and
+# scaling (encodings, wires) where it is trained
 Params = dict[str, np.ndarray]
+
+
+def groups_of(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """The groups of these parameters, in the order of GROUPS."""
+    return tuple(group for group in GROUPS if group in params)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,13 @@ class CircuitSpec:
         CNOTs, or a layer of any gates: a function layer(weights, wires, layer), or a `Layer`.
     Measurements:
         `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ
-        per wire, then the mean of <Z_i>. Or a list of Pauli words, or a `Measurement`.
+        per wire, then the mean of <Z_i>; `parity` <Z_0 ... Z_(n-1)>. Or a list of Pauli words, or a
+        `Measurement`.
+    Scaling:
+        with `scaling` an encoder gets w_i x_i in the place of x_i, w trained from 1 on: with `reupload` a
+        factor for each layer and wire, L(l) = U(theta_l + w_l x) of Pérez-Salinas et al. (Quantum 4, 226,
+        2020), as in the data re-uploading classifier of Bowles, Ahmed and Schuld (arXiv:2403.07059, 2024);
+        else one a wire, for there is one encoding. A `Layer` that takes x itself gets it as it is.
 
     A name is looked up once, when the spec is made: what is assigned to it in a table later is for later
     specs. Functions are called when the spec is made, and what would not be the same circuit each time is
@@ -93,6 +108,7 @@ class CircuitSpec:
     measurement: Any = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
+    scaling: bool = False
     encode: Callable[[Encoded, Array], None] = field(init=False, repr=False)
     layer: Pattern | Layer = field(init=False, repr=False)
     measured: Measurement = field(init=False, repr=False)
@@ -114,6 +130,10 @@ class CircuitSpec:
         if self.reupload and self.encoder == "amplitude":
             raise ParameterError(
                 "encoder='amplitude' prepares the whole state and cannot be re-uploaded: set reupload=False."
+            )
+        if self.scaling and self.encoder == "amplitude":
+            raise ParameterError(
+                "encoder='amplitude' normalises its vector and has no angles to scale: set scaling=False."
             )
         if not self._built_in:
             self._check()
@@ -203,18 +223,23 @@ class CircuitSpec:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter group: weights (layers, *shape of a layer's), for patterns (layers, wires,
-        3), readout (readout_size,), bias (), alpha ().
+        3), readout (readout_size,), bias (), alpha (); with a trained scaling, scaling (encodings, wires).
         """
         return {
             "weights": (self.layers, *self.layer.shape_for(self.wires)),
             "readout": (self.readout_size,),
             "bias": (),
             "alpha": (),
-        }
+        } | ({"scaling": (self.encodings, self.wires)} if self.scaling else {})
+
+    @property
+    def encodings(self) -> int:
+        """How often x is encoded."""
+        return self.layers if self.reupload else 1
 
     def init(self, seed: int | np.random.Generator, alpha_mode: str = "softplus") -> Params:
         """Starting parameters, float64: weights 0.01 N(0, 1); of the readout, coefficients 1/K for K words,
-        and angles 0.01 N(0, 1); bias 0; alpha the raw value for which alpha = 1.
+        and angles 0.01 N(0, 1); bias 0; alpha the raw value for which alpha = 1; scaling 1.
 
         Args:
             seed: an integer, or a numpy Generator to draw from.
@@ -231,28 +256,43 @@ class CircuitSpec:
             "readout": np.concatenate(readout or [np.zeros(1)]),
             "bias": np.zeros(()),
             "alpha": np.asarray(raw[alpha_mode]),
-        }
+        } | ({"scaling": np.ones(self.shapes["scaling"])} if self.scaling else {})
 
-    def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
+    def apply(self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None) -> None:
         """Queue the gates, readout rotations included, for one x of shape (features,).
 
-        Weights are (layers, *shape of a layer's).
+        Weights are (layers, *shape of a layer's), scaling (encodings, wires) where it is trained.
         """
         if self.measured.rotated and readout is None:
             raise ParameterError(
                 f"measurement={self.measurement!r} needs its readout angles; None was given."
             )
-        self.queue(weights, None if readout is None else self.angles(readout), x)
+        self.queue(weights, None if readout is None else self.angles(readout), x, scaling)
 
-    def queue(self, weights: Array, angles: Array | None, x: Array) -> None:
+    def queue(self, weights: Array, angles: Array | None, x: Array, scaling: Array | None = None) -> None:
         """As `apply`, of the readout its angles alone, (3 wires,), None where it has none."""
         for layer in range(self.layers):
             if layer == 0 or self.reupload:
-                self.encode(self, x)
+                self.encode(self, self.scaled(x, scaling, layer))
             self.layer.queue(weights[layer], self.wires, layer, x)
         if self.measured.rotated and angles is not None:
             for i in range(self.wires):
                 rotate(angles[3 * i : 3 * i + 3], i)
+
+    def scaled(self, x: Array, scaling: Array | None, encoding: int) -> Array:
+        """What the encoder gets in one of the encodings: x (features, ...), times its factors where they are
+        trained.
+
+        Raises:
+            ParameterError: they are trained, and None was given; or the other way round.
+        """
+        if self.scaling != (scaling is not None):
+            needs = "needs its factors" if self.scaling else "has no factors"
+            raise ParameterError(f"scaling={self.scaling} {needs}; {scaling!r:.60} was given.")
+        if scaling is None:
+            return x
+        factors: Array = scaling[encoding].reshape(-1, *(1,) * (x.ndim - 1))
+        return factors * x
 
     def cnots(self, layer: int) -> list[tuple[int, int]]:
         """(control, target) pairs of one layer of a pattern, in order of application.
@@ -294,9 +334,11 @@ class CircuitSpec:
             for word in self.words
         ]
 
-    def score(self, weights: Array, readout: Array | None, x: Array) -> qml.measurements.ExpectationMP:
+    def score(
+        self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None
+    ) -> qml.measurements.ExpectationMP:
         """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
-        self.apply(weights, readout, x)
+        self.apply(weights, readout, x, scaling)
         trained = self.measured.weighted and readout is not None
         return qml.expval(self.observable(self.coefficients(readout) if trained else None))  # type: ignore[arg-type]
 
@@ -310,7 +352,7 @@ class CircuitSpec:
     def record(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
         """The PennyLane operations at these parameters and one x, (features,)."""
         operations: list[qml.operation.Operator] = recording.queued(
-            lambda: self.apply(params["weights"], params["readout"], x)
+            lambda: self.apply(params["weights"], params["readout"], x, params.get("scaling"))
         ).operations
         return operations
 

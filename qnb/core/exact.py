@@ -47,10 +47,12 @@ class PathModule(Protocol):
         """What is static, in numpy arrays."""
 
     def prepare(self, spec: CircuitSpec, tables: Any, weights: jax.Array, readout: jax.Array, /) -> Any:
-        """All that depends on the parameters only."""
+        """All that depends on the parameters only, and not on the scaling."""
 
-    def scores(self, spec: CircuitSpec, tables: Any, prepared: Any, X: jax.Array, /) -> jax.Array:
-        """s(x) for rows X (B, features) -> (B,)."""
+    def scores(
+        self, spec: CircuitSpec, tables: Any, prepared: Any, X: jax.Array, scaling: jax.Array | None = None, /
+    ) -> jax.Array:
+        """s(x) for rows X (B, features) -> (B,), scaling (encodings, n) where it is trained."""
 
     def cost(self, spec: CircuitSpec, rows: int, /) -> float:
         """Multiply-adds of a training step."""
@@ -114,7 +116,9 @@ class ExactEngine:
 
     @own_settings()
     def _scores(self, path: str, params: Params, X: np.ndarray) -> np.ndarray:
-        prepared = self._prepared(path, self._cast(params))
+        params = self._cast(params)
+        prepared = self._prepared(path, params)
+        scaling = [params[group] for group in ("scaling",) if group in params]
         size = self.chunk(path, _score_rows(len(X)))
         chunks = [
             self._run(
@@ -124,6 +128,7 @@ class ExactEngine:
                 self._path_tables(path),
                 prepared,
                 self._rows(X[start : start + size], size),
+                *scaling,
             )
             for start in range(0, len(X), size)
         ]
@@ -295,7 +300,8 @@ class ExactEngine:
         return ("weights", "readout") if self.spec.measured.rotated else ("weights",)
 
     def _reduced(self, X: np.ndarray) -> np.ndarray:
-        return trig.reduced(X) if self.spec.fast and self.spec.encoder != "amplitude" else X
+        angles = self.spec.fast and self.spec.encoder != "amplitude" and not self.spec.scaling
+        return trig.reduced(X) if angles else X
 
     def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
         padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
@@ -363,8 +369,8 @@ def _prepare(path: PathModule, spec: CircuitSpec, objective: Objective) -> Calla
 
 
 def _scores(path: PathModule, spec: CircuitSpec, objective: Objective) -> Callable[..., Any]:
-    def scores(tables: Any, prepared: Any, X: jax.Array) -> jax.Array:
-        return path.scores(spec, tables, prepared, X)
+    def scores(tables: Any, prepared: Any, X: jax.Array, *scaling: jax.Array) -> jax.Array:
+        return path.scores(spec, tables, prepared, X, *scaling)
 
     return scores
 
@@ -378,20 +384,18 @@ def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) ->
     def loss_and_grad(
         tables: Any, params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        def score(weights: jax.Array, readout: jax.Array) -> jax.Array:
-            return path.scores(spec, tables, path.prepare(spec, tables, weights, readout), X)
+        def score(weights: jax.Array, readout: jax.Array, *scaling: jax.Array) -> jax.Array:
+            return path.scores(spec, tables, path.prepare(spec, tables, weights, readout), X, *scaling)
 
-        s, pull = jax.vjp(score, params["weights"], params["readout"])
+        circuit = [group for group in ("weights", "readout", "scaling") if group in params]
+        s, pull = jax.vjp(score, *(params[group] for group in circuit))
         bias, raw = params["bias"], params["alpha"]
         logit = objective.logit(s, bias, raw)
         d = w * objective.slope(logit, y)
-        g_weights, g_readout = pull(objective.alpha(raw) * d)
-        g_bias, g_alpha = (
-            objective.alpha(raw) * jnp.sum(d),
-            objective.alpha_slope(raw) * jnp.sum(d * (s + bias)),
-        )
-        loss = jnp.sum(w * objective.loss(logit, y))
-        return loss, {"weights": g_weights, "readout": g_readout, "bias": g_bias, "alpha": g_alpha}
+        grads = dict(zip(circuit, pull(objective.alpha(raw) * d), strict=True))
+        grads["bias"] = objective.alpha(raw) * jnp.sum(d)
+        grads["alpha"] = objective.alpha_slope(raw) * jnp.sum(d * (s + bias))
+        return jnp.sum(w * objective.loss(logit, y)), grads
 
     return loss_and_grad
 

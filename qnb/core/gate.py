@@ -5,11 +5,13 @@ numbers may be. For scores of L layers with sum |c_i| = C, computed in precision
 precision of `Objective.batch_loss`, f(l) the loss of a row, and < > the weighted mean over rows:
 
     noise of the loss    eps L/2 C alpha <|f'|> in weights and readout. In bias and alpha the scores stay as
-                         they are, and the noise is the head's, eps_head <|f| + |l f'|>
+                         they are, and the noise is the head's, eps_head <|f| + |l f'|>. In a scaling w of
+                         x, whose rounding is an angle's times |x|, that of the weights, times |w x| / pi
+                         where that is more
     rounding             of a claimed derivative: eps <L C (|f'| + alpha C |f''|) + 1> times the largest
                          change of the logit, alpha, or in alpha itself alpha'(raw) max(1, |s + b|)
     first step           2 eps^(1/3), over 1 + alpha in bias and the coefficients of `z_vec`, over
-                         1 + alpha / 4 in angles and alpha
+                         1 + alpha / 4 in angles and alpha; and over |x| in a scaling, where that is over 1
 
 The factors of L are 1.3 times the largest errors that were seen in circuits of 1 to 20 layers.
 """
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from qnb.core.circuit import Params
+from qnb.core.circuit import HEAD, Params, groups_of
 from qnb.core.differences import RELATIVE_TOLERANCE, Errors, Gradient, GroupCheck, Loss, check_groups
 from qnb.core.engine import Engine, EngineOfMany, check_batch, check_params
 from qnb.core.leaves import Tree, coarser_precision, real
@@ -160,14 +162,14 @@ class _BatchLoss:
 
     def __init__(self, engine: Engine, X: np.ndarray, y: np.ndarray, w: np.ndarray):
         self.engine, self.X, self.y, self.w = engine, X, y, w
-        self._circuit: tuple[np.ndarray, np.ndarray] | None = None
+        self._circuit: tuple[np.ndarray, ...] | None = None
         self._scores: np.ndarray = np.empty(0)
 
     def __call__(self, p: Params) -> float:
         return float(self.engine.objective.batch_loss(p, self.scores(p), self.y, self.w))
 
     def scores(self, p: Params) -> np.ndarray:
-        circuit = (p["weights"], p["readout"])
+        circuit = tuple(p[group] for group in groups_of(p) if group not in HEAD)
         if self._circuit is None or any(a is not b for a, b in zip(circuit, self._circuit, strict=True)):
             self._scores = np.asarray(self.engine.scores(p, self.X), dtype=np.float64)
             self._circuit = circuit
@@ -186,12 +188,18 @@ class _BatchLoss:
         step, fine = 2 * np.cbrt(eps), 2 * np.cbrt(head_eps)
         angles = Errors(of_score + of_head, alpha * rounding, step / (1 + alpha / 4))
         linear = Errors(of_score + of_head, alpha * rounding, step / (1 + alpha))
-        return {
+        groups = {
             "weights": angles,
             "readout": angles if spec.measured.rotated else linear,
             "bias": Errors(of_head, alpha * rounding, fine / (1 + alpha)),
             "alpha": Errors(of_head, per_raw * rounding, fine / (1 + alpha / 4)),
         }
+        if "scaling" in p:
+            far = max(1.0, float(np.abs(self.X).max()))
+            turn = max(1.0, far * float(np.abs(p["scaling"]).max()) / math.pi)
+            noise = of_score * turn + of_head
+            groups["scaling"] = Errors(noise, far * alpha * rounding, angles.step / far)
+        return groups
 
     def checked(self, claim: tuple[float, Params], p: Params, subject: str) -> Params:
         """The claimed gradient, if the loss that came with it is that of the scores."""

@@ -139,11 +139,23 @@ def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.
     return dense.reshape(d**left, -1)
 
 
-def scores(spec: CircuitSpec, tables: Tables, coefficients: jax.Array, x: jax.Array) -> jax.Array:
-    """s(x) for rows x (B, n) -> (B,). Not differentiable in x: that gradient is NaN."""
+def scores(
+    spec: CircuitSpec,
+    tables: Tables,
+    coefficients: jax.Array,
+    x: jax.Array,
+    scaling: jax.Array | None = None,
+) -> jax.Array:
+    """s(x) for rows x (B, n) -> (B,), scaling (1, n) where it is trained. Not differentiable in x without
+    one: that gradient is NaN.
+    """
     p = plan(spec)
-    f = bloch_features(spec, x.T[np.array(p.order)])
-    return contract(coefficients, f[: len(p.left)], f[len(p.left) :])
+    if scaling is None:
+        f = bloch_features(spec, x.T[np.array(p.order)])
+        return contract(coefficients, f[: len(p.left)], f[len(p.left) :])
+    angles = spec.scaled(x.T.astype(jnp.float64), scaling.astype(jnp.float64), 0)
+    f = bloch_features(spec, angles[np.array(p.order)]).astype(x.dtype)
+    return _contract(coefficients, f[: len(p.left)], f[len(p.left) :])
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
@@ -156,10 +168,12 @@ def cost(spec: CircuitSpec, rows: int) -> float:
 
 def products(spec: CircuitSpec, rows: int) -> float:
     """Multiply-adds of a training step: for each layer that joins the halves n / 2 products of 4^n numbers
-    with 16 x 16 blocks, 3 times (value and two gradients); and 2 d^n for each row.
+    with 16 x 16 blocks, 3 times (value and two gradients); and 2 d^n for each row, twice that where a scaling
+    is trained.
     """
     joined = spec.layers - 1 - plan(spec).apart
-    found: int = 3 * joined * 4**spec.wires * 8 * spec.wires + 2 * features(spec) ** spec.wires * rows
+    of_row = 2 * (1 + spec.scaling) * features(spec) ** spec.wires
+    found: int = 3 * joined * 4**spec.wires * 8 * spec.wires + of_row * rows
     return found
 
 
@@ -168,7 +182,7 @@ def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
     n, joined, half = spec.wires, spec.layers - 1 - plan(spec).apart, (spec.wires + 1) // 2
     tables, steps = 9 * joined, itemsize * (joined * (n // 2 + 2) + 2)
     building = 48 if joined else 0  # int64 work arrays of `_conjugate`
-    return 4**n * (tables + max(steps, building)), itemsize * 6 * features(spec) ** half
+    return 4**n * (tables + max(steps, building)), itemsize * 6 * (1 + spec.scaling) * features(spec) ** half
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
@@ -201,8 +215,7 @@ def bloch_features(spec: CircuitSpec, x: jax.Array) -> jax.Array:
     return jnp.stack([jnp.ones_like(x), *vector], axis=1)
 
 
-@jax.custom_vjp
-def contract(coefficients: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+def _contract(coefficients: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
     """s_b = sum_{jk} C_jk u_jb v_kb, u and v the products over wires of the features left and right (wires,
     d, B).
     """
@@ -213,10 +226,13 @@ def contract(coefficients: jax.Array, left: jax.Array, right: jax.Array) -> jax.
     return t[0]
 
 
+contract = jax.custom_vjp(_contract)  # in the coefficients alone, which is faster
+
+
 def _contract_forward(
     coefficients: jax.Array, left: jax.Array, right: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return contract(coefficients, left, right), (left, right)
+    return _contract(coefficients, left, right), (left, right)
 
 
 def _contract_backward(

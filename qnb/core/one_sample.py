@@ -35,11 +35,11 @@ class OneSampleDemo:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """The right loss with the one-sample gradient of weights and readout."""
+        """The right loss with the one-sample gradient of the circuit's groups."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
         alpha = float(self.objective.alpha(params["alpha"]))
         logits = np.asarray(self.objective.logit(self.scores(params, X), params["bias"], params["alpha"]))
         d_scores = np.mean(w * np.asarray(self.objective.slope(logits, y))) * alpha  # sum_b dL/ds_b
         _, last = score_gradient(self._row, params, X[-1])
-        return loss, grads | {name: d_scores * last[name] for name in ("weights", "readout")}
+        return loss, grads | {name: d_scores * last[name] for name in last}

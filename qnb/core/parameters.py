@@ -68,7 +68,7 @@ class Circuit(Protocol):
     def live_words(self) -> list[str]:
         """Those whose coefficient is not fixed at 0."""
 
-    def apply(self, weights: Array, readout: Array | None, x: Array) -> None:
+    def apply(self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None) -> None:
         """Queue the gates."""
 
 
@@ -79,12 +79,13 @@ class Parameters(NamedTuple):
     readout: int
     bias: int
     alpha: int
+    scaling: int
     dead: tuple[str, ...]
 
     @property
     def total(self) -> int:
         """All of them, the dead ones too."""
-        return self.weights + self.readout + self.bias + self.alpha
+        return self.weights + self.readout + self.bias + self.alpha + self.scaling
 
 
 def parameters_of(spec: Circuit) -> Parameters:
@@ -92,22 +93,24 @@ def parameters_of(spec: Circuit) -> Parameters:
     shapes = spec.shapes
     weights = int(np.prod(shapes["weights"]))
     readout = spec.readout_size if spec.has_readout else 0
-    return Parameters(weights, readout, 1, 1, tuple(_dead(spec)))
+    scaling = int(np.prod(shapes["scaling"])) if "scaling" in shapes else 0
+    return Parameters(weights, readout, 1, 1, scaling, tuple(_dead(spec)))
 
 
 def _dead(spec: Circuit) -> Iterator[str]:
     rng = np.random.default_rng(0)
     params = {name: rng.uniform(0.1, 1, shape) for name, shape in spec.shapes.items()}
     x = rng.uniform(0.1, 1, spec.features)
-    operations = _operations(spec, params["weights"], params["readout"], x)
+    operations = _operations(spec, params, x)
     gates = recording.gates(operations)
     idle = np.array([*_idle(spec, gates)], dtype=bool)
-    enters = _enters(spec, params, x)  # (gates, weights and readout)
+    enters = _enters(spec, params, x)  # (gates, weights, scaling and readout)
     live = enters[~idle].any(axis=0)
-    names = [f"weights{list(index)}" for index in np.ndindex(spec.shapes["weights"])]
+    turned = [group for group in ("weights", "scaling") if group in params]
+    names = [f"{group}{list(index)}" for group in turned for index in np.ndindex(spec.shapes[group])]
+    first = len(names)
     names += [_readout_name(spec, k) for k in range(spec.readout_size)] if spec.has_readout else []
     coefficients = len(spec.words) if spec.measured.weighted else 0
-    first = int(np.prod(spec.shapes["weights"]))
     live[first : first + coefficients] = True
     yield from (name for name, lives in zip(names, live, strict=False) if not lives)
 
@@ -116,9 +119,10 @@ def _readout_name(spec: Circuit, k: int) -> str:
     return f"readout[{k}]" if spec.measured.weighted else f"readout{list(divmod(k, 3))}"
 
 
-def _operations(spec: Circuit, weights: Any, readout: Any, x: Any) -> list[qml.operation.Operator]:
+def _operations(spec: Circuit, params: dict[str, Any], x: Any) -> list[qml.operation.Operator]:
     """What is queued behind a state preparation, gates of several numbers taken apart."""
-    queue = recording.queued(lambda: spec.apply(weights, readout, x)).operations
+    given = params["weights"], params["readout"], x, params.get("scaling")
+    queue = recording.queued(lambda: spec.apply(*given)).operations
     rest = [op for op in queue if not isinstance(op, qml.operation.StatePrepBase)]
     return [part for op in recording.elementary(rest) for part in _finest(op)]
 
@@ -133,14 +137,18 @@ def _finest(operation: qml.operation.Operator) -> Iterator[qml.operation.Operato
 
 @enable_x64()
 def _enters(spec: Circuit, params: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Which of the weights and the readout (flat) each gate depends on, bool (gates, parameters)."""
+    """Which of the weights, the scaling and the readout (flat) each gate depends on, bool (gates,
+    parameters).
+    """
+    groups = [group for group in ("weights", "scaling", "readout") if group in params]
+    ends = np.cumsum([params[group].size for group in groups])[:-1]
 
     def numbers(flat: jax.Array) -> list[jax.Array]:
-        weights, readout = jnp.split(flat, [params["weights"].size])
-        operations = _operations(spec, weights.reshape(params["weights"].shape), readout, x)
+        parts = zip(groups, jnp.split(flat, ends), strict=True)
+        operations = _operations(spec, {g: part.reshape(params[g].shape) for g, part in parts}, x)
         return [jnp.concatenate([jnp.ravel(p) for p in op.parameters] or [jnp.zeros(1)]) for op in operations]
 
-    flat = jnp.concatenate([params["weights"].ravel(), params["readout"]])
+    flat = jnp.concatenate([params[group].ravel() for group in groups])
     slopes = jax.jacfwd(numbers)(flat)
     return np.array([np.abs(np.asarray(slope)).max(axis=0) > 0 for slope in slopes])
 

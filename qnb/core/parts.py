@@ -143,13 +143,17 @@ def _first(count: int) -> np.ndarray:
     return np.array([1.0] + [0.0] * (count - 1))
 
 
+def _all_z(wires: int) -> list[str]:
+    return ["Z" * wires]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The score sum_k c_k <P_k> over Pauli words P_k, each wire turned by a trainable RZ RY RZ before where
     `rotated`.
 
-    `Measurement(words=["ZZII", "IIXY"])` is their mean, `Measurement(None, words=...)` trains the
-    coefficients, and the parity of all wires is `Measurement(words=lambda n: ["Z" * n])`.
+    `Measurement(words=["ZZII", "IIXY"])` is their mean, and `Measurement(None, words=...)` trains the
+    coefficients.
 
     Attributes:
         coefficients: c, one per word, or a function of their number; None: c is trainable.
@@ -276,6 +280,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "mean_z": Measurement(mean),
     "z_vec": Measurement(None),
     "mean_z_readout": Measurement(mean, rotated=True),
+    "parity": Measurement(words=_all_z),
 }
 COEFFICIENTS = frozenset(
     part.coefficients for part in MEASUREMENTS.values()

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qnb.core.circuit import GROUPS, Params
+from qnb.core.circuit import Params, groups_of
 from qnb.core.engine import TakesSteps
 from qnb.core.gate import wrong_gradient
 from qnb.core.steps import Steps
@@ -46,12 +46,12 @@ def replayed(
         one = engine.take_steps(update, params, optimiser, X[k : k + 1], y[k : k + 1], w[k : k + 1])
         expected, state = step(params, optimiser, one.gradient)
         subject = f"step {k + 1} of {len(y)} in one program on engine {engine.name!r} on {engine.spec}"
-        for group in GROUPS:
+        for group in params:
             _require(subject, group, "parameters", one.params[group], expected[group], params[group])
         for found, right in zip(jax.tree.leaves(one.optimiser), jax.tree.leaves(state), strict=True):
             _require(subject, "optimiser", "state", found, right, 0)
         _require(subject, "loss", "value", whole.losses[k], one.losses[0], 0)
-        for place, group in enumerate(GROUPS):
+        for place, group in enumerate(groups_of(params)):
             norm = np.sqrt(
                 np.sum(
                     np.square(one.gradient[group]), axis=tuple(range(y.ndim - 2, one.gradient[group].ndim))
@@ -59,7 +59,7 @@ def replayed(
             )
             _require(subject, group, "gradient's norm", whole.norms[k, place], norm, 0)
         params, optimiser = one.params, one.optimiser
-    for group in GROUPS:
+    for group in params:
         subject = f"{len(y)} steps in one program on engine {engine.name!r} on {engine.spec}"
         _require(subject, group, "parameters", whole.params[group], params[group], params[group])
     for found, right in zip(jax.tree.leaves(whole.optimiser), jax.tree.leaves(optimiser), strict=True):

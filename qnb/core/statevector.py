@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from qnb.core import trig
 from qnb.core.arrays import grow, inverse, kron, permute
 from qnb.core.circuit import Array, CircuitSpec
 
@@ -30,7 +31,7 @@ H = np.array([[1, 1], [1, -1]]) * math.sqrt(0.5)
 V = np.diag([1, 1j]) @ H
 
 Permutation = tuple[Array, Array]  # (there, back), int32
-Parts = tuple[jax.Array, ...]  # the real and the imaginary part; () where there is nothing to encode
+Parts = tuple[jax.Array, ...]  # the real and the imaginary part; () where nothing is encoded
 
 
 class Tables(TypedDict):
@@ -156,19 +157,25 @@ def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.
     return _multiply_out(spec, tables, turns), diagonal
 
 
-def scores(spec: CircuitSpec, tables: Tables, prepared: Prepared, X: jax.Array) -> jax.Array:
-    """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,). Not differentiable in X."""
+def scores(
+    spec: CircuitSpec,
+    tables: Tables,
+    prepared: Prepared,
+    X: jax.Array,
+    scaling: jax.Array | None = None,
+) -> jax.Array:
+    """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,), scaling (encodings, n) where it is
+    trained.
+    """
     steps, diagonal = prepared
     front = 2 ** group_sizes(spec.wires)[0]
-    re, im = (part.reshape(front, -1, len(X)) for part in _start(spec, X))
+    amplitudes = spec.encoder == "amplitude"
+    first = _normalised(X) if amplitudes else _start(spec, *_half(spec, X, scaling, 0))
+    re, im = (part.reshape(front, -1, len(X)) for part in first)
     state = jnp.stack([re, im], axis=1).reshape(-1, len(X))
-    rows = (
-        tuple(part.reshape(front, -1, len(X)) for part in _row_phases(X))
-        if spec.reupload and spec.layers > 1
-        else ()
-    )
+    encoded = iter(_later_encodings(spec, X, scaling, front))
     for step in steps:
-        state = step(state, rows)
+        state = step(state, next(encoded) if isinstance(step, Encode) else ())
     return diagonal @ (state * state)
 
 
@@ -190,7 +197,8 @@ def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
     """Bytes of a training step: once, and for each row."""
     rows, groups = 2 ** (spec.wires + 1), len(group_sizes(spec.wires))
     once = rows * (8 * (spec.layers + groups // 2) + spec.wires * (1 + itemsize) + 40)
-    return once, itemsize * rows * (groups * _rotations(spec) + 6)
+    phases = spec.encodings - 1 if spec.scaling else 0
+    return once, itemsize * rows * (groups * _rotations(spec) + 6 + 4 * phases)
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
@@ -264,12 +272,24 @@ def _permutation(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return where[new], inverse(where[new])
 
 
-def _start(spec: CircuitSpec, X: jax.Array) -> Parts:
+def _half(
+    spec: CircuitSpec, X: jax.Array, scaling: jax.Array | None, encoding: int
+) -> tuple[jax.Array, jax.Array]:
+    """(sin, cos) of half the angles of an encoding, (n, B) each."""
+    if scaling is None:
+        return jnp.sin(X.T / 2), jnp.cos(X.T / 2)
+    angles = spec.scaled(X.T.astype(jnp.float64), scaling.astype(jnp.float64), encoding)
+    sin, cos = trig.sin_cos(jnp.asarray(angles) / 2)
+    return sin.astype(X.dtype), cos.astype(X.dtype)
+
+
+def _normalised(X: jax.Array) -> Parts:
+    re = (X / jnp.sqrt(jnp.sum(X * X, axis=1, keepdims=True))).T
+    return re, jnp.zeros_like(re)
+
+
+def _start(spec: CircuitSpec, sin: jax.Array, cos: jax.Array) -> Parts:
     """The encoded states as (re, im), (2^n, B) each."""
-    if spec.encoder == "amplitude":
-        re = (X / jnp.sqrt(jnp.sum(X * X, axis=1, keepdims=True))).T
-        return re, jnp.zeros_like(re)
-    cos, sin = jnp.cos(X.T / 2), jnp.sin(X.T / 2)  # (n, B)
     if spec.encoder == "angle_xy":  # RY(x) RX(x) |0> = (cos^2 + i sin^2, (1 - i) sin cos)
         return _product(jnp.stack([cos * cos, sin * cos], 1), jnp.stack([sin * sin, -sin * cos], 1))
     if spec.hadamard:  # RY(x) |+>
@@ -278,9 +298,23 @@ def _start(spec: CircuitSpec, X: jax.Array) -> Parts:
     return re, jnp.zeros_like(re)
 
 
-def _row_phases(X: jax.Array) -> Parts:
+def _later_encodings(spec: CircuitSpec, X: jax.Array, scaling: jax.Array | None, front: int) -> list[Parts]:
+    """What each `Encode` multiplies by."""
+
+    def phases(encoding: int) -> Parts:
+        parts = _row_phases(*_half(spec, X, scaling, encoding))
+        return tuple(part.reshape(front, -1, len(X)) for part in parts)
+
+    later = range(1, spec.encodings)
+    if scaling is None and later:
+        different = [phases(0)] * len(later)
+    else:
+        different = [phases(encoding) for encoding in later]
+    return [parts for parts in different for _ in _encoding(spec)]
+
+
+def _row_phases(sin: jax.Array, cos: jax.Array) -> Parts:
     """The diagonal of RZ(x_0) x ... x RZ(x_{n-1}) for every row, as (re, im), (2^n, B) each."""
-    cos, sin = jnp.cos(X.T / 2), jnp.sin(X.T / 2)
     return _product(jnp.stack([cos, cos], 1), jnp.stack([-sin, sin], 1))
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from qnb.core.circuit import GROUPS
+from qnb.core.circuit import groups_of
 
 ROOM = 1 << 24  # bytes of the batches that one call takes, at most
 MOST = 256  # steps of one call
@@ -26,7 +26,7 @@ class Steps(NamedTuple):
     Attributes:
         params, optimiser: where the steps ended.
         losses: of each batch, before its step, (T,) or (T, S).
-        norms: of each batch's gradient, by GROUPS, (T, groups) or (T, groups, S).
+        norms: of each batch's gradient, by `groups_of` it, (T, groups) or (T, groups, S).
         gradient: of the last batch.
     """
 
@@ -70,14 +70,15 @@ def steps_program(gradient: Gradient, update: Update, runs: int | None) -> Calla
                 {group: now.params[group] + updates[group] for group in now.params},
                 state,
                 now.losses.at[k].set(loss),
-                now.norms.at[k].set(jnp.stack([_norm(grads[group], runs) for group in GROUPS])),
+                now.norms.at[k].set(jnp.stack([_norm(grads[group], runs) for group in groups])),
                 grads,
             )
 
+        groups = groups_of(params)
         _, like = jax.eval_shape(of_batch, tables, params, X[0], y[0], w[0])
         grads = {group: jnp.zeros(leaf.shape, leaf.dtype) for group, leaf in like.items()}
         of_runs = () if runs is None else (runs,)
-        losses, norms = (jnp.zeros((len(y), *shape, *of_runs), y.dtype) for shape in ((), (len(GROUPS),)))
+        losses, norms = (jnp.zeros((len(y), *shape, *of_runs), y.dtype) for shape in ((), (len(groups),)))
         start = Steps(params, jax.tree.map(jnp.asarray, optimiser), losses, norms, grads)
         done: Steps = jax.lax.fori_loop(0, count, step, start)
         return done

@@ -14,7 +14,7 @@ from qnb.core.circuit import Params
 from qnb.core.engine import Maker
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
-from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
+from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend, of_circuit
 from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict, answer
 from qnb.training import metrics
@@ -97,8 +97,10 @@ def trainings(
         "lr_mult_readout": 0.0,
         "weight_decay_weights": 0.0,
         "weight_decay_readout": 0.0,
+        "lr_mult_scaling": 0.0,
+        "weight_decay_scaling": 0.0,
     }
-    circuit = {name: arms["softplus"].params[name] for name in ("weights", "readout")}
+    circuit = of_circuit(arms["softplus"].params)
     return arms | {"direct, circuit held still": arm("direct", alpha, circuit, **still)}
 
 

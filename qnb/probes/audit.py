@@ -138,7 +138,7 @@ def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
 
     def score(parts: dict[str, Array], x: jax.Array) -> jax.Array:
         readout = parts.get("readout", arrays["readout"])
-        return jnp.real(node(parts["weights"], readout, x))
+        return jnp.real(node(parts["weights"], readout, x, arrays.get("scaling")))
 
     def loss(s: jax.Array, bias: jax.Array, raw: jax.Array) -> jax.Array:
         return jnp.mean(w * objective.loss(objective.logit(s, bias, raw), y))

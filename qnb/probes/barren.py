@@ -71,7 +71,7 @@ def expectations(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.nd
     local = [qml.PauliZ(i) for i in wires]
 
     def circuit() -> list[qml.measurements.ExpectationMP]:
-        replace(spec, measurement="mean_z").apply(
+        replace(spec, measurement="mean_z", scaling=False).apply(
             np.moveaxis(weights, 0, -1), None, X if spec.encoder == "amplitude" else X.T
         )
         return [qml.expval(z) for z in (*local, qml.prod(*local))]

@@ -125,7 +125,8 @@ def coefficient_gradients(spec: CircuitSpec, params: Params, X: np.ndarray, devi
     coefficients. (B, n).
     """
     on = qml.device(device, wires=spec.wires)
-    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x), on, diff_method="adjoint")
+    scaling = _float64(params["scaling"])[0] if spec.scaling else None
+    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x, scaling), on, diff_method="adjoint")
     gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))
     readout, weights, X = _float64(params["readout"], params["weights"], X)
     return np.array([np.asarray(gradient(readout, weights, x)) for x in X])

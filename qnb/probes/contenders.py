@@ -60,6 +60,8 @@ class InChild:
     """A contender on a QNode that Catalyst compiles, in the child process (see `qnb.probes.compiled`)."""
 
     def __init__(self, cls: str, spec: CircuitSpec, objective: Objective, device: str):
+        if spec.scaling:
+            raise NotMeasured("a trained scaling is written out for qnb's engines and default.qubit alone.")
         self.remote = Remote(f"qnb.probes.compiled:{cls}", spec, objective, device)
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
@@ -75,22 +77,23 @@ class InChild:
         return loss, grads
 
 
-Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (weights, readout, x) -> s of one row
+# (weights, readout, x), and scaling where it is trained -> s of one row
+Score = Callable[..., jax.Array]
 
 
 class Mapped:
     """A JAX function of one row under jax.jit and vmap, float32."""
 
     def __init__(self, objective: Objective, score: Score):
+        def of_row(params: dict[str, jax.Array]) -> Callable[[jax.Array], jax.Array]:
+            scaling = [params[group] for group in ("scaling",) if group in params]
+            return lambda x: score(params["weights"], params["readout"], x, *scaling)
+
         def loss(params: dict[str, jax.Array], X: jax.Array, y: jax.Array, w: jax.Array) -> Array:
-            return objective.batch_loss(
-                params, jax.vmap(lambda x: score(params["weights"], params["readout"], x))(X), y, w
-            )
+            return objective.batch_loss(params, jax.vmap(of_row(params))(X), y, w)
 
         self._step = jax.jit(jax.value_and_grad(loss))
-        self._scores = jax.jit(
-            lambda p, X: jax.lax.map(lambda x: score(p["weights"], p["readout"], x), X, batch_size=256)
-        )
+        self._scores = jax.jit(lambda p, X: jax.lax.map(of_row(p), X, batch_size=256))
 
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
@@ -140,9 +143,9 @@ def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
     """
     if importlib.util.find_spec(TENSORCIRCUIT) is None:
         raise NotMeasured("tensorcircuit-ng is not installed; `make peers` installs it into .venv.")
-    if not spec.fast or spec.encoder != "angle_y" or spec.reupload or spec.hadamard:
+    if not spec.fast or spec.encoder != "angle_y" or spec.reupload or spec.hadamard or spec.scaling:
         raise NotMeasured(
-            "only angle_y without Hadamard and re-uploading is written out for tensorcircuit-ng."
+            "only angle_y without Hadamard, re-uploading and scaling is written out for tensorcircuit-ng."
         )
     return MappedWithoutX64(objective, tensorcircuit_score(spec))
 

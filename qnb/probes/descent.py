@@ -8,7 +8,7 @@ import optax
 import pandas as pd
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import ALPHA_FLOOR, Params
+from qnb.core.circuit import ALPHA_FLOOR, HEAD, Params
 from qnb.core.engine import Engine, Maker
 from qnb.core.gate import check_gradient
 from qnb.core.objective import Objective
@@ -20,7 +20,6 @@ from qnb.training.optimiser import make_step
 from qnb.training.state import circuit_of, engine_of
 
 WATCHED_ROWS = 256  # validation rows scored after each step
-CIRCUIT = ("weights", "readout")
 
 
 @dataclass(frozen=True)
@@ -72,20 +71,16 @@ def descend(
 
     Args:
         config: its circuit, engine, device, batch and `gate` are used.
-        optimiser: of all four groups of parameters.
+        optimiser: of all groups of parameters.
         seed: decides the initial circuit and the batches.
-        circuit: weights and readout to start from, instead of the initial ones.
+        circuit: the circuit's groups to start from, instead of the initial ones.
         make: see `qnb.probes.subject.subject`.
     """
     objective, spec = Objective(head.focal_gamma, head.mode), circuit_of(config)
     engine = engine_of(config, spec, objective, make)
     rng = np.random.default_rng(seed)
     (of_batches,) = rng.spawn(1)  # as in training: the same batches for circuits of any shape
-    params = (
-        spec.init(rng, head.mode)
-        | head.params()
-        | {name: (circuit or {})[name] for name in CIRCUIT if circuit}
-    )
+    params = spec.init(rng, head.mode) | head.params() | (circuit or {})
     first, state, step = params, optimiser.init(params), make_step(optimiser)
     (X, y), (X_val, y_val) = prepared.side("train"), prepared.side("val")
     watched = (X_val[:WATCHED_ROWS], y_val[:WATCHED_ROWS])
@@ -101,13 +96,18 @@ def descend(
     return Descent(params, engine.scores(params, watched[0]), watched[1], history)
 
 
+def of_circuit(params: Params) -> Params:
+    """The groups of the circuit, without those of the head."""
+    return {group: value for group, value in params.items() if group not in HEAD}
+
+
 def _watch(
     engine: Engine, params: Params, first: Params, watched: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
     X, y = watched
     objective, scores = engine.objective, engine.scores(params, X)
     logits = np.asarray(objective.logit(scores, params["bias"], params["alpha"]), dtype=np.float64)
-    way = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in CIRCUIT)
+    way = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in of_circuit(params))
     return {
         "loss": float(np.mean(objective.loss(logits, y))),
         "alpha": float(objective.alpha(params["alpha"])),

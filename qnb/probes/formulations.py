@@ -8,6 +8,7 @@ a `Problem` and returns its gradient: a tuple, one array per differentiated argu
 
 import functools
 import json
+import operator
 import pickle
 import re
 import time
@@ -66,6 +67,8 @@ class Circuit:
         n, measurement = len(self.wires), self.spec["measurement"]
         if measurement == "z0":
             return qml.expval(qml.PauliZ(0))
+        if measurement == "parity":
+            return qml.expval(functools.reduce(operator.matmul, map(qml.PauliZ, self.wires)))
         if measurement not in ("z_vec", "mean_z", "mean_z_readout"):
             raise NotApplicable(f"measurement {measurement!r} is not written out here")
         coefficients = readout if measurement == "z_vec" else [1 / n] * n
@@ -78,6 +81,7 @@ class Circuit:
 
     def gates(self, weights: Array, readout: Array, x: Array) -> None:
         """The circuit before its measurement."""
+        self.require_unscaled()
         for layer in range(self.spec["layers"]):
             if layer == 0 or self.spec["reupload"]:
                 self.encode(x)
@@ -87,6 +91,11 @@ class Circuit:
         if self.spec["measurement"] == "mean_z_readout":
             for i in self.wires:
                 self.rotate(readout[3 * i : 3 * i + 3], i)
+
+    def require_unscaled(self) -> None:
+        """Raise NotApplicable where a scaling is trained, which these programs do not hand on."""
+        if self.spec.get("scaling"):
+            raise NotApplicable("a trained scaling is not written out here")
 
     def entangle(self, layer: int) -> None:
         """The CNOTs of a layer."""
@@ -139,10 +148,12 @@ class OwnCircuit(Circuit):
 
     def score(self, weights: Array, readout: Array, x: Array) -> Any:
         """See Circuit."""
+        self.require_unscaled()
         return self.whole.score(weights, readout, x)
 
     def expectations(self, weights: Array, readout: Array, x: Array) -> tuple[Any, ...]:
         """See Circuit."""
+        self.require_unscaled()
         self.whole.apply(weights, readout, x)
         return tuple(qml.expval(word) for word in self.whole.observables())
 
@@ -502,7 +513,7 @@ def by_engine(q: Problem, name: str) -> Arrays:
 
     options = {} if name == "exact" else {"device": q.spec["device"]}
     engine = make_engine(name, spec, Objective(), **options)
-    params = {k: q.arrays[k] for k in ("weights", "readout", "bias", "alpha")}
+    params = {k: v for k, v in q.arrays.items() if k not in ("X", "y", "w")}
     grads = engine.loss_and_grad(params, *q.batch)[1]
     return tuple(grads[g] for g in q.groups)
 

@@ -26,6 +26,8 @@ from qnb.training.state import circuit_of, engine_of
 RANK = 1e-8  # singular values below this part of the largest count as zero (double precision)
 RANK_FLOAT32 = 1e-4
 CARRIES = 0.05  # alpha carries the margin if without it the BCE is this part higher
+# of this package, of single wires
+OF_WIRES = {name: measured for name, measured in MEASUREMENTS.items() if measured.words is None}
 NO_HEAD = 1e12  # inverse strength of scikit-learn's penalty: none
 
 
@@ -172,8 +174,8 @@ def identifiability(
 
 
 def measurements(config: TrainConfig) -> tuple[str, ...]:
-    """Those of this package, and that of `config`."""
-    return tuple(dict.fromkeys((*MEASUREMENTS, config.measurement)))
+    """Those of this package on single wires, and that of `config`."""
+    return tuple(dict.fromkeys((*OF_WIRES, config.measurement)))
 
 
 def ranks(jacobians: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
@@ -354,7 +356,7 @@ def judge_alpha(table: pd.DataFrame) -> Verdict:
     Args:
         table: from `carried`; this package's measurements count.
     """
-    bounded = table.loc[[name for name, m in MEASUREMENTS.items() if not m.weighted]]
+    bounded = table.loc[[name for name, m in OF_WIRES.items() if not m.weighted]]
     loss = bounded["trained circuit, alpha = 1"] / bounded["trained"] - 1
     figures = {str(name): row for name, row in table.to_dict("index").items()}
     listed = ", ".join(f"{name} {value:+.0%}" for name, value in loss.items())

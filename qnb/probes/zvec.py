@@ -58,12 +58,7 @@ class Identity:
 def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
     """Parameters at random: weights uniform on [-pi, pi], coefficients N(0, 1)."""
     weights = rng.uniform(-np.pi, np.pi, spec.shapes["weights"])
-    return {
-        "weights": weights,
-        "readout": rng.normal(size=spec.readout_size),
-        "bias": np.zeros(()),
-        "alpha": np.ones(()),
-    }
+    return spec.init(0, "direct") | {"weights": weights, "readout": rng.normal(size=spec.readout_size)}
 
 
 def measure(
@@ -141,11 +136,11 @@ def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[
     device = qml.device("default.qubit", wires=spec.wires)
 
     def expectations(x: jax.Array) -> list[Any]:
-        spec.apply(params["weights"], None, x)
+        spec.apply(params["weights"], None, x, params.get("scaling"))
         return [qml.expval(qml.PauliZ(i)) for i in range(spec.wires)]
 
     def score(w: jax.Array, x: jax.Array) -> Any:
-        return spec.score(params["weights"], w, x)
+        return spec.score(params["weights"], w, x, params.get("scaling"))
 
     of_z, of_score = (
         qml.QNode(body, device, interface="jax", diff_method="backprop") for body in (expectations, score)

@@ -28,7 +28,9 @@ TURNS = ["qml.RZ({0}[0], wires=i)", "qml.RY({0}[1], wires=i)", "qml.RZ({0}[2], w
 
 
 def circuit_code(spec: "CircuitSpec") -> str:
-    """The circuit as PennyLane code: a QNode score(weights, readout, x), after your own functions."""
+    """The circuit as PennyLane code: a QNode score(weights, readout, x), after your own functions; with a
+    trained scaling, score(weights, readout, x, scaling).
+    """
     parts = [part for name in own.PARTS if isinstance(part := getattr(spec, name), own.Own)]
     texts = dict.fromkeys(text for part in parts if (text := own.source_of(part).rstrip()))
     lines = [
@@ -41,7 +43,7 @@ def circuit_code(spec: "CircuitSpec") -> str:
         "",
         "",
         f'@qml.qnode(qml.device("default.qubit", wires={spec.wires}))',
-        "def score(weights, readout, x):",
+        f"def score(weights, readout, x{', scaling' * spec.scaling}):",
         f"    for layer in range({spec.layers}):",
         *_indented(_encoding(spec), 2 if spec.reupload else 3, "" if spec.reupload else "if layer == 0:"),
         *_indented(_layer(spec), 2),
@@ -59,8 +61,13 @@ def _indented(lines: list[str], depth: int, head: str = "") -> list[str]:
 
 def _encoding(spec: "CircuitSpec") -> list[str]:
     if isinstance(spec.encoder, own.Own):
-        return [f"{spec.encoder.name}(x, wires)"]
-    return HADAMARD if spec.hadamard else ENCODERS[spec.encoder]
+        lines = [f"{spec.encoder.name}(x, wires)"]
+    else:
+        lines = HADAMARD if spec.hadamard else ENCODERS[spec.encoder]
+    if not spec.scaling:
+        return lines
+    scaled = [line.replace("(x", "(scaled") for line in lines]
+    return ["scaled = scaling[layer] * x", *scaled]
 
 
 def _layer(spec: "CircuitSpec") -> list[str]:

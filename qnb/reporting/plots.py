@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # what draws a run folder needs no compiler
 
 # Okabe and Ito
 INK, MUTED, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#aa4499"
-GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE}
+AMBER = "#e69f00"
+GROUP_COLOURS = {"weights": BLUE, "readout": ORANGE, "alpha": GREEN, "bias": PURPLE, "scaling": AMBER}
 BASELINE_COLOURS = {"logistic": INK, "boosting": MUTED, "twin": PURPLE, "svm": BLUE}
 STYLE: dict[RcKeyType, Any] = {
     "figure.dpi": 110,
@@ -108,7 +109,7 @@ def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     axes.set_axis_off()
     axes.set_title(
         f"{spec.wires} wires, {spec.layers} layers: {spec.encoder}{' with Hadamard' * spec.hadamard}"
-        f"{', re-uploaded' * spec.reupload}; {spec.ansatz}; {spec.measurement}",
+        f"{', re-uploaded' * spec.reupload}{', scaled' * spec.scaling}; {spec.ansatz}; {spec.measurement}",
         fontsize=10,
     )
     return caption(figure, "blue: data, orange: trainable" + (f" · {note}" if note else ""))
@@ -168,6 +169,8 @@ def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
     figure, (gradient, distance, head) = new_figure(3)
     for group, colour in GROUP_COLOURS.items():
+        if f"grad_norm_{group}" not in history:
+            continue
         if (history[f"grad_norm_{group}"] > 0).any():
             gradient.plot(
                 history["epoch"], history[f"grad_norm_{group}"], "o-", ms=3, color=colour, label=group

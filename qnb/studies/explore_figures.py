@@ -68,7 +68,11 @@ def _loss(axes: Axes, hand: Hand, result: InputResult) -> None:
 
 
 def _gradient(axes: Axes, result: InputResult) -> None:
-    norms = {group: float(np.linalg.norm(result.gradient[group])) for group in GROUP_COLOURS}
+    norms = {
+        group: float(np.linalg.norm(result.gradient[group]))
+        for group in GROUP_COLOURS
+        if group in result.gradient
+    }
     for place, (group, norm) in enumerate(norms.items()):
         axes.barh(group, max(norm, FLOOR), color=GROUP_COLOURS[group])
         axes.text(

@@ -116,7 +116,8 @@ def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) ->
     on PennyLane's default.qubit in float64.
     """
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
-    score = node(model.params["weights"], model.params["readout"], np.asarray(X).T)  # broadcast over the rows
+    params, columns = model.params, np.asarray(X).T  # broadcast over the rows
+    score = node(params["weights"], params["readout"], columns, params.get("scaling"))
     logit = model.objective.alpha(model.params["alpha"]) * (np.asarray(score) + model.params["bias"])
     return float(np.max(np.abs(logit - surrogate.logits_of_features(X))))
 

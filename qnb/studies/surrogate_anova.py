@@ -88,7 +88,7 @@ class Expansion:
         """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of
         angles in radians.
         """
-        f = basis(self.surrogate.encoder, np.asarray(X).T)  # (d, n, B)
+        f = basis(self.surrogate.encoder, self.surrogate.angles(np.asarray(X)).T)  # (d, n, B)
         phi = np.linalg.solve(self.triangles, f.swapaxes(0, 1))
         return products(phi[:, 1:], order).T
 
@@ -99,7 +99,7 @@ def expand(surrogate: Surrogate) -> Expansion:
     Raises:
         ModelError: the score is constant over that range, or a feature is.
     """
-    low, high = surrogate.feature_map.encoded_range()
+    low, high = surrogate.encoded_range()
     i = int(np.argmin(high - low))
     if high[i] - low[i] < NARROW:
         raise ModelError(

@@ -55,8 +55,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one.
 
     Parameters with TrainConfig's names (missing, layers, encoder, ansatz, measurement, reupload, hadamard,
-    reduction, rescale, angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch, lr,
-    lr_schedule, val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig`
+    scaling, reduction, rescale, angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch,
+    lr, lr_schedule, val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig`
     describes them.
     `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
     others, and what differs:
@@ -92,6 +92,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     measurement: str = "mean_z_readout"
     reupload: bool = False
     hadamard: bool = False
+    scaling: bool = False
     reduction: str = "pls"
     rescale: str = "quantile"
     angle_range: str = "0_pi"

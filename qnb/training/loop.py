@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import GROUPS, Params
+from qnb.core.circuit import Params, groups_of
 from qnb.core.engine import Engine, compiles_ahead, make_engine, takes_steps
 from qnb.core.gate import Batch, GateReport, WrongGradientError, check_gradient, check_together
 from qnb.data.prepare import Prepared
@@ -264,7 +264,7 @@ def _step_by_step(run: TrainingRun, batches: Sequence[np.ndarray], bar: "tqdm[An
         stepped, optimiser = step(params, optimiser, grads)
         params = {k: np.asarray(v) for k, v in stepped.items()}
         losses.append(loss)
-        norms.append([np.linalg.norm(grads[g]) for g in GROUPS])
+        norms.append([np.linalg.norm(grads[g]) for g in groups_of(grads)])
         bar.update()
     return params, optimiser, np.array(losses), np.array(norms)
 
@@ -291,7 +291,7 @@ def _record(
         "train_loss_std": float(np.std(losses)),
     }
     row |= {"alpha": float(run.objective.alpha(params["alpha"])), "bias": float(params["bias"])}
-    for group, norm in zip(GROUPS, np.mean(norms, axis=0), strict=True):
+    for group, norm in zip(groups_of(params), np.mean(norms, axis=0), strict=True):
         row[f"grad_norm_{group}"] = float(norm)
         row[f"param_norm_{group}"] = float(np.linalg.norm(params[group]))
         row[f"delta_{group}"] = float(np.linalg.norm(params[group] - run.initial[group]))

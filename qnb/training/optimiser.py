@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import GROUPS, Array, Params
+from qnb.core.circuit import Array, Params
 from qnb.core.settings import own_settings
 
 
@@ -62,9 +62,10 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
     multiplier["alpha"] = config.lr_mult_alpha if config.alpha_train else 0.0
     decay = {"weights": config.weight_decay_weights, "readout": config.weight_decay_readout, "bias": 0.0}
     decay["alpha"] = config.weight_decay_alpha
+    multiplier["scaling"], decay["scaling"] = config.lr_mult_scaling, config.weight_decay_scaling
 
     def init(params: Params) -> OptimiserState:
-        multipliers, decays = ({g: np.float64(of[g]) for g in GROUPS} for of in (multiplier, decay))
+        multipliers, decays = ({g: np.float64(of[g]) for g in params} for of in (multiplier, decay))
         with own_settings():
             moments = ADAM.init(params)
         return OptimiserState(moments, rates, multipliers, decays)

@@ -111,15 +111,7 @@ def data_identity(prepared: Prepared) -> dict[str, str | None]:
 
 def circuit_of(config: CircuitConfig) -> CircuitSpec:
     """The circuit that a configuration asks for."""
-    return CircuitSpec(
-        wires=config.wires,
-        layers=config.layers,
-        encoder=config.encoder,
-        ansatz=config.ansatz,
-        measurement=config.measurement,
-        reupload=config.reupload,
-        hadamard=config.hadamard,
-    )
+    return CircuitSpec(**{name: getattr(config, name) for name in CircuitSpec.names()})
 
 
 def batch_of(config: ObjectiveConfig, prepared: Prepared, rows: np.ndarray) -> Batch:

@@ -43,6 +43,7 @@ CHUNKS = (256, 4096)  # rows of a compiled call: the smaller that holds all rows
 CHUNK_BYTES = 4 << 20  # of one of the two work arrays of a call
 QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for a program that runs once
 META, COEFFICIENTS = "meta", "coefficients"
+SCALING = "scaling"
 MAP_SHAPES = {"mean": "p", "scale": "p", "rotation": "pn", "quantiles": "qn", "levels": "q"}
 
 
@@ -58,6 +59,8 @@ class Surrogate:
         feature_map: from raw rows to angles.
         threshold: decision threshold in logit space.
         about: where the model comes from, its circuit included.
+        scaling: what each angle is multiplied by first, float64 `(n,)`: of a model that trained one; None: by
+            nothing.
     """
 
     coefficients: np.ndarray
@@ -67,6 +70,7 @@ class Surrogate:
     feature_map: FeatureMap
     threshold: float
     about: dict[str, Any] = field(default_factory=dict)
+    scaling: np.ndarray | None = None
 
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
         """l(x) for each raw row of the table the model was trained on, (B,).
@@ -97,7 +101,16 @@ class Surrogate:
             raise ParameterError(
                 f"X holds NaN or inf in {int((~np.isfinite(X)).any(1).sum())} of {len(X)} rows."
             )
-        return _evaluate(self.coefficients, self.encoder, X)
+        return _evaluate(self.coefficients, self.encoder, self.angles(X))
+
+    def angles(self, X: np.ndarray) -> np.ndarray:
+        """What sines and cosines are taken of: X (..., n), scaled where the model is."""
+        return X if self.scaling is None else X * self.scaling
+
+    def encoded_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest of each of these angles over the range of the feature map, `(n,)` each."""
+        ends = np.sort([self.angles(end) for end in self.feature_map.encoded_range()], axis=0)
+        return ends[0], ends[1]
 
     def save(self, path: str | Path) -> Path:
         """Write one npz file with all that scores raw rows, and no pickle in it. The file is whole or absent.
@@ -119,6 +132,7 @@ class Surrogate:
             "versions": versions(),
         }
         arrays = {COEFFICIENTS: self.coefficients, META: np.array(json.dumps(plain(meta), allow_nan=False))}
+        arrays |= {} if self.scaling is None else {SCALING: self.scaling}
         arrays |= {f"features/{k}": v for k, v in self.feature_map.arrays().items()}
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
@@ -174,6 +188,7 @@ def surrogate_of(
         feature_map=feature_map,
         threshold=threshold,
         about=about | {"circuit": spec.to_dict()},
+        scaling=np.asarray(params["scaling"], np.float64)[0] if spec.scaling else None,
     )
 
 
@@ -216,6 +231,7 @@ def load_surrogate(path: str | Path) -> Surrogate:
             FeatureMap.from_parts(features, meta["features"]),
             float(meta["threshold"]),
             dict(meta["about"]),
+            arrays.get(SCALING),
         )
         _check(surrogate)
     except (KeyError, TypeError, ValueError, QnbError) as error:
@@ -253,7 +269,10 @@ def _check(surrogate: Surrogate) -> None:
         value, shape = getattr(feature_map, name), tuple(sizes[letter] for letter in letters)
         if value.shape != shape:
             raise ModelError(f"features/{name} has shape {value.shape}; {shape} was expected")
+    if (scaling := surrogate.scaling) is not None and scaling.shape != (n,):
+        raise ModelError(f"{SCALING} has shape {scaling.shape}; {(n,)} was expected")
     head = {name: np.array(getattr(surrogate, name)) for name in ("bias", "alpha", "threshold")}
+    head |= {} if scaling is None else {SCALING: scaling}
     for name, value in ({COEFFICIENTS: C} | feature_map.arrays() | head).items():
         if value.dtype != np.float64 or not np.isfinite(value).all():
             raise ModelError(f"{name} holds values that are not finite float64 numbers")

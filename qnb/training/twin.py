@@ -89,13 +89,15 @@ def functions_of(spec: CircuitSpec) -> Functions | None:
     """The functions that the circuit's encoder offers; None for `amplitude`, which has no angles.
 
     `hadamard` exchanges sine and cosine. L encodings of a re-uploading circuit reach frequency L (`angle_y`)
-    or 2 L (`angle_xy`, which turns by the angle twice).
+    or 2 L (`angle_xy`, which turns by the angle twice). A trained scaling starts from these frequencies, and
+    where it goes the twin does not follow.
     """
     if spec.encoder not in BASES:
         return None
     highest = spec.layers * (2 if spec.encoder == "angle_xy" else 1) if spec.reupload else 0
     fitting = min(highest, MOST_FEATURES // (2 * spec.wires))
     limited = [f"frequencies above {fitting} of {highest} are left out"] if fitting < highest else []
+    limited += ["a trained scaling's other frequencies are left out"] * spec.scaling
     per_wire = 2 * fitting if fitting else len(BASES[spec.encoder]) - 1
     orders = [k for k in ORDERS if k <= spec.wires]
     order = max(k for k in orders if count_features(per_wire, spec.wires, k) <= MOST_FEATURES)

@@ -40,7 +40,8 @@ def check(spec):
     params, data = case(spec)
     loss, grads = loss_and_grad(spec, BCE, params, *data)
     assert np.abs(grads["weights"]).max() > 1e-4  # there is something to compare
-    scores = [float(score_function(spec)(params["weights"], params["readout"], x)) for x in data[0]]
+    at = params["weights"], params["readout"], *([params["scaling"]] if spec.scaling else [])
+    scores = [float(score_function(spec)(*at[:2], x, *at[2:])) for x in data[0]]
     catalyst = make_engine("catalyst", spec, BCE)
     found, slopes = catalyst.loss_and_grad(params, *data)
     assert found == pytest.approx(loss, abs=1e-8)
@@ -69,7 +70,7 @@ def test_random_gates_are_those_of_default_qubit_on_both_engines(wires):
 
 
 @pytest.mark.parametrize("engine", ["catalyst", "exact"])
-@pytest.mark.parametrize("name", ["brickwork", "scaled input", "trained words, turned", "particles"])
+@pytest.mark.parametrize("name", ["brickwork", "scaled input", "scaled by the option", "trained words, turned", "particles"])
 def test_they_pass_the_gate(name, engine):
     spec = OWN[name]
     params, data = case(spec, 8)

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -102,6 +103,7 @@ def test_start_draws_from_the_generator_given():
         ({"layers": 2.5}, "layers = 2.5"),
         ({"hadamard": True, "encoder": "angle_xy"}, "hadamard=True goes with encoder='angle_y' only"),
         ({"reupload": True, "encoder": "amplitude"}, "cannot be re-uploaded"),
+        ({"scaling": True, "encoder": "amplitude"}, "no angles to scale"),
     ],
 )
 def test_nonsense_is_refused(changes, message):
@@ -113,6 +115,31 @@ def test_readout_rotations_without_angles_are_refused():
     spec = CircuitSpec(2, 1, measurement="mean_z_readout")
     with pytest.raises(ParameterError, match="needs its readout angles; None was given"):
         spec.apply(spec.init(0)["weights"], None, np.ones(2))
+
+
+@pytest.mark.parametrize("reupload", [False, True])
+def test_a_trained_scaling_multiplies_the_angles_of_each_encoding(reupload, rng):
+    """Against matrices in plain numpy; where it starts, the circuit is the one without it."""
+    spec = CircuitSpec(2, 3, "angle_xy", "ring", "mean_z", reupload=reupload, scaling=True)
+    params, x = random_params(spec, rng), rng.uniform(0, 3, 2)
+    assert spec.shapes["scaling"] == ((3, 2) if reupload else (1, 2))
+    node = qml.QNode(spec.score, qml.device("default.qubit", wires=2))
+    arguments = params["weights"], params["readout"], x
+    assert float(node(*arguments, params["scaling"])) == pytest.approx(dense_score(spec, params, x), abs=1e-12)
+    start = spec.init(3)
+    assert (start.pop("scaling") == 1).all()
+    plain = dataclasses.replace(spec, scaling=False)
+    assert all(np.array_equal(start[group], value) for group, value in plain.init(3).items())
+    without = qml.QNode(plain.score, qml.device("default.qubit", wires=2))
+    assert float(node(*arguments, np.ones(spec.shapes["scaling"]))) == pytest.approx(float(without(*arguments)), abs=1e-12)
+
+
+def test_factors_are_asked_for_where_they_are_trained_and_nowhere_else():
+    spec, x = CircuitSpec(2, 1, measurement="z0", scaling=True), np.ones(2)
+    with pytest.raises(ParameterError, match="scaling=True needs its factors; None was given"):
+        spec.apply(spec.init(0)["weights"], None, x)
+    with pytest.raises(ParameterError, match="scaling=False has no factors"):
+        CircuitSpec(2, 1, measurement="z0").apply(spec.init(0)["weights"], None, x, np.ones((1, 2)))
 
 
 def test_a_readout_is_coefficients_then_angles():

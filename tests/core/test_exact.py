@@ -37,10 +37,17 @@ SPECS = [
     CircuitSpec(4, 2, ansatz="ring", measurement="z0", reupload=True),
     CircuitSpec(5, 2, measurement="mean_z_readout"),
 ]
+SCALED = [
+    CircuitSpec(1, 2, measurement="z0", scaling=True),
+    CircuitSpec(3, 2, "angle_y", "ring", "z_vec", hadamard=True, scaling=True),
+    CircuitSpec(4, 3, "angle_xy", scaling=True),
+    CircuitSpec(3, 3, "angle_y", reupload=True, hadamard=True, scaling=True),
+    CircuitSpec(2, 2, "angle_xy", measurement="mean_z", reupload=True, scaling=True),
+]
 
 
 def named(spec):
-    options = "".join(f"-{name}" for name in ("reupload", "hadamard") if getattr(spec, name))
+    options = "".join(f"-{name}" for name in ("reupload", "hadamard", "scaling") if getattr(spec, name))
     return f"{spec.wires}x{spec.layers}-{spec.encoder}-{spec.ansatz}-{spec.measurement}{options}"
 
 
@@ -57,9 +64,11 @@ def parameters(spec, objective=PLAIN, seed=1):
 def reference(spec, objective, params, X, y, w):
     """scores, loss and gradient in float64: the circuit by default.qubit and autograd (nothing to compile), the head by JAX."""
     node = qml.QNode(spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="autograd")
-    circuit = [qml.numpy.array(params[k], requires_grad=True) for k in ("weights", "readout")]
-    s = np.array([float(node(*circuit, x)) for x in X])
-    slopes = [qml.grad(node, argnums=[0, 1])(*circuit, x) for x in X]
+    groups = [k for k in ("weights", "readout", "scaling") if k in params]
+    circuit = [qml.numpy.array(params[k], requires_grad=True) for k in groups]
+    arguments = [(*circuit[:2], qml.numpy.array(x, requires_grad=False), *circuit[2:]) for x in X]
+    s = np.array([float(node(*a)) for a in arguments])
+    slopes = [qml.grad(node, argnums=[0, 1, 3][: len(groups)])(*a) for a in arguments]
 
     def loss(s, head):
         return objective.batch_loss(head, s, y, w)
@@ -67,9 +76,7 @@ def reference(spec, objective, params, X, y, w):
     with jax.experimental.enable_x64():
         head = {k: jnp.asarray(params[k]) for k in ("bias", "alpha")}
         value, (d_s, grads) = jax.value_and_grad(loss, argnums=(0, 1))(jnp.asarray(s), head)
-    grads |= {
-        name: np.einsum("b,b...->...", d_s, np.stack([g[k] for g in slopes])) for k, name in enumerate(("weights", "readout"))
-    }
+    grads |= {name: np.einsum("b,b...->...", d_s, np.stack([g[k] for g in slopes])) for k, name in enumerate(groups)}
     return s, float(value), {k: np.asarray(g) for k, g in grads.items()}
 
 
@@ -92,12 +99,12 @@ def check(spec, objective, rows, precision="float64"):
     np.testing.assert_allclose(engine.scores(params, X), scores, rtol=0, atol=TOLERANCE[precision])
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=named)
+@pytest.mark.parametrize("spec", SPECS + SCALED, ids=named)
 def test_equals_default_qubit(spec):
     check(spec, PLAIN, 5)
 
 
-@pytest.mark.parametrize("spec", [SPECS[3], SPECS[5], SPECS[6]], ids=named)
+@pytest.mark.parametrize("spec", [SPECS[3], SPECS[5], SPECS[6], SCALED[2], SCALED[3]], ids=named)
 def test_equals_default_qubit_in_float32(spec):
     check(spec, PLAIN, 5, "float32")
 

@@ -51,8 +51,31 @@ def test_right_engine_passes(measurement, rng):
             assert check.found == pytest.approx(check.expected, rel=1e-4)
 
 
-def test_one_sample_gradient_is_caught(rng):
-    spec = CircuitSpec(3, 2)
+@pytest.mark.parametrize("reupload", [False, True])
+@pytest.mark.parametrize("engine", ["catalyst", "exact"])
+def test_a_trained_scaling_is_a_group_of_its_own(engine, reupload, rng):
+    spec = CircuitSpec(3, 2, reupload=reupload, scaling=True)
+    right = make_engine(engine, spec, BCE)
+    assert check_gradient(right, spec.init(0), *batch(spec, rng)).groups["scaling"].status == "pass"
+    bent = Bent(right, lambda loss, grads: (loss, grads | {"scaling": 1.05 * np.asarray(grads["scaling"])}))
+    bent.dtype = right.dtype
+    with pytest.raises(WrongGradientError, match="wrong in group 'scaling'"):
+        check_gradient(bent, spec.init(0), *batch(spec, rng))
+
+
+@pytest.mark.parametrize("far", [0.01, 30.0])
+def test_a_right_scaling_passes_whatever_the_size_of_x(far, rng):
+    spec = CircuitSpec(3, 2, reupload=True, scaling=True)
+    X, y, w = batch(spec, rng)
+    for trial in range(5):
+        params = random_params(spec, rng)
+        report = check_gradient(make_engine("exact", spec, BCE), params, far * X, y, w, seed=trial)
+        assert report.groups["scaling"].status in ("pass", "untested")
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+def test_one_sample_gradient_is_caught(scaling, rng):
+    spec = CircuitSpec(3, 2, scaling=scaling)
     engine = make_engine("one_sample_demo", spec, BCE)
     with pytest.raises(WrongGradientError, match=r"wrong in group 'weights'.*Stack: pennylane \d") as caught:
         check_gradient(engine, spec.init(0), *batch(spec, rng))

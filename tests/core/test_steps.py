@@ -9,7 +9,7 @@ from reference import loss_and_grad, random_params
 from stepping import DECAY, RATE, ROWS, SPEC, T, batches, momentum, zeros
 
 from qnb.core import exact, steps
-from qnb.core.circuit import GROUPS
+from qnb.core.circuit import groups_of
 from qnb.core.exact import ExactEngine
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError
@@ -23,7 +23,7 @@ def by_hand(params, X, y, w):
         state = {group: DECAY * state[group] + grads[group] for group in grads}
         params = {group: params[group] - RATE * state[group] for group in params}
         losses.append(loss)
-        norms.append([np.linalg.norm(grads[group]) for group in GROUPS])
+        norms.append([np.linalg.norm(grads[group]) for group in groups_of(grads)])
     return params, state, losses, norms, grads
 
 
@@ -45,7 +45,7 @@ def test_steps_are_those_of_a_loop(precision, atol, case):
             got,
             expected if isinstance(expected, dict) else np.array(expected),
         )
-    assert found.params["weights"].dtype == np.float64 and found.losses.shape == (T,) and found.norms.shape == (T, len(GROUPS))
+    assert found.params["weights"].dtype == np.float64 and found.losses.shape == (T,) and found.norms.shape == (T, len(params))
 
 
 def test_of_many_runs_each_is_as_alone(rng):

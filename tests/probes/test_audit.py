@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,17 @@ def test_reference_is_the_gradient_of_the_batch(right):
     for group, gradient in right.gradient.items():
         np.testing.assert_allclose(gradient, expected[group], atol=1e-12)
     np.testing.assert_allclose(np.diag(right.d_same), right.d_scores, atol=1e-14)
+
+
+def test_a_trained_scaling_is_held_fixed_and_written_out_for_the_engines_alone():
+    spec = replace(SPEC, scaling=True)
+    arrays = audit.batch_of(spec, *rows_of(spec), 5, 0)
+    params = {group: arrays[group] for group in spec.shapes}
+    _, expected = loss_and_grad(spec, Objective(), params, arrays["X"], arrays["y"], arrays["w"])
+    found = audit.reference(spec, arrays).gradient
+    assert set(found) == set(expected) - {"scaling"}
+    for group, gradient in found.items():
+        np.testing.assert_allclose(gradient, expected[group], atol=1e-12)
 
 
 def made(law, k, right, group="weights"):

@@ -10,7 +10,7 @@ import pytest
 import reference
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import ANSATZE, MEASUREMENTS, CircuitSpec, Layer, Measurement
+from qnb.core.circuit import ANSATZE, CircuitSpec, Layer, Measurement
 from qnb.core.engine import make_engine
 from qnb.core.objective import Objective
 from qnb.probes import barren, geometry
@@ -77,7 +77,7 @@ def test_the_last_rz_is_dead_and_the_verdict_flips_where_it_is_not(found):
 def test_ranks_add_up(found):
     table = geometry.ranks(found)
     assert (
-        len(table) == len(ANSATZE) * len(MEASUREMENTS)
+        len(table) == len(ANSATZE) * len(geometry.OF_WIRES)
         and (table["rank of all"] <= table["rank of weights"] + table["rank of readout"]).all()
     )
     assert (table["all"] - table["rank of all"] >= table["dead weights"] + table["dead readout"]).all()
@@ -160,7 +160,7 @@ def test_the_geometry_of_a_model_has_its_own_parts_beside_the_packages(rng):
     config = TrainConfig(wires=2, layers=1, ansatz=as_a_layer, measurement=words, engine="exact")
     float64 = partial(make_engine, "exact", precision="float64")
     found = geometry.identifiability(config, rng.uniform(0, np.pi, (12, 2)), rng, float64)
-    assert len(found) == (len(ANSATZE) + 1) * (len(MEASUREMENTS) + 1)
+    assert len(found) == (len(ANSATZE) + 1) * (len(geometry.OF_WIRES) + 1)
     mine = found[config.measurement, config.ansatz]
     assert mine.names[-8:] == ["readout[0]", "readout[1]", *(f"readout[{i}, {k}]" for i in range(2) for k in range(3))]
     assert geometry.judge_dead(found).verdict == "yes"

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,10 +90,17 @@ def test_contenders_compute_the_model(name):
         np.testing.assert_allclose(grads[group], gradient, atol=1e-9)
 
 
+def test_compiled_contenders_do_not_take_a_trained_scaling():
+    with pytest.raises(NotMeasured, match=r"written out for qnb's engines and default\.qubit alone"):
+        CONTENDERS["jax.vmap(qjit)"].build(replace(SMALL, scaling=True), BCE, "lightning.qubit")
+
+
 @pytest.mark.slow
-def test_default_qubit_computes_the_model():
-    contender, right = CONTENDERS["default.qubit, jit + vmap"].build(SMALL, BCE, ""), make_engine("catalyst", SMALL, BCE)
-    params, data = SMALL.init(1), throughput.batch(SMALL, 3)
+@pytest.mark.parametrize("scaling", [False, True])
+def test_default_qubit_computes_the_model(scaling):
+    spec = replace(SMALL, scaling=scaling)
+    contender, right = CONTENDERS["default.qubit, jit + vmap"].build(spec, BCE, ""), make_engine("catalyst", spec, BCE)
+    params, data = spec.init(1), throughput.batch(spec, 3)
     assert contender.loss_and_grad(params, *data)[0] == pytest.approx(right.loss_and_grad(params, *data)[0], rel=1e-5)
     np.testing.assert_allclose(contender.scores(params, data[0]), right.scores(params, data[0]), atol=1e-5)
 

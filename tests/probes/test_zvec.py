@@ -40,11 +40,13 @@ class DeadReadout:
         return loss, grads | {"readout": np.zeros_like(grads["readout"])}
 
 
-def test_z_is_that_of_dense_matrices(rng):
-    params, X = zvec.random_point(SPEC, rng), rng.uniform(0, np.pi, (3, 2))
-    z, _ = zvec.by_default_qubit(SPEC, params, X)
+@pytest.mark.parametrize("scaling", [False, True])
+def test_z_is_that_of_dense_matrices(scaling, rng):
+    spec = replace(SPEC, scaling=scaling)
+    params, X = zvec.random_point(spec, rng), rng.uniform(0, np.pi, (3, 2))
+    z, _ = zvec.by_default_qubit(spec, params, X)
     for i, one in enumerate(np.eye(2)):
-        np.testing.assert_allclose(z[:, i], [reference.dense_score(SPEC, params | {"readout": one}, x) for x in X], atol=1e-12)
+        np.testing.assert_allclose(z[:, i], [reference.dense_score(spec, params | {"readout": one}, x) for x in X], atol=1e-12)
 
 
 def test_on_this_stack_the_coefficients_are_dead_and_the_identity_holds(found):

@@ -18,6 +18,8 @@ SPECS = [
     CircuitSpec(2, 1, encoder="amplitude", measurement="mean_z"),
     CircuitSpec(2, 1, measurement=Measurement(None, rotated=True, words=["ZZ", "XI"])),
     OWN["basic entangler"],
+    CircuitSpec(2, 2, hadamard=True, measurement="z0", scaling=True),
+    CircuitSpec(2, 2, "angle_xy", reupload=True, scaling=True),
 ]
 
 
@@ -26,8 +28,9 @@ def test_the_code_computes_the_circuits_score(spec, rng):
     scope = {"qml": __import__("pennylane")}
     exec(circuit_code(spec), scope)
     params, x = random_params(spec, rng), rng.uniform(0.1, 3, spec.features)
-    expected = float(score_function(spec)(params["weights"], params["readout"], x))
-    assert float(scope["score"](params["weights"], params["readout"], x)) == pytest.approx(expected, abs=1e-12)
+    arguments = params["weights"], params["readout"], x, *([params["scaling"]] if spec.scaling else [])
+    expected = float(score_function(spec)(*arguments))
+    assert float(scope["score"](*arguments)) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("engine", GRADIENTS)

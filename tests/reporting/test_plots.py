@@ -46,6 +46,13 @@ def test_every_panel_is_labelled_and_says_what_the_data_is(name):
         assert axes.get_title() and axes.get_xlabel() and axes.get_ylabel() and axes.get_legend()
 
 
+def test_a_trained_scaling_has_a_line_of_its_own():
+    with_it = history().assign(**{f"{what}_scaling": [0.1, 0.2, 0.3] for what in ("grad_norm", "delta")})
+    for frame, lines in ((history(), 4), (with_it, 5)):
+        gradient, distance, _ = plots.learning_signal(frame, NOTE).axes
+        assert len(gradient.lines) == len(distance.lines) == lines
+
+
 def test_roc_legend_holds_the_auc():
     rng = np.random.default_rng(1)
     y, logits = rng.integers(0, 2, 200), rng.normal(size=200)

@@ -62,6 +62,14 @@ def test_a_reading_is_the_loss_and_gradient_of_the_circuit(prepared, measurement
         np.testing.assert_allclose(found.gradient[group], value, atol=2e-6, rtol=1e-4, err_msg=group)
 
 
+def test_a_trained_scaling_has_a_gradient_too(prepared):
+    config = CONFIG.model_copy(update={"scaling": True})
+    found, spec = Bench(config, prepared).read(Bench(config, prepared).start(3)), CircuitSpec(2, 1, scaling=True)
+    params, x, y = spec.init(CONFIG.seed, "direct"), prepared.X["val"][3], prepared.y["val"][3]
+    _, gradient = loss_and_grad(spec, Objective(0.0, "direct"), params, x[None], np.array([y]), np.ones(1))
+    np.testing.assert_allclose(found.gradient["scaling"], gradient["scaling"], atol=2e-6, rtol=1e-4)
+
+
 def test_trained_parameters_bring_their_bias_alpha_and_measurement(prepared, rng):
     spec = circuit_of(CONFIG)
     params = random_params(spec, rng)

@@ -58,6 +58,17 @@ def test_shares_are_those_of_numerical_integration(encoder, hadamard, rng):
         np.testing.assert_allclose(expansion.share_by_order(), orders / parts.sum(), rtol=0, atol=1e-9)
 
 
+def test_shares_of_a_scaled_model_are_those_over_its_features(rng):
+    """A factor narrows or widens, or turns round, the range that an angle is uniform on."""
+    model = model_of(CircuitSpec(2, 2, "angle_xy", scaling=True), rng, "pm_pi_2")
+    model.params["scaling"] = np.array([[-1.7, 0.4]])
+    parts, expansion = integrated(model, 24), expand(model.surrogate())
+    np.testing.assert_allclose(expansion.share_by_wires() * expansion.variance, parts, rtol=0, atol=1e-12)
+    X = rng.uniform(-1, 1, (40, 2))
+    fitted = np.linalg.lstsq(np.c_[np.ones(40), expansion.columns(X, 2)], circuit_scores(model, X))[0]
+    np.testing.assert_allclose(np.sort(fitted), np.sort(expansion.coefficients.ravel()), rtol=0, atol=1e-8)
+
+
 def test_shares_of_three_wires(rng):
     model = model_of(CircuitSpec(3, 2), rng)
     parts, expansion = integrated(model, 10), expand(model.surrogate())

@@ -80,6 +80,7 @@ def rezip(folder, changes=(), compression=zipfile.ZIP_STORED, extra=()):
         {"measurement": "z_vec", "wires": 4},
         {"missing": "median"},
         {"missing": "indicator"},
+        {"scaling": True, "reupload": True, "layers": 2},
         {"rescale": "minmax"},
         {"rescale": "none"},
         {"reduction": "none", "wires": 5},

@@ -40,6 +40,15 @@ def test_adam_with_multipliers_and_decay_per_group():
         np.testing.assert_allclose(found[group], expected[group], rtol=1e-7, err_msg=group)
 
 
+def test_a_trained_scaling_has_its_own_multiplier_and_decay(monkeypatch):
+    start, grad = np.ones((2, 1)), np.array([[0.2], [-0.4]])
+    monkeypatch.setitem(START, "scaling", start)
+    monkeypatch.setitem(GRADS, "scaling", grad)
+    found = run(lr=0.1, scaling=True, lr_mult_scaling=2.0, weight_decay_scaling=0.3)
+    np.testing.assert_allclose(found["scaling"], adam_by_hand(start, grad, [0.2] * 3, 0.3), rtol=1e-7)
+    np.testing.assert_allclose(found["readout"], adam_by_hand(START["readout"], GRADS["readout"], [0.1] * 3), rtol=1e-7)
+
+
 def test_alpha_can_be_frozen_and_a_multiplier_of_zero_freezes():
     assert run(alpha_train=False)["alpha"] == START["alpha"]
     np.testing.assert_array_equal(run(lr_mult_weights=0.0)["weights"], START["weights"])

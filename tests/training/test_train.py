@@ -22,6 +22,7 @@ from qnb.training.baselines import fit_baselines
 from qnb.training.checkpoint import CheckpointError
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import DegenerateError
+from qnb.training.model import load_model
 from qnb.training.state import batch_of, circuit_of, start
 from qnb.training.train import train
 
@@ -100,9 +101,10 @@ def test_baselines_of_one_table_are_fitted_once_and_a_twin_for_each_encoder(canc
     assert features[0] == features[2] < features[1] == features[3]
 
 
-def test_one_epoch_by_hand(cancer):
+@pytest.mark.parametrize("scaling", [False, True])
+def test_one_epoch_by_hand(scaling, cancer):
     """Loss, gradient norms and parameters of one step, recomputed with the engine and Adam's first step."""
-    c = config(epochs=1, fixed_num_batches=1)
+    c = config(epochs=1, fixed_num_batches=1, scaling=scaling)
     fitted = fit(c, cancer, progress=False)
     start = circuit_of(c).init(c.seed)
     rows = np.random.default_rng(c.seed).spawn(1)[0].permutation(len(cancer.y["train"]))[:32]
@@ -110,11 +112,24 @@ def test_one_epoch_by_hand(cancer):
     loss, grads = engine.loss_and_grad(start, cancer.X["train"][rows], cancer.y["train"][rows], np.ones(32))
     (row,) = fitted.state.history
     assert row["train_loss"] == pytest.approx(loss, abs=1e-12) and row["train_loss_std"] == 0
+    assert {name.removeprefix("delta_") for name in row if name.startswith("delta_")} == set(grads)
     for group, grad in grads.items():
         assert row[f"grad_norm_{group}"] == pytest.approx(np.linalg.norm(grad), rel=1e-9)
         step = c.lr * grad / (np.abs(grad) + 1e-8)  # Adam's first step
         np.testing.assert_allclose(fitted.state.params[group], start[group] - step, rtol=1e-6, atol=1e-9)
         assert row[f"delta_{group}"] == pytest.approx(np.linalg.norm(step), rel=1e-5)
+
+
+def test_a_scaling_is_trained_gated_and_saved(cancer, tmp_path):
+    c = config(engine="exact", scaling=True, reupload=True, layers=2, epochs=4, lr_mult_scaling=0.5)
+    result = train(c, cancer, progress=False)
+    assert set(result.history.columns) == HISTORY | {f"{what}_scaling" for what in ("grad_norm", "param_norm", "delta")}
+    assert result.gate.groups["scaling"].status == "pass" and result.history["delta_scaling"].iloc[-1] > 0.01
+    assert result.params["scaling"].shape == (2, 2)
+    again = load_model(result.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.logits_of_features(cancer.X["test"]), result.logits["test"])
+    still = train(c.model_copy(update={"lr_mult_scaling": 0.0}), cancer, progress=False)
+    assert (still.params["scaling"] == 1).all() and still.metrics["test_auc"] != result.metrics["test_auc"]
 
 
 def test_rate_in_the_history_is_the_schedules(cancer):
@@ -136,7 +151,14 @@ def test_same_seed_same_numbers_other_seed_others(cancer):
     assert not np.array_equal(first["weights"], other["weights"])
 
 
-@pytest.mark.parametrize("extra", [{}, {"balanced_batches": True, "prior_correction": "importance", "lr_schedule": "onecycle"}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"balanced_batches": True, "prior_correction": "importance", "lr_schedule": "onecycle"},
+        {"engine": "exact", "scaling": True, "reupload": True, "layers": 2},
+    ],
+)
 def test_killed_run_resumes_bit_for_bit(extra, cancer, tmp_path):
     whole, cut = config(epochs=4, **extra), tmp_path / "cut"
     cut.mkdir()

@@ -67,6 +67,7 @@ def test_products_are_of_different_wires(rng):
         ({"wires": 1}, 1, 2, None),
         ({"wires": 8, "encoder": "angle_xy"}, 2, 24 + 28 * 9, "products of 3 wires would make 1,788 features, more than 1,000"),
         ({"wires": 8, "reupload": True}, 1, 48, "products of 2 wires would make 1,056 features, more than 1,000"),
+        ({"wires": 2, "scaling": True}, 2, 4 + 4, "a trained scaling's other frequencies are left out"),
         ({"wires": 20}, 2, 40 + 190 * 4, "products of 3 wires would make 9,920 features, more than 1,000"),
         (
             {"wires": 20, "layers": 100, "reupload": True},

@@ -26,6 +26,7 @@ SHAPE = (
     "measurement",
     "reupload",
     "hadamard",
+    "scaling",
     "engine",
     "device",
     "gate",
