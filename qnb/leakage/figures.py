@@ -20,7 +20,19 @@ from qnb.leakage.preprocessing import STEPS, StepGain
 from qnb.leakage.single_columns import Pair, Single
 from qnb.leakage.splitting import DECIDE, Compared
 from qnb.leakage.splitting import EFFECT as SEEN
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, text_instead
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+    text_instead,
+)
 
 MODEL_COLOURS = {"logistic": BLUE, "boosting": GREEN, "circuit": ORANGE}
 MODEL_NAMES = {"logistic": "logistic regression", "boosting": "gradient boosting", "circuit": "circuit"}
@@ -38,6 +50,7 @@ KIND_COLOURS = {
 SHOWN = 30
 
 
+@styled
 def formatting(forms: list[Form], note: str | None = None) -> Figure:
     """Left: AUC of the way each text column is written, filled where it is judged a leak.
 
@@ -77,7 +90,7 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
         yticks=place,
         yticklabels=[f.column for f in text],
     )
-    areas.legend(fontsize=8, loc="lower right")
+    legend(areas)
     areas.invert_yaxis()
     if several:
         _spellings(shares, several)
@@ -106,10 +119,11 @@ def _spellings(axes: Axes, several: list[Form]) -> None:
         yticklabels=names,
     )
     axes.tick_params(axis="y", labelsize=8)
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncol=2)
+    legend(axes)
     axes.invert_yaxis()
 
 
+@styled
 def columns(singles: list[Single], pair: Pair | None = None, note: str | None = None) -> Figure:
     """AUC of each column by itself.
 
@@ -147,7 +161,7 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
         )
     for axes in (left, right):
         axes.axvline(0.5, color=INK, lw=0.8)
-        axes.legend(fontsize=8, loc="lower right")
+        legend(axes)
         axes.tick_params(axis="y", labelsize=8)
         axes.invert_yaxis()
     return caption(figure, note)
@@ -168,6 +182,7 @@ def _dots(axes: Axes, singles: list[Single], title: str) -> None:
     )
 
 
+@styled
 def splits(compared: list[Compared], refused: list[str], note: str | None = None) -> Figure:
     """Left: AUC of each model under each rule; middle: its drop from random.
 
@@ -221,7 +236,7 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
     for axes in (drops, gains):
         axes.axhline(0, color=INK, lw=0.8)
     handles, labels = gains.get_legend_handles_labels()
-    gains.legend(handles[:1], labels[:1], fontsize=7)
+    legend(gains, handles[:1], labels[:1])
     figure.legend(*areas.get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=8)
     foot = [f"{rule} could not be used" for rule in refused]
     return caption(figure, " · ".join([*foot, note] if note else foot) or None)
@@ -240,6 +255,7 @@ def _bars(
     axes.errorbar(x, at, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
 
 
+@styled
 def duplicates(twins: Twins, note: str | None = None) -> Figure:
     """Left: test rows with a twin in training; middle: AUC with and without them.
 
@@ -262,7 +278,7 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
         fontsize=9,
         ha="right" if twins.share > SHARE else "left",
     )
-    counts.legend(fontsize=8, loc="upper right")
+    legend(counts)
     areas.plot([0, 1], [twins.auc, twins.auc_without], "o", color=GREEN, ms=7)
     for x, value in enumerate((twins.auc, twins.auc_without)):
         areas.annotate(f"{value:.4f}", (x, value), xytext=(8, 4), textcoords="offset points", fontsize=9)
@@ -293,6 +309,7 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
+@styled
 def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None = None) -> Figure:
     """Left: gain at the table's own size.
 
@@ -322,7 +339,7 @@ def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None =
         xticklabels=list(STEPS.values()),
         xlim=(-0.6, 1.6),
     )
-    own.legend(fontsize=8)
+    legend(own)
     for (step, labels), rows in sizes.groupby(["step", "labels"]):
         colour, style = (ORANGE if step == "pls" else BLUE), ("-" if labels == "true" else ":")
         small.errorbar(
@@ -341,12 +358,13 @@ def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None =
     if len(sizes):
         small.set_xticks(sorted(set(sizes["size"])), [f"{size:,}" for size in sorted(set(sizes["size"]))])
         small.minorticks_off()
-        small.legend(fontsize=8)
+        legend(small)
     for axes in (own, small):
         axes.axhline(0, color=INK, lw=0.8)
     return caption(figure, note)
 
 
+@styled
 def permutation(permuted: Permuted, note: str | None = None) -> Figure:
     """AUC of each model on permuted labels, the means, and the interval in which a mean must lie."""
     figure, (axes,) = new_figure(height=2.6, width=8.0)
@@ -363,7 +381,7 @@ def permutation(permuted: Permuted, note: str | None = None) -> Figure:
         yticklabels=[MODEL_NAMES[m] for m in permuted.auc],
         ylim=(-0.6, len(permuted.auc) - 0.4),
     )
-    axes.legend(fontsize=8)
+    legend(axes)
     axes.invert_yaxis()
     return caption(figure, _with_rows(note, f"{permuted.rows:,} of these rows used"))
 
@@ -372,6 +390,7 @@ def _with_rows(note: str | None, used: str) -> str:
     return f"{note}\n{used}" if note else used
 
 
+@styled
 def adversarial(separations: list[Separation], note: str | None = None) -> Figure:
     """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by
     themselves; the rows used at the foot.
@@ -409,7 +428,7 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
         ylim=(-0.6, len(separations) - 0.3),
         xlim=(max(min([0.42, *(t.auc - 3.2 * t.sd for t in separations)]), 0), 1),
     )
-    axes.legend(fontsize=8, loc="upper right")
+    legend(axes)
     axes.invert_yaxis()
     used = ", ".join(f"{s.rule} {s.rows:,}" for s in separations)
     return caption(figure, _with_rows(note, f"{of}, rows used: {used}"))

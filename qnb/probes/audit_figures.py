@@ -17,8 +17,10 @@ from qnb.reporting.plots import (
     ORANGE,
     PURPLE,
     caption,
+    legend,
     new_figure,
     over,
+    styled,
     text_instead,
 )
 from qnb.training.metrics import Row
@@ -43,6 +45,7 @@ LAWS = {  # law -> its code in a cell, and in words
 }
 
 
+@styled
 def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure:
     """One row per formulation, one column per stack and measurement, the verdict as colour.
 
@@ -106,6 +109,7 @@ def _shorter(title: str, width: int = 80) -> str:
     return title if len(title) <= width else title[: width - 1] + "…"
 
 
+@styled
 def row_weights(
     outcomes: Sequence[Outcome], references: dict[str, Reference], note: str | None = None
 ) -> Figure:
@@ -137,12 +141,13 @@ def row_weights(
         panel.xaxis.label.set_fontsize(8)
     if shown:
         axes[0].set_ylabel("weight of ds_k/dθ (nats)")
-        axes[0].legend(fontsize=8)
+        legend(axes[0])
     else:
         text_instead(axes[0], "no wrong gradient to take apart")
     return caption(figure, note)
 
 
+@styled
 def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Figure:
     """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history
     rows.
@@ -157,6 +162,6 @@ def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Fig
     auc.set(title="Validation AUC", ylabel="AUC")
     norm.set(title="Gradient norm of the weights, as returned", ylabel="‖gradient‖ (nats per rad)")
     norm.set_ylim(bottom=0)
-    loss.legend(fontsize=8)
+    legend(loss)
     over((loss, auc, norm), "epoch")
     return caption(figure, note)

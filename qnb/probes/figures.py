@@ -21,8 +21,10 @@ from qnb.reporting.plots import (
     PURPLE,
     STYLE,
     caption,
+    legend,
     new_figure,
     over,
+    styled,
 )
 
 if TYPE_CHECKING:  # drawing needs no compiler
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # drawing needs no compiler
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 
+@styled
 def identity(measured: "Identity", note: str | None = None) -> Figure:
     """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows.
 
@@ -69,7 +72,7 @@ def identity(measured: "Identity", note: str | None = None) -> Figure:
     bars.set(title="ds/dw_i for one input", xlabel="wire i", ylabel="ds/dw_i (no unit)", xticks=wires)
     low, high = bars.get_ylim()
     bars.set_ylim(low, high + 0.55 * (high - low))
-    bars.legend(fontsize=8, ncol=2, loc="upper left")
+    legend(bars)
     ends = [measured.z.min(), measured.z.max()]
     rows.plot(ends, ends, color=MUTED, lw=0.8)
     rows.set(title=f"All {len(measured.z)} inputs", xlabel="⟨Z_i⟩", ylabel="ds/dw_i")
@@ -78,6 +81,7 @@ def identity(measured: "Identity", note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
+@styled
 def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of
     `qnb.training.loop.fit`.
@@ -96,6 +100,7 @@ def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
+@styled
 def sign_sweep(table: pd.DataFrame, note: str | None = None) -> Figure:
     """AUC and loss against alpha at fixed scores: a table of `qnb.probes.alpha.sweep`."""
     figure, (auc, loss) = new_figure(2)
@@ -106,13 +111,14 @@ def sign_sweep(table: pd.DataFrame, note: str | None = None) -> Figure:
     loss.plot(table["alpha"], table["loss_outside"], color=ORANGE, ls="--", label="bias outside: alpha s + b")
     loss.axhline(np.log(2), color=MUTED, lw=0.8, label="log 2")
     loss.set(title="Loss, s and b fixed", ylabel="BCE (nats per row)")
-    loss.legend(fontsize=8)
+    legend(loss)
     for axes in (auc, loss):
         axes.axvline(0, color=INK, lw=0.8)
         axes.set_xlabel("alpha")
     return caption(figure, note)
 
 
+@styled
 def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) -> Figure:
     """alpha, AUC and loss against step, one line for each training. histories: by name, tables of
     `qnb.probes.descent`.
@@ -136,6 +142,7 @@ def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) 
     return caption(figure, note)
 
 
+@styled
 def focal_curves(
     logits: np.ndarray,
     curves: dict[float, dict[str, np.ndarray]],
@@ -172,13 +179,14 @@ def focal_curves(
         ylabel="|dL/dl| / |dBCE/dl| at l = 0",
         ylim=(0, 1.05),
     )
-    loss.legend(fontsize=8, loc="upper center")
-    fraction.legend(fontsize=8)
+    legend(loss)
+    legend(fraction)
     for axes in (loss, slope):
         axes.axvline(0, color=MUTED, lw=0.8)
     return caption(figure, note)
 
 
+@styled
 def plateau(
     histories: dict[tuple[str, float], pd.DataFrame],
     left: dict[tuple[str, float], int | None],
@@ -217,6 +225,7 @@ def plateau(
     return caption(figure, note)
 
 
+@styled
 def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure:
     """Histograms of s (above) and l (below) per measurement, at the start and after training: from
     `qnb.probes.geometry.trainings`.
@@ -244,6 +253,7 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
     return caption(figure, note)
 
 
+@styled
 def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
     """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout.
 
@@ -274,10 +284,11 @@ def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = Non
         axes.set(
             title=own.place(ansatz), xlabel="index", ylabel="singular value of ds/dp", ylim=(floor / 5, None)
         )
-        axes.legend(fontsize=7, loc="lower left")
+        legend(axes)
     return caption(figure, note)
 
 
+@styled
 def gradient_variances(table: pd.DataFrame, decays: dict[str, pd.Series], note: str | None = None) -> Figure:
     """Variance of ds/dp against wires, for each observable and number of layers: from
     `qnb.probes.barren.variances`.
@@ -304,5 +315,5 @@ def gradient_variances(table: pd.DataFrame, decays: dict[str, pd.Series], note: 
         wires = np.array(sorted(table["wires"].unique()))
         axes.semilogy(wires, 0.4 * 2.0 ** -(wires - wires[0]), ":", color=MUTED, label="1 bit per wire")
         axes.set(title=titles[name], xlabel="wires", ylabel="variance of ds/dp")
-        axes.legend(fontsize=7, loc="lower left")
+        legend(axes)
     return caption(figure, note)

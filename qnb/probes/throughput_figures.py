@@ -13,7 +13,19 @@ from matplotlib.figure import Figure
 
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT
 from qnb.probes.throughput import Timing
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+    whole_ticks,
+)
 
 COLOURS = (MUTED, PURPLE, "#56b4e9", "#c9a227", "#8c564b", ORANGE, GREEN, BLUE, INK)
 MARKERS = "ovs<>DPX*"
@@ -29,6 +41,7 @@ def _style(name: str) -> dict[str, Any]:
     }
 
 
+@styled
 def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Samples/s against batch size, forward and gradient, one line per way.
 
@@ -85,6 +98,7 @@ def _ideal(axes: Axes, line: pd.DataFrame) -> None:
     axes.axhline(start, ls="--", color=INK, lw=0.8, label="ideal: a row costs the same (slope 0)")
 
 
+@styled
 def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Time per row of both engines against wires, and against layers where more than one number was
     measured.
@@ -116,11 +130,11 @@ def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
         yscale="log",
     )
     whole_ticks(panels[0])
-    panels[0].legend(fontsize=7)
+    legend(panels[0])
     if by_layers:
         _lines(panels[1], table[table["wires"] == widest], "layers")
         panels[1].set(title=f"{widest} wires", xlabel="layers", xscale="log")
-        panels[1].legend(fontsize=7)
+        legend(panels[1])
     return caption(figure, note)
 
 
@@ -143,6 +157,7 @@ def _lines(axes: Axes, table: pd.DataFrame, key: str) -> None:
             )
 
 
+@styled
 def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
     """Seconds that the first call takes over a later one, per way: the largest over batch sizes."""
     measured = table.dropna(subset=["compile_s"])
@@ -156,10 +171,11 @@ def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(title="Compile time: first call over a later one", xlabel="seconds")
-    axes.legend(fontsize=8)
+    legend(axes)
     return caption(figure, note)
 
 
+@styled
 def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
     """How many times as fast two OpenMP threads are as one, against wires. timings: of
     `qnb.probes.throughput.by_threads`.
@@ -173,5 +189,5 @@ def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
     axes.axhline(2, color=INK, lw=1, ls=":", label="ideal: twice")
     axes.set(title="Two OpenMP threads against one", xlabel="wires", ylabel="times as fast", ylim=(0, 2.3))
     whole_ticks(axes)
-    axes.legend(fontsize=8)
+    legend(axes)
     return caption(figure, note)

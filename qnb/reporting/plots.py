@@ -3,8 +3,9 @@
 Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,20 +41,32 @@ STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
 }
+SMALL = 8.0  # points, of a legend's letters
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A function that draws a figure, in STYLE from its first line to its last."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with plt.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def new_figure(
     columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure in the style of all of them, and its panels row by row.
+    """An empty figure, and its panels row by row; for functions that are `styled`.
 
     Args:
         columns, rows: of panels.
         height, width: of the whole, in inches.
         **kwargs: passed on to `matplotlib.pyplot.subplots`.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
     plt.close(figure)  # a notebook shows it once, as the value of its cell
     return figure, list(axes.ravel())
 
@@ -63,6 +76,36 @@ def caption(figure: Figure, note: str | None) -> Figure:
     if note:
         figure.supxlabel(note, fontsize=9, color=MUTED)
     return figure
+
+
+def legend(axes: Axes, handles: Any = None, labels: Any = None) -> None:
+    """Put the legend of a panel above it, below its title, where it covers no data.
+
+    To be called when the title is set. Does nothing where nothing has a label.
+
+    Args:
+        handles, labels: what it lists; by default everything in the panel that has a label.
+    """
+    if handles is None:
+        handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    room = 72 * axes.bbox.width / axes.figure.dpi  # points
+    entry = 0.53 * SMALL * max(len(label) for label in labels) + 4.5 * SMALL  # text, handle and gaps
+    columns = max(1, min(len(labels), int(room / entry)))
+    axes.legend(
+        handles,
+        labels,
+        fontsize=SMALL,
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderpad=0.2,
+        borderaxespad=0.1,
+        columnspacing=1.2,
+        labelspacing=0.3,
+    )
+    axes.set_title(axes.get_title(), pad=8 + 1.45 * SMALL * -(-len(labels) // columns))
 
 
 def text_instead(axes: Axes, text: str) -> None:
@@ -85,6 +128,7 @@ def whole_ticks(axes: Axes) -> None:
     locator.set_params(integer=True)
 
 
+@styled
 def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     """The circuit of a `CircuitSpec` as its PennyLane operations stand, packed to the left, wire 0 on top."""
     columns, depth = [], [0] * spec.wires
@@ -131,6 +175,7 @@ def _draw_operation(axes: Axes, column: int, op: "Operator") -> None:
     axes.text(column, (low + high) / 2, label, ha="center", va="center", fontsize=6.5, color=INK)
 
 
+@styled
 def learning_curves(
     history: pd.DataFrame, best_epoch: int, reference: dict[str, float] | None = None, note: str | None = None
 ) -> Figure:
@@ -160,11 +205,12 @@ def learning_curves(
     sep.set(title="Separation of the classes", xlabel="epoch", ylabel="mean logit, positive − negative")
     for axes in (loss, auc, sep):
         axes.axvline(best_epoch, color=GREEN, lw=1, alpha=0.7, label="best epoch")
-        axes.legend(fontsize=8)
+        legend(axes)
         whole_ticks(axes)
     return caption(figure, note)
 
 
+@styled
 def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
     figure, (gradient, distance, head) = new_figure(3)
@@ -192,11 +238,12 @@ def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     head.plot(history["epoch"], history["bias"], "o-", ms=3, color=PURPLE, label="bias")
     head.set(title="Head: logit = alpha (s + bias)", xlabel="epoch", ylabel="value")
     for axes in (gradient, distance, head):
-        axes.legend(fontsize=8)
+        legend(axes)
         whole_ticks(axes)
     return caption(figure, note)
 
 
+@styled
 def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
     figure, (axes,) = new_figure(width=4.8, height=4.4)
@@ -212,10 +259,11 @@ def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -
         ylabel="true positive rate",
         aspect="equal",
     )
-    axes.legend(fontsize=8, loc="lower right")
+    legend(axes)
     return caption(figure, note)
 
 
+@styled
 def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: str | None = None) -> Figure:
     """Logits by class, each class normalised to 1, with the threshold. y, logits: (B,)."""
     figure, (axes,) = new_figure(width=6.4, height=4.4)
@@ -227,10 +275,11 @@ def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: s
         axes.hist(rows, bins, weights=weights, alpha=0.55, color=colour, label=f"{name} ({len(rows):,} rows)")
     axes.axvline(threshold, color=INK, lw=1, label=f"threshold {threshold:.3g}")
     axes.set(title="Logits on the test rows, by class", xlabel="logit", ylabel="share of the class per bin")
-    axes.legend(fontsize=8)
+    legend(axes)
     return caption(figure, note)
 
 
+@styled
 def reliability(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
     """Observed share of positives against predicted probability, in bins of equally many test rows.
 
@@ -249,5 +298,5 @@ def reliability(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None =
         ylabel="share of positives in the bin",
         aspect="equal",
     )
-    axes.legend(fontsize=8, loc="upper left")
+    legend(axes)
     return caption(figure, note)

@@ -10,7 +10,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+    whole_ticks,
+)
 from qnb.statistics.compare import Comparison
 
 # Okabe and Ito; the reference is first
@@ -24,6 +36,7 @@ DECISION_COLOURS = {
 }
 
 
+@styled
 def forest(comparison: Comparison, note: str | None = None) -> Figure:
     """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the
     margin of equivalence.
@@ -83,6 +96,7 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
+@styled
 def slopes(comparison: Comparison, note: str | None = None) -> Figure:
     """One line per seed across the arms, the reference first, and the means: what is paired shows as lines
     that run alike.
@@ -120,10 +134,11 @@ def slopes(comparison: Comparison, note: str | None = None) -> Figure:
     )
     crowded = sum(map(len, names)) > 12 * len(names)
     axes.set_xticks(places, names, rotation=20 if crowded else 0, ha="right" if crowded else "center")
-    axes.legend(fontsize=8)
+    legend(axes)
     return caption(figure, note)
 
 
+@styled
 def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str | None = None) -> Figure:
     """Validation AUC and loss against epoch: per arm the mean over seeds and a band of one sd.
 
@@ -148,7 +163,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
                 )
         axes.set(title=title, xlabel="epoch", ylabel=f"{label}, mean ± sd over seeds")
         whole_ticks(axes)
-        axes.legend(fontsize=8)
+        legend(axes)
     return caption(figure, note)
 
 

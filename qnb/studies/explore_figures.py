@@ -14,7 +14,9 @@ from qnb.reporting.plots import (
     MUTED,
     ORANGE,
     caption,
+    legend,
     new_figure,
+    styled,
     whole_ticks,
 )
 from qnb.studies.explore import Bench, Hand, InputResult
@@ -23,6 +25,16 @@ from qnb.training.metrics import Row
 FLOOR = 1e-9  # a gradient below it is drawn as none
 
 
+def steady(values: np.ndarray | float, least: float) -> float:
+    """The first of 1, 2, 5, 10, 20, 50, ... from `least` on that no value exceeds: an axis that ends there
+    stays as it is while a slider moves, until the values outgrow it.
+    """
+    largest = max(float(np.abs(values).max()), least)
+    decade = 10.0 ** np.floor(np.log10(largest))
+    return float(next(step * decade for step in (1, 2, 5, 10) if step * decade >= largest * (1 - 1e-12)))
+
+
+@styled
 def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = None) -> Figure:
     """Score and logit along the input's first feature, the loss along the logit with its slope, and the
     gradient per group.
@@ -37,14 +49,21 @@ def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = No
         axes.plot(values, line, color=BLUE, lw=1.4)
         axes.plot(hand.feature, at, "o", color=ORANGE, ms=8)
         axes.axhline(0, color=INK, lw=0.8)
+        high = 1.05 * steady(line, 1.0)
         axes.set(title=f"{title}: {at:+.3f}", xlabel=what, ylabel=title.split()[0].lower())
+        axes.set(xlim=_widened(*bench.feature_range), ylim=(-high, high))
     _loss(loss, hand, result)
     _gradient(gradient, result)
     return caption(figure, note)
 
 
+def _widened(low: float, high: float) -> tuple[float, float]:
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
 def _loss(axes: Axes, hand: Hand, result: InputResult) -> None:
-    reach = max(4.0, 1.15 * abs(result.logit))
+    reach = steady(result.logit, 5.0)
     l = np.linspace(-reach, reach, 121)
     if hand.gamma > 0:
         axes.plot(l, Objective().loss(l, result.y), ":", color=MUTED, lw=1.2, label="gamma = 0")
@@ -62,9 +81,10 @@ def _loss(axes: Axes, hand: Hand, result: InputResult) -> None:
         title=f"Loss, label {result.y:.0f}: {result.loss:.4f}",
         xlabel="logit",
         ylabel="loss (nats)",
-        ylim=(-0.2, None),
+        xlim=(-reach, reach),
+        ylim=(-0.04 * reach, 1.04 * reach),
     )
-    axes.legend(fontsize=8)
+    legend(axes)
 
 
 def _gradient(axes: Axes, result: InputResult) -> None:
@@ -88,6 +108,7 @@ def _gradient(axes: Axes, result: InputResult) -> None:
     axes.invert_yaxis()
 
 
+@styled
 def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
     """Loss and validation AUC of the epochs that are finished, on an axis that has room for all of them.
 
@@ -110,5 +131,5 @@ def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
         axes.set(xlabel="epoch", xlim=(0.5, epochs + 0.5))
         whole_ticks(axes)
         if axes.lines:
-            axes.legend(fontsize=8)
+            legend(axes)
     return caption(figure, note)

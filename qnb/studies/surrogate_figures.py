@@ -8,11 +8,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, caption, new_figure
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+)
 
 MOST_LABELLED = 10  # wires up to which the cells of a matrix carry their numbers
 
 
+@styled
 def composition(shares: np.ndarray, by_wires: np.ndarray, note: str | None = None) -> Figure:
     """Where the score's variance is: by order of interaction, and in main effects and pairs of wires.
 
@@ -56,6 +67,7 @@ def _of_pairs(by_wires: np.ndarray) -> np.ndarray:
     return matrix
 
 
+@styled
 def carried(
     by_terms: pd.DataFrame,
     by_order: pd.DataFrame,
@@ -107,5 +119,5 @@ def carried(
             lines.items(), ("--", ":", "-."), (INK, GREEN, MUTED), strict=False
         ):
             axes.axhline(value, color=colour, lw=1.2, ls=style, label=name)
-        axes.legend(fontsize=8, loc="lower right")
+        legend(axes)
     return caption(figure, note)

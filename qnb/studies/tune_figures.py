@@ -6,13 +6,24 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.reporting.plots import BASELINE_COLOURS, BLUE, MUTED, ORANGE, caption, new_figure, whole_ticks
+from qnb.reporting.plots import (
+    BASELINE_COLOURS,
+    BLUE,
+    MUTED,
+    ORANGE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+    whole_ticks,
+)
 from qnb.studies.tune import SEARCHED, Confirmation, Search
 from qnb.training.baselines import NAMES
 
 STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
 
 
+@styled
 def progress(result: Search, note: str | None = None) -> Figure:
     """Validation AUC of every trial in order, and the best so far."""
     figure, (axes,) = new_figure(height=3.8, width=9.0)
@@ -29,10 +40,11 @@ def progress(result: Search, note: str | None = None) -> Figure:
         label="best so far",
     )
     axes.set(title="The search", xlabel="trial (0: the defaults)", ylabel="best validation AUC")
-    axes.legend(fontsize=8)
+    legend(axes)
     return caption(figure, note)
 
 
+@styled
 def by_parameter(result: Search, note: str | None = None) -> Figure:
     """Validation AUC of the trials against each parameter that was searched.
 
@@ -66,6 +78,7 @@ def by_parameter(result: Search, note: str | None = None) -> Figure:
     return caption(figure, note)
 
 
+@styled
 def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
     """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with
     their intervals.
@@ -88,7 +101,7 @@ def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
     )
     seeds.ticklabel_format(axis="x", useOffset=False)
     whole_ticks(seeds)
-    seeds.legend(fontsize=8, loc="center right")
+    legend(seeds)
     for row, (_, d) in enumerate(confirmed.over.items()):
         differences.errorbar(
             d.difference,

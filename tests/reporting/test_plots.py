@@ -1,3 +1,6 @@
+import ast
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,3 +160,35 @@ def test_reliability_is_drawn_for_each_model_beside_the_diagonal(rng):
     table = metrics.reliability(logits["circuit"], y)
     np.testing.assert_allclose(circuit.get_xydata(), table[["predicted", "observed"]])
     assert circuit.get_color() != twin.get_color() and "ECE" in twin.get_label() and list(diagonal.get_xdata()) == [0, 1]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("names", [["one"], ["one", "two"], [f"a name that takes its room {k}" for k in range(7)]])
+def test_a_legend_stands_between_title_and_data(columns, names):
+    @plots.styled
+    def draw():
+        figure, panels = plots.new_figure(columns)
+        for axes in panels:
+            for name in names:
+                axes.plot([0, 1], [0, 1], label=name)
+            axes.set(title="Title", xlabel="x", ylabel="y")
+            plots.legend(axes)
+        return figure
+
+    figure = draw()
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box, panel, title = (a.get_window_extent() for a in (axes.get_legend(), axes.patch, axes.title))
+        assert panel.y1 <= box.y0 + 2 and box.y1 <= title.y0 + 1
+        assert box.x1 <= panel.x1 + 0.1 * panel.width
+        assert axes.title.get_fontweight() == "bold" and not axes.get_legend().get_frame_on()
+
+
+def test_no_figure_puts_its_legend_over_data():
+    """Every other legend is placed outside of the panels by its own arguments."""
+    for path in (Path(plots.__file__).parents[1]).rglob("*.py"):
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        for call in calls:
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "legend":
+                given = {k.arg: ast.unparse(k.value) for k in call.keywords}
+                assert "bbox_to_anchor" in given or "outside" in given.get("loc", ""), f"{path}:{call.lineno}"

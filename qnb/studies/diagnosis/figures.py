@@ -3,7 +3,17 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qnb.reporting.plots import BLUE, GREEN, INK, MUTED, ORANGE, caption, new_figure
+from qnb.reporting.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    caption,
+    legend,
+    new_figure,
+    styled,
+)
 from qnb.statistics.paired import standard_error, t_interval
 from qnb.studies.diagnosis.search import Diagnosis
 from qnb.studies.diagnosis.trainings import Trained
@@ -11,6 +21,7 @@ from qnb.studies.diagnosis.trainings import Trained
 LINES = {"logistic": ":", "boosting": "--", "twin": "-.", "svm": (0, (1, 3))}
 
 
+@styled
 def interventions(diagnosis: Diagnosis, note: str | None = None) -> Figure:
     """Validation AUC of each training: every seed, their mean and its 95 % t interval; test AUC beside it."""
     rows: dict[str, Trained] = {"as it is": diagnosis.as_it_is}
@@ -39,7 +50,7 @@ def interventions(diagnosis: Diagnosis, note: str | None = None) -> Figure:
         ylabel="training",
     )
     axes.grid(False, axis="y")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend(axes)
     return caption(figure, note)
 
 
