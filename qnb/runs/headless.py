@@ -9,6 +9,7 @@ completed.
 import contextlib
 import copy
 import hashlib
+import html
 import importlib
 import json
 import logging
@@ -37,6 +38,7 @@ from qnb.runs.provenance import package
 
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
 KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
+BANNER = "papermill-error-cell-tag"  # papermill's tag of the cells that say where an error was
 OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
 # A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print
 # its traceback.
@@ -273,7 +275,7 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> No
         nb = copy.deepcopy(nb)
     nb.cells = [cell for cell in nb.cells if OURS not in cell.metadata.get("tags", [])]
     _correct_metadata(nb, run)
-    if failure is not None and failure["cell"] is None:
+    if failure is not None:
         _mark_failure(nb, failure)
     if diverged := run.metrics().get("diverged"):
         nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This training diverged:** {diverged}."))
@@ -297,8 +299,24 @@ def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:
 
 
 def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
-    """Write a failure that left no error output into the cell that was running, and at the top."""
+    """Write a failure at the top, in place of papermill's banner; and, where it left no error output, into
+    the cell that was running.
+    """
     text = f"{failure['kind']}: {failure['message']}"
+    if failure["cell"] is None:
+        _into_the_running_cell(nb, failure, text)
+    nb.cells = [cell for cell in nb.cells if BANNER not in cell.metadata.get("tags", [])]
+    where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
+    said = _as_markdown(f"{failure['kind']}{where}: {failure['message']}")
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {said}"))
+
+
+def _as_markdown(text: str) -> str:
+    """Text of any kind as a paragraph of Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_\[\]#|$~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def _into_the_running_cell(nb: nbformat.NotebookNode, failure: Failure, text: str) -> None:
     started = [
         c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")
     ]
@@ -311,7 +329,6 @@ def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
         failure["cell"] = started[-1].execution_count or 1 + max(
             (c.execution_count or 0 for c in started), default=0
         )
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {text}"))
 
 
 def _oom_kills() -> int | None:

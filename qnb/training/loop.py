@@ -72,6 +72,8 @@ def fit(
             resume_from = folder  # its own training was stopped, and is started again
         if resume_from is not None:
             run.state = checkpoint.load(Path(resume_from), run.state, config.hash())
+            if progress:
+                print(f"resuming after epoch {run.state.epoch} of {config.epochs}")
             if folder is not None:  # so that nothing is missing where no epoch is left to train
                 _keep(Path(folder), run)
         _fit([run], folder, progress, on_epoch)
@@ -180,6 +182,7 @@ def _fit(
                     runs, chunks, [run.batch(rows[0]) for run, rows in zip(runs, drawn, strict=True)]
                 )
                 gated = True
+                bar.unpause()  # the time left is that of training: the clock starts here
             bar.set_description(f"epoch {first.state.epoch + 1}" if not first.state.history else _line(runs))
             _train_epoch(runs, chunks, drawn, bar)
             if first.failure is None and folder is not None:

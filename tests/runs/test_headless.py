@@ -105,7 +105,11 @@ def test_a_failed_run_says_how_and_keeps_its_notebook(root, notebook, kind, mess
     assert not any(
         cell.metadata.papermill.status == "completed" for cell in failed.nb.cells if cell.source.startswith("run.finish")
     )
-    assert (failed.folder / "report.html").exists()
+    opening = failed.nb.cells[0].source
+    assert opening.startswith(f"**This run did not finish.** {kind}".replace("_", r"\_"))
+    assert message.splitlines()[0].replace("_", r"\_") in opening
+    report = (failed.folder / "report.html").read_text()
+    assert "This run did not finish." in report and "papermill encountered an exception" not in report
     assert ("Traceback" in failed.log) == (notebook in ("raises", "exhausts"))
 
 

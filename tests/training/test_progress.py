@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+import tqdm.std
 
+from qnb.config import TrainConfig
+from qnb.data.prepare import prepare
+from qnb.training.chunks import Chunks
 from qnb.training.concerns import concerns, pointer
+from qnb.training.loop import fit
 from qnb.training.progress import still_improving
 
 
@@ -45,3 +50,24 @@ def test_what_is_off_ends_in_the_command_that_diagnoses_it(metrics, words):
 def test_a_sound_run_is_left_in_peace():
     metrics = {"diverged": None, "degen": 0, "still_improving": None, "against_twin": {"decision": "equivalent"}}
     assert concerns(metrics) == [] and pointer(metrics, "an-id") == ""
+
+
+def test_the_time_left_does_not_count_compiling_and_a_resume_says_how_far_it_was(tmp_path, capsys, monkeypatch):
+    """On a clock that moves by 1,000 s while compiling, and not at all afterwards."""
+    config = TrainConfig(data="breast_cancer", sample=None, wires=2, layers=1, engine="exact", epochs=2, fixed_num_batches=2)
+    clock, usual = [0.0], Chunks.compile
+
+    def compile_slowly(chunks, batch):
+        clock[0] += 1000
+        return usual(chunks, batch)
+
+    monkeypatch.setattr(tqdm.std, "time", lambda: clock[0])
+    monkeypatch.setattr(Chunks, "compile", compile_slowly)
+    prepared = prepare(config)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    fit(config, prepared, tmp_path / "first")
+    shown = capsys.readouterr().out
+    assert "4/4 [00:00<" in shown and "resuming" not in shown
+    fit(config, prepared, tmp_path / "second", resume_from=tmp_path / "first")
+    assert "resuming after epoch 2 of 2" in capsys.readouterr().out
