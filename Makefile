@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-all coverage lab lint bench docs peers lock clean
+.PHONY: run test test-all coverage lab lint bench docs reference peers lock clean
 
 run: $(VENV)/.ready   ## train on the bundled data, print where the report is
 	$(BIN)/qnb run train
@@ -28,6 +28,9 @@ lint: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables with ratios
 	$(BIN)/python -m benchmarks
+
+reference: $(VENV)/.ready   ## run every reference report that is out of date (hours), or REPORTS="train tune"; go on with the same command
+	$(BIN)/python -m qnb.reports $(REPORTS)
 
 PAGES = $(patsubst %.py,%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py))) $(patsubst %/__init__.py,%,$(wildcard qnb/*/__init__.py))
 docs: $(VENV)/.ready-test   ## the public interface, from the docstrings, into site/

@@ -60,6 +60,13 @@ AnsatzName = Literal["strongly_entangling", "ring", "unentangled"]  # as in qnb.
 MeasurementName = Literal["z0", "mean_z", "z_vec", "mean_z_readout", "parity"]
 READOUT_MEASUREMENTS = ("z_vec", "mean_z_readout")  # those with trainable parameters
 BaselineName = Literal["logistic", "boosting", "twin", "svm"]  # as in qnb.training.baselines.NAMES
+REAL_TABLES = (
+    "breast_cancer",
+    "digits_even",
+    "digits_low",
+    "diabetes",
+    "wine",
+)  # as in qnb.data.sources.REAL
 # parameters that one rule alone has
 OF_ONE_SPLIT = {"embargo": "time", "attack_test": "attack"}
 
@@ -249,7 +256,7 @@ class TableConfig(StrictConfig):
     """The rows before they are split, and what their label is."""
 
     data: str = "bundled"
-    '"bundled" (a synthetic capture), "breast_cancer", or the path of a CSV or Parquet file'
+    '"bundled" (a synthetic capture), a table of scikit-learn ("breast_cancer", ...), or the path of a file'
     label: ColumnName | None = None
     """label column; None: that of a known data set"""
     positive: str | int | bool | None = None
@@ -273,8 +280,14 @@ class TableConfig(StrictConfig):
     """of the bundled capture's generator"""
     leaks: Annotated[tuple[Leak, ...], Listed] = LEAKS
     """shortcuts planted in the bundled capture"""
+    attack_ring: NotNegative = 4.0
+    """distance of the bundled capture's attacks from normal traffic, in its sd: what a line cannot use"""
+    attack_push: NotNegative = 1.0
+    """common shift of its attacks, times the default's: what a line can use"""
+    attack_share: Fraction | None = None
+    """of its rows; None: Edge-IIoTset's, 0.85"""
 
-    BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", "breast_cancer")
+    BUILT_IN_TABLES: ClassVar[tuple[str, ...]] = ("bundled", *REAL_TABLES)
 
 
 class RuleConfig(StrictConfig):
@@ -459,7 +472,7 @@ def training_of(config: StrictConfig, **fixed: Any) -> TrainConfig:
 
 @contradiction
 def _of_table(c: TableConfig) -> Iterator[str]:
-    for name in ("leaks", "data_seed"):
+    for name in ("leaks", "data_seed", "attack_ring", "attack_push", "attack_share"):
         if c.changed(name) and c.data != "bundled":
             yield f"{name} belongs to data='bundled'; data={c.data!r} was given. Leave it at its default."
     if len(set(c.leaks)) < len(c.leaks):

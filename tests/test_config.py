@@ -84,6 +84,8 @@ CONTRADICTIONS = pytest.mark.parametrize(
         ({"measurement": "z0", "weight_decay_readout": 0.1}, "weight_decay_readout has no effect"),
         ({"alpha_train": False, "lr_mult_alpha": 0.1}, "no effect with alpha_train=False"),
         ({"data": "breast_cancer", "leaks": []}, "leaks belongs to data='bundled'"),
+        ({"data": "wine", "attack_ring": 2.0}, "attack_ring belongs to data='bundled'"),
+        ({"data": "wine", "attack_share": 0.5}, "attack_share belongs to data='bundled'"),
         ({"data": "breast_cancer", "data_seed": 1}, "data_seed belongs to data='bundled'"),
         ({"label": "Attack_label"}, "has its label built in"),
         ({"scaling": False, "lr_mult_scaling": 0.1}, "lr_mult_scaling has no effect with scaling=False"),
@@ -183,7 +185,7 @@ def test_nearest_says_nothing_false():
 def test_parameter_sets_are_valid_deltas_with_a_header(path):
     text = path.read_text()
     values = yaml.safe_load(text)
-    kind = AblationConfig if "arms" in values else TrainConfig
+    kind = AblationConfig if {"arms", "other_tables"} & set(values) else TrainConfig
     config = kind.make(values)
     assert text.startswith("# "), "say what it answers and what it costs"
     unchanged = [n for n, v in values.items() if n != "arms" and getattr(kind(), n) == getattr(config, n)]

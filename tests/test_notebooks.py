@@ -15,7 +15,7 @@ from qnb.runs.job import declared_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SHORT = 48  # lines of a cell: a tall screen of JupyterLab
+SHORT = 51  # lines of a cell: a tall screen of JupyterLab
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -11,10 +11,12 @@ attacks are pushed a little one way. The push is what a linear model can use, th
 Protocols are shared, so that none is an attack by itself.
 """
 
+from typing import NamedTuple, Self
+
 import numpy as np
 import pandas as pd
 
-from qnb.config import LEAKS
+from qnb.config import LEAKS, TableConfig
 from qnb.data.profiles import AUTHORS_DROP, EDGE_COLUMNS
 from qnb.errors import ParameterError, nearest
 
@@ -50,8 +52,27 @@ DRIFT = (2.0, 0.0, 0.0, 0.0, 0.0)  # shift of the latents from the first to the 
 DAY = (9 * 3600, 23.9 * 3600)  # seconds after midnight
 
 
+class Difficulty(NamedTuple):
+    """How far attacks lie from normal traffic, and how many rows they are."""
+
+    attack_ring: float = RING
+    attack_push: float = 1.0  # times PUSH
+    attack_share: float | None = None  # None: that of ATTACK_COUNTS
+
+    @classmethod
+    def of(cls, config: TableConfig) -> Self:
+        """That of a configuration."""
+        return cls(*(getattr(config, name) for name in cls._fields))
+
+
+STANDARD = Difficulty()
+
+
 def generate_capture(
-    rows: int = 100_000, seed: int = 0, leaks: tuple[str, ...] = LEAKS
+    rows: int = 100_000,
+    seed: int = 0,
+    leaks: tuple[str, ...] = LEAKS,
+    difficulty: Difficulty = STANDARD,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a capture. All randomness comes from one generator.
 
@@ -75,6 +96,7 @@ def generate_capture(
               split (without it, no two rows agree);
             - `drift`: sizes grow with the time of day in all types, so that a split by time is harder
               (without it, they do not).
+        difficulty: of telling attacks from normal traffic.
 
     Returns:
         frame: N rows of `EDGE_COLUMNS`; fields that the real file holds as text are text. In no particular
@@ -93,10 +115,10 @@ def generate_capture(
         )
     rng = np.random.default_rng(seed)
     names = np.array(list(ATTACK_COUNTS), dtype=object)
-    kind = rng.permutation(_exact_shares(rows, np.array(list(ATTACK_COUNTS.values()))))  # 0 = Normal
+    kind = rng.permutation(_exact_shares(rows, _counts(difficulty.attack_share)))  # 0 = Normal
     session, start, end = _sessions(rng, kind, pure="sessions" in leaks)
     time = start + (end - start) * rng.random(rows)
-    z = _latents(rng, kind, session, time, leaks)
+    z = _latents(rng, kind, session, time, leaks, difficulty)
     protocol = _protocols(rng, kind)
     fields: dict[str, np.ndarray] = {name: np.zeros(rows) for name in EDGE_COLUMNS}
     fields |= {"Attack_label": (kind > 0).astype(np.int64), "Attack_type": names[kind]}
@@ -113,6 +135,15 @@ def generate_capture(
         fields[name] = values[at]
     sessions = pd.DataFrame({"capture.session": session, "capture.start": start, "capture.end": end})
     return pd.DataFrame(fields), sessions.iloc[everything].reset_index(drop=True)
+
+
+def _counts(attack_share: float | None) -> np.ndarray:
+    """Weight of each type: ATTACK_COUNTS, those of all attacks together `attack_share` of the whole."""
+    counts = np.array(list(ATTACK_COUNTS.values()), dtype=float)
+    if attack_share is None:
+        return counts
+    normal, attacks = counts[:1] / counts[0], counts[1:] / counts[1:].sum()
+    return np.concatenate([(1 - attack_share) * normal, attack_share * attacks])
 
 
 def _exact_shares(rows: int, counts: np.ndarray) -> np.ndarray:
@@ -140,15 +171,20 @@ def _sessions(
 
 
 def _latents(
-    rng: np.random.Generator, kind: np.ndarray, session: np.ndarray, time: np.ndarray, leaks: tuple[str, ...]
+    rng: np.random.Generator,
+    kind: np.ndarray,
+    session: np.ndarray,
+    time: np.ndarray,
+    leaks: tuple[str, ...],
+    difficulty: Difficulty,
 ) -> np.ndarray:
     """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around
     it.
     """
     angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of like size do not stand side by side
     centres = np.zeros((len(ATTACK_COUNTS), LATENTS))
-    centres[1:, :2] = RING * np.column_stack([np.cos(angle), np.sin(angle)])[1:]
-    centres[1:] += PUSH
+    centres[1:, :2] = difficulty.attack_ring * np.column_stack([np.cos(angle), np.sin(angle)])[1:]
+    centres[1:] += difficulty.attack_push * np.array(PUSH)
     own = rng.standard_normal((len(kind), LATENTS))
     if "sessions" in leaks:
         offset = rng.standard_normal((session.max() + 1, LATENTS))[session]

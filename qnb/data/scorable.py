@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from qnb.config import TrainConfig
+from qnb.data.capture import Difficulty
 from qnb.data.column_roles import Reading
 from qnb.data.labels import Labels
 from qnb.data.sources import open_source
@@ -121,9 +122,10 @@ def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scor
                 "give such a run's id or folder (a model folder alone does not know them), or the path of a "
                 "table."
             )
-        drawn = {name: asked[name] for name in ("data_seed", "leaks") if table == "bundled" and name in asked}
+        generator = ("data_seed", "leaks", *Difficulty._fields)
+        drawn = {name: asked[name] for name in generator if table == "bundled" and name in asked}
         config = TrainConfig.make({"data": table} | drawn)
-        source = open_source(table, Reading(), config.data_seed, config.leaks)
+        source = open_source(table, Reading(), config.data_seed, config.leaks, Difficulty.of(config))
         return Scorable(source.name, source.columns, source.batches, label_rule, source.synthetic)
     file = open_file(table)
     require_header(file)

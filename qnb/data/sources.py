@@ -1,8 +1,8 @@
-"""Where tables come from: the bundled capture, scikit-learn's table, and files."""
+"""Where tables come from: the bundled capture, scikit-learn's tables, and files."""
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from qnb.config import TableConfig, TrainConfig
-from qnb.data.capture import generate_capture
+from qnb.data.capture import STANDARD, Difficulty, generate_capture
 from qnb.data.column_roles import Reading, Source, known_roles, with_roles
 from qnb.data.profiles import EDGE_IIOT, profile_of
 from qnb.data.table_files import open_file, require_header
@@ -27,8 +27,13 @@ def _frame_source(frame: pd.DataFrame, **rest: Any) -> Source:
     return Source(columns=list(frame.columns), batches=batches, **rest)
 
 
-def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
-    frame, sessions = generate_capture(seed=data_seed, leaks=leaks)
+def _bundled(data_seed: int, leaks: tuple[str, ...], difficulty: Difficulty) -> Source:
+    frame, sessions = generate_capture(seed=data_seed, leaks=leaks, difficulty=difficulty)
+    moved = [
+        f"{name}={value:g}"
+        for name, value in difficulty._asdict().items()
+        if value != getattr(STANDARD, name) and value is not None
+    ]
     whole = pd.concat([frame, sessions], axis=1)
     known = known_roles(EDGE_IIOT, list(whole.columns))
     return _frame_source(
@@ -42,7 +47,10 @@ def _bundled(data_seed: int, leaks: tuple[str, ...]) -> Source:
                 *EDGE_IIOT.clocks[0],
                 *(h for pair in EDGE_IIOT.hosts for h in pair),
             ),
-            "notes": ("Synthetic: drawn by qnb.data.capture, not measured on any network.",),
+            "notes": (
+                "Synthetic: drawn by qnb.data.capture, not measured on any network.",
+                *([f"Drawn with {', '.join(moved)}."] if moved else []),
+            ),
             "profile": None,
         },
     )
@@ -57,6 +65,57 @@ def _breast_cancer() -> Source:
         "target 0).",
     )
     return _frame_source(frame, name="breast_cancer", label="target", positive=0, notes=notes)
+
+
+def _digits_even() -> Source:
+    return _digits("digits_even", "an even digit", lambda digit: digit % 2 == 0)
+
+
+def _digits_low() -> Source:
+    return _digits("digits_low", "a digit from 0 to 4", lambda digit: digit < 5)
+
+
+def _digits(name: str, positive: str, rule: Callable[[pd.Series], pd.Series]) -> Source:
+    from sklearn.datasets import load_digits
+
+    frame = load_digits(as_frame=True).frame
+    notes = (
+        "Optical Recognition of Handwritten Digits, 8 x 8 pixels (UCI), the 1,797 that scikit-learn has; "
+        f"positive = {positive}.",
+    )
+    frame = frame.assign(target=rule(frame["target"]).astype(int))
+    return _frame_source(frame, name=name, label="target", positive=1, notes=notes)
+
+
+def _diabetes() -> Source:
+    from sklearn.datasets import load_diabetes
+
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    notes = (
+        "Diabetes progression after one year (Efron, Hastie, Johnstone and Tibshirani, Annals of Statistics "
+        "32, 407, 2004), scikit-learn's copy; positive = above the median.",
+    )
+    above = frame["target"] > frame["target"].median()
+    return _frame_source(
+        frame.assign(target=above.astype(int)), name="diabetes", label="target", positive=1, notes=notes
+    )
+
+
+def _wine() -> Source:
+    from sklearn.datasets import load_wine
+
+    frame = load_wine(as_frame=True).frame
+    notes = ("Wine recognition (UCI), scikit-learn's copy; positive = cultivar 1, of 0 to 2.",)
+    return _frame_source(frame, name="wine", label="target", positive=1, notes=notes)
+
+
+REAL = {
+    "breast_cancer": _breast_cancer,
+    "digits_even": _digits_even,
+    "digits_low": _digits_low,
+    "diabetes": _diabetes,
+    "wine": _wine,
+}
 
 
 def _file(data: str, reading: Reading) -> Source:
@@ -135,15 +194,21 @@ def require_source(config: TableConfig) -> None:
             with_roles(_file(data, reading := Reading.of(config)), reading)
 
 
-def open_source(data: str, reading: Reading, data_seed: int, leaks: tuple[str, ...]) -> Source:
+def open_source(
+    data: str,
+    reading: Reading,
+    data_seed: int,
+    leaks: tuple[str, ...],
+    difficulty: Difficulty = STANDARD,
+) -> Source:
     """The source that the parameter `data` names, its columns read as `reading` says.
 
     Raises:
         DataError: it cannot be opened, or has not the columns that `reading` names.
     """
     if data == "bundled":
-        source = _bundled(data_seed, tuple(leaks))
+        source = _bundled(data_seed, tuple(leaks), difficulty)
     else:
-        source = _breast_cancer() if data == "breast_cancer" else _file(data, reading)
+        source = REAL[data]() if data in REAL else _file(data, reading)
     source = with_roles(source, reading)
     return source if source.file is None else _kept_apart(source, _row_numbers(source), "counts the rows")

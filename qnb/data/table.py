@@ -17,6 +17,7 @@ import pandas as pd
 
 from qnb.config import LEAKS, DataConfig
 from qnb.data.cache import cached_parts
+from qnb.data.capture import STANDARD, Difficulty
 from qnb.data.cautions import cautions
 from qnb.data.cleaning import clean_parts
 from qnb.data.column_roles import Reading, Source
@@ -133,6 +134,7 @@ def read_table(
     sample: int | None = None,
     data_seed: int = 0,
     leaks: tuple[str, ...] = LEAKS,
+    difficulty: Difficulty = STANDARD,
     seed: int = 0,
     group_by: tuple[str, ...] | None = None,
     keep_duplicates: bool = False,
@@ -142,8 +144,8 @@ def read_table(
     """Read, clean and sample a table.
 
     Args:
-        data: `"bundled"`, `"breast_cancer"` (positive = malignant), or the path of a CSV or Parquet file or a
-            Zeek log. A data set of `qnb.data.profiles` is known by its columns: what follows is filled in
+        data: `"bundled"`, a name of `qnb.data.sources.REAL`, or the path of a CSV or Parquet file or a Zeek
+            log. A data set of `qnb.data.profiles` is known by its columns: what follows is filled in
             from there where it is not given.
         label: label column of a file.
         positive: the label's value that counts as 1, all others 0.
@@ -154,7 +156,7 @@ def read_table(
         attack_type: column of the attack types.
         sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there
             are: all of them.
-        data_seed, leaks: of the bundled capture, see `qnb.data.capture.generate_capture`.
+        data_seed, leaks, difficulty: of the bundled capture, see `qnb.data.capture.generate_capture`.
         seed: of the draw.
         group_by: columns that are kept for splits, not as features, beside those that the source itself
             keeps.
@@ -176,7 +178,7 @@ def read_table(
     reading = Reading(
         label, positive, negative, drop, time, identifiers, attack_type, group_by, missing, missing_values
     )
-    source = open_source(data, reading, data_seed, leaks)
+    source = open_source(data, reading, data_seed, leaks, difficulty)
     if not source.features:
         raise DataError(f"{source.name} has no feature columns beside its label {source.label!r}.")
     source = dataclasses.replace(source, drop_duplicates=source.drop_duplicates and not keep_duplicates)
@@ -269,6 +271,7 @@ def load_table(config: DataConfig) -> Table:
         sample=config.sample,
         data_seed=config.data_seed,
         leaks=config.leaks,
+        difficulty=Difficulty.of(config),
         seed=config.split_seed,
     )
     if config.test_data is None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qnb.data.capture import STANDARD, Difficulty
 from qnb.data.column_roles import Reading, Source
 from qnb.data.dates import read_times
 from qnb.data.labels import Labels
@@ -111,6 +112,7 @@ def read_raw(
     sample: int | None = None,
     data_seed: int = 0,
     leaks: tuple[str, ...] = (),
+    difficulty: Difficulty = STANDARD,
     seed: int = 0,
 ) -> Raw:
     """Draw rows from a source, stratified by label.
@@ -120,12 +122,12 @@ def read_raw(
 
     Args:
         reading: how its columns are to be read; None: as its data set says.
-        data, sample, data_seed, leaks, seed: as in `qnb.data.table.read_table`.
+        data, sample, data_seed, leaks, difficulty, seed: as in `qnb.data.table.read_table`.
 
     Raises:
         DataError: the source or its label cannot be used.
     """
-    source = open_source(data, reading or Reading(), data_seed, leaks)
+    source = open_source(data, reading or Reading(), data_seed, leaks, difficulty)
     labels = Labels(source)
     parts = [
         labels(clean_column(batch.column(0), source.label)[0]) for batch in source.batches([source.label])

@@ -29,6 +29,7 @@ from qnb.config import (
     Wires,
     training_of,
 )
+from qnb.data.capture import Difficulty
 from qnb.data.column_roles import Reading, Source
 from qnb.data.grouping import group_columns
 from qnb.data.splits import split_table
@@ -99,6 +100,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         "seed": config.split_seed,
         "data_seed": config.data_seed,
         "leaks": config.leaks,
+        "difficulty": Difficulty.of(config),
     }
     reading = Reading.of(config)
     raw = read_raw(config.data, reading, **drawn)

@@ -24,6 +24,7 @@ from qnb.reporting.plots import (
     whole_ticks,
 )
 from qnb.statistics.compare import Comparison
+from qnb.studies.over_tables import BASE, OverTables, interval_of
 
 # Okabe and Ito; the reference is first
 ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")
@@ -93,6 +94,27 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
     lines: list[Any] = legend.legend_handles[2:]
     for handle in lines:
         handle.set_color(INK)
+    return caption(figure, note)
+
+
+@styled
+def over_tables(found: OverTables, note: str | None = None) -> Figure:
+    """Per arm, its difference on every table with its 95 % interval, and over tables."""
+    arms = found.arms
+    names = [*found.comparisons, *(["overall"] if found.overall else [])]
+    figure, panels = new_figure(len(arms), height=1.6 + 0.34 * len(names), width=3.0 + 2.6 * len(arms))
+    margin = found.comparisons[BASE].min_effect
+    for axes, arm in zip(panels, arms, strict=True):
+        axes.axvspan(-margin, margin, color=BLUE, alpha=0.1, lw=0)
+        axes.axvline(0, color=INK, lw=0.8)
+        for row, (name, d) in enumerate(found.of(arm).items()):
+            colour = DECISION_COLOURS[d.decision]
+            axes.plot(interval_of(d), [row, row], "-", lw=2, color=colour)
+            axes.plot(d.mean, row, "D" if name == "overall" else "o", ms=5, color=colour)
+        axes.set(title=arm, xlabel="difference in test AUC", ylim=(len(names) - 0.5, -0.5))
+        axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
+        axes.grid(False, axis="y")
+        axes.locator_params(axis="x", nbins=4)
     return caption(figure, note)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from qnb.config import LEAKS
-from qnb.data.capture import ATTACK_COUNTS, AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS, generate_capture
+from qnb.data.capture import ATTACK_COUNTS, AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS, Difficulty, generate_capture
 from qnb.errors import ParameterError
 
 ROWS = 20_000
@@ -125,6 +125,28 @@ def test_no_single_feature_separates(clean):
 @pytest.mark.parametrize("leaks", [(leak,) for leak in LEAKS])
 def test_each_leak_alone_runs(leaks):
     assert len(generate_capture(1000, leaks=leaks)[0]) == 1000
+
+
+def test_the_difficulty_moves_what_it_says():
+    def tcp_len(**difficulty):
+        frame, _ = generate_capture(20_000, seed=1, leaks=(), difficulty=Difficulty(**difficulty))
+        return frame.loc[frame["tcp.len"] > 0].groupby("Attack_label")["tcp.len"]
+
+    logs = {name: tcp_len(**of).apply(lambda v: np.log(v).agg(["mean", "std"])) for name, of in {
+        "standard": {}, "no push": {"attack_push": 0.0}, "no ring": {"attack_ring": 0.0},
+    }.items()}  # fmt: skip
+    shift = {name: of[1]["mean"] - of[0]["mean"] for name, of in logs.items()}
+    # tcp.len grows by 0.2 a unit of size; the push moves size by 2, the ring spreads it and is centred on the whole
+    assert shift["standard"] - shift["no push"] == pytest.approx(0.2 * 2.0, abs=0.02)
+    assert logs["no ring"][1]["std"] == pytest.approx(logs["no ring"][0]["std"], rel=0.05)
+    assert logs["standard"][1]["std"] > 2 * logs["standard"][0]["std"]
+
+
+def test_the_share_of_attacks_is_exact_and_their_types_keep_their_own():
+    frame, _ = generate_capture(10_000, seed=1, leaks=(), difficulty=Difficulty(attack_share=0.5))
+    assert frame["Attack_label"].sum() == 5000
+    counts = frame["Attack_type"].value_counts()
+    assert counts["DDoS_UDP"] / 5000 == pytest.approx(14498 / 133499, abs=2e-4)
 
 
 def test_bad_arguments():

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qnb.data.sampling
-from qnb.config import LEAKS, TrainConfig
+from qnb.config import LEAKS, REAL_TABLES, TrainConfig
 from qnb.data import csv_file
 from qnb.data.capture import AUTHORS_DROP, EDGE_COLUMNS, TWO_ZEROS
 from qnb.data.csv_file import CsvFile
 from qnb.data.profiles import EDGE_IIOT
+from qnb.data.sources import REAL
 from qnb.data.table import fingerprint, load_table, read_table
 from qnb.data.values import DataError, clean_column, number_text, to_numbers
 
@@ -148,6 +149,25 @@ def test_breast_cancer_uses_all_rows_and_says_so():
     assert len(table) == 569 and table.y.sum() == 212 and table.attack is None and table.groups.shape == (569, 0)
     assert table.card["sample"] == {"requested": 20_000, "used": 569} and table.card["leaks"] is None
     assert "malignant" in table.card["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("data", "rows", "positives", "columns"),
+    [("digits_even", 1797, 891, 64), ("digits_low", 1797, 901, 64), ("diabetes", 442, 221, 10), ("wine", 178, 71, 13)],
+)
+def test_tables_of_scikit_learn(data, rows, positives, columns):
+    table = load_table(TrainConfig(data=data))
+    assert (len(table), table.y.sum(), table.frame.shape[1]) == (rows, positives, columns)
+    assert "positive = " in table.card["notes"][0] and table.card["synthetic"] is False
+
+
+def test_every_named_table_has_a_source():
+    assert tuple(REAL) == REAL_TABLES
+
+
+def test_a_capture_that_was_moved_says_so():
+    card = load_table(TrainConfig(sample=1000, attack_share=0.5, attack_ring=2.0)).card
+    assert card["notes"][1] == "Drawn with attack_ring=2, attack_share=0.5." and card["prior"] == pytest.approx(0.5, abs=0.02)
 
 
 def small_frame(rows=60):

@@ -255,3 +255,17 @@ def test_nadeau_and_bengio_get_the_mean_over_seeds_of_groups_where_these_stay_to
     config = study.config.model_copy(update={"resample": "split", "split": split})
     two = replace(study, config=config, cards={5: GROUPED, 6: second})
     assert two.compare().ratio == pytest.approx(ratio) and two.fingerprints == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sweep": "x", "other_tables": {"a": {"data": "wine"}}}, "sweep='x' is of one table: leave other_tables out"),
+        ({"other_tables": {"a": {"min_effect": 0.1}}}, "Table 'a' overrides min_effect: all tables have the same"),
+        ({"other_tables": {"a": {"dat": "wine"}}}, "Unknown parameter 'dat' for table 'a'. Did you mean 'data'"),
+        ({"other_tables": {"a": {"data": "wine", "leaks": []}}}, "Table 'a': .*leaks belongs to data='bundled'"),
+    ],
+)
+def test_tables_that_cannot_be_had_are_refused(values, message):
+    with pytest.raises(ParameterError, match=message):
+        AblationConfig.make(values)

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from qnb import reference
+from qnb.reports import publish as reference
 
 TRACES = ("/root/", "/work", "/tmp/", "/home/", "example.org", "papermill")
 

@@ -1,22 +1,18 @@
-"""Executed notebooks for readers: without traces of the machine that made them, and a small picture of each.
-
-python -m qnb.reference RUN_ID[=NAME] ... puts the notebook of each run into executed/reference/ and its
-picture into docs/thumbnails/, under NAME, else its own name.
-"""
+"""Executed notebooks for readers: without traces of the machine that made them, a small picture of each."""
 
 import base64
 import io
 import re
-import sys
+from pathlib import Path
 
 import nbformat
 from PIL import Image
 
-from qnb.files import NOTEBOOK, REPORT, atomic_write
+from qnb.files import NOTEBOOK, REPORT, RESULTS, atomic_write
+from qnb.runs.folder import METRICS
 from qnb.runs.html import as_html
-from qnb.runs.listing import find_run
-from qnb.runs.project import find_root
 
+SHIPPED = Path("executed") / "reference"
 LIMIT = 1_000_000  # bytes of a reference notebook
 TAG = "thumbnail"  # of the cell whose figure stands for the notebook
 WIDTH = 360  # pixels of a thumbnail, and at most as many high; a README shows it at half of that
@@ -76,30 +72,36 @@ def thumbnail(nb: nbformat.NotebookNode) -> bytes:
     return buffer.getvalue()
 
 
-def publish(run_id: str, name: str = "") -> None:
-    """Put the notebook and report of a finished run into executed/reference/, under `name`, else that of the
-    notebook.
+def publish(folder: Path, name: str, root: Path, stamp: dict[str, str]) -> None:
+    """Put a finished run into executed/reference/: NAME.ipynb, its report, NAME.json (its metrics) and, of an
+    ablation, NAME.csv (its results); and its picture into docs/thumbnails/.
+
+    Args:
+        folder: that of the run.
+        stamp: what is kept in the notebook's metadata: code, commit, run.
 
     Raises:
-        RunError: there is no such run.
         ValueError: the notebook is larger than LIMIT, or has no figure for a thumbnail.
     """
-    root = find_root()
-    entry = find_run(root, run_id)
-    nb = scrub(nbformat.read(root / entry["folder"] / NOTEBOOK, as_version=4))
+    nb = scrub(nbformat.read(folder / NOTEBOOK, as_version=4))
+    nb.metadata.setdefault("qnb", {})["reference"] = stamp
     text = (nbformat.writes(nb) + "\n").encode()
     if len(text) > LIMIT:
-        raise ValueError(f"{entry['notebook']} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
-    name = name or entry["notebook"]
-    folder, pictures = root / "executed" / "reference", root / "docs" / "thumbnails"
-    for place in (folder, pictures):
-        place.mkdir(parents=True, exist_ok=True)
-    atomic_write(pictures / f"{name}.png", thumbnail(nb))
-    atomic_write(folder / f"{name}.ipynb", text)
-    atomic_write(folder / f"{name}.{REPORT}", as_html(nb, f"{name} (reference)").encode())
-    print(f"executed/reference/{name}.ipynb, {len(text):,} bytes")
+        raise ValueError(f"{name} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
+    picture, shipped = thumbnail(nb), root / SHIPPED
+    shipped.mkdir(parents=True, exist_ok=True)
+    atomic_write(root / "docs" / "thumbnails" / f"{name}.png", picture)
+    atomic_write(shipped / f"{name}.{REPORT}", as_html(nb, f"{name} (reference)").encode())
+    atomic_write(shipped / f"{name}.json", _clean((folder / METRICS).read_text("utf-8")).encode())
+    if (folder / RESULTS).exists():
+        atomic_write(shipped / f"{name}.csv", _clean((folder / RESULTS).read_text("utf-8")).encode())
+    atomic_write(shipped / f"{name}.ipynb", text)  # last: with its stamp the report is done
 
 
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        publish(*argument.split("=", 1))
+def stamp_of(name: str, root: Path) -> dict[str, str]:
+    """The stamp of a published report; empty where there is none."""
+    path = root / SHIPPED / f"{name}.ipynb"
+    if not path.exists():
+        return {}
+    stamp: dict[str, str] = nbformat.read(path, as_version=4).metadata.get("qnb", {}).get("reference", {})
+    return stamp

@@ -1,0 +1,167 @@
+"""What docs/claims.md quotes, written from the published reports between marks of the kind
+
+    <!-- from ablation_focal -->
+    ...
+    <!-- end -->
+
+Of an ablation that is a table, of any other report the sentences of its conclusion.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from qnb.files import atomic_write
+from qnb.reports.publish import SHIPPED
+
+PAGE = Path("docs") / "claims.md"
+MARKED = re.compile(r"(<!-- from (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CLAIMS = "claims"  # the mark of the table of verdicts
+
+
+class Claim(NamedTuple):
+    """What the note says of an arm against the reference of its ablation.
+
+    expected: the decision that would bear it out, better or worse or equivalent.
+    """
+
+    said: str
+    figures: str
+    expected: str
+    arm: str
+    reports: tuple[str, ...]
+
+
+BALANCED = "Balanced batches cost AUC", "−0.049 test AUC", "worse"
+FOCAL = "Focal loss (gamma 2) costs AUC under the true prior", "−0.0194 test AUC", "worse"
+ONECYCLE = "One-cycle is worse than a constant rate", "best epoch the first, 5 seeds of 5", "worse"
+READOUT = "A trainable readout does not improve AUC", "−0.0004 test AUC, one seed", "equivalent"
+GRID = ("ablation_grid_epoch1_sample100k", "ablation_grid_epoch1_one_sample")
+SEED5 = ("ablation_seed5_epoch5", "ablation_seed5_epoch5_one_sample")
+READOUTS = tuple(f"ablation_mean_z_vs_readout{end}" for end in ("_note", "_one_sample", ""))
+VERDICTS: tuple[Claim, ...] = (
+    Claim(*BALANCED, "balanced_mean_z_softplus", GRID),
+    Claim(*BALANCED, "balanced", ("ablation_prior_correction",)),
+    Claim(*FOCAL, "true_prior_focal_2", GRID),
+    Claim(*FOCAL, "gamma_2", ("ablation_focal",)),
+    Claim(*ONECYCLE, "onecycle", SEED5),
+    Claim(*ONECYCLE, "onecycle", ("ablation_schedules",)),
+    Claim(*READOUT, "mean_z_readout", READOUTS),
+)
+
+
+def verdict(expected: str, found: str) -> str:
+    """What a decision says of a claim: holds, reversed, not seen or open."""
+    if found == expected:
+        return "holds"
+    if found in ("undecided", "identical"):
+        return "open"
+    if expected == "equivalent":
+        return "falls"
+    return "not seen" if found == "equivalent" else "reversed"
+
+
+def write(root: Path) -> None:
+    """Write the tables anew; a report that is not there has none."""
+    path = root / PAGE
+    atomic_write(path, filled(path.read_text("utf-8"), root).encode())
+
+
+def filled(text: str, root: Path) -> str:
+    """The page with what the published reports say between its marks."""
+
+    def between(match: re.Match[str]) -> str:
+        name = match[2]
+        said = claims_table(root) if name == CLAIMS else quoted(name, root)
+        return f"{match[1]}{said}{match[3]}"
+
+    return MARKED.sub(between, text)
+
+
+def _metrics(name: str, root: Path) -> dict[str, Any] | None:
+    path = root / SHIPPED / f"{name}.json"
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _differences(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By table, then by arm: decision, difference, low, high, n; over all tables last, if there are more."""
+    if "tables" in metrics:
+        several: dict[str, dict[str, dict[str, Any]]] = metrics["tables"]
+        return several
+    one = {}
+    for arm, d in metrics["comparison"]["differences"].items():
+        low, high = d["nadeau_bengio"] or d["interval"]
+        one[arm] = {"decision": d["decision"], "difference": d["mean"], "low": low, "high": high, "n": d["n"]}
+    return {"as configured": one}
+
+
+def _cell(d: dict[str, Any]) -> str:
+    if d["difference"] is None or d["low"] is None:
+        return str(d["decision"])
+    return f"{d['difference']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}] {d['decision']}"
+
+
+def quoted(name: str, root: Path) -> str:
+    """What one report found."""
+    metrics = _metrics(name, root)
+    if metrics is None:
+        return f"(`{name}` has not been run.)\n"
+    if "comparison" in metrics:
+        return _of_ablation(name, metrics, root)
+    said = metrics["conclusion"]
+    text = "".join(f"- {sentence}\n" for sentence in ([said] if isinstance(said, str) else said))
+    return re.sub(r"([_<])(?=\w)", r"\\\1", text)
+
+
+def _of_ablation(name: str, metrics: dict[str, Any], root: Path) -> str:
+    """Tables by arms, then the epochs in which the arms were best."""
+    found = _differences(metrics)
+    reference = metrics["comparison"]["reference"]
+    arms = list(next(iter(found.values())))
+    rows = [[table, *(_cell(of[arm]) for arm in arms)] for table, of in found.items()]
+    seeds = metrics["comparison"]["seeds"]
+    head = f"Test AUC minus that of `{reference}`, 95 % interval, decision; {seeds} seeds"
+    return f"{head}:\n\n{_markdown([('table', *arms), *rows])}\n{_epochs(name, metrics, root)}\n"
+
+
+def _epochs(name: str, metrics: dict[str, Any], root: Path) -> str:
+    """Best epoch of each arm, and how many runs were still improving, on the ablation's own table."""
+    results = pd.read_csv(root / SHIPPED / f"{name}.csv")
+    own = results[results["table"] == results["table"].iloc[0]] if "table" in results else results
+    parts = []
+    for arm, of in metrics["arms"].items():
+        best = own.loc[own["arm"] == arm, "best_epoch"].dropna().astype(int)
+        rising = f", {of['still_improving']} still improving" if of.get("still_improving") else ""
+        parts += [f"`{arm}` {best.median():.0f} ({best.min()} to {best.max()}){rising}"] if len(best) else []
+    return f"Best epoch, median and range: {'; '.join(parts)}."
+
+
+def claims_table(root: Path) -> str:
+    """The claims of the note that an ablation asks, each with what its reports found."""
+    rows = []
+    for claim in VERDICTS:
+        for name in claim.reports:
+            metrics = _metrics(name, root)
+            if metrics is None:
+                continue
+            found = {table: of[claim.arm] for table, of in _differences(metrics).items()}
+            decided = {table: verdict(claim.expected, d["decision"]) for table, d in found.items()}
+            last = list(found)[-1]
+            each = [kind for table, kind in decided.items() if table != "overall"]
+            counts = ", ".join(f"{kind} on {each.count(kind)}" for kind in dict.fromkeys(each))
+            said = _cell(found[last]), f"**{decided[last]}** ({counts})"
+            rows.append([claim.said, claim.figures, f"`{name}`", *said])
+    if not rows:
+        return "(No report has been run.)\n"
+    return _markdown([("the note says", "with", "asked in", "found, over all its tables", "verdict"), *rows])
+
+
+def _markdown(rows: list[Any]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]]) + "\n"

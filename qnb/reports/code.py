@@ -1,0 +1,113 @@
+"""The digest of what decides a report: its parameters, its notebook's code, and the modules that this uses.
+
+Comments, docstrings and text cells do not count, nor do the modules that keep and show a run (qnb.runs and
+what it is made of): they decide no number.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import re
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import nbformat
+
+from qnb.files import plain
+from qnb.reports.plan import Report
+
+KEEPING = ("qnb.runs", "qnb.files", "qnb.errors", "qnb.studies.sweep")
+NAMED = re.compile(r"qnb(\.\w+)+:\w+")
+ARMS = "qnb.studies.sweep.arms"  # of the room of sweeps, what an ablation is made of
+
+
+def digest(report: Report, root: Path) -> str:
+    """SHA-256 (16 hex digits) of what decides the report, of the notebook and package under `root`."""
+    nb = nbformat.read(root / "notebooks" / f"{report.notebook}.ipynb", as_version=4)
+    cells = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    found = hashlib.sha256(json.dumps(plain(report.parameters(root)), sort_keys=True).encode())
+    for cell in cells:
+        found.update(bare(cell).encode())
+    start = {module for cell in cells for module in _imported(cell, root)}
+    for module, source in sorted(_closure(start, root).items()):
+        found.update(f"{module}\n{bare(source)}".encode())
+    return found.hexdigest()[:16]
+
+
+@cache
+def bare(source: str) -> str:
+    """Python without comments, docstrings and blank lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for first, last in _docstrings(ast.parse(source)):
+        lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    """First and last line of every text that stands as a statement of its own."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                yield node.lineno, node.end_lineno or node.lineno
+
+
+def _closure(start: set[str], root: Path) -> dict[str, str]:
+    """The modules of qnb that `start` imports, however far around, and their sources; without those that keep
+    runs.
+    """
+    found: dict[str, str] = {}
+    todo = set(start)
+    while todo:
+        module = todo.pop()
+        if module not in found and (module == ARMS or not module.startswith(KEEPING)):
+            path = root.joinpath(*module.split("."))
+            file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            found[module] = file.read_text("utf-8")
+            todo |= _imported(found[module], root)
+    return found
+
+
+def _imported(source: str, root: Path) -> set[str]:
+    """The modules of qnb that `source` names."""
+    return {_module_of(module, name, root) for module, name in _names(source)}
+
+
+@cache
+def _names(source: str) -> frozenset[tuple[str, str]]:
+    """What `source` imports of qnb, module and name, inside functions too, and names as "module:name"."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, "") for alias in node.names if alias.name.startswith("qnb.")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "qnb":
+            found |= {(str(node.module), alias.name) for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMED.fullmatch(node.value):
+            found.add((node.value.partition(":")[0], ""))
+    return frozenset(found)
+
+
+def _module_of(module: str, name: str, root: Path) -> str:
+    """Where `from module import name` leads."""
+    path = root.joinpath(*module.split("."), name) if name else root
+    if name and (path.with_suffix(".py").exists() or (path / "__init__.py").exists()):
+        return f"{module}.{name}"
+    return _public(root)[name] if module == "qnb" else module
+
+
+@cache
+def _public(root: Path) -> dict[str, str]:
+    """By public name of the package, the module that holds it."""
+    stub = ast.parse((root / "qnb" / "__init__.pyi").read_text("utf-8"))
+    return {
+        alias.name: f"qnb.{node.module}"
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }

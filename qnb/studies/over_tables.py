@@ -1,0 +1,149 @@
+"""One ablation on several tables: a comparison on each, and one over them.
+
+Over tables, a table counts once: its value is the mean difference over its seeds, and the interval is
+Student's over tables (Demsar 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, Journal of
+Machine Learning Research 7, 1-30: tables, not seeds, are the independent units of such a statement).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qnb.files import plain
+from qnb.statistics.compare import Comparison, PairedDifference, compare
+from qnb.studies.ablation import AblationConfig, Study, not_levelled, train_here
+
+BASE = "as configured"  # the table of the ablation itself
+
+
+@dataclass(frozen=True)
+class OverTables:
+    """The comparisons of one ablation.
+
+    Attributes:
+        studies: by table, the ablation's own first.
+        comparisons: by table.
+        overall: over tables, `seeds` being their number; None where there is one table.
+    """
+
+    studies: dict[str, Study]
+    comparisons: dict[str, Comparison]
+    overall: Comparison | None
+
+    @property
+    def arms(self) -> list[str]:
+        """Without the reference."""
+        return list(self.comparisons[BASE].differences)
+
+    def of(self, arm: str) -> dict[str, PairedDifference]:
+        """By table the arm's difference; that over tables last, under "overall"."""
+        found = {table: c.differences[arm] for table, c in self.comparisons.items()}
+        return found | ({"overall": self.overall.differences[arm]} if self.overall else {})
+
+
+def _quietly(config: AblationConfig) -> Study:
+    return train_here(config, progress=False)
+
+
+def on_tables(
+    config: AblationConfig, base: Study, train: Callable[[AblationConfig], Study] = _quietly
+) -> OverTables:
+    """Repeat an ablation on each table that it names.
+
+    Args:
+        base: the ablation on its own table.
+        train: makes a study of a configuration.
+
+    Raises:
+        ParameterError, DataError, QnbError: as `train` does.
+    """
+    studies = {BASE: base}
+    for table in config.other_tables or ():
+        print(f"training on {table}", flush=True)
+        studies[table] = train(config.on(table))
+    comparisons = {table: study.compare() for table, study in studies.items()}
+    return OverTables(studies, comparisons, _overall(comparisons) if config.other_tables else None)
+
+
+def _overall(comparisons: dict[str, Comparison]) -> Comparison:
+    """Each arm's mean differences, one a table, against 0, which is the reference's."""
+    first = comparisons[BASE]
+    means = {
+        arm: np.array([c.differences[arm].mean for c in comparisons.values()]) for arm in first.differences
+    }
+    values = {first.reference: np.zeros(len(comparisons))} | means
+    return compare(values, first.reference, first.min_effect)
+
+
+def results(found: OverTables) -> pd.DataFrame:
+    """The rows of every study's results, with the table in front."""
+    parts = [study.results.assign(table=table) for table, study in found.studies.items()]
+    every = pd.concat(parts, ignore_index=True)
+    return every[["table", *every.columns.drop("table")]]
+
+
+def interval_of(difference: PairedDifference) -> tuple[float, float]:
+    """The 95 % interval: Nadeau and Bengio's where seeds resample a split, else Student's."""
+    return difference.nadeau_bengio or difference.interval
+
+
+def cell(difference: PairedDifference) -> str:
+    """Effect, interval and decision, in words."""
+    low, high = interval_of(difference)
+    return f"{difference.mean:+.4f} [{low:+.4f}, {high:+.4f}] {difference.decision}"
+
+
+def table(found: OverTables) -> pd.DataFrame:
+    """One row per table, the one over tables last, and one column per arm."""
+    columns = {arm: {name: cell(d) for name, d in found.of(arm).items()} for arm in found.arms}
+    return pd.DataFrame(columns).rename_axis("table").reset_index()
+
+
+def sentences(found: OverTables) -> list[str]:
+    """Per arm what holds over tables, and where its sign changes; empty for one table."""
+    return [_sentence(found, arm) for arm in found.arms] if found.overall else []
+
+
+def _sentence(found: OverTables, arm: str) -> str:
+    of = found.of(arm)
+    overall = of.pop("overall")
+    kinds = {kind: [t for t, d in of.items() if d.decision == kind] for kind in ("better", "worse")}
+    counts = {d.decision: sum(e.decision == d.decision for e in of.values()) for d in of.values()}
+    told = ", ".join(f"{kind} on {n}" for kind, n in counts.items())
+    changes = (
+        f" Its sign changes with the table: better on {', '.join(kinds['better'])}, worse on "
+        f"{', '.join(kinds['worse'])}."
+        if kinds["better"] and kinds["worse"]
+        else ""
+    )
+    return f"Over {len(of)} tables {arm} is {cell(overall)}: {told}.{changes}"
+
+
+def metrics(found: OverTables) -> dict[str, Any]:
+    """What metrics.json says of them: by table and over tables, each arm's difference; nothing for one
+    table.
+    """
+    if found.overall is None:
+        return {}
+    tables: dict[str, Any] = {}
+    for arm in found.arms:
+        for name, d in found.of(arm).items():
+            low, high = interval_of(d)
+            tables.setdefault(name, {})[arm] = {
+                "decision": d.decision,
+                "difference": plain(d.mean),
+                "low": plain(low),
+                "high": plain(high),
+                "n": d.n,
+            }
+    improving = {name: not_levelled(study) for name, study in found.studies.items()}
+    return {
+        "tables": tables,
+        "over_tables": [
+            *sentences(found),
+            *(f"{name}: {said[0]}" for name, said in improving.items() if said and name != BASE),
+        ],
+    }
