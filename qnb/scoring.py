@@ -143,7 +143,7 @@ def _ranking(
     """The AUC and its interval over rows; or why there is none."""
     if isinstance(truth, str):
         return None, None, truth
-    return auc(logits, truth), auc_interval(truth, logits, seed=0), None  # rows alone: nothing is resampled
+    return auc(logits, truth), auc_interval(truth, logits), None
 
 
 def _unseen(logits: np.ndarray, truth: np.ndarray | str, new: np.ndarray | None) -> tuple[int, float | None]:

@@ -315,7 +315,7 @@ def resampled(metrics: Row) -> str:
     return METHODS.get(metrics["test_auc_interval"]["method"], "test rows")
 
 
-METHODS = {"DeLong": "test rows", "bootstrap of groups": "whole groups of test rows"}
+METHODS = {"DeLong": "test rows", "DeLong over groups": "whole groups of test rows"}
 
 
 def data_note(card: dict[str, Any]) -> str:

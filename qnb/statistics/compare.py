@@ -64,12 +64,14 @@ class PairedDifference:
     p_sign: float
     d_z: float
     g_z: float
-    # true difference found with a power of 80 % at alpha / comparisons, were sd the true one
+    # true difference that the rule finds with a power of 80 % at alpha / comparisons, were sd the true one
     detectable: float
     # of that on average, as sd is an estimate from these seeds, see
     # `qnb.statistics.power.power_of_reported`
     power_estimated: float
     decision: str  # identical | equivalent | better | worse | undecided
+    beyond_margin: bool | None  # of better and worse: whether all of the Holm interval is beyond ±min_effect
+    correlation: float  # of the two arms' values over seeds; at 0 or below, pairing gains nothing
     seeds_needed: int | None  # of a fresh ablation, where undecided; None also where no number would do
 
 
@@ -130,8 +132,8 @@ def compare(
         (np.nanmax(np.abs(v)) for v in values.values() if not np.isnan(v).all()), default=0.0
     )
     design = _Design(min_effect, ratio, ALPHA / len(others), unit)
-    raw = {arm: values[arm] - values[reference] for arm in others}
-    adjusted, levels = paired.holm(np.array([_p(d, design) for d in raw.values()]), ALPHA)
+    p = np.array([_p(values[arm] - values[reference], design) for arm in others])
+    adjusted, levels = paired.holm(p, ALPHA)
     identical = tuple(identical_arms(histories)) if histories else ()
     twins = {arm for pair in identical if reference in pair for arm in pair}
     return Comparison(
@@ -143,8 +145,10 @@ def compare(
         ratio=design.ratio,
         arms={arm: ArmSummary(tuple(v.tolist()), *_mean_and_sd(v)) for arm, v in values.items()},
         differences={
-            arm: _difference(arm, d, design, float(p_holm), float(level), arm in twins)
-            for (arm, d), p_holm, level in zip(raw.items(), adjusted, levels, strict=True)
+            arm: _difference(
+                arm, (values[arm], values[reference]), design, float(p_holm), float(level), arm in twins
+            )
+            for arm, p_holm, level in zip(others, adjusted, levels, strict=True)
         },
         identical=identical,
     )
@@ -207,8 +211,15 @@ def _p(values: np.ndarray, design: _Design) -> float:
 
 
 def _difference(
-    arm: str, values: np.ndarray, design: _Design, p_holm: float, level: float, identical: bool
+    arm: str,
+    of: tuple[np.ndarray, np.ndarray],
+    design: _Design,
+    p_holm: float,
+    level: float,
+    identical: bool,
 ) -> PairedDifference:
+    """`of`: the arm's values and the reference's, (seeds,) each."""
+    values = of[0] - of[1]
     n, mean, sd = _mean_and_sd(values, design.unit)
     tested = sd > 0
     se = paired.standard_error(sd, n, design.ratio)
@@ -239,10 +250,12 @@ def _difference(
         p_sign=p_sign,
         d_z=d_z,
         g_z=g_z,
-        detectable=power.detectable_difference(sd, n, design.alpha, design.ratio),
-        power_estimated=power.power_of_reported(n, design.alpha) if tested else math.nan,
+        detectable=power.detectable_difference(sd, n, design.alpha, design.min_effect, design.ratio),
+        power_estimated=power.power_of_reported(sd, n, design.alpha, design.min_effect, design.ratio),
         decision=decision,
-        seeds_needed=power.seeds_needed(design.min_effect, sd, design.alpha, design.ratio)
+        beyond_margin=_beyond_margin(decision, outer, design.min_effect),
+        correlation=_correlation(*of, design.unit),
+        seeds_needed=power.seeds_needed(design.min_effect, sd, n, design.alpha, design.ratio)
         if tested and decision == "undecided"
         else None,
     )
@@ -258,6 +271,20 @@ def _decide(
     if -min_effect < inner[0] and inner[1] < min_effect:
         return "equivalent"
     return "better" if outer[0] > 0 else "worse" if outer[1] < 0 else "undecided"
+
+
+def _beyond_margin(decision: str, outer: tuple[float, float], min_effect: float) -> bool | None:
+    if decision not in ("better", "worse"):
+        return None
+    return outer[0] > min_effect if decision == "better" else outer[1] < -min_effect
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, unit: float) -> float:
+    """Pearson's, over the seeds that both have; NaN for fewer than three, or without spread."""
+    both = ~(np.isnan(a) | np.isnan(b))
+    if both.sum() < 3 or min(a[both].std(), b[both].std()) <= unit:
+        return math.nan
+    return float(np.corrcoef(a[both], b[both])[0, 1])
 
 
 def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tuple[str, str]]:

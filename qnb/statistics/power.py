@@ -1,7 +1,8 @@
 """What a number of seeds can show: detectable differences, and the seeds that a fresh experiment needs.
 
-All of it supposes normal differences whose true standard deviation is the one given. Where that was itself
-estimated from a few seeds, so were these figures.
+All of it supposes normal differences whose true standard deviation is the one given, but where it says how
+it reckons with an estimate. Powers are those of the rule of `qnb.statistics.compare`, which asks for
+equivalence first.
 """
 
 import math
@@ -13,51 +14,64 @@ from scipy import optimize, special
 from qnb.statistics.paired import standard_error
 
 POWER = 0.8
+CONFIDENCE = 0.8  # that an experiment of `seeds_needed` has that power, its sd being an estimate
 MOST_SEEDS = 100_000
+FINE, COARSE = 200, 16  # nodes of the integrals over the spread; of an integral over earlier ones
 
 
 @cache
-def _shares() -> tuple[np.ndarray, np.ndarray]:
+def _shares(nodes: int = FINE) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of Gauss and Legendre on 0..1, drawn towards the ends, where quantiles are steep: u =
     10 v^3 - 15 v^4 + 6 v^5.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    v = (nodes + 1) / 2
+    at, weights = np.polynomial.legendre.leggauss(nodes)
+    v = (at + 1) / 2
     return v**3 * (10 - 15 * v + 6 * v**2), weights / 2 * 30 * (v * (1 - v)) ** 2
 
 
 @lru_cache(maxsize=256)
-def _spread(n: int, widest: float = 1.0) -> np.ndarray:
+def _spread(n: int, widest: float = 1.0, nodes: int = FINE) -> np.ndarray:
     """Quantiles, at `widest` times the nodes, of the estimated over the true standard deviation of n normal
     values: chi / sqrt(n - 1).
     """
-    ratios: np.ndarray = np.sqrt(2 * special.gammaincinv((n - 1) / 2, widest * _shares()[0]) / (n - 1))
+    ratios: np.ndarray = np.sqrt(2 * special.gammaincinv((n - 1) / 2, widest * _shares(nodes)[0]) / (n - 1))
     return ratios
 
 
-def power_of_difference(difference: float, sd: float, n: int, alpha: float, ratio: float = 0.0) -> float:
-    """Chance that a two-sided paired t test at level alpha finds a true difference, of either sign.
+def power_of_rule(
+    difference: float, sd: float, n: int, alpha: float, margin: float, ratio: float = 0.0
+) -> float:
+    """Chance that the rule of `qnb.statistics.compare` calls a true difference better or worse.
 
-    P(|T| > t), T noncentral t, as E[Phi(c - t s) + Phi(-c - t s)] over the estimated spread s, c = difference
-    / standard error: scipy's own functions (nct, ncf) give NaN for some n and c.
+    The mean must lie beyond t_a times its standard error, and what the rule asks first must fail: that its 90
+    % interval lies inside ±margin. So |mean| > max(t_a e, margin - t_90 e): below the margin more seeds find
+    a difference less and less often. The chance is E[Phi(c - b) + Phi(-c - b)] over the estimated spread, c
+    the difference and b that bound, in true standard errors (scipy's noncentral t gives NaN for some n and
+    c).
 
     Args:
         difference, sd: mean and standard deviation of the paired differences.
         n: seeds.
+        alpha: of the two-sided test.
+        margin: `min_effect` of the rule; 0: the t test alone.
         ratio: n_test / n_train where seeds resample the split, see `qnb.statistics.paired.standard_error`.
     """
-    return _two_sided(difference / standard_error(sd, n, ratio), n, alpha)
+    se = standard_error(sd, n, ratio)
+    return _beyond(difference / se, margin / se, n, alpha)
 
 
-def _two_sided(noncentrality: float, n: int, alpha: float) -> float:
-    beyond = -special.stdtrit(n - 1, alpha / 2) * _spread(n)
-    return float(
-        _shares()[1] @ (special.ndtr(noncentrality - beyond) + special.ndtr(-noncentrality - beyond))
+def _beyond(centre: float, margin: float, n: int, alpha: float) -> float:
+    """The chance that the rule finds a difference of `centre`, in standard errors as `margin` is."""
+    spread = _spread(n)
+    bound = np.maximum(
+        -special.stdtrit(n - 1, alpha / 2) * spread, margin - special.stdtrit(n - 1, 0.95) * spread
     )
+    return float(_shares()[1] @ (special.ndtr(centre - bound) + special.ndtr(-centre - bound)))
 
 
-def detectable_difference(sd: float, n: int, alpha: float, ratio: float = 0.0) -> float:
-    """The smallest true difference that n seeds find with a power of 80 %, if sd is the true one.
+def detectable_difference(sd: float, n: int, alpha: float, margin: float, ratio: float = 0.0) -> float:
+    """The smallest true difference that the rule finds over n seeds with a power of 80 %, if sd is the true
+    one.
 
     NaN for n < 2 or sd = 0.
 
@@ -65,27 +79,30 @@ def detectable_difference(sd: float, n: int, alpha: float, ratio: float = 0.0) -
     """
     if n < 2 or not sd > 0:
         return math.nan
-    return _noncentrality(n, alpha) * standard_error(sd, n, ratio)
+    se = standard_error(sd, n, ratio)
+    return _centre(margin / se, n, alpha) * se
 
 
-@cache
-def power_of_reported(n: int, alpha: float) -> float:
+def power_of_reported(sd: float, n: int, alpha: float, margin: float, ratio: float = 0.0) -> float:
     """Power of n seeds at the difference that `detectable_difference` gives for the sd of n earlier seeds,
-    the mean over such sds.
+    the mean over such sds, where `sd` is the true one.
 
-    E[power at r times the detectable difference], r the estimated over the true sd: 70 % for 6 seeds, 74 %
-    for 10, 78 % for 30 at alpha = 5 %. The split's ratio is in both and cancels. NaN for n < 2.
+    Without a margin 70 % for 6 seeds, 74 % for 10, 78 % for 30 at alpha = 5 %. NaN for n < 2 or sd = 0.
     """
-    if n < 2:
+    if n < 2 or not sd > 0:
         return math.nan
-    found = [_two_sided(_noncentrality(n, alpha) * ratio, n, alpha) for ratio in _spread(n)]
-    return float(_shares()[1] @ found)
+    se = standard_error(sd, n, ratio)
+    found = [
+        _beyond(earlier * _centre(margin / se / earlier, n, alpha), margin / se, n, alpha)
+        for earlier in _spread(n, nodes=COARSE)
+    ]
+    return float(_shares(COARSE)[1] @ found)
 
 
-@cache
-def _noncentrality(n: int, alpha: float) -> float:
-    high = 10 - 2 * special.stdtrit(n - 1, alpha / 2)
-    return float(optimize.brentq(lambda value: _two_sided(value, n, alpha) - POWER, 0, high))
+def _centre(margin: float, n: int, alpha: float) -> float:
+    """The true difference that the rule finds with a power of 80 %, in standard errors as `margin` is."""
+    high = 10 - 2 * special.stdtrit(n - 1, alpha / 2) + margin
+    return float(optimize.brentq(lambda value: _beyond(value, margin, n, alpha) - POWER, 0, high))
 
 
 def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -> float:
@@ -101,22 +118,27 @@ def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -
     return float(widest * _shares()[1] @ inside)
 
 
-def seeds_needed(margin: float, sd: float, alpha: float, ratio: float = 0.0) -> int | None:
+def seeds_needed(
+    margin: float, sd: float, n: int, alpha: float, ratio: float = 0.0, confidence: float = CONFIDENCE
+) -> int | None:
     """The fewest seeds of a fresh experiment that decides with a power of 80 % in either clear case.
 
-    That is, a true difference of ±margin is found at level alpha, and a true difference of 0 is called
-    equivalent within ±margin. The margin is used, not the difference that was seen: planning on that one asks
-    too little of an experiment that had luck.
+    That is, the rule finds a true difference of ±margin, and calls a true difference of 0 equivalent within
+    ±margin. The margin is used, not the difference that was seen: planning on that one asks too little of an
+    experiment that had luck. For the same reason the upper limit of sd, from the n seeds that it was
+    estimated from, stands for sd itself: sd sqrt((n - 1) / chi2_{1 - confidence, n - 1}) (Browne, Statistics
+    in Medicine 14, 1933, 1995), and the power is met with that confidence.
 
     Returns:
         None where no number up to 100,000 does: with ratio > 0 the variance of the mean stays above ratio
         sd^2 however many splits are drawn from one table. NaN margins and sd = 0 are refused by the caller.
     """
+    upper = sd / math.sqrt(2 * special.gammaincinv((n - 1) / 2, 1 - confidence) / (n - 1))
 
-    def enough(n: int) -> bool:
+    def enough(count: int) -> bool:
         return (
-            power_of_difference(margin, sd, n, alpha, ratio) >= POWER
-            and power_of_equivalence(margin, sd, n, ratio) >= POWER
+            power_of_rule(margin, upper, count, alpha, margin, ratio) >= POWER
+            and power_of_equivalence(margin, upper, count, ratio) >= POWER
         )
 
     if not enough(MOST_SEEDS):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from qnb.statistics.compare import ArmSummary, Comparison, PairedDifference
 from qnb.statistics.paired import smallest_p
-from qnb.statistics.power import MOST_SEEDS, POWER
+from qnb.statistics.power import CONFIDENCE, MOST_SEEDS, POWER
 
 ALPHA = "5 %"
 FEWEST = 6  # seeds under which an exact test over signs cannot reach 5 %
@@ -37,14 +37,24 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
     return (
         f"Rule, fixed before any number. Differences in {metric}, arm minus reference, paired by seed over "
         f"{seeds} seeds; intervals are Student's t{variance}. Equivalent: the 90 % interval lies inside "
-        f"±{min_effect:g} (two one-sided tests at {ALPHA}, for each arm on its own). This is asked first, so "
+        f"±{min_effect:g} (two one-sided tests at {ALPHA}{_for_each(comparisons)}). This is asked first, so "
         f"that a difference too small to matter is not a win. Better or worse: otherwise, {family} excludes "
-        "0. Undecided: otherwise; seeds are not added after looking. Where all seeds give one and the same "
-        f"difference there is no spread to test against: equivalent if it is inside ±{min_effect:g}, else "
-        "undecided. Identical, which is no decision: an arm with the reference's own history to the last "
+        f"0; by more than {min_effect:g} where all of that interval lies beyond it. All errors are those of "
+        "this report alone. Undecided: otherwise; seeds are not added after looking. Where all seeds give "
+        "one and the same difference there is no spread to test against: equivalent if it is inside "
+        f"±{min_effect:g}, else undecided. Identical, which is no decision: an arm with the reference's own "
+        "history to the last "
         "bit in every seed. Beside the rule stands an exact Wilcoxon test (not adjusted over arms), whose "
         f"least possible p over {seeds} seeds is {smallest_p(seeds):.3g}."
     )
+
+
+def _for_each(comparisons: int) -> str:
+    """What a test at 5 % for each arm on its own comes to over all."""
+    if comparisons == 1:
+        return ""
+    all_of_them = 1 - 0.95**comparisons
+    return f" for each arm on its own: up to {100 * all_of_them:.0f} % that one of {comparisons} errs"
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -66,6 +76,13 @@ def warnings(comparison: Comparison) -> list[str]:
     messages += [
         _constant(d, reference) for d in differences if d.n > 1 and d.sd == 0 and d.decision != "identical"
     ]
+    unpaired = {d.arm: d.correlation for d in differences if d.correlation <= 0}
+    if unpaired:
+        lost = ", ".join(f"{arm} {r:+.2f}" for arm, r in unpaired.items())
+        messages.append(
+            f"Pairing by seed gained nothing: over seeds the arm and {reference} do not rise and fall "
+            f"together (correlation {lost}). The intervals hold as they are."
+        )
     if comparison.resampled:
         messages.append(
             "The Wilcoxon and sign tests and the plain t interval take seeds as independent; splits of one "
@@ -141,7 +158,7 @@ def _sentence(comparison: Comparison, d: PairedDifference) -> str:
 
 def _detectable(d: PairedDifference) -> str:
     return (
-        f"A true difference of {d.detectable:.3g} would have been found with a power of {100 * POWER:.0f} %, "
+        f"The rule finds a true difference of {d.detectable:.3g} with a power of {100 * POWER:.0f} %, "
         f"if {d.sd:.3g} is the true sd; as that is an estimate from these {d.n} seeds, with about "
         f"{100 * d.power_estimated:.0f} %."
     )
@@ -157,7 +174,9 @@ def _reason(comparison: Comparison, d: PairedDifference) -> str:
     if d.decision == "equivalent":
         return f"The {inner} lies inside {margin}."
     if d.decision != "undecided":
-        return f"The {outer} excludes 0."
+        beyond = "lies beyond" if d.beyond_margin else "does not lie beyond"
+        more = "" if d.beyond_margin else f": whether the difference is more than {margin[1:]} is open"
+        return f"The {outer} excludes 0, and {beyond} {margin}{more}."
     if d.seeds_needed is None and comparison.resampled:
         need = (
             "No number of splits of this table would decide it: they share too many rows. It takes more rows."
@@ -167,8 +186,9 @@ def _reason(comparison: Comparison, d: PairedDifference) -> str:
     else:
         need = (
             f"A fresh ablation, on seeds not used here, would need {d.seeds_needed:,} seeds to find a true "
-            f"difference of {margin}, and to call none equivalent, each with a power of 80 % at this "
-            f"sd.{BETWEEN if d.seeds_needed <= d.n else ''}"
+            f"difference of {margin}, and to call none equivalent, each with a power of {100 * POWER:.0f} % "
+            f"(with a confidence of {100 * CONFIDENCE:.0f} %, as the sd is an estimate)."
+            f"{BETWEEN if d.seeds_needed <= d.n else ''}"
         )
     return f"The {inner} does not lie inside {margin}, and the {outer} holds 0. {need}"
 
@@ -184,6 +204,7 @@ def _row(comparison: Comparison, d: PairedDifference) -> dict[str, Any]:
     row: dict[str, Any] = {
         "arm": d.arm,
         "decision": d.decision,
+        "beyond the margin": "" if d.beyond_margin is None else "yes" if d.beyond_margin else "open",
         "mean ± sd": _spread(arm),
         f"{comparison.reference} mean ± sd": _spread(reference),
     }
@@ -199,6 +220,7 @@ def _row(comparison: Comparison, d: PairedDifference) -> dict[str, Any]:
         "p (sign)": d.p_sign,
         "d_z": d.d_z,
         "g_z": d.g_z,
+        "correlation over seeds": d.correlation,
     }
     fresh = (
         ""

@@ -52,7 +52,7 @@ def fit_baselines(
 
     Args:
         train, val, test: pairs (X (B, features), y (B,)).
-        seed: random_state of each, of the rows drawn for "twin" and "svm", and of the resampling of groups.
+        seed: random_state of each, and of the rows drawn for "twin" and "svm".
         names: of NAMES.
         functions: of the circuit's encoder, for "twin"; None where it has no angles: then there is no twin.
         groups: of the test rows, (B_test,), for the intervals; None: rows are independent.
@@ -72,7 +72,7 @@ def fit_baselines(
         with threadpool_limits(1):
             logits_of, chosen = _fit(name, train, val, seed, functions)
             logits = [logits_of(X) for X, _ in (val, test)]
-        found[name] = _scored(logits[0], val[1], logits[1], test[1], seed, groups, rates) | chosen
+        found[name] = _scored(logits[0], val[1], logits[1], test[1], groups, rates) | chosen
     return found
 
 
@@ -91,7 +91,6 @@ def _scored(
     y_val: np.ndarray,
     logits: np.ndarray,
     y: np.ndarray,
-    seed: int,
     groups: np.ndarray | None,
     rates: tuple[float, float],
 ) -> Row:
@@ -100,7 +99,7 @@ def _scored(
     about = ("threshold", "degen")
     return {
         "val_auc": metrics.auc(val_logits, y_val),
-        "test_auc_interval": auc_interval(y, logits, groups, seed=seed).to_dict(),
+        "test_auc_interval": auc_interval(y, logits, groups).to_dict(),
         **{f"test_{name}": evaluated[name] for name in metrics.REPORTED},
         **{name: evaluated[name] for name in about},
         "test_logits": np.asarray(logits),

@@ -353,7 +353,6 @@ def _interval(run: TrainingRun, logits: np.ndarray, rows: np.ndarray | slice = A
         run.prepared.y["test"][rows],
         logits[rows],
         None if units is None else units[rows],
-        seed=run.config.split_seed,
     )
 
 
@@ -371,6 +370,5 @@ def _against_twin(
         logits,
         baselines["twin"]["test_logits"],
         run.prepared.test_units,
-        seed=run.config.split_seed,
     )
     return against(difference, MIN_EFFECT)

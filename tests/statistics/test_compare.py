@@ -32,7 +32,7 @@ def test_figures_of_one_difference_are_scipys():
     assert d.interval_90 == pytest.approx(tuple(expected.confidence_interval(0.9))) and d.holm == pytest.approx(d.interval)
     assert d.p_wilcoxon == pytest.approx(stats.wilcoxon(np.array(d.values), method="exact").pvalue)
     assert d.d_z == pytest.approx(2 / 3) and (d.n, d.zeros, d.tied, d.nadeau_bengio) == (10, 0, False, None)
-    assert d.detectable == pytest.approx(detectable_difference(0.006, 10, 0.05))
+    assert d.detectable == pytest.approx(detectable_difference(0.006, 10, 0.05, 0.005))
 
 
 def test_holm_interval_excludes_0_exactly_where_holm_rejects(rng):
@@ -51,7 +51,7 @@ def test_more_arms_ask_for_more():
     four = compare(arms(up=(0.0055, 0.006), b=(0, 0.006), c=(0, 0.007), d=(0, 0.008)), "base", 0.001)
     assert decisions(one)["up"] == "better" and decisions(four)["up"] == "undecided"
     assert four.differences["up"].holm_confidence == pytest.approx(1 - 0.05 / 4)
-    assert four.differences["up"].detectable == pytest.approx(detectable_difference(0.006, 10, 0.05 / 4))
+    assert four.differences["up"].detectable == pytest.approx(detectable_difference(0.006, 10, 0.05 / 4, 0.001))
 
 
 def test_nadeau_bengio_decides_where_seeds_resample_the_split():
@@ -60,7 +60,7 @@ def test_nadeau_bengio_decides_where_seeds_resample_the_split():
     half = stats.t.ppf(0.975, 9) * 0.006 * math.sqrt(1 / 10 + 200 / 600)
     assert d.nadeau_bengio == pytest.approx((0.0055 - half, 0.0055 + half)) and d.holm == pytest.approx(d.nadeau_bengio)
     assert d.interval == pytest.approx(compare(values, "base", 0.001).differences["up"].interval)
-    assert d.decision == "undecided" and d.detectable == pytest.approx(detectable_difference(0.006, 10, 0.05, 1 / 3))
+    assert d.decision == "undecided" and d.detectable == pytest.approx(detectable_difference(0.006, 10, 0.05, 0.001, 1 / 3))
     assert d.seeds_needed is None
 
 
@@ -149,3 +149,22 @@ def test_result_is_plain_json():
 def test_what_cannot_be_compared_is_refused(values, kwargs, match):
     with pytest.raises(CompareError, match=match):
         compare(values, **{"reference": "base", "min_effect": 0.005} | kwargs)
+
+
+def test_better_says_whether_it_is_by_more_than_the_margin():
+    """The same precision, two differences: that 0 is excluded does not say that what matters is."""
+    found = compare(arms(small=(0.006, 0.003), large=(0.02, 0.003), less=(-0.02, 0.003), none=(0.0, 0.002)), "base", 0.005)
+    assert decisions(found) == {"small": "better", "large": "better", "less": "worse", "none": "equivalent"}
+    assert {arm: d.beyond_margin for arm, d in found.differences.items()} == {
+        "small": False, "large": True, "less": True, "none": None,
+    }  # fmt: skip
+
+
+def test_the_correlation_of_paired_values_is_scipys(rng):
+    common = rng.normal(size=12)
+    values = {"base": common + rng.normal(size=12), "paired": common, "apart": -common, "flat": np.full(12, 0.5)}
+    values["paired"] = np.where(np.arange(12) == 3, np.nan, values["paired"])
+    found = compare(values, "base", 0.1).differences
+    kept = np.arange(12) != 3
+    assert found["paired"].correlation == pytest.approx(stats.pearsonr(common[kept], values["base"][kept])[0])
+    assert found["apart"].correlation < 0 and math.isnan(found["flat"].correlation)

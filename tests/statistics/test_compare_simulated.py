@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 
 from qnb.statistics.compare import compare
-from qnb.statistics.power import detectable_difference, power_of_reported, seeds_needed
+from qnb.statistics.power import MOST_SEEDS, seeds_needed
 
 pytestmark = pytest.mark.slow
 SIGMA = 0.01  # sd of one run around what its seed gives to all arms
+MARGIN = 0.005  # the default min_effect
 
 
 def margin_of_error(rate, runs):
@@ -46,10 +47,11 @@ def test_a_margin_only_takes_false_winners_away():
     assert np.mean([d in ("better", "worse") for d in found]) <= 0.05 and np.mean([d == "equivalent" for d in found]) > 0.5
 
 
+@pytest.mark.parametrize("margin", [MARGIN, 0.03])
 @pytest.mark.parametrize("others", [0, 3])
-def test_an_effect_as_large_as_reported_detectable_is_found_at_80_percent(others):
+def test_an_effect_as_large_as_reported_detectable_is_found_at_80_percent(others, margin):
     """Claim: were the sd that an ablation saw the true one, a true difference as large as the one it reports as detectable would be
-    found, its interval excluding 0, in 80 % of ablations of as many seeds.
+    called better in 80 % of ablations of as many seeds, whatever the margin.
 
     So the report is that of a pilot whose differences have exactly the true sd, and the ablations that follow are fresh. With other arms
     in which nothing happens Holm may stop a step later, so power is 80 % or a little over.
@@ -57,20 +59,10 @@ def test_an_effect_as_large_as_reported_detectable_is_found_at_80_percent(others
     seeds, sd = 10, SIGMA * math.sqrt(2)
     noise = stats.zscore(np.random.default_rng(1).normal(size=seeds), ddof=1)
     pilot = {"arm0": np.zeros(seeds)} | {f"arm{k}": sd * noise for k in range(1, 2 + others)}
-    reported = compare(pilot, "arm0", 1e-9).differences["arm1"].detectable
+    reported = compare(pilot, "arm0", margin).differences["arm1"].detectable
     rng, runs = np.random.default_rng(200 + others), 1200 if others == 0 else 600
-    share = np.mean([experiment(rng, seeds, [reported] + [0.0] * others, 1e-9)[0] == "better" for _ in range(runs)])
+    share = np.mean([experiment(rng, seeds, [reported] + [0.0] * others, margin)[0] == "better" for _ in range(runs)])
     assert 0.8 - margin_of_error(0.8, runs) <= share <= 0.8 + margin_of_error(0.8, runs) + 0.02 * bool(others)
-
-
-def test_power_of_what_ten_seeds_report_when_their_sd_is_only_an_estimate():
-    """The sd of ten seeds is itself uncertain. Over pilots, an effect as large as each one's own report is found in 74 %, not 80."""
-    rng, sd = np.random.default_rng(3), 1.0
-    seen = sd * np.sqrt(rng.chisquare(9, 40_000) / 9)
-    reported = detectable_difference(1.0, 10, 0.05) * seen
-    t = (reported + rng.normal(size=40_000) / math.sqrt(10)) / (np.sqrt(rng.chisquare(9, 40_000) / 9) / math.sqrt(10))
-    assert np.mean(np.abs(t) > stats.t.isf(0.025, 9)) == pytest.approx(0.74, abs=0.01)
-    assert power_of_reported(10, 0.05) == pytest.approx(0.74, abs=0.005)
 
 
 @pytest.mark.parametrize("seeds", [6, 10, 30])
@@ -86,7 +78,7 @@ def test_a_difference_at_the_margin_is_called_equivalent_in_5_percent_at_most(se
 def test_as_many_seeds_as_said_to_be_needed_decide_in_80_percent(comparisons):
     """In either clear case: a difference as large as the margin has an interval that excludes 0, and none at all is called equivalent."""
     min_effect, runs = 0.012, 400
-    seeds = seeds_needed(min_effect, SIGMA * math.sqrt(2), 0.05 / comparisons)
+    seeds = seeds_needed(min_effect, SIGMA * math.sqrt(2), MOST_SEEDS, 0.05 / comparisons)  # the sd is known
     rng, others = np.random.default_rng(400 + comparisons), [0.0] * (comparisons - 1)
     equal = np.mean([experiment(rng, seeds, [0.0, *others], min_effect)[0] == "equivalent" for _ in range(runs)])
     better = np.mean([experiment(rng, seeds, [min_effect, *others], min_effect)[0] == "better" for _ in range(runs)])

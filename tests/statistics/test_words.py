@@ -72,8 +72,21 @@ def test_sentences_and_table_hold_the_figures():
     assert up.startswith("up against base: better. Mean difference in test AUC +0.02 over 10 seeds")
     assert "on seeds not used here" in loose
     estimated = comparison.differences["up"].power_estimated
-    assert estimated == power_of_reported(10, 0.05 / 2)
+    assert estimated == power_of_reported(comparison.differences["up"].sd, 10, 0.05 / 2, 0.005)
     assert (
         "with a power of 80 %, if 0.005 is the true sd; as that is an estimate from these 10 seeds, with about "
         f"{100 * estimated:.0f} %."
     ) in up
+
+
+def test_what_a_win_and_a_pairing_are_worth_is_said():
+    small = compare(arms(small=(0.006, 0.003)), "base", 0.005)
+    assert "does not lie beyond ±0.005: whether the difference is more than 0.005 is open" in sentences(small)[0]
+    large = compare(arms(large=(0.02, 0.003)), "base", 0.005)
+    assert "excludes 0, and lies beyond ±0.005." in sentences(large)[0]
+    assert list(table(small)["beyond the margin"]) == ["open"] and list(table(large)["beyond the margin"]) == ["yes"]
+    base = np.linspace(0.8, 0.9, 10)
+    apart = compare({"base": base, "apart": base[::-1].copy()}, "base", 0.005)
+    assert any("Pairing by seed gained nothing" in message and "apart -1.00" in message for message in warnings(apart))
+    assert "up to 23 % that one of 5 errs" in rule(0.005, 10, 6, False) and "errs" not in rule(0.005, 10, 2, False)
+    assert "All errors are those of this report alone" in rule(0.005, 10, 6, False)
