@@ -116,7 +116,7 @@ def test_a_result_has_its_interval_and_leads_with_few_rows():
     said = tables.verdict_sentence(metrics)
     assert said.startswith("**Test AUC 0.8500** (95 % interval 0.7123 to 0.9500), against 0.8500 for logistic regression")
     assert "Intervals are over test rows, 12 with positives and 1,200 with negatives" in said
-    grouped = {"test_auc_interval": interval | {"method": "bootstrap of groups"}}
+    grouped = {"test_auc_interval": interval | {"method": "DeLong over groups"}}
     assert "over whole groups of test rows, 12 with" in tables.interval_note(metrics | grouped)
     few = metrics | {"few_rows": "12 rows hold class 1: under 30, so that the interval is approximate"}
     assert cautions(few, {})[0].startswith("**Few rows of a class**: 12 rows hold class 1")

@@ -78,7 +78,7 @@ def test_groups_are_those_of_the_intervals(fitted):
     (X, y), _, (train, val) = fitted
     groups = np.arange(400) // 10
     found = fit_baselines(train, val, (X, y), 0, ("logistic",), groups=groups)
-    assert found["logistic"]["test_auc_interval"]["method"] == "bootstrap of groups"
+    assert found["logistic"]["test_auc_interval"]["method"] == "DeLong over groups"
 
 
 def test_without_angles_there_is_no_twin(fitted):
