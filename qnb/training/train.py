@@ -129,6 +129,9 @@ def train_all(
     by itself, up to the rounding of the engine; in the place of one that diverged, or was degenerate with
     `abort_on_degen`, stands its error.
 
+    The results hold their data, one object for all of the same table and split: memory grows with the number
+    of different splits, and hardly with that of trainings.
+
     Raises:
         ParameterError, DataError, WrongGradientError: as `train`.
     """
