@@ -158,6 +158,16 @@ class StrictConfig(BaseModel):
         field = type(self).model_fields.get(name)
         return field is not None and bool(getattr(self, name) != field.get_default(call_default_factory=True))
 
+    def idle(self, name: str) -> bool:
+        """Whether the parameter `name` has no effect beside the others, so that another value is refused."""
+        changed: Any = _AsIfChanged(self, name)
+        return not self.changed(name) and any(
+            True
+            for groups, check in _CONTRADICTIONS
+            if all(isinstance(self, group) for group in groups)
+            for _ in check(*[changed] * len(groups))
+        )
+
     def taking(self, values: dict[str, Any], given: Collection[str], source: str) -> Self:
         """This configuration with those of `values` that it has in the place of its own.
 
@@ -201,6 +211,19 @@ class StrictConfig(BaseModel):
                 for message in check(*[self] * len(groups)):
                     raise ValueError(message)
         return self
+
+
+class _AsIfChanged:
+    """A configuration that says of the parameter `name` that it differs from its default."""
+
+    def __init__(self, config: StrictConfig, name: str):
+        self._config, self._name = config, name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
+
+    def changed(self, name: str) -> bool:
+        return name == self._name or self._config.changed(name)
 
 
 _CONTRADICTIONS: list[tuple[tuple[type[StrictConfig], ...], Callable[..., Iterator[str]]]] = []

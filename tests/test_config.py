@@ -190,3 +190,25 @@ def test_parameter_sets_are_valid_deltas_with_a_header(path):
     assert text.startswith("# "), "say what it answers and what it costs"
     unchanged = [n for n, v in values.items() if n != "arms" and getattr(kind(), n) == getattr(config, n)]
     assert not unchanged, f"only deltas belong in a params file: {unchanged}"
+
+
+@pytest.mark.parametrize(
+    ("given", "idle", "effective"),
+    [
+        ({}, {"lr_mult_scaling", "balanced_pos_frac"}, {"leaks", "data_seed", "device", "angle_range", "lr_mult_readout"}),
+        ({"data": "breast_cancer"}, {"leaks", "data_seed"}, {"device", "seed", "lr"}),
+        ({"engine": "exact"}, {"device"}, {"leaks"}),
+        ({"measurement": "mean_z"}, {"lr_mult_readout", "weight_decay_readout"}, {"lr_mult_alpha"}),
+        ({"alpha_train": False}, {"lr_mult_alpha"}, {"lr_mult_readout"}),
+        ({"balanced_batches": True}, set(), {"balanced_pos_frac", "prior_correction"}),
+        ({"rescale": "none"}, {"angle_range"}, {"lr"}),
+    ],
+)
+def test_a_parameter_is_idle_where_another_value_of_it_would_be_refused(given, idle, effective):
+    config = TrainConfig(**given)
+    found = {name for name in TrainConfig.model_fields if config.idle(name)}
+    assert idle <= found and not effective & found and not {name for name in found if config.changed(name)}
+    other = {"leaks": ("drift",), "data_seed": 9, "device": "lightning.kokkos", "angle_range": "pm_pi"}
+    for name in idle:
+        with pytest.raises(ParameterError):
+            TrainConfig.make(given | {name: other.get(name, 0.25)})

@@ -20,14 +20,11 @@ from qnb.training.train import TrainResult
 
 
 def asked(config: StrictConfig, blocks: int = 3) -> Styler:
-    """Every effective parameter, in `blocks` side by side.
+    """Every parameter, in `blocks` side by side.
 
-    The default stands behind those that differ from it.
+    The default stands behind those that differ from it; one that has no effect beside the others says so.
     """
-    rows = [
-        (name, f"{value}   (default: {_default(config, name)})" if name in changed(config) else str(value))
-        for name, value in config
-    ]
+    rows = [(name, _value(config, name)) for name, _ in config]
     height = -(-len(rows) // blocks)
     rows += [("", "")] * (height * blocks - len(rows))
     columns: dict[str, tuple[str, ...]] = {}
@@ -35,6 +32,13 @@ def asked(config: StrictConfig, blocks: int = 3) -> Styler:
         names, values = zip(*rows[k * height : (k + 1) * height], strict=True)
         columns |= {("parameter" + " " * k): names, ("value" + " " * k): values}
     return _left(pd.DataFrame(columns)).hide(axis="index")
+
+
+def _value(config: StrictConfig, name: str) -> str:
+    value = getattr(config, name)
+    if config.changed(name):
+        return f"{value}   (default: {_default(config, name)})"
+    return "no effect here" if config.idle(name) else str(value)
 
 
 def changed(config: StrictConfig) -> dict[str, Any]:
