@@ -17,8 +17,8 @@ test-all: $(VENV)/.ready-test lint   ## the slow tests too: under an hour
 coverage: $(VENV)/.ready-test   ## the quick tests, and the lines that none of them reaches, those of kernels and runs included
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 
-lab: $(VENV)/.ready   ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/.ready   ## JupyterLab on the notebooks; what cells show is not saved in them
+	$(BIN)/jupyter lab --config notebooks/jupyter_lab_config.py notebooks
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
@@ -32,10 +32,8 @@ bench: $(VENV)/.ready   ## speed of the engines and of the data path, as tables 
 reference: $(VENV)/.ready   ## run every reference report that is out of date (hours), or REPORTS="train tune"; go on with the same command
 	$(BIN)/python -m qnb.reports $(REPORTS)
 
-PAGES = $(patsubst %.py,%,$(filter-out qnb/__init__.py,$(wildcard qnb/*.py))) $(patsubst %/__init__.py,%,$(wildcard qnb/*/__init__.py))
-docs: $(VENV)/.ready-test   ## the public interface, from the docstrings, into site/
-	$(BIN)/python -c 'import qnb, pdoc.__main__; vars(qnb).update((name, getattr(qnb, name)) for name in qnb.__all__); pdoc.__main__.cli()' \
-	  --docformat google --output-directory site qnb $(subst /,.,$(PAGES))
+docs: $(VENV)/.ready-test   ## guide, formulas, reports and the Python interface as a site, site/index.html
+	$(BIN)/python docs/site.py site
 
 # What a lock lists is what is installed, and nothing is resolved: no dependency is followed, each file is known by its hash.
 # This is the one place that says how; every other text names a target of this file.

@@ -30,7 +30,9 @@ TEMPLATE = """
 {%- endblock html_head_css -%}
 {%- block body_header -%}
 <body class="jp-Notebook">
+{%- if nb.cells | selectattr('cell_type', 'equalto', 'code') | list %}
 <input type="checkbox" id="all-code"><label for="all-code">Show all code</label>
+{%- endif %}
 <main>
 {%- endblock body_header -%}
 {%- block input_group -%}
