@@ -67,6 +67,7 @@ REPORTS: dict[str, Report] = {
     "ablation_prior_correction": _ablation("prior_correction", TABLES),
     "ablation_schedules": _ablation("schedules", TABLES),
     "ablation_encoder_scaling": _ablation("encoder_scaling", TABLES),
+    "ablation_preprocessing": _ablation("preprocessing"),
     "ablation_depth_topology": _ablation("depth_topology", TABLES),
     "ablation_entanglement": _ablation("entanglement", TABLES),
     "ablation_readout_learning_rate": _ablation("readout_learning_rate", TABLES),
