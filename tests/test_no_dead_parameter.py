@@ -123,12 +123,16 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
     "ablation": {
         "arms": {"z0": {"measurement": "z0"}, "mean_z": {"measurement": "mean_z"}}, "reference": "mean_z_readout",
         "seeds": 3, "resample": "split", "min_effect": 0.2,
+        "other_tables": {"easy": TABLE | {"data": "easy_tiny.csv"}},
     },
     "alpha_sign_inversion": {"alpha_start": 0.2, "push": 0.1, "steps": 25, "quick": False, "engine": "catalyst"},
     "focal_fixed_point": {"gamma": 1.0, "alpha_start": 0.2, "rate_sgd": 1.0, "steps": 25, "quick": False, "engine": "catalyst"},
     "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "engine": "catalyst"},
     "throughput": {"repeats": 4, "seconds": 0.2, "quick": False, "device": "nowhere.qubit"},
-    "tune": {"data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3},
+    "tune": {
+        "data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3,
+        "other_tables": {"easy": TABLE | {"data": "easy_long.csv", "sample": None}},
+    },
     "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port")},
     "zvec_gradient_identity": {"rows": 3, "training_epochs": 3, "quick": False, "engine": "exact", "device": "nowhere.qubit"},
     "gradient_audit": {

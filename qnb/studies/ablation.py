@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
-from qnb.config import SplitConfig, TableConfig, TrainConfig
+from qnb.config import TrainConfig
 from qnb.core.engine import WRONG_ON_PURPOSE
 from qnb.data.grouping import PAIR, SESSION
-from qnb.errors import ParameterError, QnbError, refuse_unknown
+from qnb.errors import ParameterError, QnbError
 from qnb.files import HISTORIES, HISTORY, RESULTS, atomic_write, plain
 from qnb.reporting.tables import data_note
 from qnb.runs.folder import MANIFEST, METRICS, require_as_written
@@ -23,6 +23,7 @@ from qnb.statistics import words
 from qnb.statistics.compare import Comparison, compare
 from qnb.studies.sweep.arms import Planned, SweepConfig
 from qnb.studies.sweep.folder import load_sweep, other_code, require_one_table
+from qnb.studies.tables import TablesConfig
 from qnb.training.baselines import NAMES
 from qnb.training.train import train_all
 
@@ -45,39 +46,20 @@ NORMS = ("grad_norm_", "param_norm_", "delta_")  # of a history, by group of par
 GROUPS = {SESSION: ("session", "sessions"), PAIR: ("host pair", "host pairs")}
 
 
-class AblationConfig(SweepConfig):
+class AblationConfig(TablesConfig, SweepConfig):
     """ablation.ipynb: arms and seeds to train here, or a finished sweep."""
 
-    other_tables: dict[str, dict[str, Any]] | None = None
-    """by name, data and splits on which it is repeated: overrides, from the defaults of those"""
     sweep: str | None = None
     """id of a finished `qnb sweep`: its runs are compared, by its own parameters and margin"""
 
-    def on(self, table: str) -> Self:
-        """The ablation on one of its tables: data and splits are the table's, the rest its own.
-
-        Raises:
-            ParameterError: the overrides make no configuration.
-        """
-        names = (*TableConfig.model_fields, *SplitConfig.model_fields, "resample")
-        defaults = {name: type(self).model_fields[name].default for name in names}
-        return type(self).make(
-            dict(self) | defaults | (self.other_tables or {})[table] | {"other_tables": None}
-        )
+    THE_SAME: ClassVar[frozenset[str]] = frozenset(
+        {"arms", "reference", "min_effect", "sweep", "other_tables"}
+    )
 
     @model_validator(mode="after")
-    def _tables_can_be_had(self) -> Self:
+    def _a_sweep_is_of_one_table(self) -> Self:
         if self.other_tables and self.sweep is not None:
             raise ValueError(f"sweep={self.sweep!r} is of one table: leave other_tables out.")
-        for table, overrides in (self.other_tables or {}).items():
-            fixed = sorted({"arms", "reference", "min_effect", "sweep", "other_tables"} & set(overrides))
-            if fixed:
-                raise ValueError(f"Table {table!r} overrides {', '.join(fixed)}: all tables have the same.")
-            try:
-                refuse_unknown(overrides, type(self).model_fields, f"table {table!r}")
-                self.on(table)
-            except ParameterError as error:
-                raise ValueError(f"Table {table!r}: {error}") from None
         return self
 
     def _check_reference(self) -> None:

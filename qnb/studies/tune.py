@@ -27,6 +27,7 @@ from qnb.statistics import paired
 from qnb.statistics.auc import MIN_EFFECT, against
 from qnb.statistics.bootstrap import AUCDifference, seeds_and_rows_interval
 from qnb.studies.sweep.arms import FOLLOWS
+from qnb.studies.tables import TablesConfig
 from qnb.training.baselines import NAMES
 from qnb.training.loop import TrainingDiverged, fit
 from qnb.training.metrics import Row
@@ -40,8 +41,11 @@ class SearchError(QnbError):
     """The search found nothing to confirm."""
 
 
-class TuneConfig(BaselinesConfig, SplitConfig, TableConfig):
-    """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation."""
+class TuneConfig(TablesConfig, BaselinesConfig, SplitConfig, TableConfig):
+    """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation.
+
+    On other tables it searches, to find which parameters decide there; the winner is the table's own.
+    """
 
     sample: Annotated[
         Annotated[int, Field(ge=100)] | None, Field(description="rows drawn, stratified by label; None: all")
@@ -92,15 +96,22 @@ class Search:
         trials: one row per trial, in order: number, state (COMPLETE, PRUNED, FAIL), val_auc (the best
             epoch's), epochs, and SEARCHED.
         best: the configuration with the highest validation AUC.
+        space: what was searched, by name.
     """
 
     trials: pd.DataFrame
     best: TrainConfig
+    space: dict[str, optuna.distributions.BaseDistribution]
 
     def overrides(self) -> dict[str, Any]:
         """What of the best configuration differs from the defaults of train.ipynb."""
         default = TrainConfig()
         return {name: value for name, value in self.best if value != getattr(default, name)}
+
+
+def batches(rows: int) -> list[int]:
+    """The batch sizes that are searched: of those at most a quarter of the `rows` to train on."""
+    return [b for b in (32, 64, 128, 256) if b <= rows // 4] or [rows // 4]
 
 
 def suggest(trial: optuna.Trial, rows: int) -> dict[str, Any]:
@@ -110,10 +121,10 @@ def suggest(trial: optuna.Trial, rows: int) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 0.005, 0.3, log=True),
         "lr_schedule": trial.suggest_categorical("lr_schedule", ["constant", "cosine", "onecycle"]),
         "layers": trial.suggest_int("layers", 1, 6),
-        "ansatz": trial.suggest_categorical("ansatz", ["strongly_entangling", "ring"]),
+        "ansatz": trial.suggest_categorical("ansatz", ["strongly_entangling", "ring", "unentangled"]),
         "reupload": trial.suggest_categorical("reupload", [False, True]),
         "measurement": trial.suggest_categorical("measurement", ["mean_z", "z_vec", "mean_z_readout"]),
-        "batch": trial.suggest_categorical("batch", [b for b in (32, 64, 128, 256) if b <= rows // 4]),
+        "batch": trial.suggest_categorical("batch", batches(rows)),
     }
 
 
@@ -140,7 +151,9 @@ def search(
     base = config.training()
     prepared = prepare_all([base.model_copy(update={"angle_range": r}) for r in RANGES])
     by_range = {r: _without_test(p) for r, p in zip(RANGES, prepared, strict=True)}
-    study.enqueue_trial({name: getattr(base, name) for name in SEARCHED})
+    defaults = {name: getattr(base, name) for name in SEARCHED}
+    fits = max(batches(len(by_range[base.angle_range].y["train"])))
+    study.enqueue_trial(defaults | {"batch": min(base.batch, fits)})
     with tqdm(
         total=config.trials, unit="trial", disable=not progress, file=sys.stdout, mininterval=1.0, ncols=100
     ) as bar:
@@ -158,7 +171,61 @@ def search(
         raise SearchError(
             f"None of {config.trials} trials finished. Train longer (epochs), or lower the rates searched."
         )
-    return Search(trials, _config_of(base, study.best_params))
+    return Search(trials, _config_of(base, study.best_params), study.best_trial.distributions)
+
+
+def importances(result: Search, seed: int) -> pd.Series:
+    """Share of the variance of validation AUC that each searched parameter accounts for by itself, by name.
+
+    Functional ANOVA of a random forest over the trials (Hutter, Hoos and Leyton-Brown 2014, An Efficient
+    Approach for Assessing Hyperparameter Importance, ICML, 754-762; applied to quantum neural networks by
+    Moussa, van Rijn, Baeck and Dunjko 2023, Hyperparameter importance and optimization of quantum neural
+    networks across small datasets, Machine Learning 113, 1941-1966). Trials that were stopped early count,
+    with the AUC that they had. 0 for all where every trial has one AUC.
+
+    Args:
+        seed: of the forest.
+    """
+    trials = result.trials[result.trials["state"].isin(["COMPLETE", "PRUNED"])].dropna(subset=["val_auc"])
+    if trials["val_auc"].nunique() < 2:
+        return pd.Series(0.0, index=list(SEARCHED))
+    study = optuna.create_study(direction="maximize")
+    for row in trials.to_dict("records"):
+        params = {name: row[name] for name in SEARCHED}
+        done = optuna.trial.create_trial(params=params, distributions=result.space, value=row["val_auc"])
+        study.add_trial(done)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return pd.Series(found).reindex(SEARCHED, fill_value=0.0)
+
+
+def decides(config: TuneConfig, own: Search) -> pd.DataFrame:
+    """`importances` on the table of the search and on each other table, where a search of its own is run.
+
+    Returns:
+        One row per parameter, the most important on average first; one column per table.
+    """
+    found = {"as configured": importances(own, config.seed)}
+    for table in config.other_tables or ():
+        print(f"searching on {table}", flush=True)
+        found[table] = importances(search(config.on(table), progress=False), config.seed)
+    shares = pd.DataFrame(found)
+    return shares.loc[shares.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+
+
+def what_decides(shares: pd.DataFrame) -> str:
+    """The order of the parameters in words, and the two questions of Moussa et al. (2023)."""
+    mean = shares.mean(axis=1)
+    order = ", ".join(f"{name} {mean[name]:.2f}" for name in shares.index)
+    text = f"Share of the variance of validation AUC, mean over {shares.shape[1]} table(s): {order}."
+    if {"angle_range", "lr", "ansatz"} <= set(shares.index):
+        above = np.count_nonzero(shares.loc["angle_range"].to_numpy() > shares.loc["lr"].to_numpy())
+        last = np.count_nonzero((shares.loc["ansatz"] == shares.min()).to_numpy())
+        text += (
+            f" The encoding's range is above the rate on {above} of {shares.shape[1]}; how wires are "
+            f"entangled (ansatz, none included) comes last on {last}."
+        )
+    return text
 
 
 RANGES = ("0_pi", "pm_pi_2", "pm_pi")

@@ -4,11 +4,13 @@
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from qnb.reporting.plots import (
     BASELINE_COLOURS,
     BLUE,
+    INK,
     MUTED,
     ORANGE,
     caption,
@@ -20,6 +22,7 @@ from qnb.reporting.plots import (
 from qnb.studies.tune import SEARCHED, Confirmation, Search
 from qnb.training.baselines import NAMES
 
+MARKERS = "o^svDPX*"  # one a table
 STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
 
 
@@ -75,6 +78,21 @@ def by_parameter(result: Search, note: str | None = None) -> Figure:
             axes.set_xscale("log")
         else:
             axes.set_xticks(range(len(ordered)), [str(v).replace("_", "\n", 1) for v in ordered], fontsize=8)
+    return caption(figure, note)
+
+
+@styled
+def importances(shares: pd.DataFrame, note: str | None = None) -> Figure:
+    """Per searched parameter its share of the variance on each table, and the mean over tables."""
+    figure, (axes,) = new_figure(height=1.4 + 0.36 * len(shares), width=8.0)
+    rows = np.arange(len(shares))
+    axes.barh(rows, shares.mean(axis=1), color=BLUE, alpha=0.25, label="mean over tables")
+    for k, (table, values) in enumerate(shares.items()):
+        axes.plot(values, rows, MARKERS[k % len(MARKERS)], ms=5, color=INK, alpha=0.75, label=str(table))
+    axes.set(yticks=rows, yticklabels=list(shares.index), ylim=(len(shares) - 0.5, -0.5))
+    axes.set(title="What decides", xlabel="share of the variance of validation AUC (functional ANOVA)")
+    axes.grid(False, axis="y")
+    axes.legend(fontsize=8, loc="lower right")
     return caption(figure, note)
 
 
