@@ -21,6 +21,7 @@ import click
 from qnb.config import DataConfig, TableConfig
 from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.files import REPORT
+from qnb.runs.flags import flags, pointer
 from qnb.runs.folder import Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
 from qnb.runs.project import RunError, find_root, given_root
@@ -330,20 +331,10 @@ def _tell(run: Run) -> None:
     if failure := run.manifest["failure"]:
         where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
         click.echo(f"qnb: {failure['kind']}{where}: {failure['message']}", err=True)
-    for text in (run.manifest.get("data") or {}).get("cautions", []):
-        click.echo(f"qnb: caution: {text}", err=True)
-    if entry["metrics"].get("few_rows"):
-        click.echo(f"qnb: few test rows: {entry['metrics']['few_rows']}.", err=True)
-    if entry["metrics"].get("diverged"):
-        click.echo(f"qnb: the training diverged: {entry['metrics']['diverged']}.", err=True)
-    hint = _pointer(entry["metrics"], run.id) if "epochs_run" in entry["metrics"] else ""
+    for name, reason in flags(entry["metrics"], run.manifest.get("data")):
+        click.echo(f"qnb: {name[0].lower()}{name[1:]}: {reason}.", err=True)
+    hint = pointer(entry["metrics"], run.id) if "epochs_run" in entry["metrics"] else ""
     click.echo("\n".join([*outcome(entry), *filter(None, [hint]), f"report  {run.folder / 'report.html'}"]))
-
-
-def _pointer(metrics: dict[str, Any], run_id: str) -> str:
-    from qnb.training.concerns import pointer
-
-    return pointer(metrics, run_id)
 
 
 @cli.command()

@@ -256,7 +256,7 @@ def test_a_run_is_shown_by_latest_by_its_beginning_and_by_its_path(root, capsys)
     for name in ("train/latest", first.id[:-3], f"executed/train/{first.id}"):
         assert cli.main(["show", name]) == 0
         out = capsys.readouterr().out
-        for part in ("test_auc 0.7500", "lr=0.2", "degenerate: constant scores", "SYNTHETIC", "pass", "It learns nothing."):
+        for part in ("test_auc 0.7500", "lr=0.2", "Degenerate: constant scores", "SYNTHETIC", "pass", "It learns nothing."):
             assert part in out
     assert cli.main(["show", "latest"]) == 0
     out = capsys.readouterr().out

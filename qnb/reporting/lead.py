@@ -9,9 +9,8 @@ from typing import Any
 from IPython.display import Markdown
 
 from qnb.reporting.tables import data_note
+from qnb.runs.flags import flags
 from qnb.runs.folder import Run
-
-UNTRUSTED = "; trust AUC, sep and loss, not the thresholded metrics"
 
 
 def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
@@ -28,23 +27,10 @@ def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
         f"**Data**: {data_note(manifest['data'])}" if _has_rows(manifest.get("data")) else None,
         f"**Changed parameters**: {_changed(manifest)}",
     ]
-    warned = [f"- ⚠ {text}" for text in cautions(metrics, manifest.get("data") or {})]
+    raised = flags(metrics, manifest.get("data"))
+    warned = [f"- ⚠ **{name}**: {reason}." for name, reason in raised]
     parts = ["\n\n".join(answer), "\n".join(warned), "\n".join(f"- {fact}" for fact in facts if fact)]
     return Markdown("\n\n".join(part for part in parts if part))
-
-
-def cautions(metrics: dict[str, Any], card: dict[str, Any]) -> list[str]:
-    """What a reader has to know before the figures, in sentences; none where nothing speaks against them."""
-    synthetic = "drawn by a generator, not measured on any network" if card.get("synthetic") else None
-    said = {
-        "Diverged": metrics.get("diverged"),
-        "Degenerate": f"{metrics.get('degen_reason')}{UNTRUSTED}" if metrics.get("degen") else None,
-        "Few rows of a class": metrics.get("few_rows"),
-        "Still improving": "its validation AUC rose to the end" if metrics.get("still_improving") else None,
-        "Synthetic data": synthetic,
-    }
-    of_data = [f"**Caution**: {sentence}" for sentence in card.get("cautions", [])]
-    return [f"**{what}**: {why}." for what, why in said.items() if why] + of_data
 
 
 def _gradient(gate: Any) -> str:

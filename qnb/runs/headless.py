@@ -277,8 +277,6 @@ def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> No
     _correct_metadata(nb, run)
     if failure is not None:
         _mark_failure(nb, failure)
-    if diverged := run.metrics().get("diverged"):
-        nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This training diverged:** {diverged}."))
     run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")
     from qnb.runs.html import as_html
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qnb.runs.flags import flags
 from qnb.runs.folder import MANIFEST
 from qnb.runs.listing import Entry, columns_of_text
 from qnb.runs.provenance import commit_name
@@ -41,12 +42,10 @@ def conclusions(metrics: dict[str, Any]) -> list[str]:
 def summary(entry: Entry, root: Path) -> str:
     """A run as `qnb show` prints it: outcome, warnings, changed parameters, data, gradient, code, files."""
     metrics, folder = entry["metrics"], root / entry["folder"]
-    warnings = [f"degenerate: {metrics.get('degen_reason')}"] if metrics.get("degen") else []
-    warnings += [f"few test rows: {metrics['few_rows']}"] if metrics.get("few_rows") else []
-    warnings += _object(entry, "data").get("cautions", [])
+    warnings = [f"{name}: {reason}" for name, reason in flags(metrics, _object(entry, "data"))]
     gate = entry.get("gate")
     facts = {
-        "why": entry["why"],
+        "why": entry["why"] if entry["status"] != "done" else None,
         "warning": "; ".join(warnings),
         "changed": ", ".join(f"{name}={value!r}" for name, value in changed(entry).items()) or "nothing",
         "data": data_name(_object(entry, "data"), _object(entry, "parameters")),

@@ -3,7 +3,8 @@
 import pytest
 
 from qnb.config import TrainConfig
-from qnb.reporting.lead import cautions, summary
+from qnb.reporting.lead import summary
+from qnb.runs.flags import flags
 from qnb.runs.folder import create
 
 CARD = {"source": "bundled", "synthetic": True, "rows_kept": 2000, "prior": 0.25, "fingerprint": "0" * 64}
@@ -38,15 +39,15 @@ def test_a_sound_run_has_its_answer_and_no_caution(root):
             "**Degenerate**: constant scores; trust AUC, sep and loss, not the thresholded metrics.",
         ),
         ({"diverged": "the loss ended 5 times above that of a zero logit"}, {}, "**Diverged**: the loss ended"),
-        ({"few_rows": "2 rows of class 1"}, {}, "**Few rows of a class**: 2 rows of class 1."),
+        ({"few_rows": "2 rows of class 1"}, {}, "**Few test rows**: 2 rows of class 1."),
         ({"still_improving": True}, {}, "**Still improving**: its validation AUC rose to the end."),
         ({}, {"cautions": ["Columns without a role: ts."]}, "**Caution**: Columns without a role: ts."),
         ({}, {"synthetic": True}, "**Synthetic data**: drawn by a generator"),
     ],
 )
 def test_what_speaks_against_the_figures_is_said_and_nothing_else(metrics, card, words):
-    said = cautions(metrics, card)
-    assert len(said) == 1 and said[0].startswith(words)
+    ((name, reason),) = flags(metrics, card)
+    assert f"**{name}**: {reason}.".startswith(words)
 
 
 def test_changed_parameters_and_a_check_that_was_off_are_named(root):

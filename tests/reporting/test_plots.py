@@ -10,7 +10,7 @@ from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.gate import GateReport, GroupCheck
 from qnb.reporting import plots, tables
-from qnb.reporting.lead import cautions
+from qnb.runs.flags import flags
 from qnb.training import metrics
 
 NOTE = "SYNTHETIC data: a test"
@@ -99,7 +99,8 @@ def test_synthetic_data_is_said_in_words_and_degenerate_runs_too():
     assert "SYNTHETIC" not in tables.data_note(card | {"synthetic": False, "source": "breast_cancer"})
     metrics = {"test_auc": 0.5, "degen": 1, "degen_reason": "the logits are constant", "against_twin": None}
     metrics |= {"baselines": {"logistic": {"test_auc": 0.9}, "boosting": {"test_auc": 0.95}}}
-    (said,) = cautions(metrics, {})
+    ((name, reason),) = flags(metrics)
+    said = f"**{name}**: {reason}."
     assert said.startswith("**Degenerate**: the logits are constant") and "not the thresholded metrics" in said
 
 
@@ -119,7 +120,7 @@ def test_a_result_has_its_interval_and_leads_with_few_rows():
     grouped = {"test_auc_interval": interval | {"method": "DeLong over groups"}}
     assert "over whole groups of test rows, 12 with" in tables.interval_note(metrics | grouped)
     few = metrics | {"few_rows": "12 rows hold class 1: under 30, so that the interval is approximate"}
-    assert cautions(few, {})[0].startswith("**Few rows of a class**: 12 rows hold class 1")
+    assert flags(few)[0][0] == "Few test rows" and flags(few)[0][1].startswith("12 rows hold class 1")
     assert list(tables.results(metrics).data["95 % interval"]) == ["0.7123 to 0.9500"] * 3
     trivial = {"test_auc": 0.5, "test_f1": 0.917, "test_precision": 0.846, "test_recall": 1.0}
     table = tables.results(metrics | {"trivial": trivial}).data

@@ -6,7 +6,7 @@ from qnb import cli
 from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.reporting import tables
-from qnb.reporting.lead import cautions
+from qnb.runs.flags import flags
 from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
 from qnb.training.divergence import FAR, divergence
@@ -39,7 +39,7 @@ def test_a_rate_that_is_far_too_high_is_told(values):
     result = train(TrainConfig(**SMALL | values | {"lr": 1e9}), progress=False)
     assert result.metrics["diverged"].endswith("Lower lr=1e+09")
     assert "**Diverged: " in tables.training_sentence(result)
-    assert cautions(result.metrics, {})[0].startswith("**Diverged**: ")
+    assert flags(result.metrics)[0][0] == "Diverged"
 
 
 def test_parameters_that_ran_away_are_told_though_the_objective_is_low():
@@ -63,7 +63,7 @@ def test_it_is_seen_in_the_list_and_in_the_exit_code(tmp_path, monkeypatch, caps
     monkeypatch.setattr(job, "prepare", lambda *_: job.Job(tmp_path, tmp_path, {}, None))
     monkeypatch.setattr(headless, "execute", finished)
     assert cli.main(["run", "train", "--root", str(tmp_path)]) == 3
-    assert "qnb: the training diverged: the objective ends at 9." in capsys.readouterr().err
+    assert "qnb: diverged: the objective ends at 9." in capsys.readouterr().err
     (entry,) = list_runs(tmp_path)
     assert (entry["status"], entry["why"]) == ("done", "diverged: the objective ends at 9")
     assert cli.main(["runs", "--root", str(tmp_path)]) == 0

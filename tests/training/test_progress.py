@@ -6,8 +6,8 @@ import tqdm.std
 
 from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
+from qnb.runs.flags import flags, pointer
 from qnb.training.chunks import Chunks
-from qnb.training.concerns import concerns, pointer
 from qnb.training.loop import fit
 from qnb.training.progress import still_improving
 
@@ -36,20 +36,20 @@ def test_epochs_without_an_evaluation_are_passed_over():
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        ({"diverged": "the objective ends at 3"}, "diverged"),
-        ({"degen": 1}, "degenerate"),
-        ({"still_improving": True}, "still improving"),
-        ({"against_twin": {"decision": "below"}}, "below its classical twin"),
+        ({"diverged": "the objective ends at 3"}, "Diverged"),
+        ({"degen": 1}, "Degenerate"),
+        ({"still_improving": True}, "Still improving"),
+        ({"against_twin": {"decision": "below"}}, "Below its classical twin"),
     ],
 )
 def test_what_is_off_ends_in_the_command_that_diagnoses_it(metrics, words):
-    assert words in concerns(metrics)[0]
+    assert [name for name, _ in flags(metrics)] == [words] and pointer(metrics, "an-id").startswith(f"{words}. ")
     assert pointer(metrics, "an-id").endswith("qnb run suspects -p run an-id")
 
 
 def test_a_sound_run_is_left_in_peace():
     metrics = {"diverged": None, "degen": 0, "still_improving": None, "against_twin": {"decision": "equivalent"}}
-    assert concerns(metrics) == [] and pointer(metrics, "an-id") == ""
+    assert flags(metrics) == [] and pointer(metrics, "an-id") == ""
 
 
 def test_the_time_left_does_not_count_compiling_and_a_resume_says_how_far_it_was(tmp_path, capsys, monkeypatch):

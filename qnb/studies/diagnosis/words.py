@@ -7,6 +7,7 @@ import pandas as pd
 
 from qnb.files import plain
 from qnb.reporting.verdict import Verdict
+from qnb.runs.flags import is_below_twin
 from qnb.runs.folder import Run, params_yaml
 from qnb.studies.diagnosis import data
 from qnb.studies.diagnosis.components import (
@@ -20,7 +21,6 @@ from qnb.studies.diagnosis.components import (
 )
 from qnb.studies.diagnosis.search import Diagnosis, Finding
 from qnb.training.baselines import NAMES
-from qnb.training.concerns import is_below_twin
 
 CORRECTED = "corrected.yaml"
 
