@@ -71,7 +71,7 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
     "split_seed": (1, {}),
     "val_fraction": (0.3, {}),
     "test_fraction": (0.3, {}),
-    "reduction": ("none", {"wires": 4, "drop": ("kind", "other_kind", "site")}),
+    "reduction": ("none", {"wires": 4, "drop": ("kind", "other_kind", "site", "other")}),
     "rescale": ("minmax", {}),
     "angle_range": ("pm_pi", {}),
     "wires": (3, {}),
