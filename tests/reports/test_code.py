@@ -9,6 +9,7 @@ from qnb.reports import code
 from qnb.reports.__main__ import is_outdated
 from qnb.reports.plan import REPORTS, Report
 from qnb.reports.publish import SHIPPED, stamp_of
+from qnb.runs import job
 
 ROOT = Path(__file__).parents[2]
 SHIPPED_NOTEBOOKS = sorted((ROOT / SHIPPED).glob("*.ipynb"))
@@ -24,6 +25,11 @@ def test_a_published_report_was_made_by_this_code(name):
 def test_every_notebook_has_a_report_and_every_published_one_is_planned():
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {report.notebook for report in REPORTS.values()}
     assert {path.stem for path in SHIPPED_NOTEBOOKS} <= set(REPORTS)
+
+
+def test_every_ablation_of_params_has_a_report():
+    shipped = {path.stem for path in (ROOT / "params").glob("*.yaml") if "arms:" in path.read_text("utf-8")}
+    assert shipped == {report.files[0] for report in REPORTS.values() if report.files}
 
 
 def test_the_reports_are_trained_without_leaks_but_for_the_one_that_shows_them():
@@ -88,3 +94,10 @@ def test_parameters_of_files_count_later_ones_over_earlier():
 def test_bare_leaves_the_code():
     source = '"""Doc."""\nx = "# no comment"  # a comment\n\n\ndef f():\n    """Doc\n    of two lines."""\n    return x  # yes\n'
     assert code.bare(source) == 'x = "# no comment"\ndef f():\n    return x'
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_notebook_takes_the_parameters_of_its_reports(name):
+    report = REPORTS[name]
+    prepared = job.prepare(report.notebook, report.parameters(ROOT), ROOT)
+    assert prepared.config is not None and set(prepared.parameters) == set(report.parameters(ROOT))
