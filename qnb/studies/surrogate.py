@@ -63,10 +63,11 @@ def _has_a_surrogate(c: SurrogateConfig) -> Iterator[str]:
             f"encoder='angle_y' or 'angle_xy' with reupload=False (given: encoder={c.encoder!r}, "
             f"reupload={c.reupload})."
         )
-    elif own.given_in(c) and not circuit_of(c).fast:
+    elif not circuit_of(c).fast:
         yield (
-            "surrogate.ipynb takes a model apart whose circuit is of angles, RZ RY RZ, CNOTs and Z alone: of "
-            f"parts of your own, a Pattern for the ansatz (given: {', '.join(own.given_in(c).values())})."
+            "surrogate.ipynb takes a model apart whose circuit is of angles, RZ RY RZ, CNOTs and Z of single "
+            "wires alone: of parts of your own, a Pattern for the ansatz (given: "
+            f"encoder={str(c.encoder)!r}, ansatz={str(c.ansatz)!r}, measurement={str(c.measurement)!r})."
         )
 
 

@@ -154,6 +154,12 @@ def test_a_model_without_a_surrogate_is_refused():
     for wrong in ({"reupload": True}, {"encoder": "amplitude"}):
         with pytest.raises(ParameterError, match=r"use encoder='angle_y' or 'angle_xy' with reupload=False"):
             SurrogateConfig.make(wrong)
+    with pytest.raises(ParameterError, match=r"Z of single wires alone.*measurement='parity'\)"):
+        SurrogateConfig.make({"measurement": "parity"})
+
+
+def test_parameters_that_a_surrogate_rules_out_are_idle():
+    assert SurrogateConfig().idle("lr_mult_scaling") and not SurrogateConfig().idle("reupload")
 
 
 @pytest.mark.slow
