@@ -317,7 +317,7 @@ class RuleConfig(StrictConfig):
     """The rule of a split."""
 
     split: SplitName = "random"
-    '"random", "group", "time", "attack": which rows may stand on both sides'
+    '"random", "group", "time", "attack": which rows may appear in both train and test'
     test_data: str | None = None
     """path of a file that is the test, its columns those of data; None: the test is split from data"""
 

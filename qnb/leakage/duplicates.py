@@ -2,10 +2,10 @@
 
 Rows are the same if they agree in every feature, after cleaning. They are counted among the rows as the
 source writes them: qnb's reader drops exact duplicates of Edge-IIoTset, others may not. Two figures: the AUC
-on all test rows beside that on test rows without a twin in training; and, on the test rows with a twin, what
+on all test rows beside that on test rows not duplicated in training; and, on the test rows with a twin, what
 the twins are worth in training (`seen` against `apart`, as in `splitting`).
 
-Leak if at least SHARE of the test rows have a twin in training. The count decides and not the AUC: where
+Leak if at least SHARE of the test rows are duplicated in training. The count decides and not the AUC: where
 twins are few they can move an AUC but little, yet a row that was trained on tests nothing.
 """
 
@@ -35,8 +35,8 @@ class Twins:
         rows, repeats: N, and how many of them repeat an earlier row.
         same_label: share of the rows that have a twin anywhere whose twins all have their label; NaN without
             any.
-        test, both_sides: test rows, and those of them with a twin in training.
-        auc, auc_without: on all test rows, and on those without a twin in training.
+        test, both_sides: test rows, and those of them duplicated in training.
+        auc, auc_without: on all test rows, and on those not duplicated in training.
         worth: on the test rows with a twin, AUC with the twins in training minus AUC without, and its
             interval; NaN where those rows hold fewer than MIN_ROWS of a class.
         dropped_by_reader: whether the reader drops repeats before any split.

@@ -84,7 +84,7 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
     areas.plot([f.chance for f in text], place, "|", ms=10, color=INK, label="its mean by chance")
     areas.axvline(0.5, color=INK, lw=0.8)
     areas.set(
-        title="What the way of writing knows",
+        title="Label information in value formatting",
         xlabel="AUC",
         xlim=(0.35, 1.03),
         yticks=place,
@@ -257,7 +257,7 @@ def _bars(
 
 @styled
 def duplicates(twins: Twins, note: str | None = None) -> Figure:
-    """Left: test rows with a twin in training; middle: AUC with and without them.
+    """Left: test rows duplicated in training; middle: AUC with and without them.
 
     Right: what the twins are worth on those rows.
     """
@@ -265,7 +265,7 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
     counts.barh([0], [twins.share], color=ORANGE, height=0.5)
     counts.axvline(SHARE, color=INK, lw=0.8, ls="--", label=f"leak from {SHARE:.1%} on")
     counts.set(
-        title="Test rows with a twin in training",
+        title="Test rows duplicated in training",
         xlabel="share of the test rows",
         yticks=[],
         xlim=(0, max(2 * SHARE, 1.3 * twins.share)),

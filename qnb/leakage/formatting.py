@@ -7,7 +7,7 @@ the label? Comparing equal values keeps honest numbers out of it: a column that 
     AUC = sum over meanings of n1 n0 AUC(meaning) / sum of n1 n0,
 
 AUC(meaning) the best that ordering its spellings can reach. Being the best it lies above 0.5 by chance, so it
-is held against its own distribution when the labels are exchanged among rows of equal meaning.
+is compared with its own distribution when the labels are exchanged among rows of equal meaning.
 
 A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of
 that distribution.
@@ -193,7 +193,7 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
 def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes) -> str:
     """In words, from the numbers of text columns, all and those with two spellings of one value."""
     if not examined:
-        return "The source stores numbers, so there is no way of writing."
+        return "The source stores numbers, so there is no formatting to examine."
     if not caught:
         two = f"{with_two} write a value in two ways"
         return f"Of {examined} text columns {two}; in none does that tell the label."
@@ -203,7 +203,7 @@ def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes
     )
     return (
         f"{len(caught)} columns write equal values differently by label: {_described(caught, classes)}. The "
-        f"reader {reader}; whoever encodes these columns as text hands the label to the model."
+        f"reader {reader}; encoding these columns as text leaks the label."
     )
 
 

@@ -3,7 +3,7 @@
 Labels are permuted over all rows, then the whole pipeline runs as ever: split, PLS, quantile map, model,
 epoch chosen on validation rows. Nothing is left to learn, so on the test rows the AUC must be 0.5. Given the
 scores, permuted test labels have the distribution of Mann and Whitney, of standard deviation `null_sd`; the
-mean over R permutations is held against it.
+mean over R permutations is compared with it.
 
 Leak if for some model |mean AUC - 0.5| has a two-sided p <= ALPHA / models.
 """

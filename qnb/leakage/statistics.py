@@ -77,7 +77,7 @@ def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alon
 
     The score of a row is the share of positives among the rows of the same code in the other of two folds,
     pulled towards the overall share with the weight of two rows. Given the other fold these scores are fixed,
-    so each fold's AUC has the null of `null_sd`; the mean of both is returned, and held against
+    so each fold's AUC has the null of `null_sd`; the mean of both is returned, and compared with
     `null_sd_of_mean`.
 
     Args:

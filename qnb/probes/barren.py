@@ -144,9 +144,9 @@ def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
             name: dict(zip(s.index.tolist(), s.tolist(), strict=True)) for name, s in decays.items()
         }
     }
-    deepest = int(bits.index.max())
+    deepest, depth = int(bits.index.max()), f"{layers} layer{'s' if layers > 1 else ''}"
     text = (
-        f"With {layers} layers the variance of ds/dp under {column} falls by {b:.2f} bits per wire "
+        f"With {depth} the variance of ds/dp under {column} falls by {b:.2f} bits per wire "
         f"({float(decays['global'][layers]):.2f} for the global observable), with {deepest} layers by "
         f"{float(bits[deepest]):.2f}."
     )
@@ -155,7 +155,7 @@ def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
     elif holds is None:
         text += f" Between {NOT_BARREN:g} and {BARREN:g} the fit over these wires does not decide."
     return Verdict(
-        f"Does the gradient of {column} vanish exponentially with wires at {layers} layers (barren plateau)?",
+        f"Does the gradient of {column} vanish exponentially with wires at {depth} (barren plateau)?",
         answer(holds),
         figures,
         {"barren above": BARREN, "not below": NOT_BARREN},

@@ -278,8 +278,8 @@ def ranges(trained: dict[str, Sides]) -> pd.DataFrame:
 
 
 def carried(trained: dict[str, Sides]) -> pd.DataFrame:
-    """How far alpha alone carries: BCE (nats) of the trained model; of its scores with alpha = 1 and the best
-    bias; of the untrained circuit under the best alpha and bias; and of no model, the prior.
+    """Contribution of the logit scale: BCE (nats) of the trained model; of its scores with alpha = 1 and the
+    best bias; of the untrained circuit under the best alpha and bias; and of no model, the prior.
     """
     rows = {}
     for measurement, sides in trained.items():

@@ -177,7 +177,7 @@ def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
 
 @styled
 def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
-    """How many times as fast two OpenMP threads are as one, against wires. timings: of
+    """The speed-up of two OpenMP threads over one, against wires. timings: of
     `qnb.probes.throughput.by_threads`.
     """
     medians = {(t.wires, t.threads): t.took for t in timings}
@@ -186,8 +186,8 @@ def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
     figure, (axes,) = new_figure(width=5.5, height=3.4)
     axes.plot(wires, gains, "o-", color=BLUE, label="one compiled row after another")
     axes.axhline(1, color=MUTED, lw=1)
-    axes.axhline(2, color=INK, lw=1, ls=":", label="ideal: twice")
-    axes.set(title="Two OpenMP threads against one", xlabel="wires", ylabel="times as fast", ylim=(0, 2.3))
+    axes.axhline(2, color=INK, lw=1, ls=":", label="ideal: 2")
+    axes.set(title="Two OpenMP threads against one", xlabel="wires", ylabel="speed-up", ylim=(0, 2.3))
     whole_ticks(axes)
     legend(axes)
     return caption(figure, note)

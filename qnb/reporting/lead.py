@@ -24,7 +24,7 @@ def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
     manifest, metrics = run.manifest, run.metrics()
     facts = [
         f"**Gradient check**: {_gradient(manifest.get('gate'))}" if manifest.get("gate") else None,
-        f"**Data**: {data_note(manifest['data'])}" if _has_rows(manifest.get("data")) else None,
+        f"**Data**: {_data(manifest['data'])}" if _has_rows(manifest.get("data")) else None,
         f"**Changed parameters**: {_changed(manifest)}",
     ]
     raised = flags(metrics, manifest.get("data"))
@@ -36,6 +36,10 @@ def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
 def _gradient(gate: Any) -> str:
     verdict = gate.get("verdict") if isinstance(gate, dict) else gate
     return {"pass": "passed", "off": "**off**, no gradient was checked"}.get(str(verdict), str(verdict))
+
+
+def _data(card: dict[str, Any]) -> str:
+    return data_note(card).removeprefix("Data: ")
 
 
 def _has_rows(card: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The tables and sentences of a report: what was asked, the data, the gate's verdict, the result beside its
+"""The tables and sentences of a report: configuration, data, gradient check, the result beside its
 baselines.
 """
 

@@ -1,4 +1,4 @@
-"""The cells of a kernel, held against the parameters of its run.
+"""The cells of a kernel, checked against the parameters of its run.
 
 A run's parameters are fixed when it begins. In JupyterLab the parameters cell can be edited and run again
 without `begin`: the variables then say one thing and what trains another. A cell that uses the run, or its

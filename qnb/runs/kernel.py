@@ -31,9 +31,9 @@ def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
     """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the
     run folder.
 
-    What was injected and what the variables hold must agree. From then on the kernel's cells are held against
-    the run's parameters (see `qnb.runs.guard`). A second call in one kernel (cells run again in JupyterLab)
-    starts a run of its own; the one before, if unfinished, is failed.
+    What was injected and what the variables hold must agree. From then on the kernel's cells are checked
+    against the run's parameters (see `qnb.runs.guard`). A second call in one kernel (cells run again in
+    JupyterLab) starts a run of its own; the one before, if unfinished, is failed.
 
     Raises:
         ParameterError: a parameter is unknown, refused by `config_class`, or not what was injected; no folder

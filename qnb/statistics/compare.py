@@ -111,7 +111,7 @@ def compare(
     Args:
         values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that run
             failed. Larger is better.
-        reference: the arm that the others are held against.
+        reference: the arm that the others are compared with.
         min_effect: the difference that would matter, in units of the metric.
         n_train, n_test: rows (groups, where the split keeps groups together) on either side, the mean over
             seeds; used, and required, if `resampled`.

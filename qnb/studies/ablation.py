@@ -296,9 +296,9 @@ def _shared_groups(study: Study) -> str:
         return ""
     one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
     return (
-        f"With split={study.config.split!r} rows of one {one} stand on both sides: {groups['on_two_sides']} "
-        f"of {groups['count']} {others} (by {', '.join(groups['columns'])}) do. So the interval does not "
-        f"cover other {others}; split='group' keeps each on one side."
+        f"With split={study.config.split!r} rows of one {one} appear in both train and test: "
+        f"{groups['on_two_sides']} of {groups['count']} {others} (by {', '.join(groups['columns'])}) do. "
+        f"So the interval does not cover other {others}; split='group' keeps each on one side."
     )
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of explore.ipynb: one input under the hand, and where a training that was stopped goes on
+"""The arithmetic of explore.ipynb: one input at a time, and where a training that was stopped goes on
 from.
 
 The circuit is asked once for the score and its gradient; loss, logit and all gradients follow from them by

@@ -92,7 +92,7 @@ def importances(shares: pd.DataFrame, note: str | None = None) -> Figure:
     axes.set(yticks=rows, yticklabels=list(shares.index), ylim=(len(shares) - 0.5, -0.5))
     axes.set(title="What decides", xlabel="share of the variance of validation AUC (functional ANOVA)")
     axes.grid(False, axis="y")
-    axes.legend(fontsize=8, loc="lower right")
+    legend(axes)
     return caption(figure, note)
 
 

@@ -1,4 +1,4 @@
-"""Training state in one npz file, written whole after every epoch; loading it goes on bit for bit.
+"""Training state in one npz file, written whole after every epoch; resuming from it is bit-identical.
 
 No pickle.
 """

@@ -55,7 +55,7 @@ def test_with_captures_every_seed_has_a_table_of_its_own_and_arms_share_it():
     best = alone.history.set_index("epoch").loc[alone.metrics["best_epoch"]]
     assert row["param_norm_weights"] == pytest.approx(best["param_norm_weights"], rel=1e-3)
     cover = ablation.what_seeds_cover(study)
-    assert "every seed has a capture of its own" in cover and "stand on both sides" not in cover
+    assert "every seed has a capture of its own" in cover and "appear in both train and test" not in cover
 
 
 def test_arms_that_had_not_levelled_off_are_named_and_decide_nothing(study):
@@ -132,7 +132,7 @@ def test_tables_and_sentences(study):
     assert summary.loc["fast", "test_auc sd"] == pytest.approx(np.std(study.values()["fast"], ddof=1))
     cover = ablation.what_seeds_cover(study)
     assert "3 seeds (5 to 7) cover initial parameters and the order of batches, on one split" in cover
-    assert "no interval covers other rows" in cover and "stand on both sides" not in cover  # a table without groups
+    assert "no interval covers other rows" in cover and "appear in both train and test" not in cover  # a table without groups
     resampled = replace(study, config=study.config.model_copy(update={"resample": "split"}))
     assert "which rows are drawn for training, validation and test" in ablation.what_seeds_cover(resampled)
     assert len(words.sentences(study.compare())) == 2  # said once: not among these
@@ -241,11 +241,13 @@ GROUPED = {
 def test_rows_of_one_session_on_both_sides_are_told(study):
     random = replace(study, cards={5: GROUPED})
     text = ablation.what_seeds_cover(random)
-    assert "rows of one session stand on both sides: 23 of 24 sessions" in text and "does not cover other sessions" in text
+    assert (
+        "rows of one session appear in both train and test: 23 of 24 sessions" in text and "does not cover other sessions" in text
+    )
     pairs = GROUPED | {"groups": GROUPED["groups"] | {"columns": ["host pair"]}}
     assert "does not cover other host pairs" in ablation.what_seeds_cover(replace(study, cards={5: pairs}))
     apart = GROUPED | {"groups": GROUPED["groups"] | {"on_two_sides": 0}}
-    assert "stand on both sides" not in ablation.what_seeds_cover(replace(study, cards={5: apart}))
+    assert "appear in both train and test" not in ablation.what_seeds_cover(replace(study, cards={5: apart}))
 
 
 @pytest.mark.parametrize(("split", "ratio"), [("random", 250 / 550), ("group", 8 / 11)])

@@ -46,7 +46,7 @@ class SweepConfig(TrainConfig):
     arms: Annotated[dict[str, dict[str, Any]], AfterValidator(_with_own_parts)] = TWO_MEASUREMENTS
     """by name, overrides of the base"""
     reference: str | None = None
-    """the arm that the others are held against; None: the first"""
+    """the arm that the others are compared with; None: the first"""
     seeds: Annotated[int, Field(ge=2, le=1000)] = 10
     """how many, from seed on"""
     resample: Resample = "none"
