@@ -35,7 +35,7 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
             the table has none.
         types_of_sides: per side, attack type -> rows; {} where the table has none.
         duplicates_across: `exact` and `near`, per pair of sides the rows of the later side whose features
-            also stand on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
+            also appear on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
             for exact ones whose label differs; `near_rule`.
     """
     roles = roles or Roles(table, config.group_by)
@@ -123,7 +123,7 @@ def _groups(roles: Roles, sides: dict[str, np.ndarray]) -> dict[str, Any] | None
 
 
 def across_sides(table: Table, split: Split) -> dict[str, Any]:
-    """Rows of a later side whose features also stand on an earlier one; see `split_card` for the keys."""
+    """Rows of a later side whose features also appear on an earlier one; see `split_card` for the keys."""
     y = np.asarray(table.y, bool)
     exact, near = (pd.factorize(row_hashes(table.frame, bits))[0] for bits in (None, SIGNIFICANT_BITS))
     pairs = {"train-val": split[:2], "train-test": split[::2], "val-test": split[1:]}

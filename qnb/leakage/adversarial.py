@@ -103,7 +103,7 @@ def judge_sides(separations: list[Separation]) -> LeakVerdict:
     caught = [s for s in separations if s.auc >= 0.5 + EFFECT and s.p <= level]
     of = separations[0].of if separations else "normal traffic"
     return leak_verdict(
-        question=f"Can {of} in the training rows be told from that in the test rows?",
+        question=f"Can {of} in the training rows be distinguished from that in the test rows?",
         leak=bool(caught) if separations else None,
         reaches_model=any(s.rule == "random" for s in caught),
         figures={s.rule: {"auc": s.auc, "p": s.p, "rows": s.rows, "columns": s.columns} for s in separations},

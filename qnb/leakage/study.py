@@ -224,12 +224,17 @@ def conclude(run: Run, verdicts: list[LeakVerdict]) -> None:
 
 
 def in_short(verdicts: list[LeakVerdict]) -> list[str]:
-    """The leaks in a sentence each; where there is none, how many suspicions were looked into."""
+    """The result in one sentence, then each leak with its reason, those that reach the model first."""
     leaks = sorted((v for v in verdicts if v.reaches_model is not None), key=lambda v: not v.reaches_model)
+    reaching = [v for v in leaks if v.reaches_model]
     inconclusive = sum(v.verdict == INCONCLUSIVE for v in verdicts)
-    other = len(verdicts) - len(leaks) - inconclusive
-    rest = f"{other} other tests found none" if leaks else f"No leak in {other} tests"
-    return [*(v.text() for v in leaks), f"{rest}; {inconclusive} were inconclusive on this table."]
+    harmless, were = len(leaks) - len(reaching), "was" if inconclusive == 1 else "were"
+    found = "1 leak reaches" if len(reaching) == 1 else f"{len(reaching) or 'No'} leaks reach"
+    sentence = (
+        f"{found} the model as it is, of {len(verdicts)} tests: {harmless} found a leak that does not reach "
+        f"it, {inconclusive} {were} inconclusive on this table."
+    )
+    return [sentence, *(v.text() for v in leaks)]
 
 
 def verdicts_table(verdicts: list[LeakVerdict]) -> Styler:
@@ -242,6 +247,6 @@ def verdicts_table(verdicts: list[LeakVerdict]) -> Styler:
     ]
     styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
     return styler.map(
-        lambda word: "font-weight: bold; color: #b04a00" if word == "yes" else "",
+        lambda word: "font-weight: bold; color: #c75300" if word == "yes" else "",
         subset=["reaches the model"],
     )

@@ -152,7 +152,8 @@ def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
     axes.set(xlim=(-2.6, width + 1), ylim=(spec.wires - 0.4, -0.7))
     axes.set_axis_off()
     axes.set_title(
-        f"{spec.wires} wires, {spec.layers} layers: {spec.encoder}{' with Hadamard' * spec.hadamard}"
+        f"{spec.wires} wire{'s' * (spec.wires > 1)}, {spec.layers} layer{'s' * (spec.layers > 1)}: "
+        f"{spec.encoder}{' with Hadamard' * spec.hadamard}"
         f"{', re-uploaded' * spec.reupload}{', scaled' * spec.scaling}; {spec.ansatz}; {spec.measurement}",
         fontsize=10,
     )

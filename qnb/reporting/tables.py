@@ -186,7 +186,7 @@ def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     rows = {f"split: {card['split']}": card["rule"]}
     for name, side in card["sides"].items():
         share = side["rows"] / card["rows_kept"]
-        asked = "the test file" if side["asked"] is None else f"{share:.1%}, {side['asked']:.1%} asked"
+        asked = "the test file" if side["asked"] is None else f"{share:.1%}, target {side['asked']:.1%}"
         rows[f"{name} rows"] = f"{side['rows']:,} ({asked}), prior {side['prior']:.4f}"
     rows |= {f"rows on no side: {reason}": f"{count:,}" for reason, count in card["left_out"].items()}
     if card["split"] == "attack":
@@ -201,7 +201,7 @@ def _split_rows(card: dict[str, Any]) -> dict[str, str]:
     for pair, exact in across["exact"].items():
         early, late = pair.split("-")
         other = across["other_label"][pair]
-        rows[f"{late} rows that also stand in {early}"] = (
+        rows[f"{late} rows that also appear in {early}"] = (
             f"{exact:,} exact ({other:,} with the other label), {across['near'][pair]:,} near"
         )
     return rows | {"near means": across["near_rule"]}

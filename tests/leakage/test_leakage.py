@@ -36,6 +36,7 @@ from qnb.leakage.models import Arm
 from qnb.leakage.raw import RawColumn, read_raw
 from qnb.leakage.statistics import _area_of_counts, bins, null_sd, rate_auc
 from qnb.leakage.study import LeakageConfig
+from qnb.leakage.verdict import leak_verdict
 from qnb.reporting.verdict import ANSWERS
 from qnb.runs import headless
 from qnb.runs.job import prepare
@@ -393,6 +394,21 @@ def test_sides_that_are_alike_are_told_apart_no_more_often_than_promised(rng, mo
 
 
 # the notebook
+
+
+def test_the_result_in_one_sentence_counts_what_reaches_the_model():
+    verdicts = [
+        leak_verdict(f"Question {k}?", leak, reaches, {}, None, "Why.")
+        for k, (leak, reaches) in enumerate([(True, False), (True, True), (False, True), (None, True)])
+    ]
+    sentence, first, second = study.in_short(verdicts)
+    assert sentence == (
+        "1 leak reaches the model as it is, of 4 tests: 1 found a leak that does not reach it, 1 was inconclusive on this table."
+    )
+    assert first.startswith("Question 1? Yes. This reaches the model") and second.startswith(
+        "Question 0? Yes. This does not reach"
+    )
+    assert study.in_short(verdicts[2:])[0].startswith("No leaks reach the model as it is, of 2 tests: 0 found")
 
 
 def test_contradictions_are_refused():

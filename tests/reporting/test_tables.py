@@ -76,4 +76,4 @@ def test_the_data_card_says_what_the_data_is_and_how_it_was_split(split):
     card = split_card(table, split_table(table, config), config)
     shown = tables.data_card(table.card | card).to_html()
     assert card["rule"].split(" (")[0] in shown and "SYNTHETIC" in shown
-    assert "test rows that also stand in train" in shown
+    assert "test rows that also appear in train" in shown
