@@ -159,7 +159,7 @@ def cli(context: click.Context) -> None:
     "--resume",
     metavar="RUN",
     help=(
-        "Go on from the last checkpoint of a run, its id or path, that did not finish. Where a file of its "
+        "Resume from the last checkpoint of a run, its id or path, that did not finish. Where a file of its "
         "circuit is gone, -p ansatz FILE:NAME gives another with the same text."
     ),
 )
@@ -192,7 +192,7 @@ def run(
     stands for all diagnostic notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row
     for each suspect.
 
-    Files come first, then -y, -p and -r: the later one counts.
+    Files are read first, then -y, -p and -r; the later one overrides.
 
     Exit codes: 0 done, 1 failed, 2 refused before it started, 3 done but the training diverged, 130
     interrupted.
@@ -242,7 +242,7 @@ def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeou
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="A parameter; it counts over FILE.",
+    help="A parameter; it overrides FILE.",
 )
 @click.option(
     "--workers",
@@ -261,7 +261,7 @@ def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeou
     flag_value="last",
     metavar="[SWEEP_ID]",
     help=(
-        "Go on with a sweep of FILE that did not finish, the last one if no id is given. What is done is not "
+        "Resume a sweep of FILE that did not finish, the last one if no id is given. What is done is not "
         "run again."
     ),
 )

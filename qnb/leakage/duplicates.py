@@ -55,7 +55,7 @@ class Twins:
 
     @property
     def share(self) -> float:
-        """Share of the test rows that stand on both sides."""
+        """Share of the test rows that appear in training too."""
         return self.both_sides / self.test
 
 
@@ -66,7 +66,7 @@ def row_numbers(raw: Raw) -> np.ndarray:
 
 
 def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
-    """Split the rows as written at random, and look at those that stand on both sides.
+    """Split the rows as written at random, and look at those that appear in both train and test.
 
     Raises:
         DataError: too few rows of a class to split.

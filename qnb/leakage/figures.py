@@ -127,7 +127,7 @@ def _spellings(axes: Axes, several: list[Form]) -> None:
 def columns(singles: list[Single], pair: Pair | None = None, note: str | None = None) -> Figure:
     """AUC of each column by itself.
 
-    Left: columns that should know nothing; right: the best features, and the best pair of them.
+    Left: columns that should be uninformative; right: the best features, and the best pair of them.
 
     Args:
         singles: from `qnb.leakage.single_columns.examine`.
@@ -140,7 +140,7 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
     ]
     rows = max(len(nothing), len(features) + 1, 4)
     figure, (left, right) = new_figure(2, height=0.27 * rows + 1.3)
-    _dots(left, nothing, "Who, when and in which session: should know nothing")
+    _dots(left, nothing, "Host, time, session: should be uninformative")
     left.axvline(
         0.5 + single.EFFECT,
         color=INK,
@@ -148,7 +148,7 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
         ls="--",
         label=f"leak from {0.5 + single.EFFECT:g} on, if p is small",
     )
-    _dots(right, features, "What the packet did: may know")
+    _dots(right, features, "Packet contents: may be predictive")
     right.axvline(
         single.GIVEAWAY, color=INK, lw=0.8, ls="--", label=f"leak from {single.GIVEAWAY:g} on, if p is small"
     )

@@ -187,7 +187,7 @@ def learning_curves(
         best_epoch: marked in each panel.
         reference: validation AUCs to draw as lines, by the name of the baseline.
     """
-    figure, (loss, auc, sep) = new_figure(3)
+    figure, (loss, auc, sep) = new_figure(3, height=4.0)
     epoch = history["epoch"]
     loss.plot(epoch, history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     spread = history["train_loss_std"]
@@ -214,7 +214,7 @@ def learning_curves(
 @styled
 def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
     """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
-    figure, (gradient, distance, head) = new_figure(3)
+    figure, (gradient, distance, head) = new_figure(3, height=4.0)
     for group, colour in GROUP_COLOURS.items():
         if f"grad_norm_{group}" not in history:
             continue

@@ -26,7 +26,7 @@ def first_lines(root, metrics, verdict=None, card=None, **changed):
 def test_a_sound_run_has_its_answer_and_no_caution(root):
     text = first_lines(root, {"test_auc": 0.9, "degen": 0, "diverged": None}, {"verdict": "pass"}, CARD | {"synthetic": False})
     assert text.startswith("The answer.") and "⚠" not in text
-    assert "**Gradient check**: passed" in text and "2,000 rows, 25.0% positive" in text
+    assert "**Gradient check**: passed" in text and "**Data**: bundled, 2,000 rows, 25.0% positive" in text
     assert "**Changed parameters**: none, all defaults" in text
 
 

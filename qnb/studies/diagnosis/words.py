@@ -44,8 +44,8 @@ def lead(diagnosis: Diagnosis) -> str:
     """What is to blame and what it costs, in one sentence; what else was moved."""
     if not diagnosis.blamed:
         return f"Nothing to blame: {_others(diagnosis)}"
-    parts = [_blame(diagnosis, _finding(diagnosis, name)) for name in diagnosis.blamed]
-    return f"{'; then '.join(parts)}; {_others(diagnosis)}"
+    text = "; then ".join(_blame(diagnosis, _finding(diagnosis, name)) for name in diagnosis.blamed)
+    return f"{text[0].upper()}{text[1:]}; {_others(diagnosis)}"
 
 
 def conclusion(diagnosis: Diagnosis, run: Run) -> list[str]:
@@ -88,15 +88,14 @@ def _finding(diagnosis: Diagnosis, name: str) -> Finding:
 
 def _blame(diagnosis: Diagnosis, finding: Finding) -> str:
     words, gain = COMPONENTS[finding.component].words, finding.decisive
-    text = words[0].upper() + words[1:]
     if finding.component == "data":
-        return f"{text}: {_last_sentence(diagnosis, finding)}"
+        return f"{words}: {_last_sentence(diagnosis, finding)}"
     if gain is None:
-        return f"{text}: {finding.why.rstrip('.')}"
+        return f"{words}: {finding.why.rstrip('.')}"
     beside = (
         f" together with {_list([COMPONENTS[b].words for b in finding.beside])}" if finding.beside else ""
     )
-    return f"{text}: {_change(diagnosis, finding.component)}{beside} restores {gain.mean:.2f} of AUC"
+    return f"{words}: {_change(diagnosis, finding.component)}{beside} restores {gain.mean:.2f} of AUC"
 
 
 def _last_sentence(diagnosis: Diagnosis, finding: Finding) -> str:
