@@ -222,6 +222,9 @@ class _AsIfChanged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._config, name)
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._config)
+
     def changed(self, name: str) -> bool:
         return name == self._name or self._config.changed(name)
 

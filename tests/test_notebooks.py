@@ -10,6 +10,7 @@ import pytest
 from papermill.inspection import inspect_notebook
 
 from qnb.config import OptimiserConfig, StrictConfig
+from qnb.reporting import tables
 from qnb.runs.cells import DECLARED
 from qnb.runs.job import declared_parameters
 
@@ -78,3 +79,12 @@ def test_it_is_committed_without_outputs(path):
     nb = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in nb.cells)
     assert len({cell.id for cell in nb.cells}) == len(nb.cells)
+
+
+@every_notebook
+def test_its_parameters_are_shown_with_those_that_have_no_effect(path):
+    cls = configuration(nbformat.read(path, as_version=4))
+    config = cls.make({"run": "a-run"} if cls.__name__ == "DiagnosisConfig" else {})
+    shown = tables.asked(config).to_html()
+    assert all(name in shown for name in cls.model_fields)
+    assert not [name for name in cls.model_fields if config.idle(name) and config.changed(name)]
