@@ -88,3 +88,13 @@ def test_its_parameters_are_shown_with_those_that_have_no_effect(path):
     shown = tables.asked(config).to_html()
     assert all(name in shown for name in cls.model_fields)
     assert not [name for name in cls.model_fields if config.idle(name) and config.changed(name)]
+
+
+@every_notebook
+def test_a_cell_that_opens_the_report_shows_its_summary_before_anything_else(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "summary" in cell.metadata.get("tags", []):
+            body = ast.parse(cell.source).body
+            calls = [ast.unparse(node.value) for node in body if isinstance(node, ast.Expr)]
+            shown = [call for call in calls if call.startswith("display(")] + calls[-1:]
+            assert shown[0].removeprefix("display(").startswith("summary("), shown
