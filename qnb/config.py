@@ -449,8 +449,8 @@ class OptimiserConfig(StrictConfig):
 class SelectionConfig(StrictConfig):
     """Which epoch counts, when to stop, and which thresholds are degenerate."""
 
-    val_objective: Literal["auc", "sep", "val_loss", "bacc", "f1"] = "auc"
-    'which epoch is best: "auc", "sep", "val_loss", "bacc", "f1"'
+    val_objective: Literal["auc", "sep", "val_loss", "weighted_loss", "bacc", "f1"] = "auc"
+    'which epoch is best: "auc", "sep", "val_loss", "weighted_loss", "bacc", "f1"'
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
     """epochs from one scoring of the validation rows to the next"""
     early_stop_patience: Annotated[int, Field(ge=1)] | None = None

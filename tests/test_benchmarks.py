@@ -3,10 +3,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import papermill
 import pytest
 
-from benchmarks import compiling, exact, peers, silent_faults, silent_faults_report
+from benchmarks import compiling, exact, peers, silent_faults, silent_faults_report, small_tables
 from benchmarks.timing import in_turn
 from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
@@ -116,3 +117,13 @@ def test_every_peer_that_is_installed_has_the_exact_engines_gradient_or_is_refus
     )
     with pytest.raises(AssertionError):
         peers.measure((3,), (2,))
+
+
+@pytest.mark.parametrize("generator", small_tables.GENERATORS)
+@pytest.mark.parametrize("columns", [2, 10])
+def test_small_tables_have_both_classes_and_come_out_again(generator, columns):
+    tables = [small_tables.GENERATORS[generator](np.random.default_rng(0), 200, columns) for _ in range(2)]
+    (X, y), (again, labels) = tables
+    assert X.shape == (200, columns) and 0.2 < y.mean() < 0.8
+    np.testing.assert_array_equal(X, again)
+    np.testing.assert_array_equal(y, labels)

@@ -32,7 +32,8 @@ class Prepared:
     `asked` holds the parameters that decided rows and features, by name; empty where no configuration did.
     `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns
     that the card names; None where the table has no groups. `test_unseen` says which test rows are of class 0
-    or of attack types that neither training nor validation has, bool (B,); None without such types.
+    or of attack types that neither training nor validation has, bool (B,); None without such types. `weights`
+    are those of the training rows in the loss, (B,); None: all alike.
     """
 
     X: dict[str, np.ndarray]
@@ -42,6 +43,7 @@ class Prepared:
     test_groups: np.ndarray | None = None
     test_unseen: np.ndarray | None = None
     asked: dict[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     @property
     def prior(self) -> float:

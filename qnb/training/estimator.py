@@ -6,8 +6,11 @@ out the reading of tables and the classical baselines.
 """
 
 import inspect
+import math
 import numbers
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,19 +18,26 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from qnb.config import TrainConfig
 from qnb.data.features import FeatureMap
 from qnb.data.prepare import Prepared
 from qnb.errors import QnbError, nearest
 from qnb.training.loop import fit
+from qnb.training.metrics import Row
+from qnb.training.model import Model
+from qnb.training.progress import still_falling
+from qnb.training.state import circuit_of
 from qnb.training.train import choose_model
 
 MOST_WIRES = 8  # where wires=None
+MIN_STEPS, LEAST_EPOCHS = 1000, 8  # where epochs=None
+FEW_ROWS = 1000  # where rescale=None: fewer training rows are rescaled by their range, more by quantiles
 ENGINES = ("catalyst", "exact")
 
 
@@ -40,11 +50,12 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     """Binary variational quantum classifier (Schuld et al., PRA 101, 032308, 2020), trained and checked by
     qnb.
 
-    The columns of X are standardised, reduced by partial least squares to one feature per wire and mapped by
-    their quantiles to angles (see `qnb.data.features`); `fit` learns this from its training rows alone. With
-    `reduction="none"` and `rescale="none"` the circuit takes X as it is, one column per wire, in radians. X
-    holds numbers, with NaN where they are missing if `missing` says what becomes of them; text columns need
-    an encoder before them in a Pipeline.
+    The columns of X are standardised, reduced by partial least squares to one feature per wire and rescaled
+    to angles, by their range or by their quantiles (see `qnb.data.features`); `fit` learns this from its
+    training rows alone. With `reduction="none"` and `rescale="none"` the circuit takes X as it is, one
+    column per wire, in radians. X holds numbers, with NaN where they are missing if `missing` says what
+    becomes of them; text columns need an encoder before them in a Pipeline. Nothing here transforms for
+    others, so there is no `set_output`.
 
     `decision_function` is the logit l(x) = alpha (s(x) + bias), `predict_proba` its sigmoid, and `predict`
     calls `classes_[1]` where l(x) > 0, that is where its probability is over one half. The threshold of
@@ -52,24 +63,33 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     `decision_function(X) >= threshold_`, or scikit-learn's TunedThresholdClassifierCV.
 
     `fit` takes no sample weights: the quantile map, the reduction and the choice of the best epoch have no
-    weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one.
+    weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one
+    (a row of weight 2 is not that row twice).
 
     Parameters with TrainConfig's names (missing, layers, encoder, ansatz, measurement, reupload, hadamard,
-    scaling, reduction, rescale, angle_range, engine, focal_gamma, alpha_mode, class_weights, epochs, batch,
-    lr, lr_schedule, val_objective, early_stop_patience) have its meanings and defaults; `qnb.TrainConfig`
-    describes them.
+    scaling, reduction, angle_range, engine, focal_gamma, alpha_mode, batch, lr, lr_schedule,
+    early_stop_patience) have its meanings and defaults; `qnb.TrainConfig` describes them.
     `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
     others, and what differs:
 
     Args:
         wires: qubits; None: 8, or fewer where the training rows have fewer independent columns to fill them;
             with reduction="none" as many as there are columns.
-        batch: rows per step; where there are fewer training rows than that, all of them are one batch. An
-            epoch is one pass, so a small table takes few steps: give it more epochs or a smaller batch.
-        class_weights: None, "balanced" or the weights of `classes_`, a pair, in the training loss. Unlike
-            scikit-learn's `class_weight` they do not bear on the choice of the best epoch.
+        batch: rows per step; where there are fewer training rows than that, all of them are one batch.
+        class_weight: as scikit-learn's: None, "balanced", or a dict from label to weight, of the training
+            loss. The quantile map, the reduction and `threshold_` are not weighted.
+        rescale: how features become u in [0, 1], "quantile", "minmax" or "none" (they are radians); None:
+            "minmax" where fewer than 1,000 rows train, for few rows make a ragged quantile map, else
+            "quantile".
+        epochs: passes over the training rows; None: as many as take 1,000 steps, and 8 at least.
+        val_objective: which epoch is best on the held-out rows, a name of TrainConfig's. The default,
+            the loss as it is trained, ranks what `predict` answers even where few rows tie in AUC.
         validation_fraction: share of the rows of each class, one at least, held out to choose the best epoch
             and `threshold_`.
+        warm_start: whether `fit` trains on from the parameters, and with the transform of the columns, of an
+            earlier `fit` (the optimiser starts anew).
+        callback: called after every epoch with its row of `history_`, a dict; what it raises ends the
+            training. An estimator with a lambda cannot be pickled.
         random_state: an integer seeds the held-out rows, the initial parameters and the batches; a
             RandomState, or None for numpy's, draws that integer.
         verbose: whether to show the progress bar.
@@ -94,49 +114,127 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     hadamard: bool = False
     scaling: bool = False
     reduction: str = "pls"
-    rescale: str = "quantile"
+    rescale: str | None = None
     angle_range: str = "0_pi"
     engine: str = "catalyst"
     focal_gamma: float = 0.0
     alpha_mode: str = "softplus"
-    class_weights: str | tuple[float, float] | None = None
-    epochs: int = 8
+    class_weight: str | dict[Any, float] | None = None
+    epochs: int | None = None
     batch: int = 64
     lr: float = 0.05
     lr_schedule: str = "constant"
-    val_objective: str = "auc"
+    val_objective: str = "weighted_loss"
     early_stop_patience: int | None = None
     validation_fraction: float = 0.2
+    warm_start: bool = False
+    callback: Callable[[Row], None] | None = None
     random_state: int | np.random.RandomState | None = 0
     verbose: bool = False
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on X (N, columns) and y (N,), labels of two classes with two rows or more in each.
 
+        Warns with scikit-learn's ConvergenceWarning where the loss was still falling at the end.
+
         Raises:
             ValueError: (EstimatorError where the message is qnb's) a parameter or the data cannot be used.
             WrongGradientError, TrainingDiverged: see `qnb.training.train.train`.
         """
+        earlier = getattr(self, "model_", None) if self.warm_start else None
         rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite())
         self.classes_, codes = _two_classes(labels)
+        history = self._train(rows, codes, self.epochs, earlier)
+        if still_falling(history):
+            warnings.warn(
+                f"The loss was still falling after {len(history)} epochs: give it more epochs than "
+                f"that, or a higher rate than lr={self.lr}.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one pass over X (N, columns) and y (N,), from the parameters where there are any.
+
+        The first call learns the transform of the columns too; later ones keep it. Each call holds rows out
+        of its own for `threshold_`, and needs two rows of each class. The optimiser starts anew each time,
+        so that a few steps a call are slow: give it chunks of several batches.
+
+        Args:
+            classes: both labels; by default those of the first call's y.
+            sample_weight: (N,), of the rows in the training loss, and there alone: not in the transform of
+                the columns, the held-out loss or `threshold_`.
+
+        Raises:
+            ValueError: as `fit`, and where y holds labels other than those of the first call.
+        """
+        earlier: Model | None = getattr(self, "model_", None)
+        rows, labels = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite=self._finite(), reset=earlier is None
+        )
+        found, codes = _two_classes(labels)
+        known = self.classes_ if earlier is not None else found if classes is None else np.unique(classes)
+        if not np.array_equal(found, known):
+            raise EstimatorError(
+                f"y holds the labels {found.tolist()}, and the classes are {known.tolist()}."
+            )
+        self.classes_ = known
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows)
+        self._train(rows, codes, 1, earlier, weights)
+        return self
+
+    def _train(
+        self,
+        rows: np.ndarray,
+        codes: np.ndarray,
+        epochs: int | None,
+        earlier: Model | None,
+        weights: np.ndarray | None = None,
+    ) -> list[Row]:
+        """Train on rows (N, columns) and codes (N,), 0 or 1, from an earlier model's parameters or anew.
+
+        Returns the history.
+        """
         seed = _seed(self.random_state)
         held = _held_out(codes, self.validation_fraction, seed)
         frame = self._frame(rows)
         try:
-            config = self._config(frame[~held], seed)
-            prepared = _prepared(frame, codes, held, config)
+            config = self._config(frame[~held], seed, epochs)
+            prepared = _prepared(frame, codes, held, config, None if earlier is None else earlier.feature_map)
         except QnbError as error:
             raise EstimatorError(str(error)) from error
-        fitted = fit(config, prepared, progress=bool(self.verbose))
+        if earlier is not None and earlier.spec != circuit_of(config):
+            raise EstimatorError(
+                f"The circuit of the earlier fit is {earlier.spec}, and the parameters ask for "
+                f"{circuit_of(config)}: leave them, or set warm_start=False and fit anew."
+            )
+        if weights is not None:
+            prepared = replace(prepared, weights=weights[~held])
+        callback = self.callback
+        fitted = fit(
+            config,
+            prepared,
+            progress=bool(self.verbose),
+            on_epoch=None if callback is None else lambda history: callback(history[-1]),
+            initial=None if earlier is None else earlier.params,
+        )
         about = {
             "data": prepared.card["source"],
             "synthetic": None,
             "classes": [str(label) for label in self.classes_],
         }
+        self.model_: Model
         self.model_, _, threshold = choose_model(fitted, about)
         self.threshold_ = threshold.value
         self.history_, self.gate_ = pd.DataFrame(fitted.state.history), fitted.gate
-        return self
+        return fitted.state.history
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Logits l(x), (N,): positive where `classes_[1]` is the more probable."""
@@ -169,7 +267,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])])
         return pd.DataFrame(X, columns=list(names), copy=False)
 
-    def _config(self, frame: pd.DataFrame, seed: int) -> TrainConfig:
+    def _config(self, frame: pd.DataFrame, seed: int, epochs: int | None) -> TrainConfig:
         """The configuration that trains on these rows; ParameterError where the parameters are refused."""
         if self.engine not in ENGINES:
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
@@ -180,14 +278,35 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             else _plain(self.wires)
         )
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
+        values["epochs"] = _epochs(len(frame), values["batch"]) if epochs is None else _plain(epochs)
+        by_rows = "minmax" if len(frame) < FEW_ROWS else "quantile"
+        values["rescale"] = by_rows if self.rescale is None else self.rescale
+        values["class_weights"] = _class_weights(self.class_weight, self.classes_)
         return TrainConfig.make(values | {"seed": seed})
 
 
+FOLLOWING = ("wires", "batch", "epochs", "rescale")  # those that follow the rows by default
 SHARED = tuple(  # constructor parameters that are TrainConfig's, with its names and defaults
     name
     for name in inspect.signature(QuantumClassifier).parameters
-    if name in TrainConfig.model_fields and name not in ("wires", "batch")
+    if name in TrainConfig.model_fields and name not in FOLLOWING
 )
+
+
+def _epochs(rows: int, batch: object) -> int:
+    """Passes that take MIN_STEPS steps of so many training rows, LEAST_EPOCHS at least."""
+    steps = max(rows // batch, 1) if isinstance(batch, int) and batch > 0 else 1
+    return max(LEAST_EPOCHS, math.ceil(MIN_STEPS / steps))
+
+
+def _class_weights(given: Any, classes: np.ndarray) -> Any:
+    """scikit-learn's `class_weight` as TrainConfig's `class_weights`: a dict by label as the pair of them."""
+    if not isinstance(given, dict):
+        return given
+    unknown = [label for label in given if label not in classes.tolist()]
+    if unknown:
+        raise EstimatorError(f"class_weight names {unknown}, and the classes are {classes.tolist()}.")
+    return tuple(float(given.get(label, 1.0)) for label in classes.tolist())
 
 
 def _two_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,9 +369,13 @@ def _most_wires(frame: pd.DataFrame, encoder: str, missing: str, reduction: str)
     return min(max(independent, 1), MOST_WIRES)
 
 
-def _prepared(frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig) -> Prepared:
-    """Training and validation rows as angles; there is no test side, which is the user's own."""
-    feature_map = FeatureMap.fit(
+def _prepared(
+    frame: pd.DataFrame, y: np.ndarray, held: np.ndarray, config: TrainConfig, earlier: FeatureMap | None
+) -> Prepared:
+    """Training and validation rows as angles, by the map of an earlier fit or one learnt from the training
+    rows; there is no test side, which is the user's own.
+    """
+    feature_map = earlier or FeatureMap.fit(
         frame[~held],
         y[~held],
         config.features,

@@ -18,6 +18,7 @@ from qnb.config import TrainConfig
 from qnb.core.circuit import Params, groups_of
 from qnb.core.engine import Engine, compiles_ahead, make_engine, takes_steps
 from qnb.core.gate import Batch, GateReport, WrongGradientError, check_gradient, check_together
+from qnb.core.objective import class_weight_pair
 from qnb.data.prepare import Prepared
 from qnb.errors import ParameterError, QnbError
 from qnb.files import CHECKPOINT, HISTORY, atomic_write
@@ -48,6 +49,7 @@ def fit(
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
     engine: Engine | None = None,
+    initial: Params | None = None,
 ) -> TrainingRun:
     """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought
     nothing.
@@ -57,16 +59,18 @@ def fit(
     norm of the raw gradient), param_norm_g and delta_g (distance from the initial value); lr of its last
     step; seconds and samples_per_s of its training steps (of all runs that train together); and, every
     `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1, val_precision,
-    val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason.
+    val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason; with val_objective="weighted_loss"
+    val_weighted_loss (the objective that is trained, class weights and focal factor included).
 
     Args:
         folder, resume_from: see `qnb.training.train.train`. A folder that holds a checkpoint is resumed from.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
         engine: one made by hand, in the place of the one that `config` names.
+        initial: parameters to start from; None: drawn with the seed.
     """
     if folder is not None:
         require_own_folder(Path(folder), config)
-    run = start(config, prepared, engine)
+    run = start(config, prepared, engine, initial)
     with interruptible(run, folder):
         if folder is not None and (Path(folder) / CHECKPOINT).exists():
             resume_from = folder  # its own training was stopped, and is started again
@@ -316,6 +320,10 @@ def _evaluate_epoch(run: TrainingRun) -> None:
         raise metrics.DegenerateError(
             f"Epoch {state.epoch} is degenerate and abort_on_degen=True: {threshold.reason}."
         )
+    if config.val_objective == "weighted_loss":
+        w_neg, w_pos = class_weight_pair(config.class_weights, run.prepared.prior)
+        row["weighted_loss"] = float(np.mean(np.where(y == 1, w_pos, w_neg) * run.objective.loss(logits, y)))
+        state.history[-1]["val_weighted_loss"] = row["weighted_loss"]
     value = _objective_value(config.val_objective, row)
     if state.best_params is None or value > state.best_value:
         state.best_params, state.best_epoch, state.best_value = state.params, state.epoch, value
@@ -331,7 +339,9 @@ def _objective_value(name: str, row: Row) -> float:
     """
     if name in ("bacc", "f1") and row["degen"]:
         return -np.inf
-    return float(-row["loss"] if name == "val_loss" else row[name])
+    if name in ("val_loss", "weighted_loss"):
+        return -float(row["loss" if name == "val_loss" else name])
+    return float(row[name])
 
 
 def _keep(folder: Path, run: TrainingRun) -> None:

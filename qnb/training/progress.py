@@ -1,4 +1,4 @@
-"""Was a training still improving when it stopped?"""
+"""Was a training still improving when it stopped? By the validation AUC, and by its own loss."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from qnb.training.metrics import Row
 
 LAST = 3  # the last third of the evaluations is compared with what came before
 RISE, SHARE = 0.005, 0.1  # in AUC, and of what it lacks to 1: a smaller rise is levelling off
+FALL = 0.005  # of the loss: less is levelling off, too
 
 
 def still_improving(history: Sequence[Row]) -> bool | None:
@@ -25,3 +26,21 @@ def still_improving(history: Sequence[Row]) -> bool | None:
     last = len(seen) // LAST
     before = max(seen[:-last])
     return max(seen[-last:]) - before > max(RISE, SHARE * (1 - before))
+
+
+def still_falling(history: Sequence[Row]) -> bool:
+    """Whether the training loss was still falling when the training ended.
+
+    True where its mean over the last third of the epochs is below that over the third before by 0.005, and
+    by a tenth of the whole fall since the first epoch. False where there are fewer than three epochs.
+
+    Args:
+        history: rows as `qnb.training.loop.fit` writes them.
+    """
+    losses = np.array([row["train_loss"] for row in history], dtype=float)
+    third = len(losses) // LAST
+    if third == 0:
+        return False
+    last = losses[-third:].mean()
+    fall = losses[-2 * third : -third].mean() - last
+    return bool(fall > max(FALL, SHARE * (losses[0] - last)))

@@ -116,13 +116,15 @@ def circuit_of(config: CircuitConfig) -> CircuitSpec:
 
 def batch_of(config: ObjectiveConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
     """X, y and the loss weights of one batch: class weights, or importance weights where batches are
-    balanced.
+    balanced, times the rows' own.
     """
     X, y = prepared.X["train"][rows], prepared.y["train"][rows]
     if config.prior_correction == "importance":
-        return X, y, importance_weights(y, prepared.prior)
-    w_neg, w_pos = class_weight_pair(config.class_weights, prepared.prior)
-    return X, y, np.where(y == 1, w_pos, w_neg)
+        w = importance_weights(y, prepared.prior)
+    else:
+        w_neg, w_pos = class_weight_pair(config.class_weights, prepared.prior)
+        w = np.where(y == 1, w_pos, w_neg)
+    return X, y, w if prepared.weights is None else w * prepared.weights[rows]
 
 
 def objective_of(config: ObjectiveConfig) -> Objective:
@@ -145,8 +147,12 @@ def engine_of(
     return engine
 
 
-def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None) -> TrainingRun:
+def start(
+    config: TrainConfig, prepared: Prepared, engine: Engine | None = None, initial: Params | None = None
+) -> TrainingRun:
     """A run before its first epoch, on the engine that its configuration names, or on `engine`, made by hand.
+
+    It starts from parameters drawn with its seed, or from `initial` ones.
 
     Raises:
         ParameterError: an engine that is wrong on purpose without gate="off", or data prepared for other
@@ -163,7 +169,7 @@ def start(config: TrainConfig, prepared: Prepared, engine: Engine | None = None)
     optimiser = make_optimiser(config, config.epochs * count)
     rng = np.random.default_rng(config.seed)
     (of_batches,) = rng.spawn(1)
-    initial = engine.spec.init(rng, config.alpha_mode)
+    initial = engine.spec.init(rng, config.alpha_mode) if initial is None else initial
     state = State(
         params=initial, optimiser=optimiser.init(initial), rng=of_batches, data=data_identity(prepared)
     )

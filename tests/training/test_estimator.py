@@ -1,6 +1,7 @@
 """QuantumClassifier: scikit-learn's own checks, and that it is qnb's training and nothing else."""
 
 import pickle
+import warnings
 from functools import partial
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
@@ -20,19 +23,20 @@ from qnb import QuantumClassifier, load_model
 from qnb.config import TrainConfig
 from qnb.core.gate import WrongGradientError
 from qnb.data.prepare import prepare
-from qnb.training.estimator import SHARED, EstimatorError, _held_out
+from qnb.training.estimator import FOLLOWING, SHARED, EstimatorError, _epochs, _held_out
 from qnb.training.loop import fit
 from qnb.training.metrics import choose_threshold
 from qnb.training.state import circuit_of
 
 QUICK = {"engine": "exact", "wires": 1, "layers": 1, "epochs": 4}
+CHECKED = QUICK | {"epochs": 40}  # steps enough to follow class weights of a thousand
 CATALYST = [  # of scikit-learn's checks, those that look at what a fit computes
     "check_fit_idempotent", "check_estimators_dtypes", "check_estimators_pickle", "check_methods_subset_invariance",
     "check_methods_sample_order_invariance", "check_classifiers_train", "check_f_contiguous_array_estimator", "check_dict_unchanged",
 ]  # fmt: skip
 
 
-@parametrize_with_checks([QuantumClassifier(**QUICK), QuantumClassifier(**QUICK, missing="indicator")])
+@parametrize_with_checks([QuantumClassifier(**CHECKED), QuantumClassifier(**CHECKED, missing="indicator")])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -62,15 +66,28 @@ def fitted(cancer):
 
 def test_defaults_are_those_of_the_configuration():
     given, fields = QuantumClassifier().get_params(), TrainConfig.model_fields
-    assert {name: given[name] for name in (*SHARED, "batch")} == {name: fields[name].default for name in (*SHARED, "batch")}
+    same = set(SHARED) - {"val_objective"} | {"batch"}  # which has its default where `predict` is at logit 0
+    assert {name: given[name] for name in same} == {name: fields[name].default for name in same}
     assert given["validation_fraction"] == fields["val_fraction"].default and given["random_state"] == fields["seed"].default
-    assert set(given) - set(SHARED) == {"wires", "batch", "validation_fraction", "random_state", "verbose"}
+    own = {"class_weight", "validation_fraction", "warm_start", "callback", "random_state", "verbose"}
+    assert set(given) - set(SHARED) == {*FOLLOWING, *own}
 
 
 @pytest.mark.parametrize("engine", ["exact", "catalyst"])
 def test_it_is_the_training_of_qnb(engine):
     """The loop of `qnb.training.train`, on the rows that the estimator keeps for training and for validation."""
-    config = TrainConfig(data="breast_cancer", sample=None, wires=2, layers=1, batch=32, epochs=2, engine=engine, seed=5)
+    config = TrainConfig(
+        data="breast_cancer",
+        sample=None,
+        wires=2,
+        layers=1,
+        batch=32,
+        epochs=2,
+        engine=engine,
+        seed=5,
+        rescale="minmax",
+        val_objective="weighted_loss",
+    )
     prepared = prepare(config)
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     y = 1 - y  # malignant is positive
@@ -139,11 +156,13 @@ def test_seeds():
 
 def test_class_weights_reach_the_loss():
     X, y = make_blobs(200, centers=2, cluster_std=6, random_state=0)
+    weights = {None: None, "one": {"b": 9.0}, "zero": {"a": 9.0}}  # by the user's labels
+    y = np.array(["a", "b"])[y]
     logits = {
-        w: QuantumClassifier(**QUICK, class_weights=w).fit(X, y).decision_function(X).mean()
-        for w in (None, (1.0, 9.0), (9.0, 1.0))
+        w: QuantumClassifier(**QUICK, class_weight=weights[w]).fit(X, y).decision_function(X).mean()
+        for w in (None, "one", "zero")
     }
-    assert logits[9.0, 1.0] < logits[None] < logits[1.0, 9.0]
+    assert logits["zero"] < logits[None] < logits["one"]
 
 
 def test_it_works_inside_scikit_learn(cancer):
@@ -176,6 +195,10 @@ def test_its_model_is_saved_as_any(fitted, cancer, tmp_path):
         ({"engine": "one_sample_demo"}, "engine = 'one_sample_demo' is not known"),
         ({"engine": "exat"}, "Did you mean 'exact'"),
         ({"ansatz": "rings"}, "Parameter ansatz = 'rings'"),
+        ({"class_weight": {"no": 2.0}}, r"class_weight names \['no'\], and the classes are \[0, 1\]"),
+        ({"class_weight": "even"}, "Parameter class_weights = 'even'"),
+        ({"rescale": "max"}, "Parameter rescale = 'max'"),
+        ({"val_objective": "loss"}, "Parameter val_objective = 'loss'"),
         ({"epochs": 2.5}, "Parameter epochs = 2.5"),
         ({"batch": 0}, "Parameter batch = 0"),
         ({"batch": "all"}, "Parameter batch = 'all'"),
@@ -260,3 +283,105 @@ def test_without_reduction_wires_are_the_columns():
         QuantumClassifier(**quick | {"wires": 3}).fit(X, y)
     with pytest.raises(EstimatorError, match="angle_range has no effect with rescale='none'"):
         QuantumClassifier(**quick, rescale="none", angle_range="pm_pi").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "epochs"), [(48, 48, 1000), (192, 64, 334), (8000, 64, 8), (80_000, 64, 8), (640, 64, 100)]
+)
+def test_a_table_of_any_size_takes_enough_steps(rows, batch, epochs):
+    assert _epochs(rows, batch) == epochs
+    assert epochs * (rows // batch) >= 1000
+
+
+def half_spaces(rows, columns, seed):
+    """Rows of [-1, 1]^columns on either side of a hyperplane, none nearer to it than 0.02 * columns."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=columns)
+    X = rng.uniform(-1, 1, (20 * rows, columns))
+    distance = X @ normal / np.linalg.norm(normal)
+    far = np.abs(distance) > 0.02 * columns
+    return X[far][:rows], (distance > 0)[far][:rows]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(100, 2), (240, 5)])
+def test_defaults_separate_what_a_hyperplane_does(rows, columns):
+    X, y = half_spaces(rows + 500, columns, 0)
+    model = QuantumClassifier(engine="exact").fit(X[:rows], y[:rows])
+    assert model.score(X[:rows], y[:rows]) > 0.98 and model.score(X[rows:], y[rows:]) > 0.97
+    assert len(model.history_) >= 334
+
+
+def test_a_training_that_is_cut_short_says_so():
+    X, y = half_spaces(100, 2, 0)
+    with pytest.warns(ConvergenceWarning, match="still falling after 8 epochs"):
+        QuantumClassifier(engine="exact", epochs=8).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        QuantumClassifier(engine="exact").fit(X, y)
+
+
+@pytest.mark.parametrize("engine", ["exact", "catalyst"])
+def test_a_warm_start_trains_on(engine):
+    X, y = half_spaces(100, 2, 0)
+    model = QuantumClassifier(engine=engine, layers=1, epochs=3, warm_start=True, random_state=0)
+    first = model.fit(X, y).model_
+    once = model.history_["train_loss"].iloc[-1]
+    again = model.fit(X, y)
+    assert again.history_["train_loss"].iloc[0] < once
+    assert again.model_.feature_map is first.feature_map
+    with pytest.raises(EstimatorError, match=r"layers=1.* and the parameters ask for .*layers=2"):
+        model.set_params(layers=2).fit(X, y)
+    cold = clone(model).set_params(layers=1).fit(X, y)
+    np.testing.assert_array_equal(cold.model_.params["weights"], first.params["weights"])
+
+
+def test_partial_fit():
+    X, y = half_spaces(300, 2, 0)
+    model = QuantumClassifier(engine="exact", batch=16)
+    for _ in range(15):
+        for rows in (slice(0, 150), slice(150, 300)):
+            model.partial_fit(X[rows], y[rows], classes=[False, True])
+            assert len(model.history_) == 1
+    assert model.score(X, y) > 0.95
+    with pytest.raises(EstimatorError, match=r"y holds the labels \[0, 2\], and the classes are \[False, True\]"):
+        model.partial_fit(X, 2 * y.astype(int))
+    with pytest.raises(ValueError, match="3 features"):
+        model.partial_fit(np.ones((300, 3)), y)
+
+
+def test_sample_weights_of_partial_fit_are_those_of_the_loss():
+    X, y = make_blobs(200, centers=2, cluster_std=6, random_state=0)
+    weigh = np.where(y == 1, 9.0, 1.0)
+    by_row = QuantumClassifier(**QUICK, lr=0.2).partial_fit(X, y, sample_weight=weigh)
+    by_class = QuantumClassifier(**QUICK, lr=0.2, class_weight={1: 9.0}).partial_fit(X, y)
+    np.testing.assert_array_equal(by_row.decision_function(X), by_class.decision_function(X))
+    plain = QuantumClassifier(**QUICK, lr=0.2).partial_fit(X, y)
+    assert not np.array_equal(by_row.decision_function(X), plain.decision_function(X))
+    with pytest.raises(ValueError, match=r"sample_weight\.shape"):
+        QuantumClassifier(**QUICK).partial_fit(X, y, sample_weight=weigh[:5])
+
+
+def test_a_callback_sees_every_epoch():
+    X, y = half_spaces(100, 2, 0)
+    seen = []
+    model = clone(QuantumClassifier(**QUICK, callback=lambda row: seen.append((row["epoch"], row["train_loss"]))))
+    model.fit(X, y)
+    assert seen == list(model.history_[["epoch", "train_loss"]].itertuples(index=False, name=None))
+    assert len(seen) == 4 and callable(model.get_params()["callback"])
+
+
+def test_more_than_two_classes_by_one_against_the_rest():
+    X, y = make_blobs(150, centers=3, random_state=0)
+    model = OneVsRestClassifier(QuantumClassifier(engine="exact", layers=1, epochs=100)).fit(X, y)
+    assert model.score(X, y) > 0.9 and model.predict_proba(X).shape == (150, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["exact", "catalyst"])
+def test_a_grid_search_in_processes(engine):
+    X, y = half_spaces(100, 2, 0)
+    model = QuantumClassifier(engine=engine, layers=1, epochs=20)
+    grid = {"lr": [0.001, 0.2]}
+    searches = [GridSearchCV(model, grid, cv=2, error_score="raise", n_jobs=n).fit(X, y) for n in (1, 2)]
+    np.testing.assert_array_equal(*(s.cv_results_["mean_test_score"] for s in searches))
+    assert searches[1].best_params_ == {"lr": 0.2}

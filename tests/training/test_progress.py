@@ -9,7 +9,7 @@ from qnb.data.prepare import prepare
 from qnb.runs.flags import flags, pointer
 from qnb.training.chunks import Chunks
 from qnb.training.loop import fit
-from qnb.training.progress import still_improving
+from qnb.training.progress import still_falling, still_improving
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,20 @@ def test_the_time_left_does_not_count_compiling_and_a_resume_says_how_far_it_was
     assert "4/4 [00:00<" in shown and "resuming" not in shown
     fit(config, prepared, tmp_path / "second", resume_from=tmp_path / "first")
     assert "resuming after epoch 2 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        (np.linspace(0.69, 0.6, 8), True),
+        (np.linspace(0.69, 0.6, 300), True),
+        (0.3 + 0.4 * np.exp(-np.arange(300) / 30), False),
+        (0.69 / (1 + np.arange(300) / 5), False),  # separable rows: it falls for ever, and slowly in the end
+        (np.full(9, 0.69), False),
+        (np.linspace(0.5, 0.6, 9), False),
+        ([0.69, 0.6], False),
+        ([], False),
+    ],
+)
+def test_still_falling(losses, expected):
+    assert still_falling([{"train_loss": loss} for loss in losses]) is expected
