@@ -195,6 +195,7 @@ def measure(wires: tuple[int, ...] = WIRES, batches: tuple[int, ...] = BATCHES) 
     return pd.DataFrame(rows)
 
 
+@plots.styled
 def figure(found: pd.DataFrame) -> Figure:
     """Gradients of single rows per second, against the batch and against wires."""
     fig, (left, right) = plots.new_figure(2, height=4.4, width=11.0)

@@ -128,6 +128,7 @@ def by_fault(of: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@plots.styled
 def figure(of: pd.DataFrame, note: str) -> Figure:
     """The share of faults named, by what they cost, and the confusion matrix as shares of its rows."""
     fig, (left, right) = plots.new_figure(2, height=5.0, width=13.0)
@@ -160,8 +161,8 @@ def figure(of: pd.DataFrame, note: str) -> Figure:
         xlabel="what the fault costs in validation AUC",
         ylabel="share of faults named first, 95 % interval",
     )
-    left.set_title("How small may a fault be?", pad=24)
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    left.set_title("How small may a fault be?")
+    plots.legend(left)
     counts = confusion(of)
     shares = counts.div(counts.sum(axis=1), axis=0)
     right.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED_NOTEBOOKS = sorted((ROOT / SHIPPED).glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED_NOTEBOOKS if path.stem in REPORTS])
 def test_a_published_report_was_made_by_this_code(name):
     assert not is_outdated(name, ROOT), (
         f"{name} was made by other code (commit {stamp_of(name, ROOT).get('commit', 'unknown')[:10]}): make reference"
@@ -24,7 +24,7 @@ def test_a_published_report_was_made_by_this_code(name):
 
 def test_every_notebook_has_a_report_and_every_published_one_is_planned():
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {report.notebook for report in REPORTS.values()}
-    assert {path.stem for path in SHIPPED_NOTEBOOKS} <= set(REPORTS)
+    assert {path.stem for path in SHIPPED_NOTEBOOKS} <= {*REPORTS, "silent_faults"}  # which a benchmark makes
 
 
 def test_every_ablation_of_params_has_a_report():
