@@ -127,7 +127,7 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
     },
     "alpha_sign_inversion": {"alpha_start": 0.2, "push": 0.1, "steps": 25, "quick": False, "engine": "catalyst"},
     "focal_fixed_point": {"gamma": 1.0, "alpha_start": 0.2, "rate_sgd": 1.0, "steps": 25, "quick": False, "engine": "catalyst"},
-    "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "engine": "catalyst"},
+    "readout_geometry": {"steps": 25, "rows": 5, "initialisations": 12, "quick": False, "shots": True, "engine": "catalyst"},
     "throughput": {"repeats": 4, "seconds": 0.2, "quick": False, "device": "nowhere.qubit"},
     "tune": {
         "data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3,

@@ -254,6 +254,29 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
 
 
 @styled
+def shots(curves: dict[str, pd.DataFrame], margin: float, note: str | None = None) -> Figure:
+    """AUC against shots per circuit, its 95 % interval over draws and the band within `margin` of the exact
+    one.
+
+    One panel for each measurement.
+
+    Args:
+        curves: from `qnb.probes.shots.survey`.
+    """
+    figure, panels = new_figure(len(curves), height=3.4, sharey=True)
+    for axes, (measurement, curve) in zip(panels, curves.items(), strict=True):
+        exact = curve["exact"].iloc[0]
+        axes.axhspan(exact - margin, exact + margin, color=GREEN, alpha=0.2, label=f"exact ± {margin:g}")
+        axes.fill_between(curve["shots"], curve["low"], curve["high"], color=BLUE, alpha=0.25)
+        axes.plot(curve["shots"], curve["auc"], "o-", color=BLUE, markersize=3, label="estimated from shots")
+        axes.set(xscale="log", xlabel="shots per circuit", title=own.place(measurement))
+    panels[0].set_ylabel("AUC on watched rows")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncol=2, fontsize=8)
+    return caption(figure, note)
+
+
+@styled
 def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
     """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout.
 

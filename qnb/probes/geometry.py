@@ -42,6 +42,8 @@ class GeometryConfig(SimulatedModelConfig):
     """random parameters for the variance of gradients"""
     quick: bool = True
     """False: the larger grid of wires, layers and initialisations"""
+    shots: bool = False
+    """True: at how many shots per circuit the AUC survives"""
 
 
 @dataclass(frozen=True)
