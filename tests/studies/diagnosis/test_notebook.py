@@ -70,4 +70,4 @@ def test_a_training_that_ends_with_something_off_names_the_command(project, caps
     run.finish({"epochs_run": 1, "still_improving": True, "degen": 0})
     cli._tell(run)
     told = capsys.readouterr().out
-    assert f"It was still improving when it stopped. What it costs, and what heals it: qnb run suspects -p run {run.id}" in told
+    assert f"Still improving. What it costs, and what heals it: qnb run suspects -p run {run.id}" in told
