@@ -29,13 +29,14 @@ def test_every_ablation_report_is_quoted_and_every_claim_its_reports():
 @pytest.mark.parametrize(
     ("expected", "found", "said"),
     [
-        ("worse", "worse", "holds"),
-        ("worse", "better", "reversed"),
-        ("worse", "equivalent", "not seen"),
-        ("worse", "undecided", "open"),
-        ("equivalent", "equivalent", "holds"),
-        ("equivalent", "better", "falls"),
-        ("equivalent", "identical", "open"),
+        (("worse",), "worse", "holds"),
+        (("worse",), "equivalent", "not seen"),
+        (("worse",), "better", "reversed"),
+        (("worse",), "undecided", "open"),
+        (("equivalent", "worse"), "equivalent", "holds"),
+        (("equivalent", "worse"), "worse", "holds"),  # what does not improve may cost
+        (("equivalent", "worse"), "better", "reversed"),
+        (("equivalent", "worse"), "identical", "open"),
     ],
 )
 def test_a_verdict_follows_the_decision(expected, found, said):
