@@ -40,26 +40,24 @@ SHOWN_WIRES, SHOWN_BATCH = 8, 256  # of the figure's two panels
 class RowByRow:
     """A simulator of one circuit: the batch's gradient by the chain rule through the head.
 
-    `row(params, x)` returns s and its gradients by the circuit's parameters.
+    `row(params, x)` returns s and its gradient by weights and readout, one after the other, (P,).
     """
 
     def __init__(self, spec: CircuitSpec, objective: Objective):
         self.spec = spec
         self._head = jax.jit(jax.value_and_grad(lambda s, *args: objective.batch_loss(args[0], s, *args[1:])))
 
-    def row(self, params: Params, x: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+    def row(self, params: Params, x: np.ndarray) -> tuple[float, np.ndarray]:
         raise NotImplementedError
 
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`; the gradients by weights and readout alone."""
-        scores, slopes = zip(*(self.row(params, x) for x in X), strict=True)
-        loss, by_score = self._head(np.array(scores), params, y, w)
-        return float(loss), {
-            name: sum(d * slope[name] for d, slope in zip(np.asarray(by_score), slopes, strict=True))
-            for name in slopes[0]
-        }
+        scores, slopes = map(np.array, zip(*(self.row(params, x) for x in X), strict=True))
+        loss, by_score = self._head(scores, params, y, w)
+        weights, readout = np.split(np.asarray(by_score) @ slopes, [params["weights"].size])
+        return float(loss), {"weights": weights.reshape(params["weights"].shape), "readout": readout}
 
 
 class Lightning(RowByRow):
@@ -77,9 +75,7 @@ class Lightning(RowByRow):
         n, k = self.spec.features, params["weights"].size + params["readout"].size
         tape.trainable_params = range(n, n + k)
         (score,), (slope,) = self.device.execute_and_compute_derivatives([tape], self.config)
-        flat = np.array(slope)
-        weights = flat[: params["weights"].size].reshape(params["weights"].shape)
-        return float(score), {"weights": weights, "readout": flat[params["weights"].size :]}
+        return float(score), np.array(slope)
 
 
 class Qulacs(RowByRow):
@@ -117,12 +113,8 @@ class Qulacs(RowByRow):
             self.circuit.set_parameter(k, -float(angle))
         self.state.set_zero_state()
         self.circuit.update_quantum_state(self.state)
-        flat = -np.array(self.circuit.backprop(self.z))[self.spec.features :]
-        weights = flat[: params["weights"].size].reshape(params["weights"].shape)
-        return self.z.get_expectation_value(self.state), {
-            "weights": weights,
-            "readout": flat[params["weights"].size :],
-        }
+        slope = -np.array(self.circuit.backprop(self.z))[self.spec.features :]
+        return self.z.get_expectation_value(self.state), slope
 
 
 PEERS: dict[str, Callable[..., Any]] = {

@@ -4,6 +4,7 @@ A row is a diagnosed run, as `benchmarks.silent_faults.diagnosed` returns it.
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,9 @@ def figure(of: pd.DataFrame, note: str) -> Figure:
     """The share of faults named, by what they cost, and the confusion matrix as shares of its rows."""
     fig, (left, right) = plots.new_figure(2, height=5.0, width=13.0)
     faulty = of[of["faulty"]]
+    inner = [f"{low:g} to {high:g}" for low, high in pairwise(COSTS[1:-1])]
+    labels = [f"under {COSTS[1]:g}", *inner, f"{COSTS[-2]:g} and more"]
     bins = pd.cut(faulty["cost"], COSTS, right=False)
-    labels = ["under 0.005", "0.005 to 0.01", "0.01 to 0.02", "0.02 to 0.05", "0.05 to 0.1", "0.1 and more"]
     for shift, name, colour, label in (
         (-0.1, "named", plots.BLUE, "intervention"),
         (0.1, "named_by_history", plots.ORANGE, "history rules"),

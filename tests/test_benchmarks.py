@@ -112,9 +112,11 @@ def test_every_peer_that_is_installed_has_the_exact_engines_gradient_or_is_refus
     measured = found.dropna().set_index("peer")["ratio"]
     assert {"exact engine", "default.qubit, jit + vmap", "lightning.qubit, adjoint"} <= set(measured.index)
     assert measured["exact engine"] == 1 and (measured > 0).all()
-    monkeypatch.setattr(
-        peers.Lightning, "row", lambda self, params, x: (0.5, {"weights": params["weights"], "readout": params["readout"]})
-    )
+
+    def wrong(self, params, x):
+        return 0.5, np.concatenate([params["weights"].ravel(), params["readout"]])
+
+    monkeypatch.setattr(peers.Lightning, "row", wrong)
     with pytest.raises(AssertionError):
         peers.measure((3,), (2,))
 
