@@ -1,0 +1,87 @@
+"""What the command line answers to a call for help, or in another tool's way: the way it is done here.
+
+The classes stand in for click's own, for the commands of `qnb.cli`.
+"""
+
+import contextlib
+
+import click
+
+from qnb.errors import QnbError
+from qnb.runs.project import find_root, given_root
+
+
+class Command(click.Command):
+    """A command that answers a parameter given in another tool's way with the way it is given here."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """As click's own."""
+        given = list(arguments)
+        if self.name == "run" and given and given[0][:1] != "-" and {"-h", "--help"} & set(given):
+            root = given[given.index("--root") + 1] if "--root" in given[:-1] else None
+            click.echo(_parameters_help(given[0], root))
+            context.exit()
+        try:
+            return super().parse_args(context, arguments)
+        except click.UsageError as error:
+            hint = _instead(self.name, given, error)
+            raise click.UsageError(f"{error.format_message()} {hint}", context) if hint else error from None
+
+
+def _instead(command: str | None, given: list[str], error: click.UsageError) -> str | None:
+    """The right way to give what was given, None where nothing is known of it."""
+    if command == "sweep" and isinstance(error, click.MissingParameter) and "--resume" in given[:-1]:
+        file = given[given.index("--resume") + 1]
+        return f"--resume took {file!r} as the id of a sweep. FILE comes first: qnb sweep {file} --resume"
+    for text in given:
+        name, equals, value = text.lstrip("-").partition("=")
+        if equals and name.isidentifier():
+            return f"A parameter is given as -p {name} {value or 'VALUE'}"
+    if isinstance(error, click.NoSuchOption) and error.option_name.startswith("--"):
+        after = given[given.index(error.option_name) + 1 :] if error.option_name in given else []
+        return (
+            f"A parameter is given as -p {error.option_name[2:].replace('-', '_')} "
+            f"{after[0] if after else 'VALUE'}"
+        )
+    return None
+
+
+def _parameters_help(notebook: str, root: str | None) -> str:
+    """The parameters of a notebook, each with its default and what its cell says of it."""
+    from papermill.inspection import inspect_notebook
+
+    from qnb.runs.job import find_notebook
+
+    path = find_notebook(given_root(root), notebook)
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_usage("qnb run", f"{path.stem} [-p NAME VALUE]... [OPTIONS]; the options: qnb run --help")
+    with formatter.section("Parameters"):
+        formatter.write_dl(
+            [(f"{of['name']} = {of['default']}", of["help"]) for of in inspect_notebook(str(path)).values()],
+            col_max=44,
+        )
+    return formatter.getvalue().rstrip()
+
+
+class Commands(click.Group):
+    """The commands; a notebook's name in the place of one is answered with how it is run."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own."""
+        try:
+            return super().resolve_command(context, arguments)
+        except click.UsageError as error:
+            name = arguments[0].removesuffix(".ipynb")
+            hint = f" {name} is a notebook: qnb run {' '.join(arguments)}" if name in _notebooks() else ""
+            raise click.UsageError(error.format_message() + hint, context) from None
+
+
+def _notebooks() -> list[str]:
+    """Names of the notebooks of the project here; none where there is no project."""
+    with contextlib.suppress(QnbError):
+        return ["probes", *(path.stem for path in (find_root() / "notebooks").glob("*.ipynb"))]
+    return []
