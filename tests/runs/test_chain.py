@@ -27,7 +27,16 @@ from qnb.training.state import circuit_of, objective_of
 from qnb.training.train import train
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"data": "breast_cancer", "engine": "exact", "wires": 2, "layers": 1, "batch": 32, "epochs": 2, "fixed_num_batches": 2}
+SMALL = {
+    "data": "breast_cancer",
+    "engine": "exact",
+    "wires": 2,
+    "layers": 1,
+    "batch": 32,
+    "epochs": 2,
+    "fixed_num_batches": 2,
+    "baselines": (),
+}
 CONFIG = TrainConfig(**SMALL)
 DECLARED = "# Parameters of train.ipynb\nseed = 0\nepochs = 8"
 BEGIN = "run = kernel.begin('train', config.TrainConfig)"
