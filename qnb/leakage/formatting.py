@@ -10,15 +10,17 @@ AUC(meaning) the best that ordering its spellings can reach. Being the best it l
 is compared with its own distribution when the labels are exchanged among rows of equal meaning.
 
 A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of
-that distribution.
+that distribution. Where rows come in groups, it must also reach that p when whole groups exchange their
+spellings, see `qnb.leakage.group_exchange`: a session that writes `0.0` says nothing of attacks.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qnb.leakage.classes import USUAL, Classes
+from qnb.leakage.group_exchange import p_of_exchanges, some_rows
 from qnb.leakage.raw import RawColumn
 from qnb.leakage.statistics import ALPHA, rate_auc
 from qnb.leakage.verdict import LeakVerdict, leak_verdict
@@ -37,7 +39,8 @@ class Form:
             typed column.
         auc: among rows of equal meaning, see the head of this file; 0.5 where every meaning has one spelling.
         chance: mean of that AUC when labels are exchanged; NaN where there was nothing to exchange.
-        p: share of the exchanges of labels that reach `auc`; PERMUTATIONS or more are drawn.
+        p: share of the exchanges of labels that reach `auc`; PERMUTATIONS or more are drawn. Where that would
+            call a leak and there are groups, the larger of it and that of exchanges between groups.
         rows: share of all rows whose meaning has more than one spelling.
         example: spelling -> (share of the negative rows of its meaning, of the positive rows), for the
             meaning with the most pairs.
@@ -76,7 +79,11 @@ def kind_of_text(text: str) -> str:
 
 
 def examine(
-    columns: dict[str, RawColumn], y: np.ndarray, features: Collection[str] = (), seed: int = 0
+    columns: dict[str, RawColumn],
+    y: np.ndarray,
+    features: Collection[str] = (),
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> list[Form]:
     """One `Form` for each column, those that know most first.
 
@@ -84,6 +91,7 @@ def examine(
         columns: N rows as written, from `qnb.leakage.raw.read_raw`.
         y: `(N,)`.
         features: names of the columns that the model may use.
+        groups: `(N,)`, see `qnb.leakage.group_exchange.groups_of`; None: rows are independent.
     """
     rng = np.random.default_rng(seed)
     # so that p can get under ALPHA / columns
@@ -91,7 +99,42 @@ def examine(
     forms = [
         _examine(name, column, y, name in features, permutations, rng) for name, column in columns.items()
     ]
+    tests = max(sum(not np.isnan(form.auc_alone) for form in forms), 1)
+    if groups is not None:
+        forms = [
+            replace(form, p=max(form.p, _p_over_groups(columns[form.column], y, groups, tests, rng)))
+            if form.leaks(tests)
+            else form
+            for form in forms
+        ]
     return sorted(forms, key=lambda form: -form.auc)
+
+
+def _p_over_groups(
+    column: RawColumn, y: np.ndarray, groups: np.ndarray, tests: int, rng: np.random.Generator
+) -> float:
+    """The p of the form, the spellings of each meaning exchanged between whole groups."""
+    size = len(column.written)
+    strata = _strata(column.meanings, _counts(column.codes, y, size))
+    meaning = np.full(size, -1)
+    for k, stratum in enumerate(strata):
+        meaning[stratum] = k
+    rows = np.flatnonzero(meaning[column.codes] >= 0)
+    rows = rows[some_rows(len(rows), rng)]
+    codes, labels = column.codes[rows], y[rows]
+    # groups of rows of one meaning exchange among themselves: an exchange changes no row's meaning
+    of = np.unique(np.stack([meaning[codes], groups[rows]]), axis=1, return_inverse=True)[1].ravel()
+
+    def won(taken: np.ndarray) -> float:
+        counts = _counts(codes[taken], labels, size)
+        return float(sum(_won(counts[s][None])[0] for s in strata))
+
+    return p_of_exchanges(won, of, round(2 * tests / ALPHA), rng, within=meaning[codes])
+
+
+def _counts(codes: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+    """Rows of class 0 and 1 of each of so many codes, `(size, 2)`."""
+    return np.stack([np.bincount(codes[y == c], minlength=size) for c in (0, 1)], axis=1)
 
 
 def _examine(
@@ -103,9 +146,7 @@ def _examine(
     shape = np.array([shapes.setdefault((kind_of_text(t), len(t)), len(shapes)) for t in column.written])
     alone = rate_auc(shape[column.codes], y, rng).auc if len(shapes) > 1 else 0.5
     # (K, 2)
-    counts = np.stack(
-        [np.bincount(column.codes[y == c], minlength=len(column.written)) for c in (0, 1)], axis=1
-    )
+    counts = _counts(column.codes, y, len(column.written))
     strata = _strata(column.meanings, counts)
     if not strata:
         return Form(name, alone)

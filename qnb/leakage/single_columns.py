@@ -10,12 +10,16 @@ What a column may be used for decides, not how well it predicts. Three questions
 - Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the
   label in other words: AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
 
+Where rows come in groups, p of an identifier or a feature is that of exchanging its values between whole
+groups, see `qnb.leakage.group_exchange`. Time and sessions are the groups, or tell them: of these p is
+over rows, and a small one says that labels and sessions go together in these rows.
+
 Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also
 measure how long it has been going on; they count as features, unless `identifiers` names
 them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,13 +27,15 @@ from scipy import stats
 
 from qnb.data.column_roles import Source
 from qnb.data.values import is_numeric
+from qnb.leakage.group_exchange import groups_of, p_of_exchanges, some_rows
 from qnb.leakage.raw import Raw, RawColumn
-from qnb.leakage.statistics import ALPHA, bins, rate_auc
+from qnb.leakage.statistics import ALPHA, bins, folded_auc, folds, rate_auc
 from qnb.leakage.tabular import common
 from qnb.leakage.verdict import LeakVerdict, leak_verdict
 
 EFFECT = 0.05
 GIVEAWAY = 0.99
+FOLD_DRAWS = 5  # of a test over groups
 IDENTIFIERS, WHEN, FEATURE = ("host", "port", "counter", "flow", "named"), ("time", "session"), ("feature",)
 TIMES = ("capture.start", "capture.end")  # of the bundled capture, beside its clock
 # set aside: content that the reader keeps from the model (payloads, say)
@@ -44,6 +50,8 @@ class Single:
         kind: one of KINDS.
         auc, p, sd: of the column alone against "it knows nothing", see `qnb.leakage.statistics.Alone`; NaN
             where the rows do not hold both classes.
+        over_groups: whether p is that of exchanges between whole groups, made where the AUC is large enough
+            for a leak; else it takes rows as independent.
         rows: share of rows that were compared.
         reaches_model: whether it is a feature as the table is read.
     """
@@ -55,6 +63,7 @@ class Single:
     sd: float
     rows: float
     reaches_model: bool
+    over_groups: bool = False
 
 
 def kind_of(name: str, source: Source) -> str:
@@ -77,15 +86,46 @@ def codes_of(column: RawColumn, kind: str) -> np.ndarray:
     return column.categories() if values is None or kind == "session" else bins(values)
 
 
-def examine(raw: Raw, seed: int = 0) -> list[Single]:
-    """One `Single` for each column, those that know most first."""
+def examine(raw: Raw, seed: int = 0, group_by: tuple[str, ...] | None = None) -> list[Single]:
+    """One `Single` for each column, those that know most first.
+
+    Args:
+        group_by: columns that make a group; None: the capture session, where the rows hold it.
+    """
     rng, singles = np.random.default_rng(seed), []
+    groups = groups_of(raw, group_by)
+    kinds = {name: kind_of(name, raw.source) for name in raw.columns}
     for name, column in raw.columns.items():
-        kind = kind_of(name, raw.source)
-        rows = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
-        alone = rate_auc(codes_of(column, kind)[rows], raw.y[rows], rng)
-        singles.append(Single(name, kind, *alone, float(rows.mean()), name in raw.source.features))
+        kind, feature = kinds[name], name in raw.source.features
+        there = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
+        codes, y = codes_of(column, kind)[there], raw.y[there]
+        one = Single(name, kind, *rate_auc(codes, y, rng), float(there.mean()), feature)
+        if groups is not None and name not in (group_by or ()) and _large(one):
+            tests = sum((other in IDENTIFIERS) == (kind in IDENTIFIERS) for other in kinds.values())
+            p = _p_over_groups(codes, y, groups[there], round(2 * tests / ALPHA), rng)
+            one = replace(one, p=p, over_groups=True)
+        singles.append(one)
     return sorted(singles, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
+
+
+def _large(one: Single) -> bool:
+    """Whether the AUC of an identifier or a feature is one of a leak, so that its p matters."""
+    least = 0.5 + EFFECT if one.kind in IDENTIFIERS else GIVEAWAY
+    return one.kind in (*IDENTIFIERS, *FEATURE) and one.auc >= least
+
+
+def _p_over_groups(
+    codes: np.ndarray, y: np.ndarray, groups: np.ndarray, most: int, rng: np.random.Generator
+) -> float:
+    """Of the mean AUC over FOLD_DRAWS draws of the folds, so that it depends little on one of them."""
+    rows = some_rows(len(y), rng)
+    codes, y = np.unique(codes[rows], return_inverse=True)[1], y[rows]
+    drawn = [folds(y, rng) for _ in range(FOLD_DRAWS)]
+
+    def area(taken: np.ndarray) -> float:
+        return float(np.mean([folded_auc(codes[taken], y, fold) for fold in drawn]))
+
+    return p_of_exchanges(area, groups[rows], most, rng)
 
 
 def coded(values: pd.Series) -> np.ndarray:
@@ -155,12 +195,35 @@ def _judge(question: str, singles: list[Single], missing: str, noun: str) -> Lea
     figures = {
         "columns": [one.column for one in caught],
         "auc where present": {one.column: one.auc for one in singles},
+        "p": {one.column: one.p for one in singles},
+        "tested over whole groups": [one.column for one in singles if one.over_groups],
         "reaches the model": [one.column for one in caught if one.reaches_model],
     }
     reaches = any(one.reaches_model for one in caught)
     text = _leak(caught) if caught else _no_leak(singles, level, noun) if singles else missing
+    text += _sampled(caught, singles, level)
     tolerance = {"AUC at least": 0.5 + EFFECT, "p at most": level}
     return leak_verdict(question, bool(caught) if singles else None, reaches, figures, tolerance, text)
+
+
+def _sampled(caught: list[Single], singles: list[Single], level: float) -> str:
+    """What p resamples, where that decided."""
+    text = ""
+    over_rows = [one.column for one in caught if not one.over_groups]
+    if over_rows:
+        text += (
+            f" p of {', '.join(over_rows)} takes rows as independent: in other sessions or groups of rows "
+            "the relation may be another."
+        )
+    cleared = [
+        f"{one.column} ({one.auc:.3f}, p {one.p:.2g})" for one in singles if one.over_groups and one.p > level
+    ]
+    if cleared:
+        text += (
+            f" No more than their groups tell {', '.join(cleared)}: so much is reached when whole groups "
+            "exchange their values."
+        )
+    return text
 
 
 def _leak(caught: list[Single]) -> str:
@@ -209,7 +272,7 @@ def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> LeakVe
         any(one.reaches_model for one in caught),
         figures,
         tolerance,
-        _best_features(features, caught, pair),
+        _best_features(features, caught, pair) + _sampled(caught, features, level),
     )
 
 

@@ -197,7 +197,7 @@ def _compare(
                 rule=rule.name,
                 model=m,
                 auc=auc,
-                auc_interval=interval(auc, draws[:, i], models),
+                auc_interval=_inside(interval(auc, draws[:, i], models)),
                 drop=drop,
                 drop_interval=drop_interval,
                 apart=alone,
@@ -208,6 +208,11 @@ def _compare(
             )
         )
     return compared
+
+
+def _inside(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Of an AUC: a normal interval may end beyond 0 or 1."""
+    return max(bounds[0], 0.0), min(bounds[1], 1.0)
 
 
 QUESTIONS = {

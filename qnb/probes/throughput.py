@@ -254,11 +254,11 @@ def by_threads(
 
 def timings_table(timings: list[Timing]) -> pd.DataFrame:
     """One row per timing: samples/s by the median, the spread of the times in percent of it, compile apart
-    from run time.
+    from run time. One call has no spread: NaN.
     """
     rows = []
     for t in timings:
-        spread = (max(t.seconds) - min(t.seconds)) / t.took if t.seconds else None
+        spread = (max(t.seconds) - min(t.seconds)) / t.took if len(t.seconds) > 1 else None
         rate = t.rate if t.seconds else None
         kept = {k: v for k, v in asdict(t).items() if k not in ("seconds", "first")}
         kept |= {

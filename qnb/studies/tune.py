@@ -306,13 +306,13 @@ class Confirmation:
         """
         if self.captures:
             found = _over_captures(self.test_auc)
-            return found.low, found.high
+            return max(found.low, 0.0), min(found.high, 1.0)
         prepared = self.results[0].prepared
         y, circuit = prepared.y["test"], [r.logits["test"] for r in self.results]
         constant = [np.zeros(len(y))] * len(circuit)
         seed = self.results[0].config.seed
         found = seeds_and_rows_interval(y, circuit, constant, prepared.test_units, seed=seed)
-        return 0.5 + found.low, 0.5 + found.high
+        return max(0.5 + found.low, 0.0), min(0.5 + found.high, 1.0)
 
     @property
     def captures(self) -> bool:

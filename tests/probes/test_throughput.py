@@ -50,6 +50,12 @@ def test_timed_calls_as_often_as_time_allows():
     assert len(later) == 1
 
 
+def test_one_call_has_no_spread():
+    once, twice = replace(took("a", 16, 0.1), seconds=(0.1,)), replace(took("b", 16, 0.1), seconds=(0.1, 0.2))
+    spread = throughput.timings_table([once, twice]).set_index("name")["spread"]
+    assert np.isnan(spread["a"]) and spread["b"] == pytest.approx(0.1 / 0.15)
+
+
 class Refusing:
     def scores(self, params, X):
         raise EngineError("no scores here")

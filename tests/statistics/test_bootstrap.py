@@ -147,3 +147,17 @@ def test_coverage_over_seeds_and_rows():
         found = seeds_and_rows_interval(y, a, np.tile(b, (10, 1)), seed=k, resamples=300)
         held += found.low <= truth <= found.high
     assert 0.92 <= held / 300 <= 0.99
+
+
+def test_few_units_expand_the_percentiles_as_student_does_the_normal(rng):
+    draws = rng.normal(0.1, 0.02, 400_000)
+    low, high = bootstrap.expanded(0.1, draws, 0.95, 8, 5)
+    half = 0.02 * math.sqrt(8 / 7) * stats.t.ppf(0.975, 5)
+    assert (low, high) == pytest.approx((0.1 - half, 0.1 + half), abs=4e-4)
+    assert bootstrap.expanded(0.9, 0.9 + draws - 0.1, 0.95, 3, 1) == (
+        pytest.approx(0.9 - 12.706 * 0.02 * math.sqrt(1.5), abs=2e-3),
+        1.0,
+    )
+    assert bootstrap.expanded(0.1, draws, 0.95, 1, 0) == (-1.0, 1.0)
+    many = bootstrap.expanded(0.1, draws, 0.95, 10**6, 10**6)
+    assert many == pytest.approx(bootstrap.percentiles(draws, 0.95), abs=1e-6)

@@ -117,9 +117,8 @@ def test_the_bundled_capture_is_drawn_anew_for_every_seed(small_space):
     d = confirmed.test_auc - confirmed.test_auc_of("logistic")
     over, expected = confirmed.over["logistic"], stats.t.interval(0.95, 1, d.mean(), stats.sem(d))
     assert (over.difference, over.low, over.high) == pytest.approx((d.mean(), *expected)) and over.seeds == over.units == 2
-    assert confirmed.test_auc_interval == pytest.approx(
-        stats.t.interval(0.95, 1, confirmed.test_auc.mean(), stats.sem(confirmed.test_auc))
-    )
+    ends = stats.t.interval(0.95, 1, confirmed.test_auc.mean(), stats.sem(confirmed.test_auc))
+    assert confirmed.test_auc_interval == pytest.approx(tuple(np.clip(ends, 0, 1)))  # two captures: beyond both ends
     words = tune.sentence(confirmed, "note")
     assert "rows of each of 2 captures that the generator drew anew, for training too (data_seed from 1000)" in words
     assert "over 2 captures, one a seed." in words
@@ -155,7 +154,10 @@ def test_groups_widen_the_interval_to_that_of_whole_groups_drawn_one_by_one(foun
         drawn = [circuits[s] for s in rng.integers(0, 2, 2)]
         draws.append(np.mean([auc(y[rows], c[rows]) - auc(y[rows], baseline[rows]) for c in drawn]))
     grouped, single = interval(groups), interval(None)
-    np.testing.assert_allclose([grouped.low, grouped.high], np.quantile(draws, [0.025, 0.975]), atol=1e-12)
+    # each group holds both classes: five degrees of freedom, see `qnb.statistics.bootstrap.expanded`
+    factor = np.sqrt(6 / 5) * stats.t.ppf(0.975, 5) / stats.norm.ppf(0.975)
+    ends = grouped.difference + factor * (np.quantile(draws, [0.025, 0.975]) - grouped.difference)
+    np.testing.assert_allclose([grouped.low, grouped.high], np.clip(ends, -1, 1), atol=1e-12)
     assert grouped.units == 6 and single.units == 60 and grouped.high - grouped.low > 1.5 * (single.high - single.low)
     assert interval(np.where(y == 1, groups, -1)).units == 6 + 30, "rows of no group are drawn one by one"
 
