@@ -52,6 +52,7 @@ __all__ = [
     "Params",
     "Pattern",
     "groups_of",
+    "of_circuit",
 ]
 
 HEAD = ("alpha", "bias")
@@ -66,6 +67,11 @@ Params = dict[str, np.ndarray]
 def groups_of(params: Mapping[str, Any]) -> tuple[str, ...]:
     """The groups of these parameters, in the order of GROUPS."""
     return tuple(group for group in GROUPS if group in params)
+
+
+def of_circuit(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The groups of the circuit, in the order of GROUPS, without those of the head."""
+    return {group: params[group] for group in groups_of(params) if group not in HEAD}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qnb.core import fork  # noqa: F401  # a fork is noticed from here on
-from qnb.core.circuit import HEAD, CircuitSpec, Params
+from qnb.core.circuit import CircuitSpec, Params, of_circuit
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
 
@@ -198,8 +198,8 @@ def score_gradient(engine: Engine, params: Params, x: np.ndarray) -> tuple[float
     plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
     score = float(engine.scores(plain, x[None])[0])
     _, grads = engine.loss_and_grad(plain, x[None], np.zeros(1), np.ones(1))
-    circuit = (name for name in grads if name not in HEAD)
-    return score, {name: np.asarray(grads[name]) * (1 + np.exp(-score)) for name in circuit}
+    circuit = of_circuit(grads)
+    return score, {name: np.asarray(slope) * (1 + np.exp(-score)) for name, slope in circuit.items()}
 
 
 def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -20,7 +20,7 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache as persistent
 
 from qnb.core import blocks, heisenberg, statevector, steps, trig
-from qnb.core.circuit import CircuitSpec, Params
+from qnb.core.circuit import CircuitSpec, Params, of_circuit
 from qnb.core.engine import DEFAULT_DEVICE, EngineError, check_batch, check_params
 from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
@@ -387,8 +387,8 @@ def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) ->
         def score(weights: jax.Array, readout: jax.Array, *scaling: jax.Array) -> jax.Array:
             return path.scores(spec, tables, path.prepare(spec, tables, weights, readout), X, *scaling)
 
-        circuit = [group for group in ("weights", "readout", "scaling") if group in params]
-        s, pull = jax.vjp(score, *(params[group] for group in circuit))
+        circuit = of_circuit(params)
+        s, pull = jax.vjp(score, *circuit.values())
         bias, raw = params["bias"], params["alpha"]
         logit = objective.logit(s, bias, raw)
         d = w * objective.slope(logit, y)

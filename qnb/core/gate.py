@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from qnb.core.circuit import HEAD, Params, groups_of
+from qnb.core.circuit import Params, of_circuit
 from qnb.core.differences import RELATIVE_TOLERANCE, Errors, Gradient, GroupCheck, Loss, check_groups
 from qnb.core.engine import Engine, EngineOfMany, check_batch, check_params
 from qnb.core.leaves import Tree, coarser_precision, real
@@ -169,7 +169,7 @@ class _BatchLoss:
         return float(self.engine.objective.batch_loss(p, self.scores(p), self.y, self.w))
 
     def scores(self, p: Params) -> np.ndarray:
-        circuit = tuple(p[group] for group in groups_of(p) if group not in HEAD)
+        circuit = tuple(of_circuit(p).values())
         if self._circuit is None or any(a is not b for a, b in zip(circuit, self._circuit, strict=True)):
             self._scores = np.asarray(self.engine.scores(p, self.X), dtype=np.float64)
             self._circuit = circuit

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import Params
+from qnb.core.circuit import Params, of_circuit
 from qnb.core.engine import Maker
 from qnb.core.objective import Objective
 from qnb.data.prepare import Prepared
-from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend, of_circuit
+from qnb.probes.descent import WATCHED_ROWS, Descent, Head, descend
 from qnb.probes.subject import SimulatedModelConfig
 from qnb.reporting.verdict import Verdict, answer
 from qnb.training import metrics

@@ -8,7 +8,7 @@ import optax
 import pandas as pd
 
 from qnb.config import TrainConfig
-from qnb.core.circuit import ALPHA_FLOOR, HEAD, Params
+from qnb.core.circuit import ALPHA_FLOOR, Params, of_circuit
 from qnb.core.engine import Engine, Maker
 from qnb.core.gate import check_gradient
 from qnb.core.objective import Objective
@@ -94,11 +94,6 @@ def descend(
         rows.append(_watch(engine, params, first, watched))
     history = pd.DataFrame(rows).rename_axis("step").reset_index()
     return Descent(params, engine.scores(params, watched[0]), watched[1], history)
-
-
-def of_circuit(params: Params) -> Params:
-    """The groups of the circuit, without those of the head."""
-    return {group: value for group, value in params.items() if group not in HEAD}
 
 
 def _watch(

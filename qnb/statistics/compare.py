@@ -74,6 +74,13 @@ class PairedDifference:
     correlation: float  # of the two arms' values over seeds; at 0 or below, pairing gains nothing
     seeds_needed: int | None  # of a fresh ablation, where undecided; None also where no number would do
 
+    @property
+    def stated(self) -> tuple[float, float]:
+        """The 95 % interval that the design asks for: Nadeau-Bengio where seeds resample the split, else
+        Student's t.
+        """
+        return self.nadeau_bengio or self.interval
+
 
 @dataclass(frozen=True)
 class Comparison:

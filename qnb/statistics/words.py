@@ -150,7 +150,7 @@ def _sentence(comparison: Comparison, d: PairedDifference) -> str:
     zeros = f", {d.zeros} equal and left out" if d.zeros else ""
     ties = ", over tied ranks" if d.tied else ""
     return (
-        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.nadeau_bengio or d.interval)}. "
+        f"{opening} (sd {d.sd:.3g}), 95 % {kind} interval {_interval(d.stated)}. "
         f"{_reason(comparison, d)} {d.up} seeds above, {d.down} below{zeros} (sign test p = {d.p_sign:.3g}); "
         f"exact Wilcoxon p = {d.p_wilcoxon:.3g}{ties}; d_z = {d.d_z:.2f}. {_detectable(d)}"
     )

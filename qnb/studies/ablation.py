@@ -392,7 +392,7 @@ def twin_decisions(comparison: Comparison | None) -> dict[str, dict[str, Any]]:
     """By arm, for metrics.json: decision (above | equivalent | below | undecided), difference, low, high."""
     found = {}
     for arm, d in comparison.differences.items() if comparison else ():
-        low, high = d.nadeau_bengio or d.interval
+        low, high = d.stated
         found[arm] = {
             "decision": TWIN.get(d.decision, d.decision),
             "difference": plain(d.mean),

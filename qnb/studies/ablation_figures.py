@@ -24,7 +24,7 @@ from qnb.reporting.plots import (
     whole_ticks,
 )
 from qnb.statistics.compare import Comparison
-from qnb.studies.over_tables import BASE, OverTables, interval_of
+from qnb.studies.over_tables import BASE, OverTables
 
 # Okabe and Ito; the reference is first
 ARM_COLOURS = (INK, ORANGE, BLUE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#999933")
@@ -109,7 +109,7 @@ def over_tables(found: OverTables, note: str | None = None) -> Figure:
         axes.axvline(0, color=INK, lw=0.8)
         for row, (name, d) in enumerate(found.of(arm).items()):
             colour = DECISION_COLOURS[d.decision]
-            axes.plot(interval_of(d), [row, row], "-", lw=2, color=colour)
+            axes.plot(d.stated, [row, row], "-", lw=2, color=colour)
             axes.plot(d.mean, row, "D" if name == "overall" else "o", ms=5, color=colour)
         axes.set(title=arm, xlabel="difference in test AUC", ylim=(len(names) - 0.5, -0.5))
         axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))

@@ -85,14 +85,9 @@ def results(found: OverTables) -> pd.DataFrame:
     return every[["table", *every.columns.drop("table")]]
 
 
-def interval_of(difference: PairedDifference) -> tuple[float, float]:
-    """The 95 % interval: Nadeau and Bengio's where seeds resample a split, else Student's."""
-    return difference.nadeau_bengio or difference.interval
-
-
 def cell(difference: PairedDifference) -> str:
     """Effect, interval and decision, in words."""
-    low, high = interval_of(difference)
+    low, high = difference.stated
     return f"{difference.mean:+.4f} [{low:+.4f}, {high:+.4f}] {difference.decision}"
 
 
@@ -131,7 +126,7 @@ def metrics(found: OverTables) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for arm in found.arms:
         for name, d in found.of(arm).items():
-            low, high = interval_of(d)
+            low, high = d.stated
             tables.setdefault(name, {})[arm] = {
                 "decision": d.decision,
                 "difference": plain(d.mean),

@@ -68,6 +68,25 @@ def fit(
         engine: one made by hand, in the place of the one that `config` names.
         initial: parameters to start from; None: drawn with the seed.
     """
+    return finish(
+        begin(config, prepared, folder, resume_from, progress, engine, initial), folder, progress, on_epoch
+    )
+
+
+def begin(
+    config: TrainConfig,
+    prepared: Prepared,
+    folder: str | Path | None = None,
+    resume_from: str | Path | None = None,
+    progress: bool = True,
+    engine: Engine | None = None,
+    initial: Params | None = None,
+) -> TrainingRun:
+    """A run where it starts, or where its checkpoint stands; arguments as those of `fit`.
+
+    What is to be said of the checkpoint is said here. `warnings` is the process's: beside a thread that
+    enters `warnings.catch_warnings`, as libraries do, a warning can be lost.
+    """
     if folder is not None:
         require_own_folder(Path(folder), config)
     run = start(config, prepared, engine, initial)
@@ -80,6 +99,14 @@ def fit(
                 print(f"resuming after epoch {run.state.epoch} of {config.epochs}")
             if folder is not None:  # so that nothing is missing where no epoch is left to train
                 _keep(Path(folder), run)
+    return run
+
+
+def finish(
+    run: TrainingRun, folder: str | Path | None = None, progress: bool = True, on_epoch: OnEpoch | None = None
+) -> TrainingRun:
+    """Train what `begin` gave to its end; arguments as those of `fit`."""
+    with interruptible(run, folder):
         _fit([run], folder, progress, on_epoch)
     if run.failure is not None:
         raise run.failure

@@ -28,7 +28,7 @@ from qnb.statistics.auc import MIN_EFFECT, AUCInterval, against, auc_difference,
 from qnb.training import metrics
 from qnb.training.baselines import fit_baselines, trivial
 from qnb.training.divergence import divergence
-from qnb.training.loop import OnEpoch, compile_ahead, fit, fit_together, interruptible, shape
+from qnb.training.loop import OnEpoch, begin, compile_ahead, finish, fit_together, interruptible, shape
 from qnb.training.model import Model
 from qnb.training.progress import still_improving
 from qnb.training.state import TrainingRun, circuit_of, objective_of
@@ -105,11 +105,12 @@ def train(
         if engine is None:
             compile_ahead(config)
         prepared = prepare(config)
+    run = begin(config, prepared, folder, resume_from, progress, engine)
     with _beside() as beside:
         baselines = beside.submit(_baselines, prepared, config, {})
-        fitted = fit(config, prepared, folder, resume_from, progress, on_epoch, engine)
-        with interruptible(fitted, folder):
-            return _result(fitted, baselines.result())
+        finish(run, folder, progress, on_epoch)
+        with interruptible(run, folder):
+            return _result(run, baselines.result())
 
 
 def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) -> None:

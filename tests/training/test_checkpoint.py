@@ -12,6 +12,7 @@ from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.errors import ParameterError
 from qnb.training import checkpoint
+from qnb.training import train as train_module
 from qnb.training.checkpoint import CheckpointError, OtherCodeWarning
 from qnb.training.train import train
 
@@ -102,6 +103,16 @@ def test_other_code_and_another_stack_are_told_and_stay_told(config, tmp_path, m
         warnings.simplefilter("error")
         again = train(config, resume_from=cut, progress=False)  # its last epoch is this process's
     assert again.metrics["elsewhere"] == first.metrics["elsewhere"]
+
+
+def test_what_a_checkpoint_tells_is_told_before_the_baselines_begin(config, tmp_path, monkeypatch):
+    """Their thread enters warnings.catch_warnings, which is the process's: a warning beside it can be lost."""
+    cut, began = stopped(config, tmp_path / "cut"), []
+    load, beside = checkpoint.load, train_module._beside
+    monkeypatch.setattr(checkpoint, "load", lambda *args: began.append("checkpoint") or load(*args))
+    monkeypatch.setattr(train_module, "_beside", lambda: began.append("baselines") or beside())
+    train(config, resume_from=cut, progress=False)
+    assert began == ["checkpoint", "baselines"]
 
 
 def test_the_same_code_has_nothing_to_tell(config, tmp_path):
