@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import (
+    accelerator,
     catalyst,
     compiling,
     data,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "exact": exact,
     "peers": peers,
     "roofline": roofline,
+    "accelerator": accelerator,
     "steps": steps,
     "single_rows": single_rows,
     "compiling": compiling,

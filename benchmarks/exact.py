@@ -21,6 +21,7 @@ import numpy as np
 import pennylane as qml
 from threadpoolctl import ThreadpoolController
 
+from benchmarks.rows import batch
 from benchmarks.timing import in_turn, median_seconds
 from qnb.core import heisenberg
 from qnb.core.circuit import CircuitSpec
@@ -41,16 +42,6 @@ TARGETS = {  # (call, rows, other engine): how many times as long as the exact e
 }
 ROUNDS = 7
 FAST = ("heisenberg", "statevector")  # paths of circuits of angles, RZ RY RZ, CNOTs and Z
-
-
-def batch(spec, rows):
-    """X (rows, features) in [0, pi], labels and unequal weights (rows,)."""
-    rng = np.random.default_rng(0)
-    return (
-        rng.uniform(0, np.pi, (rows, spec.features)),
-        rng.integers(0, 2, rows).astype(float),
-        rng.uniform(0.5, 1.5, rows),
-    )
 
 
 def side_by_side(spec, objective) -> dict[int, float]:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from pennylane.devices import ExecutionConfig
 from threadpoolctl import ThreadpoolController
 
-from benchmarks.exact import batch
+from benchmarks.rows import batch
 from benchmarks.timing import in_turn
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.exact import ExactEngine

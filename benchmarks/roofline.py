@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.exact import batch, gemm_rate
+from benchmarks.exact import gemm_rate
+from benchmarks.rows import batch
 from benchmarks.timing import in_turn
 from qnb.core import heisenberg
 from qnb.core.circuit import CircuitSpec
