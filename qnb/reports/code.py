@@ -10,7 +10,7 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,10 +28,17 @@ def digest(report: Report, root: Path) -> str:
     """SHA-256 (16 hex digits) of what decides the report, of the notebook and package under `root`."""
     nb = nbformat.read(root / "notebooks" / f"{report.notebook}.ipynb", as_version=4)
     cells = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    found = hashlib.sha256(json.dumps(plain(report.parameters(root)), sort_keys=True).encode())
-    for cell in cells:
-        found.update(bare(cell).encode())
-    start = {module for cell in cells for module in _imported(cell, root)}
+    return digest_of(json.dumps(plain(report.parameters(root)), sort_keys=True), cells, root)
+
+
+def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:
+    """SHA-256 (16 hex digits) of parameters, Python sources, and the modules of qnb under `root` that these
+    use.
+    """
+    found = hashlib.sha256(parameters.encode())
+    for source in sources:
+        found.update(bare(source).encode())
+    start = {module for source in sources for module in _imported(source, root)}
     for module, source in sorted(_closure(start, root).items()):
         found.update(f"{module}\n{bare(source)}".encode())
     return found.hexdigest()[:16]
