@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 
 DONE, FAILED, REFUSED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
+OF_THE_GENERATOR = (
+    "leaks",
+    "data_seed",
+    "attack_ring",
+    "attack_push",
+    "attack_share",
+)  # of the bundled capture
 NAMED = {"True": True, "False": False, "None": None}
 Pairs = tuple[tuple[str, str], ...]  # of an option that takes a name and a value, several times
 ROOT = click.option(
@@ -221,6 +228,9 @@ def collect(
     """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of
     values, raw text.
 
+    Where a later file, or the command, names a table of its own, the earlier files' parameters of the bundled
+    capture's generator are left out.
+
     Raises:
         ParameterError: a file or a text is not YAML with names and values.
     """
@@ -232,12 +242,31 @@ def collect(
             raise ParameterError(
                 f"-p takes a name and a value, -p {name} {given} (given: {name}={given} and {value})."
             )
-    values: dict[str, Any] = {}
-    for path in files:
-        values |= read_parameters(path)
+    beside: dict[str, Any] = {}
     for text in texts:
-        values |= parse_parameters(text, f"-y {text!r}")
-    return values | {name: _value(value) for name, value in pairs} | dict(raw)
+        beside |= parse_parameters(text, f"-y {text!r}")
+    beside |= {name: _value(value) for name, value in pairs} | dict(raw)
+    values: dict[str, Any] = {}
+    for layer in (*map(read_parameters, files), beside):
+        values = _on_its_table(values, layer) | layer
+    return values
+
+
+def _on_its_table(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """The files' values under a layer that may name another table.
+
+    Those of the bundled capture's generator then go with the capture, and a line says so.
+    """
+    if layer.get("data", "bundled") == "bundled":
+        return values
+    gone = [name for name in OF_THE_GENERATOR if name in values and name not in layer]
+    if gone:
+        click.echo(
+            f"qnb: left out, for it belongs to the bundled capture and data={layer['data']!r} was given: "
+            f"{', '.join(f'{name}={values[name]!r}' for name in gone)}.",
+            err=True,
+        )
+    return {name: value for name, value in values.items() if name not in gone}
 
 
 def _value(text: str) -> Any:

@@ -12,7 +12,8 @@ import pytest
 from papermill.cli import papermill as papermill_command
 
 from qnb import cli
-from qnb.config import TrainConfig
+from qnb.config import TableConfig, TrainConfig
+from qnb.errors import ParameterError
 from qnb.runs import headless
 from qnb.runs.folder import create
 from qnb.runs.job import prepare
@@ -125,6 +126,53 @@ def test_values_are_read_as_papermill_reads_them(root, monkeypatch, arguments, v
         cli.main(["run", "ok", *arguments])
     papermill_command.main(["in.ipynb", "out.ipynb", *arguments], standalone_mode=False)
     assert seen == {"qnb": values, "papermill": values}
+
+
+CLEAN = "leaks: []\nattack_ring: 2.0\nepochs: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("layers", "values", "left_out"),
+    [
+        ({"files": ["clean"], "pairs": [("data", "t.csv")]}, {"epochs": 3, "data": "t.csv"}, "leaks=[], attack_ring=2.0"),
+        ({"files": ["clean", "mine"]}, {"epochs": 3, "data": "t.csv"}, "leaks=[], attack_ring=2.0"),
+        ({"files": ["clean"], "texts": ["data: wine"]}, {"epochs": 3, "data": "wine"}, "leaks=[], attack_ring=2.0"),
+        (
+            {"files": ["clean"], "pairs": [("data", "bundled")]},
+            {"leaks": [], "attack_ring": 2.0, "epochs": 3, "data": "bundled"},
+            "",
+        ),
+        ({"files": ["mine", "clean"]}, {"leaks": [], "attack_ring": 2.0, "epochs": 3, "data": "t.csv"}, ""),  # refused
+        ({"files": ["mine"], "texts": ["leaks: []"]}, {"leaks": [], "data": "t.csv"}, ""),  # refused: both on purpose
+        ({"pairs": [("data", "t.csv")], "texts": ["leaks: []"]}, {"leaks": [], "data": "t.csv"}, ""),
+    ],
+)
+def test_what_files_say_of_the_generator_goes_with_the_bundled_capture(tmp_path, capsys, layers, values, left_out):
+    (tmp_path / "clean").write_text(CLEAN)
+    (tmp_path / "mine").write_text("data: t.csv\n")
+    files = [str(tmp_path / name) for name in layers.pop("files", [])]
+    assert cli.collect(files, **layers) == values
+    said = capsys.readouterr().err
+    assert (left_out in said and "data=" in said) if left_out else not said
+
+
+OTHER_VALUES = {
+    "label": "y", "positive": "a", "negative": "a", "drop": ["a"], "time": ["t"], "identifiers": ["i"], "attack_type": "a",
+    "missing": "drop", "missing_values": ["?"], "sample": 100, "data_seed": 1, "leaks": [], "attack_ring": 2.0, "attack_push": 2.0,
+    "attack_share": 0.5,
+}  # fmt: skip
+
+
+def test_parameters_of_the_generator_are_those_that_another_table_refuses():
+    def refused(name):
+        try:
+            TableConfig.make({"data": "t.csv", name: OTHER_VALUES[name]})
+        except ParameterError as error:
+            return "belongs to data='bundled'" in str(error)
+
+    names = set(TableConfig.model_fields) - {"data"}
+    assert names == set(OTHER_VALUES)
+    assert {name for name in names if refused(name)} == set(cli.OF_THE_GENERATOR)
 
 
 @pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
