@@ -3,7 +3,7 @@
 In: a CircuitSpec, an Objective, parameters, and batches of angles X (B, features), labels y (B,), weights w
 (B,).
 Out: scores (B,), a loss and its gradient, and a GateReport that says whether the gradient can be trusted.
-No data source, configuration or optimiser is known here, and only the engine `catalyst` knows Catalyst.
+This room knows no data source, configuration or optimiser, and only the engine `catalyst` knows Catalyst.
 Open `circuit` first (what is computed), then `engine` (the interface) and `gate` (why a gradient is
 trusted).
 """

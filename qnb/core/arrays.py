@@ -1,8 +1,8 @@
-"""Products over wires and permutations of their basis: the few array operations that both paths of the exact
-engine share.
+"""Products over wires and permutations of their basis: the array operations that the two fast paths of the
+exact engine share.
 
-Wire 0 is the most significant digit of a basis index, as in PennyLane. All is traceable, for any dtype, and
-keeps the dtype.
+Wire 0 is the most significant digit of a basis index, as in PennyLane. Every function can be traced by JAX,
+takes any dtype and keeps it.
 """
 
 import functools
@@ -15,12 +15,12 @@ from jax.typing import ArrayLike
 
 
 def grow(factors: Sequence[jax.Array]) -> jax.Array:
-    """The column-wise Kronecker product (Khatri-Rao): factors (d_i, B), at least one -> (prod_i d_i, B)."""
+    """The column-wise Kronecker product (Khatri-Rao) of one or more factors (d_i, B) -> (prod_i d_i, B)."""
     return functools.reduce(lambda a, b: (a[:, None] * b[None]).reshape(-1, a.shape[-1]), factors)
 
 
 def kron(matrices: Sequence[jax.Array]) -> jax.Array:
-    """Kronecker product of (..., r_i, c_i) matrices, at least one -> (..., prod_i r_i, prod_i c_i)."""
+    """Kronecker product of one or more matrices (..., r_i, c_i) -> (..., prod_i r_i, prod_i c_i)."""
 
     def pair(a: jax.Array, b: jax.Array) -> jax.Array:
         product = a[..., :, None, :, None] * b[..., None, :, None, :]
@@ -31,8 +31,9 @@ def kron(matrices: Sequence[jax.Array]) -> jax.Array:
 
 @jax.custom_vjp
 def permute(array: ArrayLike, there: ArrayLike, back: ArrayLike) -> jax.Array:
-    """array[there] along the first axis, with `back` the inverse of `there`: its reverse is a gather too,
-    never a scatter.
+    """array[there] along the first axis: array (N, ...), `there` and its inverse `back` (N,) int.
+
+    With the inverse at hand the reverse pass is a gather too, never a scatter.
     """
     return jnp.asarray(array).at[there].get(mode="promise_in_bounds", unique_indices=True)
 
@@ -54,7 +55,7 @@ permute.defvjp(_permute_forward, _permute_backward)
 
 
 def inverse(permutation: np.ndarray) -> np.ndarray:
-    """The inverse of a permutation of 0 ... N - 1, int32."""
+    """The inverse of a permutation (N,) of 0 ... N - 1, int32 (N,)."""
     out = np.empty(len(permutation), np.int32)
     out[permutation] = np.arange(len(permutation), dtype=np.int32)
     return out

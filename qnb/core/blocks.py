@@ -1,13 +1,13 @@
-"""The path of the exact engine for circuits of any gates: the states of a whole batch, block by block.
+"""The path of the exact engine for circuits of arbitrary gates: the states of a whole batch, block by block.
 
 The circuit is recorded as gates (`qnb.core.recording`). Neighbouring gates whose matrices are the same for
-all rows are multiplied into blocks of up to BLOCK wires, once for the batch; a block is then one real product
-with all states. Gates that depend on x have a matrix for every row, and are multiplied wire by wire. Matrices
-are formed for all gates of a kind at once, and multiplied along all wires at once, which keeps the program
-small. JAX differentiates all of it.
+all rows are multiplied into blocks of up to BLOCK wires, once per batch; a block is then applied to all
+states as one real matrix product. Gates that depend on x have one matrix per row and are applied wire by
+wire. The matrices of all gates of a class are formed at once, and products along all wires at once, which
+keeps the traced program small. JAX differentiates all of it.
 
-Wires that no block has joined yet are kept apart: a product state of single wires is 2 n numbers a row, not
-2^n. What the measurement cannot depend on is left out.
+Wires that no block has joined yet are kept apart: a product state of single wires takes 2 n numbers a row
+instead of 2^n. Gates outside the light cone of the measurement are left out.
 
 A state over m wires is a real array (2, 2^m, B): real and imaginary part, basis state, row. Its wires are in
 the order in which the last block left them.
@@ -33,9 +33,12 @@ BLOCK = 4  # wires of a block: matrices of 32 x 32 real numbers
 
 
 class Run(NamedTuple):
-    """Gates that follow each other on the same wires: one of any number of wires, or several of one wire.
+    """Gates that follow each other on the same wires: one gate on several wires, or a sequence on one wire.
 
-    `rowwise`: whether they depend on x. `places`: theirs among the recorded operations.
+    Attributes:
+        wires: that the gates act on.
+        rowwise: whether the gates depend on x.
+        places: their indices among the recorded operations.
     """
 
     wires: tuple[int, ...]
@@ -45,7 +48,7 @@ class Run(NamedTuple):
 
 @dataclass
 class Block:
-    """Runs that are applied as one, in order."""
+    """Runs that are applied as one matrix over `wires`, in order."""
 
     wires: list[int]
     rowwise: bool
@@ -53,10 +56,15 @@ class Block:
 
 
 class Words(NamedTuple):
-    """Pauli words that flip the same wires, `flips`, of a register in order.
+    """Pauli words that flip the same wires of the register.
 
-    `words` are their places in the measurement, `real` and `imaginary` (K, 2^n) how <i|P|i ^ flips> reads on
-    the two parts of conj(psi_i) psi_(i ^ flips).
+    With f_i = <i|P|i ^ flips> and z_i = conj(psi_i) psi_(i ^ flips), <P> = sum_i Re(z_i f_i) = sum_i (real_i
+    Re z_i + imaginary_i Im z_i).
+
+    Attributes:
+        flips: the wires with X or Y, in order.
+        words: the K indices of the words in `CircuitSpec.words`.
+        real, imaginary: Re f and -Im f, int8 (K, 2^n).
     """
 
     flips: tuple[int, ...]
@@ -66,8 +74,13 @@ class Words(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What depends on the parameters only: the blocks that are the same for all rows, real (2 k, 2 k), the
-    coefficients of the words, and the parameters, for the gates that depend on x.
+    """What depends on the parameters alone.
+
+    Attributes:
+        blocks: the blocks that are the same for all rows, in order: over m wires a real matrix (2^(m+1),
+            2^(m+1)).
+        coefficients: of the measured words, (K,).
+        weights, readout: the parameters, for the gates that depend on x.
     """
 
     blocks: Sequence[jax.Array]
@@ -77,17 +90,24 @@ class Prepared(NamedTuple):
 
 
 def tables(spec: CircuitSpec) -> dict[str, Any]:
-    """Nothing is static but the order of the blocks, which is found when a program is traced.
+    """An empty dict: this path has no static arrays. The order of the blocks is found when a program is
+    traced.
 
     Raises:
-        ParameterError: the circuit cannot be traced: which gates it queues depends on numbers.
+        ParameterError: the circuit cannot be traced, because which gates it queues depends on the values of
+            weights or x; or an operation is not a gate.
     """
     schedule(spec)
     return {}
 
 
 def prepare(spec: CircuitSpec, tables: dict[str, Any], weights: jax.Array, readout: jax.Array) -> Prepared:
-    """All that depends on the parameters only."""
+    """Everything that depends on the parameters alone.
+
+    Args:
+        tables: from `tables`, unused.
+        weights: (layers, *shape of a layer); readout: (readout_size,).
+    """
     blocks = [block for block in schedule(spec) if not block.rowwise]
     some_x = jnp.full(spec.features, 0.5, weights.dtype)  # of gates that do not depend on it
     ones = jnp.ones(spec.shapes["scaling"], weights.dtype) if spec.scaling else None  # nor on its factors
@@ -103,7 +123,7 @@ def scores(
     X: jax.Array,
     scaling: jax.Array | None = None,
 ) -> jax.Array:
-    """s(x) for rows X (B, features) -> (B,), scaling (encodings, wires) where it is trained."""
+    """s(x) for rows X (B, features) -> (B,), with scaling (encodings, wires) where it is trained."""
     order = schedule(spec)
     rowwise = [block for block in order if block.rowwise]
 
@@ -122,26 +142,34 @@ def scores(
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step: a product of 2^(n+1) numbers with a block's matrix, 3 times."""
+    """Multiply-adds of a training step: per row and block 2^(n+1) numbers times a matrix of 2^(BLOCK+1)
+    rows, 3 times (the value and two gradients).
+    """
     return float(3 * rows * 2 ** (spec.wires + 1) * 2 ** (BLOCK + 1) * _block_count(spec))
 
 
 def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
-    """Bytes of a training step: once, and for each row."""
+    """Bytes that a training step needs: once, and for each row."""
     blocks, size = _block_count(spec), 2 ** (spec.wires + 1)
     once = itemsize * (3 * blocks * 4 ** (BLOCK + 1) + 2 * len(spec.words) * size)
     return once, itemsize * size * (2 * blocks + 6)
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
-    """Rows after which a larger chunk no longer fits the processor's cache: 1 MiB of states."""
+    """Rows (16 or more) above which the states of a chunk exceed 1 MiB, and no longer fit the processor's
+    cache.
+    """
     return max(16, (1 << 20) // (itemsize << (spec.wires + 1)))
 
 
 def schedule(spec: CircuitSpec) -> list[Block]:
-    """The gates that what is measured depends on, as blocks in order of application.
+    """The gates inside the light cone of the measurement, as blocks in order of application.
 
-    A run joins the first block behind all that its wires met, if that is of its kind and has room for it.
+    A run joins the first block of its kind (shared or per row) with room for its wires, searched from the
+    last block that acts on any of these wires; otherwise it opens a new block.
+
+    Raises:
+        ParameterError: as `tables`.
     """
     blocks: list[Block] = []
     last: dict[int, int] = {}  # by wire, the last block on it
@@ -376,7 +404,7 @@ def _joined(a: tuple[list[int], jax.Array], b: tuple[list[int], jax.Array]) -> t
 
 
 def words(spec: CircuitSpec) -> list[Words]:
-    """The measured words by the wires that they flip."""
+    """The measured Pauli words, grouped by the wires that they flip."""
     of_flips: dict[tuple[int, ...], list[int]] = {}
     for k, word in enumerate(spec.words):
         of_flips.setdefault(tuple(i for i, p in enumerate(word) if p in "XY"), []).append(k)

@@ -1,11 +1,11 @@
-"""All that knows Catalyst: the programs that it compiles, run in the child process that `qnb.core.child`
-starts.
+"""Everything that knows Catalyst: the programs that it compiles, run in the child process of
+`qnb.core.child`.
 
-One formulation is used because, of all that were tried, it alone compiles and is right on the pinned stack
+Of all formulations that were tried, one alone compiles and is right on the pinned stack
 (`notebooks/gradient_audit.ipynb`): inside one qjit a `catalyst.for_loop` over the rows, in each iteration
 `catalyst.value_and_grad` of one QNode call with one differentiated argument, and the chain rule through the
-head written out. A loss that itself contains the loop must not be differentiated: Catalyst then returns the
-gradient of one row for the batch's.
+head written out. Do not differentiate a loss that itself contains the loop: Catalyst then returns the
+gradient of one row in place of the batch's.
 """
 
 import contextlib
@@ -36,9 +36,10 @@ Program = Callable[[Array, Array], jax.Array]
 class Programs:
     """The compiled programs of one circuit, kept per kind and batch size.
 
-    Parameters go in as one vector [theta, coefficients, bias, alpha]: theta is the weights, then the angles
-    of the readout and the scaling where there are some; the coefficients are those that are trained, and one
-    unused number otherwise. Rows are [X, y, w].
+    Parameters go in as one vector [theta, coefficients, bias, alpha]: theta is the weights, then the readout
+    angles and the scaling where the circuit has them; the coefficients are the trained ones, or one unused
+    number. Rows go in as X (rows, features) for scores, and as [X, y, w] (rows, features + 2) for the
+    gradient.
     """
 
     def __init__(self, spec: CircuitSpec, objective: Objective, device: str):
@@ -52,7 +53,11 @@ class Programs:
         self._compiled: dict[int, float] = {}
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """Scores of any number of rows (B,), in compiled chunks of CHUNK."""
+        """Scores (B,) of rows X (B, features), float64, in compiled chunks of CHUNK rows.
+
+        Raises:
+            EngineError: Catalyst or the device cannot compile the program.
+        """
         program, vector, out = self._program("scores", CHUNK), self._vector(params), np.empty(len(X))
         for start in range(0, len(X), CHUNK):
             rows = X[start : start + CHUNK]
@@ -66,7 +71,11 @@ class Programs:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """See `qnb.core.engine.Engine`."""
+        """See `qnb.core.engine.Engine`.
+
+        Raises:
+            EngineError: Catalyst or the device cannot compile the program.
+        """
         program = self._program("gradient", len(X))
         found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
         ends = np.cumsum([1, self._theta, self._coefficients, 1])
@@ -81,7 +90,16 @@ class Programs:
         } | ({} if scaling is None else {"scaling": np.asarray(scaling)})
 
     def compile(self, batch: int) -> float:
-        """Compile what training with this batch size needs, if it is not; the seconds that it took then."""
+        """Compile what training with this batch size needs, unless it is compiled already.
+
+        For the encoder `amplitude`, which has no gradient here, that is the forward program alone.
+
+        Returns:
+            The seconds that the compilation took when it was made.
+
+        Raises:
+            EngineError: Catalyst or the device cannot compile a program.
+        """
         if batch not in self._compiled:
             started = time.perf_counter()
             params, row = (
@@ -95,7 +113,7 @@ class Programs:
         return self._compiled[batch]
 
     def compiled(self) -> dict[tuple[str, int], int]:
-        """By kind and rows, the identity of each program's binary: it stays the same while nothing is
+        """The identity of each program's binary, by (kind, rows). It changes only when something is
         compiled.
         """
         return {key: id(program.compiled_function) for key, program in self._programs.items()}

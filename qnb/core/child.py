@@ -1,12 +1,12 @@
-"""A process of its own for compiled programs, one for each process that asks for one.
+"""A child process for compiled programs, one for each process that asks for it.
 
-Catalyst's compiled functions take over the signal handler of SIGINT for good, its compiler can abort, its
+Catalyst's compiled functions replace the signal handler of SIGINT for good, its compiler can abort, and its
 import changes JAX's settings for the whole process. All of that happens in a child:
-`child().call("module:function", *args)` imports the function there and returns what it returns. The child has
+`child().call("module:function", *args)` imports the function there and returns its result. The child runs in
 a session of its own, so that an interrupt at the terminal or in JupyterLab reaches the caller alone; it ends
 when its parent does.
 
-Requests are answered one after another. A call that is interrupted leaves its request behind: the answer is
+Requests are answered one after another. An interrupted call leaves its request behind: the answer is
 received and dropped before the next request is sent.
 """
 
@@ -43,13 +43,13 @@ GRACE = 5.0  # seconds that a child whose pipe is gone gets to say how it ended
 
 
 class Child:
-    """The caller's side. Start it through `child()`.
+    """The caller's side of the child process. Get it from `child()`.
 
     Attributes:
-        about: what the child says of itself: `qnb`, the folder that it imported qnb from, `versions` and
-            `pid`; empty until then.
-        holding: keys of the objects that are known to be in the child.
-        ended: why it answers no more; None: it does.
+        about: what the child reported when it started: `qnb`, the folder that it imported qnb from,
+            `versions` and `pid`; empty before that.
+        holding: keys of the `Remote` objects that are known to live in the child.
+        ended: the error that explains why the child no longer answers; None while it does.
     """
 
     def __init__(self) -> None:
@@ -62,10 +62,12 @@ class Child:
         threading.Thread(target=self._exchange_all, name="qnb child", daemon=True).start()
 
     def call(self, function: str, *args: Any) -> Any:
-        """What `function` ("module:name") returns in the child for `args`; what it raises is raised here.
+        """Call `function` ("module:name") with `args` in the child and return its result.
 
         Raises:
-            EngineError: the child ended, or could not be started.
+            EngineError: the child ended or could not be started, or the function raised an error that is not
+                in PASSED_ON; the message then names its type, and a note holds the child's traceback.
+            ParameterError: the function raised one.
         """
         future = self.submit(function, *args)
         try:
@@ -76,7 +78,7 @@ class Child:
             future.cancel()
 
     def submit(self, function: str, *args: Any) -> "Future[Any]":
-        """As `call`, without waiting."""
+        """As `call`, without waiting: a future of the result."""
         future: Future[Any] = Future()
         self._todo.put((cloudpickle.dumps((function, args)), future))
         if self.ended is not None:
@@ -221,7 +223,7 @@ _children: dict[int, Child] = {}  # by the process that started it: a fork of th
 
 
 def child() -> Child:
-    """The child of this process, started if there is none or it has ended."""
+    """The child of this process. It is started if there is none, or if the last one has ended."""
     mine = _children.get(os.getpid())
     if mine is None or mine.ended:
         mine = _children[os.getpid()] = Child()
@@ -229,11 +231,11 @@ def child() -> Child:
 
 
 class Remote:
-    """An object that lives in the child: made there by `factory` ("module:name") when it is first used, and
-    anew in each new child.
+    """An object that lives in the child. `factory` ("module:name") makes it there at first use, and again in
+    each new child.
 
-    Functions of the user's among `args` go by value: the child reads no file of theirs, and another text is
-    another object.
+    Functions of the user's among `args` are sent by value: the child reads none of the user's files, and a
+    changed function makes another object.
     """
 
     def __init__(self, factory: str, *args: Any):
@@ -242,14 +244,14 @@ class Remote:
         self._key = hashlib.sha256(self._parts).hexdigest()
 
     def call(self, method: str, *args: Any) -> Any:
-        """What its method returns for `args`. Raises as `Child.call`, and what the factory raises."""
+        """Call a method of the object and return its result. Raises as `Child.call`, for the factory too."""
         mine = child()
         value = mine.call(*self._request(mine, method, args))
         mine.holding.add(self._key)
         return value
 
     def submit(self, method: str, *args: Any) -> "Future[Any]":
-        """As `call`, without waiting."""
+        """As `call`, without waiting: a future of the result."""
         mine = child()
         return mine.submit(*self._request(mine, method, args))
 
@@ -260,7 +262,7 @@ class Remote:
 
 @contextlib.contextmanager
 def users_modules_by_value() -> Iterator[None]:
-    """While it lasts, cloudpickle sends what is defined in modules that are not installed by value."""
+    """Within this context cloudpickle sends objects by value if their module is not an installed one."""
     installed = (
         Path(qnb.__file__).parent,
         *map(Path, (sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), site.getusersitepackages())),
@@ -292,7 +294,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def resolve(function: str) -> Callable[..., Any]:
-    """The function that "module:name" stands for."""
+    """The function that "module:name" names."""
     module, name = function.split(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
@@ -315,8 +317,8 @@ def _invoke(key: str, parts: bytes | None, method: str, args: tuple[Any, ...]) -
 
 
 def serve(requests: Connection, answers: Connection) -> None:
-    """The child's side: answer requests until the parent is gone, then end at once, whatever is being
-    computed.
+    """The child's side: answer requests until the parent is gone, then kill the child's process group at
+    once, whatever is being computed.
     """
     answers.send({"qnb": str(Path(qnb.__file__).parent), "versions": versions(), "pid": os.getpid()})
     # so that the end of the parent is seen while one computes

@@ -1,7 +1,7 @@
 """The variational circuit: what is encoded, entangled and measured, and the shapes of its parameters.
 
-Its parts are in `qnb.core.parts`. Every engine reads them through `CircuitSpec`; the PennyLane circuit that
-it draws is the one that is compiled.
+Its parts are defined in `qnb.core.parts`. Every engine reads them through `CircuitSpec`, and the PennyLane
+circuit that it draws is the one that is compiled.
 """
 
 import functools
@@ -65,12 +65,12 @@ Params = dict[str, np.ndarray]
 
 
 def groups_of(params: Mapping[str, Any]) -> tuple[str, ...]:
-    """The groups of these parameters, in the order of GROUPS."""
+    """The names of the parameter groups that are present, in the order of GROUPS."""
     return tuple(group for group in GROUPS if group in params)
 
 
 def of_circuit(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The groups of the circuit, in the order of GROUPS, without those of the head."""
+    """The groups of the circuit alone (without bias and alpha), in the order of GROUPS."""
     return {group: params[group] for group in groups_of(params) if group not in HEAD}
 
 
@@ -80,31 +80,35 @@ class CircuitSpec:
 
     Encoders:
         `angle_y` RY(x_i) on wire i; `angle_xy` RX(x_i) then RY(x_i); `amplitude` the normalised vector of
-        2^wires entries. Or a function encoder(x, wires), x (wires,).
+        2^wires entries. Or a function encoder(x, wires), x (wires,) in radians.
     Ansätze, each layer RZ RY RZ per wire and then CNOTs:
-        `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1; `ring` i -> (i + 1) mod n;
-        `unentangled` none. One wire has no CNOT; two wires in a ring have both directions. Or a `Pattern` of
-        CNOTs, or a layer of any gates: a function layer(weights, wires, layer), or a `Layer`.
+        `strongly_entangling` i -> (i + r) mod n with r = l mod (n - 1) + 1 (Schuld et al., PRA 101, 032308,
+        2020); `ring` i -> (i + 1) mod n; `unentangled` none. One wire has no CNOT; two wires in a ring have
+        both directions. Or a `Pattern` of CNOTs, or a layer of any gates: a function layer(weights, wires,
+        layer), or a `Layer`.
     Measurements:
         `z0` <Z_0>; `mean_z` mean of <Z_i>; `z_vec` sum_i w_i <Z_i>; `mean_z_readout` a trainable RZ RY RZ
         per wire, then the mean of <Z_i>; `parity` <Z_0 ... Z_(n-1)>. Or a list of Pauli words, or a
         `Measurement`.
     Scaling:
-        with `scaling` an encoder gets w_i x_i in the place of x_i, w trained from 1 on: with `reupload` a
-        factor for each layer and wire, L(l) = U(theta_l + w_l x) of Pérez-Salinas et al. (Quantum 4, 226,
-        2020), as in the data re-uploading classifier of Bowles, Ahmed and Schuld (arXiv:2403.07059, 2024);
-        else one a wire, for there is one encoding. A `Layer` that takes x itself gets it as it is.
+        with `scaling` the encoder gets w_i x_i in place of x_i, where w is trained and starts at 1: with
+        `reupload` one factor for each layer and wire, L(l) = U(theta_l + w_l x) of Pérez-Salinas et al.
+        (Quantum 4, 226, 2020), as in the data re-uploading classifier of Bowles, Ahmed and Schuld
+        (arXiv:2403.07059, 2024); without, one factor per wire, since x is encoded once. A `Layer` that takes
+        x itself gets it unscaled.
 
-    A name is looked up once, when the spec is made: what is assigned to it in a table later is for later
-    specs. Functions are called when the spec is made, and what would not be the same circuit each time is
-    refused; see `qnb.core.recording.check`.
+    Names are looked up once, when the spec is made: a later change of a table affects later specs only.
+    Functions are called when the spec is made, and a function that does not queue the same circuit each time
+    is refused; see `qnb.core.recording.check`.
 
     Attributes:
         encoder, ansatz, measurement: as strings: names, or a `qnb.own.Own` for a part of your own.
-        encode, layer, measured: what they stand for.
+        encode, layer, measured: the parts that these strings stand for.
 
     Raises:
-        ParameterError: an unknown name, a combination that means nothing, or a function that is refused.
+        ParameterError: an unknown name, `wires` or `layers` below 1, a contradictory combination (`hadamard`
+            with an encoder other than `angle_y`, `amplitude` with `reupload` or `scaling`), or a function
+            that is refused.
     """
 
     wires: int = 8
@@ -166,7 +170,9 @@ class CircuitSpec:
 
     @property
     def fast(self) -> bool:
-        """Whether it is of angles, RZ RY RZ, CNOTs and Z alone, for which the exact engine is fastest."""
+        """Whether it is made of angle or amplitude encoding, RZ RY RZ, CNOTs and <Z_i> alone, for which the
+        exact engine has its fastest paths.
+        """
         return (
             self.encode in SIMULATED
             and isinstance(self.layer, Pattern)
@@ -181,32 +187,36 @@ class CircuitSpec:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The fields that a spec is made from, as `CircuitSpec(...)` takes them."""
+        """The fields that `CircuitSpec(...)` takes."""
         return tuple(f.name for f in fields(cls) if f.init)
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec in plain types: `CircuitSpec(**spec.to_dict())` looks its names up anew."""
+        """The spec as a dict of its fields; `CircuitSpec(**spec.to_dict())` looks the names up again."""
         return {name: getattr(self, name) for name in self.names()}
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The Pauli words that are measured, one letter of I, X, Y, Z for each wire."""
+        """The K Pauli words that are measured, each with one letter of I, X, Y, Z per wire."""
         return self.measured.letters(self.wires)
 
     @property
     def live_words(self) -> list[str]:
-        """Those of `words` whose coefficient is not fixed at 0."""
+        """The words of `words` whose coefficient is not fixed at 0."""
         fixed = self.measured.fixed(self.wires)
         return [word for k, word in enumerate(self.words) if fixed is None or fixed[k]]
 
     @property
     def parameters(self) -> Parameters:
-        """How many numbers are trained, by group, and which of them provably never move the score."""
+        """The number of trained parameters by group, and the names of those that provably never move the
+        score.
+        """
         return parameters_of(self)
 
     @property
     def depth(self) -> int:
-        """Layers, as rounding counts them: of gates of your own, four in a row on a wire make one."""
+        """The depth by which rounding errors are estimated: the number of layers; with gates of your own one
+        layer for every four gates on a wire, and `layers` or more.
+        """
         if self.fast:
             return self.layers
         operations = recording.elementary(self.record(self.init(0), np.full(self.features, 0.5)))
@@ -215,8 +225,9 @@ class CircuitSpec:
 
     @property
     def readout_size(self) -> int:
-        """Length of the readout vector: a trained coefficient for each word (n for `z_vec`), then 3 n angles
-        where rotations are trained (`mean_z_readout`; reshaped (n, 3), row by row); 1, unused, with neither.
+        """Length of the readout vector: one trained coefficient per word (n for `z_vec`), then 3 n angles
+        where rotations are trained (`mean_z_readout`; reshaped (n, 3), row by row). Without either it is 1,
+        and unused.
         """
         size = len(self.words) * self.measured.weighted + 3 * self.wires * self.measured.rotated
         return size or 1
@@ -228,8 +239,8 @@ class CircuitSpec:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter group: weights (layers, *shape of a layer's), for patterns (layers, wires,
-        3), readout (readout_size,), bias (), alpha (); with a trained scaling, scaling (encodings, wires).
+        """Shape of each parameter group: weights (layers, *shape of one layer), for patterns (layers, wires,
+        3); readout (readout_size,); bias (); alpha (); with a trained scaling, scaling (encodings, wires).
         """
         return {
             "weights": (self.layers, *self.layer.shape_for(self.wires)),
@@ -240,15 +251,21 @@ class CircuitSpec:
 
     @property
     def encodings(self) -> int:
-        """How often x is encoded."""
+        """How many times the encoder is applied to x."""
         return self.layers if self.reupload else 1
 
     def init(self, seed: int | np.random.Generator, alpha_mode: str = "softplus") -> Params:
-        """Starting parameters, float64: weights 0.01 N(0, 1); of the readout, coefficients 1/K for K words,
-        and angles 0.01 N(0, 1); bias 0; alpha the raw value for which alpha = 1; scaling 1.
+        """Initial parameters, float64, with the shapes of `shapes`.
+
+        Weights are 0.01 N(0, 1); readout coefficients 1/K for K words and readout angles 0.01 N(0, 1); bias
+        0; alpha the raw value for which alpha = 1; scaling 1.
 
         Args:
             seed: an integer, or a numpy Generator to draw from.
+            alpha_mode: "softplus" or "direct", see `qnb.core.objective.Objective`.
+
+        Raises:
+            ParameterError: an unknown alpha_mode.
         """
         rng = np.random.default_rng(seed)
         weights = 0.01 * rng.standard_normal(self.shapes["weights"])
@@ -267,7 +284,14 @@ class CircuitSpec:
     def apply(self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None) -> None:
         """Queue the gates, readout rotations included, for one x of shape (features,).
 
-        Weights are (layers, *shape of a layer's), scaling (encodings, wires) where it is trained.
+        Args:
+            weights: (layers, *shape of one layer).
+            readout: (readout_size,); None is accepted where no rotations are trained.
+            x: angles in radians, or amplitudes.
+            scaling: (encodings, wires) where it is trained, else None.
+
+        Raises:
+            ParameterError: rotations are trained and readout is None; or as `scaled`.
         """
         if self.measured.rotated and readout is None:
             raise ParameterError(
@@ -276,7 +300,11 @@ class CircuitSpec:
         self.queue(weights, None if readout is None else self.angles(readout), x, scaling)
 
     def queue(self, weights: Array, angles: Array | None, x: Array, scaling: Array | None = None) -> None:
-        """As `apply`, of the readout its angles alone, (3 wires,), None where it has none."""
+        """As `apply`, but takes the readout angles alone, (3 wires,); None queues no readout rotations.
+
+        Raises:
+            ParameterError: as `scaled`.
+        """
         for layer in range(self.layers):
             if layer == 0 or self.reupload:
                 self.encode(self, self.scaled(x, scaling, layer))
@@ -286,11 +314,15 @@ class CircuitSpec:
                 rotate(angles[3 * i : 3 * i + 3], i)
 
     def scaled(self, x: Array, scaling: Array | None, encoding: int) -> Array:
-        """What the encoder gets in one of the encodings: x (features, ...), times its factors where they are
-        trained.
+        """The input of the encoder in one of the encodings: x (features, ...), times its factors where they
+        are trained.
+
+        Args:
+            scaling: (encodings, wires), or None.
+            encoding: which of the encodings, from 0.
 
         Raises:
-            ParameterError: they are trained, and None was given; or the other way round.
+            ParameterError: factors are trained and scaling is None, or the other way round.
         """
         if self.scaling != (scaling is not None):
             needs = "needs its factors" if self.scaling else "has no factors"
@@ -301,27 +333,34 @@ class CircuitSpec:
         return factors * x
 
     def cnots(self, layer: int) -> list[tuple[int, int]]:
-        """(control, target) pairs of one layer of a pattern, in order of application.
+        """(control, target) pairs of one layer of a `Pattern`, in order of application.
 
         Raises:
-            ParameterError: the ansatz is a layer of other gates.
+            ParameterError: the ansatz is a `Layer` of other gates.
         """
         if not isinstance(self.layer, Pattern):
             raise ParameterError(f"ansatz {self.ansatz!r} is no pattern of CNOTs.")
         return self.layer.cnots(self.wires, layer)
 
     def coefficients(self, readout: Array) -> Array:
-        """c (K,) of the measured sum_k c_k <P_k>: the readout's own, or fixed ones in its dtype."""
+        """c (K,) of the measured sum_k c_k <P_k>: the trained ones from the readout, or the fixed ones in
+        its dtype.
+        """
         fixed = self.measured.fixed(self.wires)
         return readout[: len(self.words)] if fixed is None else fixed.astype(readout.dtype)
 
     def angles(self, readout: Array) -> Array:
-        """Of the readout, the angles of its rotations, (3 n,); what is no coefficient."""
+        """The readout (readout_size,) without its trained coefficients: the angles (3 n,) where rotations
+        are trained.
+        """
         return readout[len(self.words) :] if self.measured.weighted else readout
 
     def observable(self, coefficients: Array | Sequence[float] | None = None) -> qml.operation.Operator:
-        """The measured observable sum_k c_k P_k: with the measurement's own c_k, or those given (K,) where
-        they are trained.
+        """The measured observable sum_k c_k P_k as a PennyLane operator; terms whose coefficient is fixed at
+        0 are left out.
+
+        Args:
+            coefficients: c (K,), required where they are trained; ignored otherwise.
         """
         fixed = self.measured.fixed(self.wires)
         if fixed is None:
@@ -332,7 +371,7 @@ class CircuitSpec:
         return qml.Hamiltonian(*(list(side) for side in zip(*terms, strict=True)))
 
     def observables(self) -> list[qml.operation.Operator]:
-        """P_k, the words that are measured, as PennyLane's operators."""
+        """The measured words P_k as PennyLane operators."""
         if self.measured.words is None:
             return [qml.PauliZ(i) for i in range(self.wires)]
         return [
@@ -343,7 +382,11 @@ class CircuitSpec:
     def score(
         self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None
     ) -> qml.measurements.ExpectationMP:
-        """The circuit as a QNode body: queue everything and return the expectation value s(x), a scalar."""
+        """The circuit as a QNode body: queue the gates and return the measurement of s(x), a scalar.
+
+        The arguments and errors are those of `apply`; the readout is also required where coefficients are
+        trained.
+        """
         self.apply(weights, readout, x, scaling)
         trained = self.measured.weighted and readout is not None
         return qml.expval(self.observable(self.coefficients(readout) if trained else None))  # type: ignore[arg-type]
@@ -351,21 +394,23 @@ class CircuitSpec:
     def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting.
 
-        Those that encode data hold NaN.
+        Encoding gates hold NaN in place of x.
         """
         return self.record(self.init(0), np.full(self.features, np.nan))
 
     def record(self, params: Params, x: np.ndarray) -> list[qml.operation.Operator]:
-        """The PennyLane operations at these parameters and one x, (features,)."""
+        """The PennyLane operations at these parameters and one x, (features,). Raises as `apply`."""
         operations: list[qml.operation.Operator] = recording.queued(
             lambda: self.apply(params["weights"], params["readout"], x, params.get("scaling"))
         ).operations
         return operations
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the circuit computes, whatever it is called: the operations that it queues at two
-        random points, with their wires and parameters, and the observable. A closure that has changed changes
-        it: it is computed anew each time, but where all parts are this package's.
+        """SHA-256, in hex, of what the circuit computes, whatever it is called: the gates that it queues at
+        two random points, with their wires and their parameters or matrices, and the observable.
+
+        It is computed at each call, so that a changed closure changes it; the result is kept where all parts
+        are this package's own.
         """
         return _fingerprint_once(self) if self._built_in else self._fingerprint()
 

@@ -1,7 +1,7 @@
 """Engine "catalyst": the circuit compiled by PennyLane Catalyst for Lightning, differentiated by the adjoint
 method.
 
-The programs are compiled and run in a child process (`qnb.core.child`); all that knows Catalyst is in
+The programs are compiled and run in a child process (`qnb.core.child`). Everything that knows Catalyst is in
 `qnb.core.catalyst`, which is imported there alone.
 """
 
@@ -24,9 +24,12 @@ ROWS_PER_REQUEST = 4096  # of scores: what an interrupted call leaves the child 
 class CatalystEngine:
     """See `qnb.core.engine.Engine`. float64; compiled programs are kept per kind and batch size.
 
+    Args:
+        device: name of an installed PennyLane device that Catalyst supports.
+
     Raises:
         ParameterError: no PennyLane device of that name is installed.
-        EngineError: the memory of this machine cannot hold the state.
+        EngineError: the state vectors do not fit in this machine's memory.
     """
 
     name = "catalyst"
@@ -49,7 +52,13 @@ class CatalystEngine:
         self.programs = Remote("qnb.core.catalyst:Programs", spec, objective, device)
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """Scores of any number of rows, in compiled chunks."""
+        """Scores (B,) of rows X (B, features), in compiled chunks.
+
+        Raises:
+            ParameterError: X or the parameters are refused, see `qnb.core.engine.check_batch` and
+                `check_params`.
+            EngineError: the program cannot be compiled, or the child process ended.
+        """
         (X,) = check_batch(self.spec, X)
         params = check_params(self.spec, params)
         starts = range(0, len(X), ROWS_PER_REQUEST)
@@ -60,7 +69,13 @@ class CatalystEngine:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """Raises EngineError for `amplitude`, which Catalyst cannot differentiate."""
+        """See `qnb.core.engine.Engine`.
+
+        Raises:
+            ParameterError: the batch or the parameters are refused, as in `scores`.
+            EngineError: the encoder is `amplitude`, which Catalyst cannot differentiate; the program cannot
+                be compiled; or the child process ended.
+        """
         X, y, w = check_batch(self.spec, X, y, w)
         if self.spec.encoder == "amplitude":
             raise EngineError(
@@ -71,9 +86,9 @@ class CatalystEngine:
         return loss, grads
 
     def compile(self, batch: int) -> float:
-        """See `qnb.core.engine.Engine`."""
+        """See `qnb.core.engine.Engine`. Raises EngineError as `scores`."""
         return self.start_compiling(batch).result()
 
     def start_compiling(self, batch: int) -> "Future[float]":
-        """Compile what `compile` would, in the child, without waiting."""
+        """As `compile`, in the child and without waiting: a future of the seconds."""
         return self.programs.submit("compile", batch)

@@ -1,33 +1,36 @@
-"""Is a gradient the gradient of its loss? Central differences of the loss answer, group by group.
+"""Is a gradient the gradient of its loss? Central differences of the loss decide, group by group.
 
-This file needs numpy alone: copy it into a project of your own. `loss` takes a dict of arrays and returns a
-number; `gradient` takes the same dict and returns the gradient that it claims, an array of the same shape for
-each:
+This file needs numpy alone, so you can copy it into a project of your own. `loss` takes a dict of arrays and
+returns a number; `gradient` takes the same dict and returns the claimed gradient, an array of the same shape
+for each:
 
     checks = check_groups(loss, gradient, {"weights": w, "bias": b})
     assert all(check.status == "pass" for check in checks.values()), checks
 
-Only `loss` is believed. If it is a mean over few rows, or over equally weighted ones, a wrong gradient can
+The loss alone is trusted. If it is a mean over few rows, or over equally weighted ones, a wrong gradient can
 equal the right one.
 
-Along a unit direction d of a group, <g, d> is compared with the slope f'(0) of f(t) = L(p + t d): along the
-claimed gradient itself and along random directions. D(h) = (f(h) - f(-h)) / 2h differs from f'(0) by
+Along a unit direction d of a group, <g, d> is compared with the slope f'(0) of f(t) = L(p + t d), for the
+direction of the claimed gradient itself and for random directions. D(h) = (f(h) - f(-h)) / 2h differs from
+f'(0) by
 
-    truncation   h^2 f'''/6 + ..., removed by extrapolation from h, 2h, 4h, ...; what the last order changed
-                 is taken for its error (Ridders, Adv. Eng. Softw. 4, 75, 1982; Press et al., Numerical
+    truncation   h^2 f'''/6 + ..., removed by extrapolation from h, 2h, 4h, ...; the change made by the last
+                 order is taken as its error (Ridders, Adv. Eng. Softw. 4, 75, 1982; Press et al., Numerical
                  Recipes, section 5.7)
-    noise / h    where each value of f may be off by `noise`
+    noise / h    where `noise` bounds the error of each value of f
 
-and <g, d> may be off by `rounding`. Let e be the sum of the three, and scale the largest of |<g, d>|, |f'(0)|
-and |g| / sqrt(size of the group), which is what a random direction sees of g on average. Then they
+and <g, d> may be off by `rounding`. Let e be the sum of the three, and scale the largest of |<g, d>|,
+|f'(0)| and |g| / sqrt(size of the group), the root mean square of <g, d> over random directions d. Then the
+two
 
     agree        if |<g, d> - f'(0)| + e <= tolerance * scale
     disagree     if |<g, d> - f'(0)| - e > tolerance * scale, in two measurements that share no value of the
                  loss and agree with each other
     neither      otherwise: other steps are tried, and then the direction is given up
 
-A group is `wrong` if a direction disagrees, `pass` if all agree, else `untested`, and then it is tried again
-at a random point.
+A group is `wrong` if a direction disagrees, or if its gradient has another shape or is not finite; `pass` if
+all directions agree; else `untested`. Where no group is wrong, untested groups are tried again at a random
+point.
 """
 
 import math
@@ -56,8 +59,8 @@ class Errors:
     """What limits a comparison in one group, along a unit direction.
 
     Attributes:
-        noise: by how much a value of the loss may be off, absolute.
-        rounding: by how much the claimed derivative may be off though it is right, absolute.
+        noise: bound on the absolute error of a value of the loss.
+        rounding: bound on the absolute error of a claimed derivative that is right.
         step: the first step h.
     """
 
@@ -68,18 +71,18 @@ class Errors:
 
 @dataclass(frozen=True)
 class GroupCheck:
-    """What the comparison says of one parameter group.
+    """The result of the comparison for one parameter group.
 
     Attributes:
         status: "pass", "wrong" or "untested".
-        expected: slope by central differences, along the direction of the largest; NaN where nothing could be
-            compared.
-        found: the same from the claimed gradient.
-        relative_error: worst |found - expected| / scale over the directions that agree; None unless `pass`.
+        expected: slope by central differences along the direction of the largest scale, taken among those
+            that disagree if any do; NaN where nothing could be compared.
+        found: the same slope from the claimed gradient.
+        relative_error: largest |found - expected| / scale over the directions; None unless `pass`.
         where: "start", or "random point" where nothing could be measured at the start.
-        error: e, what `found - expected` may be off by; None where that is not known.
-        step: the largest step of the differences behind `expected`.
-        problem: what is wrong with a gradient that could not be compared at all.
+        error: e, the bound on the error of `found - expected`; None where it is unknown.
+        step: the largest step of the differences behind `expected`; None where nothing could be compared.
+        problem: why a gradient could not be compared at all; None where it could.
     """
 
     status: str
@@ -105,10 +108,16 @@ def check_groups(
     Args:
         loss: dict of float64 arrays -> number.
         gradient: the same dict -> dict of arrays of the same shapes.
-        params: where to compare.
+        params: the point of comparison.
         dtype: the precision of loss and gradient, whichever is coarser: a key of RELATIVE_TOLERANCE.
         errors: the error model at a point, by group; None: `measured_errors`.
-        seed: of the random directions and the random point.
+        seed: of the random directions and the random point, or a numpy Generator.
+
+    Returns:
+        The `GroupCheck` of each group, in the order of `params`.
+
+    Raises:
+        KeyError: `dtype` is not in RELATIVE_TOLERANCE, or the gradient lacks a group.
     """
     rng = np.random.default_rng(seed)
     tolerance = RELATIVE_TOLERANCE[dtype]
@@ -132,12 +141,13 @@ def check_groups(
 
 
 def measured_errors(loss: Loss, params: Groups, dtype: str, rng: np.random.Generator) -> dict[str, Errors]:
-    """An error model for a loss of which nothing is known but its precision.
+    """An error model by group for a loss of which only the precision is known.
 
-    The noise is that of the loss itself, and no less than its last digit and 4 eps |L|: in the fourth to
-    sixth differences of nine values along a line a smooth function vanishes and noise is left (Moré and
-    Wild, SIAM J. Sci. Comput. 33, 1292, 2011). The claimed derivative is allowed no rounding: where loss and
-    gradient have the same precision, it is better than any difference.
+    The noise is measured on the loss itself: in the fourth to sixth differences of nine values along a line
+    a smooth function vanishes and noise remains (Moré and Wild, SIAM J. Sci. Comput. 33, 1292, 2011). It is
+    no less than the last binary digit in use, and no less than 4 eps |L|; infinite where the loss is not
+    finite on the line. No rounding is allowed to the claimed derivative: where loss and gradient have the
+    same precision, it is more precise than any difference.
     """
     eps = float(np.finfo(dtype).eps)
     lengths = {

@@ -1,8 +1,8 @@
-"""What an engine is, and how to get one.
+"""The interface of an engine, and `make_engine`.
 
-An engine computes the same model in its own way: scores of a batch, and the loss of a batch with its
+An engine computes the same model in its own way: the scores of a batch, and the loss of a batch with its
 gradient. Everything that knows a compiler or a simulator stays in the engine's own file, which is imported
-only when it is asked for.
+only when that engine is made.
 """
 
 import functools
@@ -37,13 +37,19 @@ Maker = Callable[[CircuitSpec, Objective], "Engine"]
 
 
 class EngineError(QnbError):
-    """An engine cannot do what was asked of it: a gradient that does not exist, a program that does not
-    compile.
+    """An engine cannot do what was asked: there is no such gradient, a program does not compile, or memory
+    does not suffice.
     """
 
 
 class Engine(Protocol):
-    """The interface that training, evaluation, the gate and the probes lean on."""
+    """The interface that training, evaluation, the gate and the probes rely on.
+
+    Attributes:
+        name: a key of ENGINES, or a name of your own.
+        spec, objective: the circuit, and its head and loss.
+        dtype: of the arithmetic; the gate's tolerance follows it.
+    """
 
     name: str
     spec: CircuitSpec
@@ -51,18 +57,20 @@ class Engine(Protocol):
     dtype: np.dtype  # of the arithmetic; the gate's tolerance follows it
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """s(x) for each row: X (B, features) -> (B,)."""
+        """s(x) for each row: params as `CircuitSpec.shapes`, X (B, features) -> (B,)."""
 
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """mean(w_i loss_i) and its gradient, with the keys and shapes of params.
+        """mean(w_i loss_i) in nats and its gradient, with the keys and shapes of params.
 
-        X (B, features), y and w (B,).
+        Args:
+            X: (B, features), angles in radians, or amplitudes.
+            y, w: labels 0 or 1, and weights, (B,) each.
         """
 
     def compile(self, batch: int) -> float:
-        """Compile what a run with this batch size needs; the seconds that it took."""
+        """Compile what a run with this batch size needs. Returns the seconds that it took."""
 
 
 class EngineOfMany(Engine, Protocol):
@@ -71,19 +79,25 @@ class EngineOfMany(Engine, Protocol):
     def loss_and_grad_many(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[np.ndarray, Params]:
-        """`loss_and_grad` of S runs: params (S, ...), X (S, B, features), y and w (S, B) -> losses (S,),
-        gradients (S, ...).
+        """`loss_and_grad` of S runs.
+
+        Args:
+            params: as `CircuitSpec.shapes`, with an axis of runs in front: (S, ...).
+            X: (S, B, features); y and w: (S, B).
+
+        Returns:
+            Losses (S,), and gradients (S, ...) with the keys of params.
         """
 
 
 class TakesSteps(Engine, Protocol):
-    """An engine that takes many steps of an optimiser, of one run or several, as one program."""
+    """An engine that takes many optimiser steps, of one run or several, as one program."""
 
     def steps_at_once(self, batch: int, runs: int | None = None) -> int:
-        """How many steps `take_steps` takes at most."""
+        """The largest number of steps that one call of `take_steps` accepts."""
 
     def runs_at_once(self, batch: int) -> int:
-        """How many runs of this batch size it pays to train as one program."""
+        """The largest number of runs of this batch size that are worth training as one program."""
 
     def take_steps(
         self,
@@ -94,23 +108,30 @@ class TakesSteps(Engine, Protocol):
         y: np.ndarray,
         w: np.ndarray,
     ) -> "Steps":
-        """T steps: X (T, B, features), y and w (T, B); of S runs, X (T, S, B, features) and so on."""
+        """Take T steps of an optimiser.
+
+        Args:
+            update: optax's (gradients, state, parameters) -> (updates, state), traced.
+            params, optimiser: parameters and optimiser state; of S runs with an axis of runs in front, (S,
+                ...).
+            X: (T, B, features); y and w: (T, B). Of S runs (T, S, B, features) and (T, S, B).
+        """
 
 
 def takes_steps(engine: Engine) -> TypeGuard[TakesSteps]:
-    """Whether the engine takes many steps, and those of many runs together, as one program."""
+    """Whether the engine has `take_steps`."""
     return hasattr(engine, "take_steps")
 
 
 class ChoosesItsPath(Engine, Protocol):
-    """An engine whose arithmetic depends on how many rows come together."""
+    """An engine whose arithmetic depends on the number of rows in a call."""
 
     def steady_scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """`scores` that do not depend on it."""
+        """As `scores`, by the same arithmetic whatever the number of rows."""
 
 
 def steady_scores(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """s(x) for rows X (B, features) -> (B,). A row's score does not depend on the rows beside it."""
+    """s(x) for rows X (B, features) -> (B,). The score of a row does not depend on the other rows."""
     return engine.steady_scores(params, X) if _chooses_its_path(engine) else engine.scores(params, X)
 
 
@@ -119,30 +140,33 @@ def _chooses_its_path(engine: Engine) -> TypeGuard[ChoosesItsPath]:
 
 
 class CompilesAhead(Engine, Protocol):
-    """An engine that compiles in a process of its own."""
+    """An engine that compiles in another process."""
 
     def start_compiling(self, batch: int) -> "Future[float]":
-        """`compile`, without waiting."""
+        """As `compile`, without waiting: a future of the seconds."""
 
 
 def compiles_ahead(engine: Engine) -> TypeGuard[CompilesAhead]:
-    """Whether the engine compiles in a process of its own."""
+    """Whether the engine has `start_compiling`."""
     return hasattr(engine, "start_compiling")
 
 
 def make_engine(
     name: str, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE, **options: Any
 ) -> Engine:
-    """The engine of that name, from a cache whose key is what its programs compute, not what the parts are
-    called.
+    """The engine of that name.
+
+    The last 64 engines are cached. The key includes fingerprints of what circuit and objective compute, so a
+    function that has changed gives a new engine.
 
     Args:
         name: a key of ENGINES.
-        device: a Catalyst-capable PennyLane device, for the engines that run on one.
-        **options: what that engine takes besides: precision="float64" for "exact".
+        device: a PennyLane device that Catalyst supports, for the engines that run on one.
+        **options: further options of that engine, such as precision="float64" for "exact".
 
     Raises:
-        ParameterError: the engine, the device or the option is not known.
+        ParameterError: the engine, the device or an option is not known.
+        EngineError: this machine's memory cannot hold the circuit.
     """
     if name not in ENGINES:
         raise ParameterError(f"engine = {name!r} is not known. {nearest(name, ENGINES)}")
@@ -170,8 +194,8 @@ def _make_engine(
 
 
 def require_model(engine: Engine, spec: CircuitSpec, objective: Objective) -> None:
-    """Raise ParameterError where an engine made by hand is of another circuit or head than is asked for: the
-    parameters of a report are those of what ran.
+    """Raise ParameterError where an engine made by hand has another circuit or head than `spec` and
+    `objective`: the parameters in a report must be those of what ran.
     """
     pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
     pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in Objective.names()]
@@ -183,17 +207,19 @@ def require_model(engine: Engine, spec: CircuitSpec, objective: Objective) -> No
 
 
 def by_hand(engine: Engine) -> str:
-    """What is said of an engine that no configuration names."""
+    """How a report describes an engine that no configuration names."""
     return f"{engine.name}, {engine.dtype}, made by hand"
 
 
 def score_gradient(engine: Engine, params: Params, x: np.ndarray) -> tuple[float, Params]:
-    """(s, ds/dp for the groups of the circuit) of one row x (features,), from an engine of loss gradients.
+    """(s, ds/dp for the groups of the circuit) of one row x (features,), from an engine that returns loss
+    gradients.
 
     With alpha = 1, bias = 0 and label 0 the loss is softplus(s); its slope sigmoid(s) is divided out.
 
     Args:
-        engine: of `Objective(alpha_mode="direct")`.
+        engine: an engine of `Objective(alpha_mode="direct")`.
+        params: as `CircuitSpec.shapes`; bias and alpha are ignored.
     """
     plain = params | {"bias": np.zeros(()), "alpha": np.ones(())}
     score = float(engine.scores(plain, x[None])[0])
@@ -203,11 +229,11 @@ def score_gradient(engine: Engine, params: Params, x: np.ndarray) -> tuple[float
 
 
 def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """X as a float64 array (B, features), and labels y and weights w, where given, as float64 (B,).
+    """X as a contiguous float64 array (B, features); labels y and weights w, where given, as float64 (B,).
 
     Raises:
-        ParameterError: wrong shapes, no rows, NaN or inf in X or w, a negative weight, or a label that is
-            neither 0 nor 1.
+        ParameterError: wrong shapes, no rows, values that are not real numbers, NaN or inf in X or w, a
+            negative weight, a label other than 0 and 1, or a row of zeros for the encoder `amplitude`.
     """
     X = np.ascontiguousarray(_numbers("X", X))
     if X.ndim != 2 or X.shape[1] != spec.features or len(X) == 0:
@@ -247,11 +273,11 @@ def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> N
 
 
 def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> Params:
-    """The parameters as C-contiguous float64 arrays, each of the shape that the spec gives it, (runs, ...)
-    for several runs.
+    """The parameters as C-contiguous float64 arrays with the shapes of the spec; (runs, ...) for several
+    runs.
 
     Raises:
-        ParameterError: a group is missing, or of another shape.
+        ParameterError: a group is missing, has another shape, or does not hold real numbers.
     """
     lead, checked = () if runs is None else (runs,), {}
     for name, shape in spec.shapes.items():

@@ -1,10 +1,10 @@
 """Engine "exact": the same model computed for whole batches at once by a simulator in pure JAX.
 
-Two paths give the same numbers: `qnb.core.heisenberg` pulls the observable back once and then costs a few
-thousand operations a row; `qnb.core.statevector` follows every row's state, and also does what the first
-cannot: re-uploading and `amplitude`. Circuits of other gates, and of Pauli words, take a third one,
-`qnb.core.blocks`. The head and its chain rule are shared, and are those of the catalyst
-engine.
+Two paths give the same numbers. `qnb.core.heisenberg` pulls the observable back through the circuit once,
+and then costs 3^n multiply-adds a row (4^n with `angle_xy`). `qnb.core.statevector` follows the state of
+every row, and covers re-uploading and `amplitude`, which the first cannot. Circuits of other gates or Pauli
+words take a third path, `qnb.core.blocks`. Head and chain rule are shared by all, and are the same as in the
+catalyst engine.
 """
 
 import contextlib
@@ -38,44 +38,45 @@ KEPT_BYTES = 1 << 26  # of what is prepared from the parameters, kept for the ne
 
 
 class PathModule(Protocol):
-    """What `qnb.core.heisenberg`, `qnb.core.statevector` and `qnb.core.blocks` have in common.
+    """The interface shared by `qnb.core.heisenberg`, `qnb.core.statevector` and `qnb.core.blocks`.
 
-    Their tables, and what they prepare, are their own.
+    The types of the tables, and of what `prepare` returns, are each path's own.
     """
 
     def tables(self, spec: CircuitSpec, /) -> Any:
-        """What is static, in numpy arrays."""
+        """The static arrays of a circuit, in numpy."""
 
     def prepare(self, spec: CircuitSpec, tables: Any, weights: jax.Array, readout: jax.Array, /) -> Any:
-        """All that depends on the parameters only, and not on the scaling."""
+        """Everything that depends on the parameters alone, the scaling excepted."""
 
     def scores(
         self, spec: CircuitSpec, tables: Any, prepared: Any, X: jax.Array, scaling: jax.Array | None = None, /
     ) -> jax.Array:
-        """s(x) for rows X (B, features) -> (B,), scaling (encodings, n) where it is trained."""
+        """s(x) for rows X (B, features) -> (B,), with scaling (encodings, n) where it is trained."""
 
     def cost(self, spec: CircuitSpec, rows: int, /) -> float:
         """Multiply-adds of a training step."""
 
     def memory(self, spec: CircuitSpec, itemsize: int, /) -> tuple[int, int]:
-        """Bytes of a training step: once, and for each row."""
+        """Bytes that a training step needs: once, and for each row."""
 
     def row_limit(self, spec: CircuitSpec, itemsize: int, /) -> int:
-        """Rows after which a larger chunk brings nothing."""
+        """Rows above which a larger chunk is no faster."""
 
 
 class ExactEngine:
     """See `qnb.core.engine.Engine`.
 
-    Programs are compiled once per kind and batch size, and kept on disk for later processes.
+    Programs are compiled once per kind and batch size, and kept in the user's cache folder for later
+    processes.
 
     Args:
-        device: the default only; this engine runs where JAX runs.
+        device: the default only, because this engine runs where JAX runs.
         precision: "float32" or "float64", whatever JAX is set to.
 
     Raises:
         ParameterError: another device, or an unknown precision.
-        EngineError: the memory of this machine cannot hold one row.
+        EngineError: this machine's memory cannot hold a chunk of 16 rows, the smallest there is.
     """
 
     name = "exact"
@@ -103,13 +104,22 @@ class ExactEngine:
         self.path(1)  # raises where not even one row fits
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """Scores of any number of rows, in compiled chunks, by the path that costs least for so many."""
+        """Scores (B,) of rows X (B, features), float64, in compiled chunks, by the path that costs least for
+        so many rows.
+
+        Raises:
+            ParameterError: X or the parameters are refused, see `qnb.core.engine.check_batch` and
+                `check_params`.
+            EngineError: a part of the circuit has changed since the engine was made, or the process is a
+                fork of one that had used JAX.
+        """
         (X,) = check_batch(self.spec, X)
         return self._scores(self.path(_score_rows(len(X))), params, X)
 
     def steady_scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """As `scores`, by one path whatever the number of rows, for the paths round differently: the one that
-        costs least for many. What it prepares is kept for the next call, so one row costs little too.
+        """As `scores`, but by the same path whatever the number of rows, because the paths round
+        differently: the one that costs least for many rows. What it prepares from the parameters is kept for
+        the next call, so that one row costs little too.
         """
         (X,) = check_batch(self.spec, X)
         return self._scores(self.path(SCORE_ROWS[-1]), params, X)
@@ -149,8 +159,10 @@ class ExactEngine:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """The batch is padded with rows of zero weight, and cut into equal chunks where memory asks
-        for it.
+        """See `qnb.core.engine.Engine`. Raises as `scores`.
+
+        The batch is padded with rows of weight zero, and cut into equal chunks where it exceeds the memory
+        or the limit of the path.
         """
         X, y, w = check_batch(self.spec, X, y, w)
         params = self._cast(params)
@@ -171,12 +183,12 @@ class ExactEngine:
         return float(loss), grads
 
     def steps_at_once(self, batch: int, runs: int | None = None) -> int:
-        """How many steps `take_steps` takes at most."""
+        """The largest number of steps that one call of `take_steps` accepts."""
         return steps.steps_at_once(self.dtype.itemsize * (self.spec.features + 2), batch * (runs or 1))
 
     def runs_at_once(self, batch: int) -> int:
-        """MOST_RUNS of a small circuit, whose step costs less than its call; else one, whose program is
-        compiled already where a single training was.
+        """MOST_RUNS for a small circuit, where the call costs more than the step; else 1, whose program may
+        be compiled already by a single training.
         """
         return MOST_RUNS if PATHS[self.path(batch)].cost(self.spec, batch) < PAYS else 1
 
@@ -190,12 +202,16 @@ class ExactEngine:
         y: np.ndarray,
         w: np.ndarray,
     ) -> steps.Steps:
-        """Steps of an optimiser on T batches as one program, or of S runs together.
+        """Optimiser steps on T batches as one program, for one run or for S runs together.
 
         Args:
-            update: optax's, (gradients, state, parameters) -> (updates, state), traced.
-            params: with S runs, (S, ...), and so are the leaves of `optimiser`.
-            X, y, w: (T, B, features) and (T, B), or (T, S, B, features) and (T, S, B).
+            update: optax's (gradients, state, parameters) -> (updates, state), traced.
+            params: as `CircuitSpec.shapes`; with S runs (S, ...), as are the leaves of `optimiser`.
+            X: (T, B, features), or (T, S, B, features); T is at most `steps_at_once`.
+            y, w: (T, B), or (T, S, B).
+
+        Raises:
+            As `scores`.
         """
         X, y, w = (np.asarray(column, np.float64) for column in (X, y, w))
         runs = y.shape[1] if y.ndim == 3 else None
@@ -244,7 +260,9 @@ class ExactEngine:
         return of_angles
 
     def compile(self, batch: int) -> float:
-        """See `qnb.core.engine.Engine`."""
+        """Compile the scores of so many rows, and the gradient of a batch of them. Returns the seconds that
+        it took.
+        """
         started = time.perf_counter()
         params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
         X = np.tile(row, (batch, 1))
@@ -253,10 +271,15 @@ class ExactEngine:
         return time.perf_counter() - started
 
     def path(self, rows: int, seeds: int = 1) -> str:
-        """The path that costs fewer multiply-adds of those that can run the circuit in the memory there is.
+        """The name of the path with the fewest multiply-adds, among those that can run the circuit and fit
+        the memory.
+
+        Args:
+            rows: of a batch.
+            seeds: runs in one program.
 
         Raises:
-            EngineError: none can.
+            EngineError: none of them fits.
         """
         needed = {name: self._bytes(name, 16, seeds) for name in _paths(self.spec)}
         fitting = [name for name, size in needed.items() if size <= self._memory]
@@ -269,8 +292,13 @@ class ExactEngine:
         return min(fitting, key=lambda name: PATHS[name].cost(self.spec, rows))
 
     def chunk(self, path: str, rows: int, seeds: int = 1) -> int:
-        """Rows of a compiled call, padding included: all of them in equal parts within the path's limit and
-        the memory.
+        """Rows of a compiled call, padding included: `rows` in equal parts, each within the memory and the
+        limit of the path.
+
+        Args:
+            path: a key of PATHS.
+            rows: of a batch.
+            seeds: runs in one program.
         """
         once, _ = PATHS[path].memory(self.spec, self.dtype.itemsize)
         each = self._bytes(path, 1, seeds) - seeds * once
@@ -343,8 +371,8 @@ def _score_rows(rows: int) -> int:
 
 
 def padded(rows: int) -> int:
-    """`rows` rounded up to a multiple of 16 that is no multiple of 256: rows of such lengths fall on each
-    other in the cache.
+    """`rows` rounded up to a multiple of 16 that is not a multiple of 256: rows of such lengths would map to
+    the same sets of the processor's cache.
     """
     size = -(-rows // 16) * 16
     return size + 16 if size % 256 == 0 else size
@@ -402,10 +430,11 @@ def _loss_and_grad(path: PathModule, spec: CircuitSpec, objective: Objective) ->
 
 @contextlib.contextmanager
 def compilation_cache() -> Iterator[None]:
-    """While it lasts, JAX keeps compiled programs in the user's cache folder, unless the user has set a place
-    of their own.
+    """Within this context JAX keeps compiled programs in the user's cache folder, unless the user has
+    configured a folder or there is no cache folder.
 
-    JAX's settings are those of the process, and it decides once whether to use a cache, so both are put back.
+    JAX's settings belong to the process, and JAX decides only once whether to use a cache, so both are
+    restored.
     """
     folder = cache_folder("xla")
     if jax.config.values["jax_compilation_cache_dir"] is not None or folder is None:

@@ -1,6 +1,7 @@
-"""Whether JAX can be used here: its threads do not outlive a fork, and a call that waits for them hangs.
+"""Whether JAX can be used in this process: JAX's threads do not survive a fork, and a call that waits for
+them hangs.
 
-JAX is used in a process from its first array on; what forks before may use it on both sides.
+JAX is in use from a process's first array on; both sides of an earlier fork may use it.
 """
 
 import os
@@ -11,7 +12,7 @@ _forked_after_use = False
 
 
 def forked_after_use() -> bool:
-    """Whether this process is a fork of one that had used JAX, since this file was imported."""
+    """Whether, since this file was imported, this process was forked from one that had used JAX."""
     return _forked_after_use
 
 

@@ -1,17 +1,21 @@
-"""The gradient gate: no gradient is trained on before it has been checked against differences of its loss.
+"""The gradient gate: no gradient is trained on before it has been checked against finite differences of its
+loss.
 
-What is compared is in `qnb.core.differences`; here is what knows engines, and how far off each of their
-numbers may be. For scores of L layers with sum |c_i| = C, computed in precision eps, the head in the
-precision of `Objective.batch_loss`, f(l) the loss of a row, and < > the weighted mean over rows:
+`qnb.core.differences` has the comparison; this file knows engines, and how far off each of their numbers may
+be. For scores of depth L (`CircuitSpec.depth`) with sum |c_i| = C, computed in precision eps, the head in
+the precision eps_head of `Objective.batch_loss`, f(l) the loss of a row, and < > the weighted mean over
+rows:
 
-    noise of the loss    eps L/2 C alpha <|f'|> in weights and readout. In bias and alpha the scores stay as
-                         they are, and the noise is the head's, eps_head <|f| + |l f'|>. In a scaling w of
-                         x, whose rounding is an angle's times |x|, that of the weights, times |w x| / pi
-                         where that is more
+    noise of the loss    in bias and alpha, where the scores stay as they are, that of the head alone,
+                         eps_head <|f| + |l f'|>. In weights and readout besides eps L/2 C alpha <|f'|>; in
+                         a scaling w of x that again, times max |w| max(1, |x|) / pi where this exceeds 1,
+                         since an angle w x is rounded in proportion to its size
     rounding             of a claimed derivative: eps <L C (|f'| + alpha C |f''|) + 1> times the largest
-                         change of the logit, alpha, or in alpha itself alpha'(raw) max(1, |s + b|)
-    first step           2 eps^(1/3), over 1 + alpha in bias and the coefficients of `z_vec`, over
-                         1 + alpha / 4 in angles and alpha; and over |x| in a scaling, where that is over 1
+                         change of the logit: alpha; in a scaling alpha max(1, |x|); in alpha itself
+                         alpha'(raw) max(1, |s + b|)
+    first step           2 eps^(1/3), over 1 + alpha in bias and trained coefficients, over 1 + alpha / 4 in
+                         angles and alpha, with eps_head in bias and alpha; in a scaling that of angles over
+                         max(1, |x|)
 
 The factors of L are 1.3 times the largest errors that were seen in circuits of 1 to 20 layers.
 """
@@ -48,7 +52,13 @@ SLOPE_STEP = 1e-3  # of the difference that gives f''
 
 
 class WrongGradientError(QnbError):
-    """A gradient disagrees with differences of its own loss. Carries `group`, `expected`, `found`."""
+    """A gradient disagrees with finite differences of its own loss.
+
+    Attributes:
+        group: the parameter group; or "loss" or "optimiser", where the loss or the optimiser's state is
+            wrong.
+        expected, found: the two numbers that disagree; None where they could not be compared.
+    """
 
     def __init__(self, message: str, group: str, expected: float | None, found: float | None):
         super().__init__(message)
@@ -60,15 +70,15 @@ class GateReport:
     """The verdict on a gradient.
 
     Attributes:
-        verdict: `pass` if every group passes, those aside on which the loss does not depend; else
+        verdict: `pass` if every group passes, apart from groups on which the loss does not depend; else
             `untested`.
-        groups: by name of the group.
+        groups: the `GroupCheck` of each group.
         rows: of the batch; None for a loss of your own.
-        dtype: the precision of loss and gradient, the coarser one.
-        relative_tolerance: by how much a gradient that passes can be off, relative to the scale of
+        dtype: the precision of loss and gradient, whichever is coarser.
+        relative_tolerance: how far off a gradient that passes can be, relative to the scale of
             `qnb.core.differences`.
-        step: the largest step of a difference that the verdict rests on, along a unit direction.
-        seconds: what the check took.
+        step: the largest step of the differences behind the verdict, along a unit direction; 0 without any.
+        seconds: duration of the check.
     """
 
     verdict: str
@@ -80,7 +90,7 @@ class GateReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in plain types, for the manifest."""
+        """The report as plain dicts, for the manifest."""
         return asdict(self)
 
 
@@ -89,18 +99,21 @@ def check_gradient(
 ) -> GateReport:
     """Gate an engine on the very program that will train: same shapes, a real batch.
 
-    Rows that repeat are told apart by a small shift and equal weights are made unequal, because with equal
-    rows or equal weights a wrong gradient can pass. A group that cannot be measured is tried again at a
-    random point; if nothing can be measured there either, it is reported as `untested`.
+    Repeated rows are separated by a random shift (standard deviation 0.1), and every weight is multiplied by
+    a random factor from 0.5 to 1.5, because with equal rows or equal weights a wrong gradient can pass. A
+    group that cannot be measured is tried again at a random point; if nothing can be measured there either,
+    it is reported as `untested`.
 
     Args:
         engine: see `qnb.core.engine.Engine`.
-        params: weights, readout, bias, alpha (raw), where the training starts.
+        params: weights, readout, bias, alpha (raw), scaling where trained: the start of the training.
         X, y, w: the first batch, as `loss_and_grad` takes it: (B, features), (B,), (B,).
+        seed: of the random directions, shifts and factors.
 
     Raises:
         WrongGradientError: naming the group, the stack, the derivative expected and the one found.
-        ParameterError: a batch that the engine refuses.
+        ParameterError: the engine refuses the batch or the parameters, its dtype has no tolerance, or the
+            loss is not finite.
     """
     rng = np.random.default_rng(seed)
     params, loss = check_params(engine.spec, params), _BatchLoss(engine, *_telling(engine, (X, y, w), rng))
@@ -115,15 +128,21 @@ def check_gradient(
 def check_together(
     engine: EngineOfMany, params: Sequence[Params], batches: Sequence[Batch], seed: int = 0
 ) -> list[GateReport]:
-    """Gate the program that trains several runs at once, each run against differences of its own loss.
+    """Gate the program that trains several runs at once, each run against finite differences of its own
+    loss.
 
     Args:
         engine: one with `loss_and_grad_many`.
-        params: one dict per run, where its training starts.
-        batches: (X, y, w) per run, its first batch, prepared as `check_gradient` does.
+        params: one dict per run, the start of its training.
+        batches: (X, y, w) per run, its first batch; rows and weights are changed as in `check_gradient`.
+        seed: of the random directions, shifts and factors.
+
+    Returns:
+        One report per run.
 
     Raises:
-        WrongGradientError: naming the run and the group; also where the program mixes runs up.
+        WrongGradientError: naming the run and the group, also where the program mixes runs up.
+        ParameterError: as `check_gradient`.
     """
     rng = np.random.default_rng(seed)
     losses = [_BatchLoss(engine, *_telling(engine, batch, rng)) for batch in batches]
@@ -257,16 +276,18 @@ def check_gradient_of(
         loss: loss(params, *args) -> scalar.
         grad: grad(params, *args) -> the claimed gradient, the same pytree as params.
         params: an array or a pytree (dict, tuple, list) of real arrays; each leaf that is not empty is a
-            group. Both functions get leaves of the type and dtype given; integers become float64.
+            group. Both functions get leaves of the type and dtype given; integers of Python and numpy become
+            float64.
         *args: passed to both. Use three or more distinct rows with unequal weights: with fewer, a wrong
             gradient can pass.
+        seed: of the random directions and the random point.
         dtype: the precision in which loss and gradient are computed. None: that of their results, whichever
-            is coarser; say it where that is finer than what they compute in.
+            is coarser; give it where the results are stored more precisely than they are computed.
 
     Raises:
         WrongGradientError: naming the leaf, the stack, the derivative expected and the one found.
-        ParameterError: parameters, a loss or a gradient that cannot be compared: complex, of low precision,
-            of another structure.
+        ParameterError: parameters, a loss or a gradient that cannot be compared: complex or not numeric, of
+            a precision below float32, of another structure, or a loss that is not finite.
     """
     tree = Tree(params)
 
@@ -322,7 +343,7 @@ def _wrong_group(subject: str, name: str, check: GroupCheck) -> WrongGradientErr
 def wrong_gradient(
     subject: str, group: str, problem: str, expected: float | None = None, found: float | None = None
 ) -> WrongGradientError:
-    """The error that names the group, the stack, and where one asks for a right formulation."""
+    """The WrongGradientError that names the group and the stack, and points to `gradient_audit`."""
     message = (
         f"The gradient of {subject} is wrong in group {group!r}: {problem}. Do not train on it. "
         f"Stack: {describe_stack()}. "

@@ -1,18 +1,19 @@
 """The observable path of the exact engine: pull the observable back through the circuit once, whatever the
 batch.
 
-Without re-uploading, s(x) = <phi(x)| M |phi(x)> with one M = U^+ O U for all rows and phi(x) a product state,
-so that
+Without re-uploading, s(x) = <phi(x)| M |phi(x)> with one M = U^+ O U for all rows and a product state
+phi(x), so that
     s(x) = sum_P C_P prod_i f_{P_i}(x_i),    M = sum_P C_P P_0 x ... x P_{n-1},
 over Pauli strings P, with f the Bloch vector of one encoded wire. RY encoding never points along Y, which
-leaves 3^n terms (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023, call this the classical surrogate). All
+leaves 3^n terms (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023, call this a classical surrogate). All
 numbers are real.
 
-Digits: a Pauli is I, X, Z, Y = 0, 1, 2, 3, that is x + 2 z of its bits in X^x Z^z; a string is a number in
-    base 4.
-Wires are held in two halves, left and right. Where CNOTs do not join the halves, C is a sum of at most 3 n
-products of a left and a right factor, and each half is evolved on its own; the dense 4^n is formed only when
-a layer joins them.
+Digits: a Pauli is I, X, Z, Y = 0, 1, 2, 3, that is x + 2 z for its bits in X^x Z^z; a string is a number in
+base 4.
+
+The wires are held in two halves, left and right. Where CNOTs do not join the halves, C is a sum of at most 3
+n products of a left and a right factor, and each half evolves on its own; the dense array of 4^n is formed
+only when a layer joins them.
 """
 
 from collections.abc import Sequence
@@ -36,9 +37,10 @@ CNOTs = Sequence[tuple[int, int]]
 class Tables(TypedDict):
     """The CNOT layers as static signed permutations.
 
-    first: (K, n, 4), the K strings of one Pauli on one wire after the last layer's CNOTs, one-hot and signed,
-        wires in `order`.
-    layers: per layer before the last, latest first, one of `_signed` for each half, or one for all wires.
+    first: (K, n, 4), int8: the K strings of one Pauli on one wire, after the CNOTs of the last layer,
+    one-hot and signed, wires in `order`.
+    layers: per layer before the last, latest first, one (there, back, sign) for each half, or one for all
+    wires.
     """
 
     first: Array
@@ -47,10 +49,7 @@ class Tables(TypedDict):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which wires are left and right, and how many layers before the last leave the halves apart.
-
-    `order` is left, then right.
-    """
+    """Which wires are left and right, and how many layers before the last leave the halves apart."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -58,13 +57,13 @@ class Plan:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """All wires, those of the left part first."""
+        """All wires, first left, then right."""
         return self.left + self.right
 
 
 def plan(spec: CircuitSpec) -> Plan:
-    """Even and odd wires if the CNOTs of the layer before the last keep them apart, else the first and the
-    second half.
+    """Even and odd wires if n is even and the CNOTs of the layer before the last keep them apart, else the
+    first and the second half.
     """
     n, wires = spec.wires, tuple(range(spec.wires))
     parities = [all((c - t) % 2 == 0 for c, t in spec.cnots(layer)) for layer in range(spec.layers - 1)]
@@ -76,8 +75,8 @@ def plan(spec: CircuitSpec) -> Plan:
 
 
 def features(spec: CircuitSpec) -> int:
-    """Bloch components of one encoded wire that can differ from 0, the constant included: I, X, Z or I, X, Z,
-    Y.
+    """Number of Bloch components of one encoded wire that can differ from 0, the constant included: 3 (I, X,
+    Z) or 4 (I, X, Z, Y).
     """
     return 4 if spec.encoder == "angle_xy" else 3
 
@@ -100,8 +99,8 @@ def tables(spec: CircuitSpec) -> Tables:
 
 
 def single_paulis(spec: CircuitSpec) -> np.ndarray:
-    """The strings measured after the readout rotations are pulled back: X, Z, Y on each wire, or only Z.
-    Shape (3 n,) or (n,).
+    """The strings measured once the readout rotations are pulled back: X, Z, Y on each wire, int64 (3 n,); Z
+    alone, (n,), without rotations.
     """
     wires, paulis = np.arange(spec.wires - 1, -1, -1), [X, Z, Y] if spec.measured.rotated else [Z]
     return np.array([p << 2 * w for w in wires for p in paulis], dtype=np.int64)
@@ -146,8 +145,9 @@ def scores(
     x: jax.Array,
     scaling: jax.Array | None = None,
 ) -> jax.Array:
-    """s(x) for rows x (B, n) -> (B,), scaling (1, n) where it is trained. Not differentiable in x without
-    one: that gradient is NaN.
+    """s(x) for rows x (B, n), in radians, -> (B,); scaling (1, n) where it is trained.
+
+    Without a scaling it cannot be differentiated in x: that gradient is NaN.
     """
     p = plan(spec)
     if scaling is None:
@@ -159,17 +159,17 @@ def scores(
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step.
-
-    Those of the evolution, in narrow products, run at a third of the speed of the others.
+    """Multiply-adds of a training step, those of the evolution counted three times: its narrow products run
+    at a third of the speed of the others.
     """
     return products(spec, rows) + 2 * products(spec, 0)
 
 
 def products(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step: for each layer that joins the halves n / 2 products of 4^n numbers
-    with 16 x 16 blocks, 3 times (value and two gradients); and 2 d^n for each row, twice that where a scaling
-    is trained.
+    """Multiply-adds of a training step.
+
+    For each layer that joins the halves n / 2 products of 4^n numbers with 16 x 16 blocks, 3 times (the
+    value and two gradients); and 2 d^n for each row, twice that where a scaling is trained.
     """
     joined = spec.layers - 1 - plan(spec).apart
     of_row = 2 * (1 + spec.scaling) * features(spec) ** spec.wires
@@ -178,7 +178,7 @@ def products(spec: CircuitSpec, rows: int) -> float:
 
 
 def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
-    """Bytes of a training step: once, and for each row."""
+    """Bytes that a training step needs: once, and for each row."""
     n, joined, half = spec.wires, spec.layers - 1 - plan(spec).apart, (spec.wires + 1) // 2
     tables, steps = 9 * joined, itemsize * (joined * (n // 2 + 2) + 2)
     building = 48 if joined else 0  # int64 work arrays of `_conjugate`
@@ -186,14 +186,16 @@ def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
-    """Rows after which a larger chunk brings nothing: 4096 of the default circuit."""
+    """Rows (16 or more) above which a larger chunk is no faster: 4 MiB of features of one half, 12,945 rows
+    of the default circuit in float32.
+    """
     row: int = itemsize * features(spec) ** ((spec.wires + 1) // 2)  # bytes
     return max(16, (4 << 20) // row)
 
 
 def bloch_rotation(angles: jax.Array) -> jax.Array:
-    """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (..., 3) -> (..., 4, 4), rows and
-    columns I, X, Z, Y.
+    """R with U^+ P U = sum_Q R[P, Q] Q for U = RZ(c) RY(b) RZ(a): angles (a, b, c) in radians, (..., 3) ->
+    (..., 4, 4), rows and columns I, X, Z, Y.
     """
     (ca, cb, cc), (sa, sb, sc) = (jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin))
     zero, one = jnp.zeros_like(ca), jnp.ones_like(ca)
@@ -207,7 +209,7 @@ def bloch_rotation(angles: jax.Array) -> jax.Array:
 
 
 def bloch_features(spec: CircuitSpec, x: jax.Array) -> jax.Array:
-    """(1, <X>, <Z>) or (1, <X>, <Z>, <Y>) of every encoded wire: x (n, B) -> (n, d, B)."""
+    """(1, <X>, <Z>) or (1, <X>, <Z>, <Y>) of every encoded wire: x (n, B) in radians -> (n, d, B)."""
     sin, cos = trig.sin_cos(x)
     vector = [cos, -sin] if spec.hadamard else [sin, cos]
     if spec.encoder == "angle_xy":

@@ -1,4 +1,4 @@
-"""Parameters of a user's own: any pytree of arrays of any kind, as float64 groups and back."""
+"""Parameters of the user's own: any pytree of real arrays, as float64 groups and back."""
 
 from typing import Any
 
@@ -11,10 +11,13 @@ from qnb.errors import ParameterError
 
 
 class Tree:
-    """Parameters of any structure. Attribute `start`: the leaves that are not empty, as float64, by name.
+    """Parameters of any structure.
+
+    Attributes:
+        start: the leaves that are not empty, as float64 arrays, by name.
 
     Raises:
-        ParameterError: a leaf is complex or no array of numbers, or all are empty.
+        ParameterError: a leaf is complex or not numeric, or all leaves are empty.
     """
 
     def __init__(self, params: Any):
@@ -33,7 +36,11 @@ class Tree:
             raise ParameterError("There are no parameters to differentiate: every leaf is empty.")
 
     def rebuilt(self, groups: Params) -> Any:
-        """`groups` in the structure, array types and dtypes of the parameters; integers become float64."""
+        """`groups` in the structure, array types and dtypes of the parameters.
+
+        Integers of Python and numpy become float64. Integer arrays of JAX keep their dtype, so values are
+        truncated.
+        """
         leaves = [
             _like(leaf, groups[n]) if n in groups else leaf
             for n, leaf in zip(self._names, self._leaves, strict=True)
@@ -41,7 +48,11 @@ class Tree:
         return jax.tree_util.tree_unflatten(self._structure, leaves)
 
     def groups_of(self, gradient: Any) -> Params:
-        """The leaves of a gradient by the names of the parameters'."""
+        """The leaves of a gradient as float64 arrays, by the names of the parameters' leaves.
+
+        Raises:
+            ParameterError: another number of leaves, or a leaf that is complex or not numeric.
+        """
         leaves = jax.tree_util.tree_leaves(gradient)
         if len(leaves) != len(self._names):
             raise ParameterError(
@@ -66,7 +77,11 @@ def _like(leaf: Any, values: np.ndarray) -> Any:
 
 
 def real(value: Any, name: str) -> np.ndarray:
-    """The value in float64. Raises ParameterError where it is complex or not numeric."""
+    """The value as a float64 array; `name` is what messages call it.
+
+    Raises:
+        ParameterError: it is complex or not numeric.
+    """
     array = np.asarray(value)
     if array.dtype.kind == "c":
         raise ParameterError(
@@ -79,7 +94,12 @@ def real(value: Any, name: str) -> np.ndarray:
 
 
 def coarser_precision(loss: Any, gradient: Any) -> str:
-    """The coarser dtype of the two; numbers that are no floating-point arrays are float64."""
+    """The coarser precision of the two, "float32" or "float64"; what is not a floating-point array counts as
+    float64.
+
+    Raises:
+        ParameterError: one of them is coarser than float32.
+    """
     arrays = [np.asarray(loss), *map(np.asarray, jax.tree_util.tree_leaves(gradient))]
     names = {a.dtype.name for a in arrays if a.size and a.dtype.kind in "fV"} - {"longdouble", "float128"}
     coarse = names - set(RELATIVE_TOLERANCE)

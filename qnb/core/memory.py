@@ -1,4 +1,4 @@
-"""How much memory an engine may take."""
+"""How much memory an engine may use."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,11 @@ MEMORY_SHARE = 0.5  # of the memory available when the engine is made
 
 
 def available_memory() -> int:
-    """Bytes that this process can still get: of the machine, and of its control group where one is set."""
+    """The least of the physical memory, the memory that Linux reports as available, and the limit of this
+    process's control group, in bytes.
+
+    What is in use already under that limit is not subtracted.
+    """
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():

@@ -1,10 +1,8 @@
 """The head and the loss: from a circuit's score to a logit, a loss and its derivative.
 
-Pure functions of arrays.
-
-Convention, the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p =
-sigmoid(l). The bias is inside alpha. All functions take numpy or JAX arrays of any shape, elementwise. JAX
-arrays are traceable; of numpy's, float64 stays float64 whatever JAX is set to.
+The conventions are the same in training, evaluation, checkpoints and figures: logit l = alpha (s + bias), p
+= sigmoid(l). The bias is inside alpha. The methods of `Objective` are pure, and elementwise on numpy or JAX
+arrays of any shape. They can be traced for JAX arrays; numpy's float64 stays float64 whatever JAX is set to.
 """
 
 import functools
@@ -33,11 +31,14 @@ class Objective:
     BCE with p_t = sigmoid((2 y - 1) l). The loss of a batch is mean(w_i loss_i).
 
     Args:
-        loss: one of your own in its place, loss(logit, y) elementwise, of jax.numpy's functions.
+        focal_gamma: gamma >= 0; 0 is plain BCE.
+        alpha_mode: "softplus", alpha = softplus(alpha_raw) + 1e-3, or "direct", alpha = alpha_raw.
+        loss: a loss of your own instead, loss(logit, y), elementwise, made of jax.numpy functions.
         slope: its derivative in the logit, likewise; None: JAX differentiates it. The gate checks either.
 
     Raises:
-        ParameterError: an unknown mode, or a loss that is not elementwise, or beside focal_gamma.
+        ParameterError: an unknown mode, a negative focal_gamma, a slope without a loss, a loss or slope that
+            is not elementwise or not finite, or a loss of your own together with focal_gamma.
     """
 
     focal_gamma: float = 0.0
@@ -75,12 +76,12 @@ class Objective:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The fields that a configuration has and a model file keeps."""
+        """The fields that a configuration sets and a model file keeps."""
         return "focal_gamma", "alpha_mode"
 
     def fingerprint(self) -> tuple[float | str, ...]:
-        """Loss, slope, alpha and its slope at points of both classes: what the objective computes, whatever
-        it is called; and the texts of functions of your own.
+        """What the objective computes, whatever it is called: loss, slope, alpha and its slope, and logits
+        at a few points of both classes; with the source text of functions of your own.
         """
         l, y = np.array([-1.3, -0.2, 0.4, 1.7, 0.9, -2.1]), np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
         computed = (
@@ -94,7 +95,7 @@ class Objective:
         return *(float(value) for array in computed for value in np.asarray(array)), *texts
 
     def alpha(self, raw: Array) -> Array:
-        """alpha = softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
+        """The logit scale: softplus(raw) + 1e-3 > 0, or raw itself for `direct`."""
         return _softplus(raw) + ALPHA_FLOOR if self.alpha_mode == "softplus" else raw
 
     def alpha_slope(self, raw: Array) -> Array:
@@ -106,7 +107,7 @@ class Objective:
         return self.alpha(alpha_raw) * (score + bias)
 
     def loss(self, logit: Array | float, y: Array | float) -> Array:
-        """Loss per row, in nats."""
+        """Loss per row, in nats for BCE and focal loss; labels y are 0 or 1."""
         if self.own_loss is not None:
             return _as_given(logit, self.own_loss, logit, y)
         bce = _softplus(logit) - y * logit
@@ -116,10 +117,10 @@ class Objective:
         return _exp(-self.focal_gamma * _softplus((2 * y - 1) * logit)) * bce
 
     def slope(self, logit: Array | float, y: Array | float) -> Array:
-        """d loss / d logit per row, in closed form.
+        """d loss / d logit per row, in closed form for BCE and focal loss.
 
-        With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m):
-        d/dm [q^gamma bce] = -q^gamma (gamma p_t bce + q).
+        With m = (2 y - 1) l, q = 1 - p_t = sigmoid(-m) and bce = softplus(-m): d/dm [q^gamma bce] = -q^gamma
+        (gamma p_t bce + q).
         """
         if self.own_loss is not None:
             return _as_given(logit, self.own_slope or functools.partial(_derivative, self.own_loss), logit, y)
@@ -132,7 +133,11 @@ class Objective:
         return -sign * q_gamma * (self.focal_gamma * _sigmoid(margin) * bce + _sigmoid(-margin))
 
     def batch_loss(self, params: Mapping[str, Array], scores: Array, y: Array, w: Array) -> Array:
-        """mean(w_i loss_i) for scores (B,), labels y (B,) in {0, 1}, weights w (B,)."""
+        """mean(w_i loss_i), a scalar, for scores (B,), labels y (B,) in {0, 1} and weights w (B,).
+
+        Args:
+            params: holds `bias` () and the raw `alpha` ().
+        """
         mean: Array = (w * self.loss(self.logit(scores, params["bias"], params["alpha"]), y)).mean()
         return mean
 
@@ -182,7 +187,11 @@ def _exp(x: Array) -> Array:
 
 
 def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float) -> tuple[float, float]:
-    """(w_neg, w_pos) from None, "balanced" (n / (2 n_class), scikit-learn's) or an explicit pair."""
+    """(w_neg, w_pos) from None (1, 1), "balanced" (n / (2 n_class), as in scikit-learn) or an explicit pair.
+
+    Args:
+        prior: the fraction of positives.
+    """
     if class_weights is None:
         return 1.0, 1.0
     if class_weights == "balanced":
@@ -191,14 +200,17 @@ def class_weight_pair(class_weights: str | Sequence[float] | None, prior: float)
 
 
 def importance_weights(y: np.ndarray, prior: float) -> np.ndarray:
-    """Weights that bring a batch drawn at another class ratio back to the true prior (mean 1 by
-    construction).
+    """Weights (B,) that correct a batch drawn at another class ratio to the true prior; their mean is 1 by
+    construction.
 
     w_pos = pi_t / pi_b, w_neg = (1 - pi_t) / (1 - pi_b), with pi_b = n_pos / B as realised in the batch.
 
     Args:
         y: (B,) labels in {0, 1}, both present.
         prior: pi_t, the fraction of positives among the training rows.
+
+    Raises:
+        ParameterError: the batch lacks a class.
     """
     y = np.asarray(y)
     realised = y.mean()

@@ -1,4 +1,4 @@
-"""The one-sample gradient, on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a
+"""The one-sample gradient, wrong on purpose: what Catalyst 0.13.0 to 0.14.1 returned for the gradient of a
 batch.
 """
 
@@ -10,10 +10,15 @@ from qnb.core.objective import Objective
 
 
 class OneSampleDemo:
-    """An engine that is wrong on purpose: it returns the one-sample gradient that Catalyst 0.13.0 to 0.14.1
-    gave for a loss over a loop, dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with k the last row of the batch.
-    Loss, bias and alpha gradients are right, so nothing looks broken. It is simulated on the exact engine, in
-    float64. For tests and demonstrations; training refuses it without gate="off".
+    """An engine that is wrong on purpose: it returns the one-sample gradient.
+
+    Catalyst 0.13.0 to 0.14.1 gave it for a loss over a loop: dL/dtheta = (sum_b dL/ds_b) * ds_k/dtheta with
+    k the last row of the batch. Loss, bias and alpha gradients are right, so nothing looks broken. It is
+    simulated on the exact engine in float64, for tests and demonstrations; training refuses it without
+    gate="off".
+
+    Raises:
+        As `qnb.core.exact.ExactEngine`.
     """
 
     name = "one_sample_demo"
@@ -25,7 +30,7 @@ class OneSampleDemo:
         self.dtype = self._engine.dtype
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """See `qnb.core.engine.Engine`; these are right."""
+        """See `qnb.core.engine.Engine`. These are right."""
         return self._engine.scores(params, X)
 
     def compile(self, batch: int) -> float:
@@ -35,7 +40,7 @@ class OneSampleDemo:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """The right loss with the one-sample gradient of the circuit's groups."""
+        """The right loss, with the one-sample gradient in the groups of the circuit."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
         alpha = float(self.objective.alpha(params["alpha"]))

@@ -1,16 +1,16 @@
 """How many parameters a circuit has, and which of them provably never move the score.
 
-A parameter is dead where every gate that it enters is: one that no gate takes, to begin with. A gate is dead
-for one of two reasons, each found from the recorded gates, with no gradient:
+A parameter is dead where every gate that it enters is dead, or where it enters no gate. A gate is dead for
+one of two reasons, both found from the recorded gates, without a gradient:
 
     it commutes with the observable O, pulled back to it from the end. Going backwards, R are the wires on
         which O acts, and S those whose Z commutes with O. A gate U on wires W commutes with O if the wires of
         W in R are all in S, and U is block-diagonal in their bits (outside of the light cone there are none).
         Else W joins R, and a wire w of W is in S from then on if U Z_w U^+ is a function of the Z of S
-    it is diagonal, and its wires are still in a basis state: it turns a global phase
+    it is diagonal, and its wires are still in a basis state: it changes a global phase alone
 
-Whether a matrix is diagonal is asked at a random point: entries are analytic in the parameters, so that one
-that vanishes there vanishes everywhere.
+Whether a matrix is diagonal is tested at a random point: its entries are analytic in the parameters, so an
+entry that vanishes there vanishes everywhere (with probability 1).
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ ZERO = 1e-12  # what rounding leaves of an entry that vanishes
 
 
 class Circuit(Protocol):
-    """What is asked of a `qnb.core.circuit.CircuitSpec`."""
+    """The part of `qnb.core.circuit.CircuitSpec` that is needed here."""
 
     @property
     def wires(self) -> int:
@@ -38,7 +38,7 @@ class Circuit(Protocol):
 
     @property
     def encoder(self) -> str:
-        """Its name."""
+        """The name of the encoder."""
 
     @property
     def features(self) -> int:
@@ -66,14 +66,16 @@ class Circuit(Protocol):
 
     @property
     def live_words(self) -> list[str]:
-        """Those whose coefficient is not fixed at 0."""
+        """The words whose coefficient is not fixed at 0."""
 
     def apply(self, weights: Array, readout: Array | None, x: Array, scaling: Array | None = None) -> None:
         """Queue the gates."""
 
 
 class Parameters(NamedTuple):
-    """The numbers that are trained, by group, and the names of those that are dead ("weights[2, 0, 2]")."""
+    """The number of trained parameters in each group, and the names of dead ones, such as "weights[2, 0,
+    2]".
+    """
 
     weights: int
     readout: int
@@ -84,12 +86,12 @@ class Parameters(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them, the dead ones too."""
+        """The number of trained parameters, dead ones included."""
         return self.weights + self.readout + self.bias + self.alpha + self.scaling
 
 
 def parameters_of(spec: Circuit) -> Parameters:
-    """Count the parameters of a circuit, and prove which are dead."""
+    """Count the parameters of a circuit, and prove which of them are dead."""
     shapes = spec.shapes
     weights = int(np.prod(shapes["weights"]))
     readout = spec.readout_size if spec.has_readout else 0

@@ -1,8 +1,8 @@
-"""The parts of a circuit: how a row is encoded, what a layer turns and entangles, what is measured.
+"""The parts of a circuit: how a row is encoded, which gates a layer has, what is measured.
 
-ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Beside the names,
+ENCODERS, ANSATZE and MEASUREMENTS are the only places that know what the names stand for. Besides names,
 `qnb.core.circuit.CircuitSpec` takes parts of your own: a function, a `Pattern`, a `Layer`, a `Measurement`,
-or the list of its Pauli words.
+or a list of Pauli words.
 """
 
 import inspect
@@ -22,7 +22,7 @@ CNOTs = list[tuple[int, int]]  # (control, target), in order of application
 
 
 class Encoded(Protocol):
-    """What an encoder sees of a `qnb.core.circuit.CircuitSpec`."""
+    """The part of `qnb.core.circuit.CircuitSpec` that an encoder sees."""
 
     @property
     def wires(self) -> int:
@@ -34,7 +34,8 @@ class Encoded(Protocol):
 
 
 class Register(int):
-    """The wires as a function of yours gets them: their number n, and 0 ... n - 1 in turn.
+    """The wires as a function of yours gets them: the number n, which can be iterated over and indexed like
+    0 ... n - 1.
 
     So `range(wires)`, `for i in wires`, `wires[-1]` and `qml.AngleEmbedding(x, wires=wires)` all work.
     """
@@ -63,21 +64,21 @@ class Encoder:
 class Pattern:
     """Layers of RZ RY RZ on every wire, then CNOTs: f(wires, layer) -> [(control, target), ...].
 
-    Both engines take it on their fastest paths. One wire has no CNOT, and f is not called.
+    All engines run it on their fastest paths. One wire has no CNOT, and f is not called.
     """
 
     f: Callable[[Register, int], CNOTs]
 
     def shape_for(self, wires: int) -> tuple[int, ...]:
-        """Of the weights of one layer."""
+        """Shape of the weights of one layer: (wires, 3), angles in radians."""
         return (wires, 3)
 
     def cnots(self, wires: int, layer: int) -> CNOTs:
-        """(control, target) pairs of one layer."""
+        """(control, target) pairs of one layer, in order of application."""
         return self.f(Register(wires), layer) if wires > 1 else []
 
     def queue(self, weights: Array, wires: int, layer: int, x: Array) -> None:
-        """Queue the gates of one layer."""
+        """Queue the gates of one layer, weights (wires, 3); x is not used."""
         for i in range(wires):
             rotate(weights[i], i)
         for control, target in self.cnots(wires, layer):
@@ -89,9 +90,10 @@ class Layer:
     """A layer of any PennyLane gates: f(weights, wires, layer) queues them.
 
     Attributes:
-        f: where it has a parameter `x` besides, it gets the row too, (features,): re-uploading, a trainable
+        f: if it has a parameter named `x`, it also gets the row, (features,): for re-uploading, or a trained
             scaling of the input.
-        shape: of one layer's weights, or a function of the number of wires that gives it; None: (wires, 3).
+        shape: of the weights of one layer, or a function of the number of wires that returns it; None:
+            (wires, 3).
     """
 
     f: Callable[..., object]
@@ -102,10 +104,10 @@ class Layer:
             object.__setattr__(self, "shape", tuple(self.shape))
 
     def shape_for(self, wires: int) -> tuple[int, ...]:
-        """Of the weights of one layer.
+        """Shape of the weights of one layer.
 
         Raises:
-            ParameterError: it is no tuple of whole numbers from 1 up.
+            ParameterError: it is not a tuple of whole numbers from 1 up.
         """
         found: Any = self.shape(wires) if callable(self.shape) else self.shape or (wires, 3)
         if not isinstance(found, tuple | list) or not all(_is_count(k) for k in found):
@@ -115,7 +117,7 @@ class Layer:
         return tuple(int(k) for k in found)
 
     def queue(self, weights: Array, wires: int, layer: int, x: Array) -> None:
-        """Queue the gates of one layer."""
+        """Queue the gates of one layer, weights of shape `shape_for(wires)`, x (features,)."""
         row = {"x": x} if "x" in inspect.signature(self.f).parameters else {}
         self.f(weights, Register(wires), layer, **row)
 
@@ -125,9 +127,11 @@ def _is_count(value: object) -> bool:
 
 
 def rotate(angles: Array, wire: int) -> None:
-    """RZ RY RZ on a wire, angles (3,) in order of application: qml.Rot's.
+    """RZ RY RZ on a wire, angles (3,) in radians, in the order of application, which is the order of
+    qml.Rot.
 
-    Three gates, because they compile and differentiate in every version of the stack that was measured.
+    Three gates are used because they compile and differentiate in every version of the stack that was
+    measured.
     """
     qml.RZ(angles[0], wires=wire)
     qml.RY(angles[1], wires=wire)
@@ -149,16 +153,18 @@ def _all_z(wires: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The score sum_k c_k <P_k> over Pauli words P_k, each wire turned by a trainable RZ RY RZ before where
-    `rotated`.
+    """The score sum_k c_k <P_k> over Pauli words P_k; where `rotated`, after a trainable RZ RY RZ on each
+    wire.
 
-    `Measurement(words=["ZZII", "IIXY"])` is their mean, and `Measurement(None, words=...)` trains the
-    coefficients.
+    `Measurement(words=["ZZII", "IIXY"])` is the mean of the words, and `Measurement(None, words=...)` trains
+    the coefficients.
 
     Attributes:
-        coefficients: c, one per word, or a function of their number; None: c is trainable.
-        words: one letter of I, X, Y, Z for each wire, or PennyLane's (qml.Z(0) @ qml.Z(1)), or a function of
-            the number of wires that gives them; None: Z on each wire in turn.
+        coefficients: c, one per word, or a function of the number of words that returns them; None: c is
+            trained.
+        rotated: whether the trainable rotations come before the measurement.
+        words: each with one letter of I, X, Y, Z per wire, or a PennyLane operator (qml.Z(0) @ qml.Z(1)); or
+            a function of the number of wires that returns them; None: Z on each wire in turn.
     """
 
     coefficients: Callable[[int], np.ndarray] | Sequence[float] | None = mean
@@ -177,10 +183,10 @@ class Measurement:
         return self.coefficients is None
 
     def letters(self, wires: int) -> tuple[str, ...]:
-        """The words, each a string of one letter for each wire.
+        """The words as strings with one letter per wire.
 
         Raises:
-            ParameterError: one of them is no Pauli word of so many wires.
+            ParameterError: they are not a list, or one of them is not a Pauli word on so many wires.
         """
         if self.words is None:
             return tuple("I" * i + "Z" + "I" * (wires - i - 1) for i in range(wires))
@@ -192,10 +198,10 @@ class Measurement:
         return tuple(_letters(word, wires) for word in given)
 
     def fixed(self, wires: int) -> np.ndarray | None:
-        """c, float64 (K,); None: it is trained.
+        """The coefficients c, float64 (K,) for K words; None where they are trained.
 
         Raises:
-            ParameterError: another number of coefficients than of words.
+            ParameterError: they are not K finite numbers; or as `letters`.
         """
         if self.coefficients is None:
             return None
@@ -288,7 +294,11 @@ COEFFICIENTS = frozenset(
 
 
 def encoder_of(given: Any) -> Callable[[Encoded, Array], None]:
-    """The encoder that a name or a function (x, wires) stands for."""
+    """The encoder that a name or a function (x, wires) stands for.
+
+    Raises:
+        ParameterError: an unknown name, or a value that is neither a name nor a function.
+    """
     if isinstance(given, str):
         named: Callable[[Encoded, Array], None] = _named("encoder", given, ENCODERS)
         return named
@@ -298,8 +308,11 @@ def encoder_of(given: Any) -> Callable[[Encoded, Array], None]:
 
 
 def ansatz_of(given: Any) -> Pattern | Layer:
-    """The ansatz that a name, a Pattern, a Layer or a function stands for: of (wires, layer) it is a pattern,
-    of (weights, wires, layer) a layer.
+    """The ansatz that a name, a Pattern, a Layer or a function stands for. A function with two required
+    parameters, (wires, layer), is a pattern; any other, (weights, wires, layer), is a layer.
+
+    Raises:
+        ParameterError: an unknown name, or a value of another type.
     """
     part = _named("ansatz", given, ANSATZE) if isinstance(given, str) else given
     if isinstance(part, Pattern | Layer):
@@ -314,7 +327,11 @@ def ansatz_of(given: Any) -> Pattern | Layer:
 
 
 def measurement_of(given: Any) -> Measurement:
-    """The measurement that a name, a Measurement or a list of Pauli words stands for."""
+    """The measurement that a name, a Measurement or a list of Pauli words stands for.
+
+    Raises:
+        ParameterError: an unknown name, or a value of another type.
+    """
     if isinstance(given, str):
         given = _named("measurement", given, MEASUREMENTS)
     if isinstance(given, list | tuple):

@@ -1,8 +1,8 @@
-"""A circuit as it is recorded: the operations that its functions queue, as gates with matrices, and what of
-the functions' doings is refused.
+"""A recorded circuit: the operations that its functions queue, as gates with matrices, and the checks on
+these functions.
 
-A function is called once for each circuit that is built, so it has to queue the same gates each time; the
-numbers in them may depend on weights and x, which gates they are may not.
+A function is called once for each circuit that is built, so it must queue the same gates each time. The
+numbers in the gates may depend on weights and x; which gates there are may not.
 """
 
 import random
@@ -20,29 +20,30 @@ UNITARY = 1e-6  # largest |M M^+ - 1|
 
 
 class Gate(NamedTuple):
-    """A unitary on some wires, (2^k, 2^k), the first wire the most significant digit."""
+    """A unitary on k wires, (2^k, 2^k); the first wire is the most significant digit."""
 
     wires: tuple[int, ...]
     matrix: Array
 
 
 def queued(build: Callable[[], object]) -> qml.tape.QuantumScript:
-    """What a function queues."""
+    """The tape of what a function queues."""
     with qml.queuing.AnnotatedQueue() as queue:
         build()
     return qml.tape.QuantumScript.from_queue(queue)
 
 
 def gates(operations: Iterable[qml.operation.Operator]) -> list[Gate]:
-    """As `elementary`, with their matrices."""
+    """The operations as gates with matrices, decomposed as by `elementary`. Raises as it does."""
     return [Gate(tuple(op.wires.tolist()), op.matrix()) for op in elementary(operations)]
 
 
 def elementary(operations: Iterable[qml.operation.Operator]) -> list[qml.operation.Operator]:
-    """The operations, those of no matrix or of more than WIDEST wires taken apart, without global phases.
+    """The operations without global phases; those without a matrix, or on more than WIDEST wires, are
+    decomposed where a decomposition is known.
 
     Raises:
-        ParameterError: an operation that is no gate: noise, a measurement, a gate that waits for one.
+        ParameterError: an operation that is not a gate, such as a channel or a measurement.
     """
     return [part for operation in operations for part in _elementary(operation) if part.wires]
 
@@ -60,16 +61,19 @@ def _elementary(operation: qml.operation.Operator) -> Iterator[qml.operation.Ope
 
 
 def check(who: str, wires: int, build: Callable[[], object], given: str) -> None:
-    """Call a function of the user's as the engines will, and refuse what would not be the same each time.
+    """Call a function of the user's as the engines will, and refuse it unless it queues the same unitary
+    gates each time.
 
     Args:
-        who: what to call it.
+        who: what messages call the function.
+        wires: of the register.
         build: calls it, with plain numbers.
-        given: what with, in words.
+        given: its arguments, in words.
 
     Raises:
-        ParameterError: it fails, is not deterministic, draws random numbers, measures, leaves the register of
-            that many wires, or queues what is no gate.
+        ParameterError: the function fails with an IndexError, TypeError or ValueError, is not deterministic,
+            draws random numbers, measures, uses wires outside the register, queues batched parameters, or
+            queues an operation that is not unitary.
     """
     try:
         state = _random_state()
@@ -136,9 +140,9 @@ def _random_state() -> tuple[object, ...]:
 
 
 def light_cone(wires: Sequence[Iterable[int]], measured: Iterable[int]) -> list[bool]:
-    """Of each gate, by its wires, whether what is measured on these wires can depend on it.
+    """For each gate, given by its wires, whether a measurement of the wires `measured` can depend on it.
 
-    U^+ U = 1 takes out the rest.
+    The other gates cancel, since U^+ U = 1.
     """
     reached, kept = set(measured), []
     for own in map(set, reversed(wires)):

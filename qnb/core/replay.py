@@ -1,8 +1,9 @@
-"""The gate of a program that takes many steps: loops are what breaks gradients.
+"""The gate of a program that takes many steps, because loops are what breaks gradients.
 
-`qnb.core.gate` has checked the gradient of single steps against differences of the loss. Here every step of
-the program's first chunk is taken again by itself. Each must be the step that the optimiser, compiled apart,
-makes of its gradient, and the chunk must end where they end, with their losses and norms.
+`qnb.core.gate` has checked the gradient of single steps against finite differences of the loss. Here every
+step of the program's first chunk is repeated on its own. Each must be the step that the optimiser, compiled
+separately, makes of its gradient, and the chunk must end where the single steps end, with the same losses
+and gradient norms.
 """
 
 from collections.abc import Callable
@@ -33,10 +34,15 @@ def replayed(
     y: np.ndarray,
     w: np.ndarray,
 ) -> Steps:
-    """`engine.take_steps`, each step of which has been taken again by itself.
+    """`engine.take_steps`, with each of its T steps repeated on its own and compared.
 
     Args:
-        step: the optimiser, compiled apart from the engine.
+        update, params, optimiser, X, y, w: as in `qnb.core.engine.TakesSteps.take_steps`.
+        step: the optimiser, compiled separately from the engine: (parameters, state, gradient) ->
+            (parameters, state).
+
+    Returns:
+        The result of `engine.take_steps`.
 
     Raises:
         WrongGradientError: naming the group and the step.

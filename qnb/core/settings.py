@@ -1,8 +1,9 @@
-"""The settings under which the package's own JAX programs are traced and run, whatever the process is set to.
+"""The settings under which the package's own JAX programs are traced and run, whatever the process is set
+to.
 
-JAX's settings are those of the process: a notebook may have switched the compiler off, or made a promotion of
-dtypes an error, for its own code. Scoped here, for the thread and the length of a call, they leave the
-results and the user's settings alone. The child process for compiled programs is started without them.
+JAX's settings belong to the process: a notebook may have disabled jit, or made dtype promotion an error, for
+its own code. Here they are set for one thread and the length of a call, so that results do not depend on the
+user's settings, and these are left alone. The child process for compiled programs is started without them.
 """
 
 import contextlib
@@ -41,10 +42,10 @@ FORKED = (
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """While it lasts, SETTINGS hold in this thread. A decorator too.
+    """A context manager or decorator within which SETTINGS hold in this thread.
 
     Raises:
-        EngineError: JAX cannot be used, because the process is a fork of one that has used it.
+        EngineError: JAX cannot be used, because the process is a fork of one that had used it.
     """
     if forked_after_use():
         raise EngineError(FORKED)

@@ -1,15 +1,15 @@
 """The state path of the exact engine: the states of a whole batch, layer by layer, in real arithmetic.
 
-The wires are cut into groups of neighbours: two up to 12 wires, four beyond. A batch of states is one array
-(2^(n+1), B); its first index is (g0, c, g1, ...), g the basis states of a group and c = 0, 1 the real and the
-imaginary part. So the matrix of g0 acts on the merged (g0, c) and that of g1 on the merged (c, g1), each as
-one real product; for g2 and g3 c is moved over to them.
+The wires are cut into groups of neighbours: two groups up to 12 wires, four up to 24, and so on. A batch of
+states is one array (2^(n+1), B); its first index is (g0, c, g1, ...), with g the basis states of a group and
+c = 0, 1 the real and the imaginary part. So the matrix of g0 acts on the merged (g0, c) and that of g1 on
+the merged (c, g1), each as one real product; for g2 and g3 c is moved next to them.
 
 A circuit is a sequence of three kinds of steps:
     Rotate   a complex 2 x 2 matrix per wire, multiplied out over each group
     Permute  the CNOTs of a layer
-    Encode   RZ(x_i) on every wire of every row. Re-uploading comes down to it: RY(x) = V RZ(x) V^+, V = S H;
-    RX(x) = H RZ(x) H.
+    Encode   RZ(x_i) on every wire of every row. Re-uploading is reduced to it: RY(x) = V RZ(x) V^+, V = S H;
+             RX(x) = H RZ(x) H.
 """
 
 import functools
@@ -35,9 +35,10 @@ Parts = tuple[jax.Array, ...]  # the real and the imaginary part; () where nothi
 
 
 class Tables(TypedDict):
-    """What is static: `cnots` per layer and `moves` as permutations.
+    """The static arrays of a circuit.
 
-    `signs` (n, 2^(n+1)), int8, of Z_i on each row.
+    `cnots` per layer and `moves` are permutations. `signs` (n, 2^(n+1)), int8, is the eigenvalue of Z_i at
+    each index of a state.
     """
 
     cnots: Sequence[Permutation]
@@ -46,7 +47,14 @@ class Tables(TypedDict):
 
 
 class Rotate(NamedTuple):
-    """One rotation on every wire."""
+    """One rotation on every wire.
+
+    Attributes:
+        blocks: one matrix per group of g wires, (2^(g+1), 2^(g+1)), over (g, c) for the first of a pair of
+            groups, over (c, g) for the second.
+        moves: the permutations that take c from each pair of groups to the next, and from the last to the
+            first; () for a single pair.
+    """
 
     # per group (2 * 2^g, 2 * 2^g), on (g, c) for the first of a pair and on (c, g) for the second
     blocks: tuple[jax.Array, ...]
@@ -66,7 +74,7 @@ class Rotate(NamedTuple):
 
 
 class Permute(NamedTuple):
-    """A layer of CNOTs: amplitudes change places."""
+    """A layer of CNOTs, as a permutation of the amplitudes."""
 
     there: Array  # (2^(n+1),) int32
     back: Array
@@ -76,7 +84,7 @@ class Permute(NamedTuple):
 
 
 class Encode(NamedTuple):
-    """The encoder's rotations, another for every row."""
+    """The encoder's rotations, which differ from row to row."""
 
     def __call__(self, state: jax.Array, rows: Parts) -> jax.Array:
         halves = state.reshape(rows[0].shape[0], 2, -1, state.shape[-1])
@@ -88,9 +96,10 @@ Prepared = tuple[list[Step], jax.Array]  # steps, and the diagonal of the observ
 
 
 def group_sizes(wires: int) -> list[int]:
-    """Wires of each group: an even number of groups, as equal as can be, the larger first.
+    """Wires of each group: an even number of groups of at most MAX_GROUP wires, as equal as possible, the
+    larger first.
 
-    The second is empty for one wire.
+    With one wire the second group is empty.
     """
     count = 2 * math.ceil(wires / (2 * MAX_GROUP))
     return [len(part) for part in np.array_split(np.arange(wires), count)]
@@ -114,7 +123,8 @@ def tables(spec: CircuitSpec) -> Tables:
 
 
 def prepare(spec: CircuitSpec, tables: Tables, weights: jax.Array, readout: jax.Array) -> Prepared:
-    """All that depends on the parameters only.
+    """Everything that depends on the parameters alone: the steps, and the diagonal of the observable
+    (2^(n+1),).
 
     Args:
         tables: from `tables`, as arrays.
@@ -164,7 +174,7 @@ def scores(
     X: jax.Array,
     scaling: jax.Array | None = None,
 ) -> jax.Array:
-    """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,), scaling (encodings, n) where it is
+    """s(x) = sum_k z_k |psi_k|^2 for rows X (B, features) -> (B,), with scaling (encodings, n) where it is
     trained.
     """
     steps, diagonal = prepared
@@ -180,8 +190,8 @@ def scores(
 
 
 def cost(spec: CircuitSpec, rows: int) -> float:
-    """Multiply-adds of a training step: a product of 2^(n+1) numbers with every group's matrix for each
-    Rotate, 3 of them (value and two gradients).
+    """Multiply-adds of a training step: for each Rotate 2^(n+1) numbers a row times the matrix of every
+    group, 3 times (the value and two gradients).
     """
     found: int = (
         3
@@ -194,7 +204,7 @@ def cost(spec: CircuitSpec, rows: int) -> float:
 
 
 def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
-    """Bytes of a training step: once, and for each row."""
+    """Bytes that a training step needs: once, and for each row."""
     rows, groups = 2 ** (spec.wires + 1), len(group_sizes(spec.wires))
     once = rows * (8 * (spec.layers + groups // 2) + spec.wires * (1 + itemsize) + 40)
     phases = spec.encodings - 1 if spec.scaling else 0
@@ -202,8 +212,8 @@ def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
 
 
 def row_limit(spec: CircuitSpec, itemsize: int) -> int:
-    """Rows after which a larger chunk no longer fits the processor's cache: 512 of the default circuit, 1 MiB
-    of states.
+    """Rows (16 or more) above which the states of a chunk exceed 1 MiB, and no longer fit the processor's
+    cache: 512 rows of the default circuit in float32.
     """
     return max(16, (1 << 20) // (itemsize << (spec.wires + 1)))
 

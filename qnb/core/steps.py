@@ -1,7 +1,8 @@
-"""Training steps as one compiled program: in one loop the gradient of each batch, the optimiser, the norms.
+"""Training steps as one compiled program: a loop over the gradient of each batch, the optimiser, and the
+norms.
 
-The loop takes its number of steps at run time: one program takes the single steps that the gate checks, and
-the chunks that train.
+The number of steps is an argument at run time, so that one program takes both the single steps that the gate
+checks and the chunks that train.
 """
 
 from collections.abc import Callable
@@ -21,12 +22,13 @@ Update = Callable[..., tuple[Traced, Any]]  # of optax: (gradients, state, param
 
 
 class Steps(NamedTuple):
-    """What T steps did; of S runs, the parameters, the state and the gradient have an axis of runs in front.
+    """The result of T steps. With S runs, `params`, `optimiser` and `gradient` have an axis of runs in
+    front.
 
     Attributes:
-        params, optimiser: where the steps ended.
-        losses: of each batch, before its step, (T,) or (T, S).
-        norms: of each batch's gradient, by `groups_of` it, (T, groups) or (T, groups, S).
+        params, optimiser: parameters and optimiser state after the last step.
+        losses: of each batch before its step, (T,) or (T, S).
+        norms: L2 norm of each batch's gradient, by group as in `groups_of`, (T, groups) or (T, groups, S).
         gradient: of the last batch.
     """
 
@@ -38,17 +40,25 @@ class Steps(NamedTuple):
 
 
 def steps_at_once(row_bytes: int, rows: int) -> int:
-    """Batches of so many rows, all runs together, that the program has room for."""
+    """The number of batches that one call has room for: at most MOST, and at most ROOM bytes, but one or
+    more.
+
+    Args:
+        row_bytes: of a row.
+        rows: of a batch, all runs together.
+    """
     return max(1, min(MOST, ROOM // (row_bytes * rows)))
 
 
 def steps_program(gradient: Gradient, update: Update, runs: int | None) -> Callable[..., Steps]:
-    """The program (count, tables, params, optimiser, X, y, w) -> Steps, its first `count` losses and norms.
+    """The program (count, tables, params, optimiser, X, y, w) -> Steps, of which the first `count` losses
+    and norms count.
 
     Args:
         gradient: of X (rows, features), y and w (rows,). A batch comes in parts of so many rows, with an
-            axis of parts in front, and, with `runs`, one of runs before it.
-        runs: None: one, without an axis of its own.
+            axis of parts in front, and, with `runs`, one of runs before that.
+        update: optax's (gradients, state, parameters) -> (updates, state).
+        runs: their number; None: one run, without an axis of its own.
     """
     of_batch = _summed(gradient)
     if runs is not None:

@@ -1,9 +1,9 @@
-"""Sine and cosine together, as arithmetic that XLA fuses and vectorises: on a CPU it calls one scalar
-function for each otherwise.
+"""Sine and cosine together, as arithmetic that XLA fuses and vectorises: on a CPU it would otherwise call a
+scalar function for each.
 
-x = k pi/2 + r with |r| <= pi/4, pi/2 in two parts of which k times the first is exact (Cody and Waite,
-Software Manual for the Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c), then
-Taylor's series in r, cut where the next term is under 5e-17, and the quadrant.
+x = k pi/2 + r with |r| <= pi/4, where pi/2 is split in two parts such that k times the first is exact (Cody
+and Waite, Software Manual for the Elementary Functions, 1980; the parts are those of fdlibm's e_rem_pio2.c).
+Then follow Taylor's series in r, cut where the next term is below 5e-17, and the quadrant.
 """
 
 import math
@@ -23,9 +23,8 @@ COS = [(-1) ** i / math.factorial(2 * i) for i in range(9)]  # of r^2i
 def sin_cos(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(sin x, cos x) for x in radians, of any shape, in its dtype.
 
-    Computed in float64, which must be on (jax_enable_x64).
-
-    To 3e-16 for |x| <= LARGEST, and beyond to the distance between neighbouring float64 numbers at x.
+    The arithmetic is float64, which must be enabled (jax_enable_x64). Its absolute error is at most 3e-16
+    for |x| <= LARGEST, and beyond that about the spacing of float64 numbers at x.
     """
     wide = x.astype(jnp.float64)
     k = jnp.round(wide * (2 / math.pi))
@@ -44,12 +43,13 @@ AnArray = TypeVar("AnArray", jax.Array, np.ndarray)
 
 
 def reduced(angles: AnArray) -> AnArray:
-    """The same angles, those beyond a turn brought into [-pi, pi]; float64, of any shape and magnitude.
+    """The same angles in radians, those beyond one turn reduced to [-pi, pi]; float64, of any shape and
+    magnitude.
 
-    Neither float32 nor XLA's float32 sine can hold an angle of many turns: at 1e6 neighbouring float32
-    numbers are 0.06 rad apart. So it is done before the cast, in float64, by the system's sine and cosine,
-    whose reduction is exact (Payne and Hanek, ACM SIGNUM Newsletter 18, 19, 1983), and which XLA calls too.
-    Angles up to a turn are returned as they are.
+    Neither float32 nor XLA's float32 sine can represent an angle of many turns: at 1e6, neighbouring float32
+    numbers are 0.06 rad apart. So the angle is reduced before the cast, in float64, by the system's sine and
+    cosine, whose reduction is exact (Payne and Hanek, ACM SIGNUM Newsletter 18, 19, 1983), and which XLA
+    calls too. Angles of up to one turn are returned unchanged; infinite ones become NaN.
     """
     if isinstance(angles, jax.Array):
         within = jnp.arctan2(jnp.sin(angles), jnp.cos(angles))
