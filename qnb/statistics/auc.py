@@ -1,9 +1,9 @@
-"""The interval of an AUC, and of the difference of two on the same rows: what another draw of the test rows
-could have given.
+"""The interval of an AUC, and of the difference of two AUCs on the same rows: how far another sample of test
+rows could move it.
 
-Where rows are independent it is DeLong's; where they come in groups, it is DeLong's with the placements
-summed over each group, for rows of one group say much the same. The models are held fixed: what another
-training would give is a question for seeds.
+Where rows are independent it is DeLong's. Where they come in groups, it is DeLong's with the placements
+summed over each group, because rows of one group are correlated. The models are held fixed: the spread
+between trainings is measured over seeds.
 """
 
 import math
@@ -27,14 +27,14 @@ FEWEST_GROUPS = 2  # of a class, under which nothing is known of the spread betw
 
 @dataclass(frozen=True)
 class AUCInterval:
-    """An AUC and where it lies.
+    """An AUC and its confidence interval.
 
     Attributes:
-        auc, low, high, level: the estimate, and its interval of that confidence.
+        auc: the estimate.
+        low, high, level: the interval, and its confidence.
         method: "DeLong", "DeLong over groups", or "exact" where the scores separate the classes.
-        units: rows, or groups, that hold class 0 and class 1; a group can hold both.
-        few: why the interval is no better than approximate, in words; None where there are FEW or more units
-            of each class.
+        units: number of rows, or groups, that hold class 0 and class 1; a group can hold both.
+        few: why the interval is only approximate, in words; None with FEW or more units of each class.
     """
 
     auc: float
@@ -60,24 +60,24 @@ class AUCInterval:
 def auc_interval(
     y: np.ndarray, logits: np.ndarray, groups: np.ndarray | None = None, *, level: float = LEVEL
 ) -> AUCInterval:
-    """The AUC of these scores and its interval.
+    """The AUC of these scores and its confidence interval.
 
-    DeLong's variance on the logit scale, `logit(A) ± z se / (A (1 - A))`, which stays inside 0..1 (Pepe, The
-    Statistical Evaluation of Medical Tests, 2003, section 5.2); for groups see `_standard_error`, with the
-    quantile of Student's t at one degree of freedom less than the groups of the class that has fewer.
-    Scores that separate the classes have no spread to estimate: there, of k disjoint pairs of a positive and
-    a negative all k are in order, so that `A >= ((1 - level) / 2)^(1/k)` (Clopper and Pearson, Biometrika
-    26, 404, 1934).
+    DeLong's variance is used on the logit scale, `logit(A) ± z se / (A (1 - A))`, which stays inside 0..1
+    (Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2). Over groups see
+    `_standard_error`; z is then the quantile of Student's t, with one degree of freedom less than the class
+    with fewer groups has groups. Scores that separate the classes have no spread to estimate. There, of k
+    disjoint pairs of a positive and a negative, all k are in order, so that `A >= ((1 - level) / 2)^(1/k)`
+    (Clopper and Pearson, Biometrika 26, 404, 1934).
 
     Args:
         y: labels 0 or 1, `(N,)`, both present.
-        logits: scores of any kind, `(N,)`, the larger the likelier 1.
-        groups: one label per row; rows that share one belong together. None: rows are independent. With
-            fewer than FEWEST_GROUPS groups of a class the interval is over rows, and `few` says so.
-        level: of confidence.
+        logits: scores of any kind, `(N,)`; larger means more likely class 1.
+        groups: one label per row, `(N,)`; rows that share one belong together. None: rows are independent.
+            With fewer than FEWEST_GROUPS groups of a class the interval is over rows, and `few` says so.
+        level: confidence of the interval.
 
     Raises:
-        BootstrapError: shapes differ, a score is not finite, or a class is missing.
+        BootstrapError: shapes differ, a score is not finite, labels are not 0 and 1, or a class is missing.
     """
     y, logits = labelled(y, logits, "logits")
     units, few = _units(y, groups)
@@ -98,9 +98,9 @@ def auc_difference(
 ) -> AUCDifference:
     """AUC(a) - AUC(b) on the same rows, with its 95 % and 90 % intervals, by the rules of `auc_interval`.
 
-    DeLong's paired interval is `d ± z se`, or `d ± t se` over groups, se from the differences of the two
-    scores' placements. Where both separate the classes the difference lies within what either may fall short
-    of 1 by.
+    DeLong's paired interval is `d ± z se`, or `d ± t se` over groups, clipped to -1..1, with se from the
+    differences of the two scores' placements. Where both AUCs are 1, or both 0, it is ±(1 - c), with c the
+    exact lower limit of an AUC of 1.
 
     Args:
         y: labels 0 or 1, `(N,)`, both present.
@@ -138,8 +138,8 @@ def auc_difference(
 def decide(difference: AUCDifference, min_effect: float) -> str:
     """`equivalent`, `above`, `below` or `undecided`, by the rule of `qnb.statistics.compare`.
 
-    Equivalent, which is asked first, where the 90 % interval lies inside ±min_effect; above or below where
-    the 95 % interval excludes 0; else undecided.
+    Equivalent, which is tested first, if the 90 % interval lies inside ±min_effect; above or below if the 95
+    % interval excludes 0; else undecided.
     """
     low, high = difference.interval_90
     if -min_effect < low and high < min_effect:
@@ -164,11 +164,17 @@ def against(difference: AUCDifference, min_effect: float) -> dict[str, Any]:
 
 
 def placements(y: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """DeLong's structural components: per positive the share of negatives below it, `(m,)`, and per negative
-    the share of positives above it, `(n,)`; ties count half. The mean of either is the AUC.
+    """DeLong's structural components: for each of the m positives the share of negatives below it, `(m,)`,
+    and for each of the n negatives the share of positives above it, `(n,)`; ties count half. The mean of
+    either is the AUC.
 
-    From mid-ranks, in N log N (Sun and Xu, IEEE Signal Process. Lett. 21, 1389, 2014): a row's rank among all
-    less its rank in its own class is the number of rows of the other class below it.
+    They are computed from mid-ranks in N log N (Sun and Xu, IEEE Signal Process. Lett. 21, 1389, 2014): a
+    row's rank among all rows minus its rank in its own class is the number of rows of the other class below
+    it.
+
+    Args:
+        y: labels 0 or 1, `(N,)`, both present.
+        logits: scores, `(N,)`.
     """
     positive, ranks = y == 1, stats.rankdata(logits)
     above, below = logits[positive], logits[~positive]

@@ -1,7 +1,7 @@
-"""How sure a difference of two AUCs is, with rows (or groups) and seeds resampled.
+"""The uncertainty of a difference of two AUCs, by resampling rows (or groups) and seeds.
 
-Percentile bootstrap, its intervals expanded for few units (`expanded`). A resample is a weight per row, so
-every score is sorted once and an AUC costs one pass over the rows.
+Percentile bootstrap, with intervals that are expanded for few units (`expanded`). A resample is a weight per
+row, so that every score is sorted once and an AUC costs one pass over the rows.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,14 @@ PerSeed = np.ndarray | Sequence[np.ndarray]
 
 
 class BootstrapError(QnbError):
-    """Logits and labels do not belong together, or too few rows of a class to resample."""
+    """Scores and labels do not match, or there are too few rows of a class to resample."""
 
 
 @dataclass(frozen=True)
 class AUCDifference:
-    """AUC(a) - AUC(b), mean over seeds, and its interval; percentiles where it was resampled."""
+    """AUC(a) - AUC(b), mean over seeds, and its interval at `level`: from percentiles where it was
+    resampled, else DeLong's.
+    """
 
     difference: float
     low: float
@@ -32,9 +34,9 @@ class AUCDifference:
     level: float
     interval_90: tuple[float, float]  # decides equivalence: two one-sided tests at 5 %
     seeds: int
-    units: int  # rows, or groups, that another sample would draw anew
-    resamples: int  # that had both classes; 0: the interval is DeLong's
-    undefined: int  # left out: they lacked a class
+    units: int  # rows or groups, the units of resampling
+    resamples: int  # with both classes; 0: the interval is DeLong's
+    undefined: int  # resamples left out because they lack a class
 
 
 def auc_difference_interval(
@@ -47,16 +49,18 @@ def auc_difference_interval(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> AUCDifference:
-    """Interval of AUC(a) - AUC(b) on the same rows: what another draw of the rows could have given.
+    """Bootstrap interval of AUC(a) - AUC(b) on the same rows: how far another sample of rows could move it.
 
     Args:
         y: labels 0 or 1, shape `(N,)`.
         logits_a, logits_b: shape `(N,)`, of two models that are held fixed.
         groups: one label per row; rows that share one are drawn together. None: rows are independent.
         seed: of the resampling.
+        resamples: their number.
+        level: confidence of the interval.
 
     Raises:
-        BootstrapError: shapes differ, a value is not finite, a class is missing, or more than 5 % of the
+        BootstrapError: shapes differ, a score is not finite, a class is missing, or more than 5 % of the
             resamples lack one.
     """
     return seeds_and_rows_interval(
@@ -74,23 +78,26 @@ def seeds_and_rows_interval(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> AUCDifference:
-    """Interval of the mean over S seeds of AUC(a) - AUC(b): what other rows and other seeds could have given.
+    """Bootstrap interval of the mean over S seeds of AUC(a) - AUC(b): how far other rows and other seeds
+    could move it.
 
-    Rows and seeds are crossed where they are shared, so each resample draws units once for all seeds, and
+    Rows and seeds are crossed where seeds share rows, so each resample draws units once for all seeds, and
     seeds with replacement on top (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1,
     386-411; it errs towards wide intervals).
 
     Args:
         y: labels, `(N,)` where all seeds have the same test rows; else a list of S arrays.
         logits_a, logits_b: per seed, `(S, N)` or a list of S arrays.
-        groups: labels of what is resampled together, like `y`. One label in two seeds' rows is one unit,
-            drawn for both. Where seeds have rows of their own that come from one table, give row numbers
-            here; None takes all rows as different ones. (The noise of rows of a seed's own is then counted
-            twice, in the seeds' spread and in the rows': wider still.)
+        groups: labels of what is resampled together, shaped like `y`. A label that occurs in the rows of two
+            seeds is one unit, drawn for both. Where seeds have rows of their own that come from one table,
+            give row numbers here; None treats all of them as different rows. (The noise of a seed's own rows
+            is then counted twice, in the spread of seeds and in that of rows: the interval is wider still.)
         seed: of the resampling.
+        resamples: their number.
+        level: confidence of the interval.
 
     Raises:
-        BootstrapError: as `auc_difference_interval`.
+        BootstrapError: as `auc_difference_interval`; or the numbers of seeds differ.
     """
     labels, a, b = _per_seed(y, len(logits_a)), list(logits_a), list(logits_b)
     if not len(labels) == len(a) == len(b):
@@ -147,14 +154,15 @@ def bootstrap_auc(
     Args:
         scores: m arrays `(N,)`.
         y: `(N,)`, 0 or 1.
+        rng: draws the resamples.
         clusters: `(N,)`; whole clusters are drawn instead of rows, for rows that belong together.
         resamples: 200 suffice for a standard deviation; percentiles take a thousand.
 
     Returns:
-        `(resamples, m)`; resamples that lost a class are left out.
+        `(resamples, m)`, without the resamples that lost a class.
 
     Raises:
-        BootstrapError: a class is missing, or a score is not finite.
+        BootstrapError: shapes differ, a class is missing, or a score is not finite.
     """
     ranked = [Ranked(y, s, "scores") for s in scores]
     unit = np.arange(len(y)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
@@ -166,7 +174,7 @@ def bootstrap_auc(
 
 
 def percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
-    """The interval that holds the middle `level` of the draws."""
+    """The interval (low, high) that holds the middle share `level` of the draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -174,15 +182,20 @@ def percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
 def expanded(
     estimate: float, draws: np.ndarray, level: float, units: int, freedom: int
 ) -> tuple[float, float]:
-    """The percentiles of a difference of two AUCs, their distances from the estimate made as much longer as
-    Student's interval is than the normal one with the spread of the draws: sqrt(G / (G - 1)) t / z.
+    """The percentile interval of a difference of two AUCs, expanded around the estimate by the ratio of
+    Student's interval to a normal one with the spread of the draws, sqrt(G / (G - 1)) t / z, and clipped to
+    -1..1.
 
-    Over few groups percentiles are too narrow twice: draws with replacement have (G - 1) / G of the variance,
-    and the spread is itself an estimate (Hesterberg, American Statistician 69, 371, 2015, section 4.3).
+    Over few groups percentiles are too narrow for two reasons: draws with replacement have (G - 1) / G of
+    the variance, and the spread is itself an estimate (Hesterberg, American Statistician 69, 371, 2015,
+    section 4.3). With one unit nothing is known of the spread, and the interval is (-1, 1).
 
     Args:
+        estimate: the difference on all rows.
+        draws: of the difference, `(resamples,)`.
+        level: confidence of the interval.
         units: G, rows or groups.
-        freedom: degrees of freedom; of groups one less than the class that has fewer holds.
+        freedom: degrees of freedom, 1 at least; over groups, one less than the class with fewer groups has.
     """
     if units < 2:
         return -1.0, 1.0  # nothing is known of the spread between units
@@ -220,10 +233,11 @@ def _units(y: PerSeed, labels: list[np.ndarray], groups: PerSeed | None) -> tupl
 
 
 def labelled(y: np.ndarray, logits: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and scores as arrays `(N,)`, checked; `name` is that of the scores, in messages.
+    """Labels and scores as arrays `(N,)`, checked; `name` is what messages call the scores.
 
     Raises:
-        BootstrapError: shapes differ, a score is not finite, or a class is missing.
+        BootstrapError: shapes differ or are not `(N,)`, a score is not finite, labels are not 0 and 1, or a
+            class is missing.
     """
     y, logits = np.asarray(y), np.asarray(logits, dtype=float)
     if y.shape != logits.shape or y.ndim != 1:
@@ -236,15 +250,15 @@ def labelled(y: np.ndarray, logits: np.ndarray, name: str) -> tuple[np.ndarray, 
 
 
 class Ranked:
-    """One model's scores, sorted once, so that the AUC under any row weights is one pass.
+    """The scores of one model, sorted once, so that the AUC under any row weights is one pass.
 
     Args:
         y: labels 0 or 1, `(N,)`.
-        logits: scores of any kind, `(N,)`, the larger the likelier 1.
-        name: of the scores, in messages.
+        logits: scores of any kind, `(N,)`; larger means more likely class 1.
+        name: what messages call the scores.
 
     Raises:
-        BootstrapError: shapes differ, a score is not finite, or a class is missing.
+        BootstrapError: as `labelled`.
     """
 
     def __init__(self, y: np.ndarray, logits: np.ndarray, name: str):
@@ -257,7 +271,7 @@ class Ranked:
         self.positive = y[self.order].astype(float)
 
     def auc(self, weights: np.ndarray | float) -> float:
-        """P(l_pos > l_neg) + P(equal) / 2 under `weights` `(N,)` or one number for all.
+        """P(l_pos > l_neg) + P(l_pos = l_neg) / 2 under row weights `(N,)`, or one weight for all rows.
 
         NaN where a class has no weight.
         """

@@ -1,8 +1,9 @@
-"""Arms against a reference, paired by seed, ending in a decision by a rule that is stated before the numbers.
+"""Arms against a reference, paired by seed, ending in a decision by a rule that is stated before the
+numbers.
 
-One metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in that
-seed. The rule and the result are put into words in qnb/statistics/words.py; the arithmetic is in
-qnb/statistics/paired.py and qnb/statistics/power.py.
+There is one metric per arm and seed; a larger value is better. A seed's difference is arm minus reference in
+that seed. `qnb.statistics.words` puts rule and result into words; the arithmetic is in
+`qnb.statistics.paired` and `qnb.statistics.power`.
 """
 
 import math
@@ -27,7 +28,7 @@ class CompareError(QnbError):
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm's metric. values: one per seed, NaN where the run failed; n, mean, sd: of the rest."""
+    """The metric of one arm: `values` per seed, NaN where the run failed; n, mean and sd of the others."""
 
     values: tuple[float, ...]
     n: int
@@ -39,7 +40,7 @@ class ArmSummary:
 class PairedDifference:
     """One arm minus the reference, seed by seed.
 
-    Intervals are (low, high); NaN stands for what cannot be computed.
+    Intervals are (low, high). NaN stands for what cannot be computed.
     """
 
     arm: str
@@ -49,7 +50,8 @@ class PairedDifference:
     sd: float  # 0 exactly where all differences are one number
     interval: tuple[float, float]  # 95 %, Student's t, seeds independent
     nadeau_bengio: tuple[float, float] | None  # 95 %, where seeds resample the split
-    # decides equivalence; Nadeau-Bengio where seeds resample the split, as the next four
+    # decides equivalence; Nadeau-Bengio where seeds resample the split, as are holm, p, p_holm and
+    # p_equivalent
     interval_90: tuple[float, float]
     holm: tuple[float, float]  # decides better or worse
     holm_confidence: float  # 1 - alpha / m, see `qnb.statistics.paired.holm`
@@ -64,27 +66,25 @@ class PairedDifference:
     p_sign: float
     d_z: float
     g_z: float
-    # true difference that the rule finds with a power of 80 % at alpha / comparisons, were sd the true one
+    # true difference that the rule finds with a power of 80 % at alpha / comparisons, if sd is the true one
     detectable: float
-    # of that on average, as sd is an estimate from these seeds, see
+    # mean power at that difference, since sd is an estimate from these seeds, see
     # `qnb.statistics.power.power_of_reported`
     power_estimated: float
     decision: str  # identical | equivalent | better | worse | undecided
-    beyond_margin: bool | None  # of better and worse: whether all of the Holm interval is beyond ±min_effect
+    beyond_margin: bool | None  # if better or worse: whether the whole Holm interval is beyond ±min_effect
     correlation: float  # of the two arms' values over seeds; at 0 or below, pairing gains nothing
     seeds_needed: int | None  # of a fresh ablation, where undecided; None also where no number would do
 
     @property
     def stated(self) -> tuple[float, float]:
-        """The 95 % interval that the design asks for: Nadeau-Bengio where seeds resample the split, else
-        Student's t.
-        """
+        """The 95 % interval of the design: Nadeau-Bengio where seeds resample the split, else Student's t."""
         return self.nadeau_bengio or self.interval
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found."""
+    """The result of `compare`."""
 
     metric: str
     reference: str
@@ -97,7 +97,7 @@ class Comparison:
     identical: tuple[tuple[str, str], ...]  # arms whose histories agree to the last bit in every seed
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's own types; NaN is None."""
+        """The comparison in JSON's own types; NaN becomes None."""
         plain_types: dict[str, Any] = plain(asdict(self))
         return plain_types
 
@@ -113,24 +113,25 @@ def compare(
     histories: dict[str, list[pd.DataFrame | None]] | None = None,
     metric: str = "test AUC",
 ) -> Comparison:
-    """Hold every arm against the reference.
+    """Compare every arm with the reference, paired by seed.
 
     Args:
-        values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that run
-            failed. Larger is better.
+        values: per arm one value per seed, shape `(S,)`, the same seeds in the same order; NaN where that
+            run failed. Larger is better.
         reference: the arm that the others are compared with.
-        min_effect: the difference that would matter, in units of the metric.
-        n_train, n_test: rows (groups, where the split keeps groups together) on either side, the mean over
-            seeds; used, and required, if `resampled`.
+        min_effect: the smallest difference that would matter, in units of the metric; above 0.
+        n_train, n_test: number of training and test rows (groups, where the split keeps groups together),
+            mean over seeds; required, and used, only if `resampled`.
         resampled: every seed draws its own split. Then the Nadeau-Bengio variance (1/S + n_test/n_train) s^2
             decides.
-        histories: per arm the training histories, seed by seed (None: failed), to find arms that are one
-            program. Such an arm of the reference is `identical`, whatever its values.
+        histories: per arm the training histories, seed by seed (None: failed), to find arms that are the
+            same program. An arm that is the same program as the reference is `identical`, whatever its
+            values.
         metric: its name, kept for figures and words.
 
     Raises:
         CompareError: no such reference; shapes differ; fewer than two arms or seeds; infinite values;
-            n_train, n_test missing.
+            min_effect not above 0; n_train or n_test missing; histories of different numbers of seeds.
     """
     values = _checked(values, reference, min_effect)
     ratio = _ratio(n_train, n_test) if resampled else 0.0
@@ -297,13 +298,13 @@ def _correlation(a: np.ndarray, b: np.ndarray, unit: float) -> float:
 def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tuple[str, str]]:
     """Pairs of arms whose histories agree to the last bit in every seed that both finished, timings aside.
 
-    Two such arms are one program, whatever their names say: an override had no effect.
+    Two such arms are the same program, whatever their names say: an override had no effect.
 
     Args:
         histories: per arm one table per seed, the same seeds in the same order; None where the run failed.
 
     Raises:
-        CompareError: arms with different numbers of seeds.
+        CompareError: the arms have different numbers of seeds.
     """
     if len({len(runs) for runs in histories.values()}) > 1:
         raise CompareError(

@@ -1,7 +1,7 @@
-"""The statistics of paired differences: what scipy has, and in a few lines what it lacks.
+"""Statistics of paired differences: scipy's, and in a few lines what scipy lacks.
 
-d_j is the difference between two arms in seed j, j = 1..J. Differences of zero are kept by the t interval and
-left out, and counted, by the sign test and by Wilcoxon's.
+d_j is the difference between two arms in seed j, j = 1..J. The t interval keeps differences of zero; the
+sign test and Wilcoxon's leave them out.
 """
 
 import math
@@ -14,9 +14,11 @@ ROUNDING = 1e-12
 
 
 def standard_error(sd: float, n: int, ratio: float = 0.0) -> float:
-    """sd sqrt(1/n + ratio): of the mean of n paired differences; NaN without any.
+    """Standard error of the mean of n paired differences, sd sqrt(1/n + ratio); NaN for n = 0.
 
     Args:
+        sd: of the differences.
+        n: their number.
         ratio: n_test / n_train where every seed draws its own split of one table, so that seeds share rows
             and are not independent (Nadeau and Bengio 2003, Inference for the generalization error, Machine
             Learning 52, 239-281, equation 9); else 0.
@@ -25,7 +27,9 @@ def standard_error(sd: float, n: int, ratio: float = 0.0) -> float:
 
 
 def t_interval(mean: float, se: float, n: int, level: float) -> tuple[float, float]:
-    """mean ± t_{(1 + level)/2, n - 1} se; NaN for n < 2."""
+    """The interval of confidence `level`, mean ± t_{(1 + level)/2, n - 1} se, as (low, high); NaN for n
+    < 2.
+    """
     if n < 2:
         return math.nan, math.nan
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * se
@@ -41,22 +45,25 @@ def t_test(mean: float, se: float, n: int) -> float:
 
 
 def tost(mean: float, se: float, n: int, margin: float) -> float:
-    """p of two one-sided t tests: the larger of those of mean <= -margin and mean >= margin.
+    """p of two one-sided t tests: the larger of the p values against mean <= -margin and against mean >=
+    margin.
 
-    It is under 5 % exactly where the 90 % interval lies inside ±margin (Schuirmann 1987, J. Pharmacokin.
-    Biopharm. 15, 657-680).
+    It is below 5 % exactly where the 90 % interval lies inside ±margin (Schuirmann 1987, J. Pharmacokin.
+    Biopharm. 15, 657-680). NaN where se is 0 or n < 2.
     """
     return float(special.stdtr(n - 1, (abs(mean) - margin) / se)) if n > 1 and se > 0 else math.nan
 
 
 def sign_test(differences: np.ndarray) -> tuple[int, int, float]:
-    """Differences above zero, below zero, and the two-sided binomial p of that; zeros are left out."""
+    """(number above zero, number below zero, two-sided binomial p); zeros are left out, and p is NaN if
+    nothing remains.
+    """
     up, down = int((differences > 0).sum()), int((differences < 0).sum())
     return up, down, float(stats.binomtest(up, up + down).pvalue) if up + down else math.nan
 
 
 def tied(differences: np.ndarray) -> bool:
-    """Whether sizes of differences repeat, zeros aside, so that Wilcoxon's ranks are mid-ranks."""
+    """Whether absolute differences repeat, zeros aside, so that Wilcoxon's ranks are mid-ranks."""
     sizes = np.abs(differences[differences != 0])
     return len(np.unique(sizes)) < len(sizes)
 
@@ -64,9 +71,9 @@ def tied(differences: np.ndarray) -> bool:
 def wilcoxon(differences: np.ndarray) -> float:
     """Two-sided exact p of Wilcoxon's signed-rank test; NaN where all differences are zero.
 
-    Zeros are left out before ranking (Wilcoxon's own rule). Without ties scipy's exact distribution; it does
-    not hold for tied ranks, so with ties the distribution of the rank sum over all 2^n signs, which is exact
-    for the mid-ranks at hand.
+    Zeros are left out before ranking (Wilcoxon's own rule). Without ties it is scipy's exact distribution.
+    That does not hold for tied ranks, so with ties the distribution of the rank sum over all 2^n signs is
+    computed, which is exact for the mid-ranks at hand.
     """
     sizes = np.abs(differences[differences != 0])
     if not len(sizes):
@@ -85,18 +92,17 @@ def wilcoxon(differences: np.ndarray) -> float:
 
 
 def smallest_p(n: int) -> float:
-    """2^(1-n): the least two-sided p that the sign test or Wilcoxon's can give over n seeds.
-
-    0.0625 for five.
+    """2^(1-n): the smallest two-sided p that the sign test or Wilcoxon's can give over n seeds; 0.0625 for
+    five.
     """
     return 2.0 ** (1 - n)
 
 
 def effect_size(mean: float, sd: float, n: int) -> tuple[float, float]:
-    """d_z = mean / sd of the differences, and Hedges' g_z, free of its bias.
+    """(d_z, g_z): d_z = mean / sd of the differences, and Hedges' g_z, which corrects its bias.
 
-    g_z = d_z Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), m = n - 1 (Hedges 1981, J. Educ. Stat. 6, 107-128). NaN
-    where undefined.
+    g_z = d_z Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), m = n - 1 (Hedges 1981, J. Educ. Stat. 6, 107-128).
+    Both are NaN for n < 2 or sd = 0, and g_z for n = 2.
     """
     if n < 2 or not sd > 0:
         return math.nan, math.nan
@@ -110,14 +116,15 @@ def holm(p: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         p: shape `(k,)`; NaN (no test could be made) counts as 1.
+        alpha: family-wise error rate.
 
     Returns:
         adjusted: `(k,)` p values, rejected where <= alpha; the chance of any false rejection is then at most
             alpha.
-        levels: `(k,)` the alpha / m at which each was decided: m = k, k - 1, ... for those rejected, in order
-            of p; for all the others the m at which the procedure stopped. An interval of confidence 1 - alpha
-            / m excludes 0 exactly where Holm rejects. It goes with the decision; all k together are not a
-            simultaneous region.
+        levels: `(k,)` the level alpha / m at which each was decided: m = k, k - 1, ... for those rejected,
+            in order of p; for all others the m at which the procedure stopped. An interval of confidence 1 -
+            alpha / m excludes 0 exactly where Holm rejects. It belongs to its own decision; the k intervals
+            together are not a simultaneous confidence region.
     """
     p = np.where(np.isnan(p), 1.0, p)
     k, order = len(p), np.argsort(p, kind="stable")

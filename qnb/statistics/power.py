@@ -1,8 +1,8 @@
 """What a number of seeds can show: detectable differences, and the seeds that a fresh experiment needs.
 
-All of it supposes normal differences whose true standard deviation is the one given, but where it says how
-it reckons with an estimate. Powers are those of the rule of `qnb.statistics.compare`, which asks for
-equivalence first.
+Differences are assumed to be normal. Their true standard deviation is the one given, except where a function
+says how it accounts for an estimated one. Powers are those of the rule of `qnb.statistics.compare`, which
+tests equivalence first.
 """
 
 import math
@@ -41,19 +41,19 @@ def _spread(n: int, widest: float = 1.0, nodes: int = FINE) -> np.ndarray:
 def power_of_rule(
     difference: float, sd: float, n: int, alpha: float, margin: float, ratio: float = 0.0
 ) -> float:
-    """Chance that the rule of `qnb.statistics.compare` calls a true difference better or worse.
+    """Probability that the rule of `qnb.statistics.compare` calls a true difference better or worse.
 
-    The mean must lie beyond t_a times its standard error, and what the rule asks first must fail: that its 90
-    % interval lies inside ±margin. So |mean| > max(t_a e, margin - t_90 e): below the margin more seeds find
-    a difference less and less often. The chance is E[Phi(c - b) + Phi(-c - b)] over the estimated spread, c
-    the difference and b that bound, in true standard errors (scipy's noncentral t gives NaN for some n and
-    c).
+    The mean must lie beyond t_a times its standard error e, and the test that comes first must fail: the 90
+    % interval must not lie inside ±margin. So |mean| > max(t_a e, margin - t_90 e), and a true difference
+    below the margin is found less and less often as seeds are added. The probability is E[Phi(c - b) +
+    Phi(-c - b)] over the estimated spread, with c the difference and b that bound, in true standard errors
+    (scipy's noncentral t gives NaN for some n and c).
 
     Args:
-        difference, sd: mean and standard deviation of the paired differences.
+        difference, sd: true mean and standard deviation of the paired differences.
         n: seeds.
         alpha: of the two-sided test.
-        margin: `min_effect` of the rule; 0: the t test alone.
+        margin: `min_effect` of the rule; 0 leaves the t test alone.
         ratio: n_test / n_train where seeds resample the split, see `qnb.statistics.paired.standard_error`.
     """
     se = standard_error(sd, n, ratio)
@@ -73,9 +73,8 @@ def detectable_difference(sd: float, n: int, alpha: float, margin: float, ratio:
     """The smallest true difference that the rule finds over n seeds with a power of 80 %, if sd is the true
     one.
 
-    NaN for n < 2 or sd = 0.
-
-    Where sd comes from as many seeds itself, the power at what is reported is `power_of_reported`.
+    Where sd is estimated from as many seeds, the power at this difference is `power_of_reported`. NaN for n
+    < 2 or sd = 0. The arguments are those of `power_of_rule`.
     """
     if n < 2 or not sd > 0:
         return math.nan
@@ -84,10 +83,11 @@ def detectable_difference(sd: float, n: int, alpha: float, margin: float, ratio:
 
 
 def power_of_reported(sd: float, n: int, alpha: float, margin: float, ratio: float = 0.0) -> float:
-    """Power of n seeds at the difference that `detectable_difference` gives for the sd of n earlier seeds,
-    the mean over such sds, where `sd` is the true one.
+    """Power of n seeds at the difference that `detectable_difference` reports from the sd of n earlier
+    seeds, as the mean over such estimates, where `sd` is the true one.
 
-    Without a margin 70 % for 6 seeds, 74 % for 10, 78 % for 30 at alpha = 5 %. NaN for n < 2 or sd = 0.
+    At alpha = 5 % and without a margin it is 70 % for 6 seeds, 74 % for 10 and 78 % for 30. NaN for n < 2 or
+    sd = 0. The arguments are those of `power_of_rule`.
     """
     if n < 2 or not sd > 0:
         return math.nan
@@ -106,9 +106,10 @@ def _centre(margin: float, n: int, alpha: float) -> float:
 
 
 def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -> float:
-    """Chance that the 90 % t interval of n seeds lies inside ±margin where the true difference is 0.
+    """Probability that the 90 % t interval of n seeds lies inside ±margin where the true difference is 0.
 
-    E[2 Phi(c - t s) - 1]+ over the estimated spread s, c = margin / standard error.
+    It is E[2 Phi(c - t s) - 1]+ over the estimated spread s, with c = margin / standard error. The arguments
+    are those of `power_of_rule`.
     """
     width = margin / standard_error(sd, n, ratio)
     critical = special.stdtrit(n - 1, 0.95)
@@ -121,17 +122,24 @@ def power_of_equivalence(margin: float, sd: float, n: int, ratio: float = 0.0) -
 def seeds_needed(
     margin: float, sd: float, n: int, alpha: float, ratio: float = 0.0, confidence: float = CONFIDENCE
 ) -> int | None:
-    """The fewest seeds of a fresh experiment that decides with a power of 80 % in either clear case.
+    """The smallest number of seeds of a fresh experiment that decides with a power of 80 % in both clear
+    cases.
 
     That is, the rule finds a true difference of ±margin, and calls a true difference of 0 equivalent within
-    ±margin. The margin is used, not the difference that was seen: planning on that one asks too little of an
-    experiment that had luck. For the same reason the upper limit of sd, from the n seeds that it was
-    estimated from, stands for sd itself: sd sqrt((n - 1) / chi2_{1 - confidence, n - 1}) (Browne, Statistics
-    in Medicine 14, 1933, 1995), and the power is met with that confidence.
+    ±margin. The margin is used, not the observed difference: planning on that asks too little of an
+    experiment that was lucky. For the same reason the upper limit of sd, from the n seeds that it was
+    estimated from, is used in place of sd: sd sqrt((n - 1) / chi2_{1 - confidence, n - 1}) (Browne,
+    Statistics in Medicine 14, 1933, 1995). The power is met with that confidence.
+
+    Args:
+        margin: `min_effect` of the rule, above 0.
+        sd: estimated from `n` seeds, above 0; n is 2 or more.
+        alpha, ratio: as in `power_of_rule`.
+        confidence: that the power is met.
 
     Returns:
-        None where no number up to 100,000 does: with ratio > 0 the variance of the mean stays above ratio
-        sd^2 however many splits are drawn from one table. NaN margins and sd = 0 are refused by the caller.
+        None where no number up to 100,000 suffices: with ratio > 0 the variance of the mean stays above
+            ratio sd^2 however many splits are drawn from one table.
     """
     upper = sd / math.sqrt(2 * special.gammaincinv((n - 1) / 2, 1 - confidence) / (n - 1))
 

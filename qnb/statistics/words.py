@@ -1,4 +1,4 @@
-"""A comparison in words: the rule before the numbers, the warnings, one sentence per arm, the table."""
+"""A comparison in words: the rule before the numbers, the warnings, one paragraph per arm, the table."""
 
 import math
 from typing import Any
@@ -19,11 +19,11 @@ BETWEEN = (
 
 
 def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str = "test AUC") -> str:
-    """The decision rule of `qnb.statistics.compare.compare`, before any number.
+    """The decision rule of `qnb.statistics.compare.compare`, to be shown before any number.
 
     Args:
-        min_effect: the difference that would matter, in units of the metric.
-        seeds, arms: how many; the reference is one of the arms.
+        min_effect: the smallest difference that would matter, in units of the metric.
+        seeds, arms: their numbers; the reference is one of the arms.
         resampled: whether every seed draws its own split.
         metric: its name.
     """
@@ -58,7 +58,7 @@ def _for_each(comparisons: int) -> str:
 
 
 def warnings(comparison: Comparison) -> list[str]:
-    """What a reader must know before the result."""
+    """Messages that a reader needs before the result."""
     differences, reference, seeds = comparison.differences.values(), comparison.reference, comparison.seeds
     messages = [
         f"IDENTICAL ARMS: {a!r} and {b!r} have the same history to the last bit in every seed. They are one "
@@ -121,7 +121,7 @@ def _constant(d: PairedDifference, reference: str) -> str:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """One sentence per arm that is not the reference: its decision, and what that rests on."""
+    """For each arm other than the reference its decision, and what that is based on."""
     return [_sentence(comparison, d) for d in comparison.differences.values()]
 
 
@@ -194,7 +194,7 @@ def _reason(comparison: Comparison, d: PairedDifference) -> str:
 
 
 def table(comparison: Comparison) -> pd.DataFrame:
-    """One row per arm that is not the reference, in figures as they are printed."""
+    """One row per arm other than the reference: numbers, and intervals as text."""
     rows = [_row(comparison, d) for d in comparison.differences.values()]
     return pd.DataFrame(rows).set_index("arm")
 
