@@ -1,6 +1,6 @@
 """Parametrized notebooks for training and diagnosing variational quantum classifiers on PennyLane Catalyst.
 
-The public names stand in `__init__.pyi`. Each is imported when it is first used, so that `qnb runs` does not
+The public names are listed in `__init__.pyi`. Each is imported on first use, so that `qnb runs` does not
 wait for a compiler.
 """
 

@@ -1,9 +1,7 @@
-"""The command line: `qnb run`, `sweep`, `runs`, `report`, `score` and `data`.
+"""The command line: `qnb run`, `sweep`, `runs`, `show`, `report`, `score` and `data`.
 
-Each command parses and calls one function.
-
-It is written with click, as papermill's is, so that `-p lr -1e-3` and its like are read exactly as papermill
-reads them.
+Each command parses its arguments and calls one function. It is written with click, as papermill's is, so
+that `-p lr -1e-3` and the like are parsed exactly as papermill does.
 """
 
 import contextlib
@@ -225,14 +223,14 @@ def sweep(
 def collect(
     files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs = (), raw: Pairs = ()
 ) -> dict[str, Any]:
-    """Parameters from the options, in papermill's order: files, YAML, `-p` with papermill's reading of
-    values, raw text.
+    """Parameters from the options, in papermill's order: files, YAML, `-p` with values parsed as papermill
+    does, raw text. Later ones override.
 
     Where a later file, or the command, names a table of its own, the earlier files' parameters of the bundled
     capture's generator are left out.
 
     Raises:
-        ParameterError: a file or a text is not YAML with names and values.
+        ParameterError: a file or a text is not YAML with names and values, or a pair is given as NAME=VALUE.
     """
     from qnb.runs.job import parse_parameters, read_parameters
 
@@ -430,10 +428,11 @@ def _skipped_on_stderr() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The console script. An error of the user is one message on stderr, and an exit code.
+    """The console script. A QnbError or a usage error becomes one message on stderr and an exit code.
 
     Returns:
-        0 done, 1 a run failed, 2 refused before anything was started, 130 interrupted.
+        0 done, 1 a run failed, 2 refused before anything was started, 3 done but a training diverged, 130
+        interrupted.
     """
     if sys.stdin is None:  # closed by a batch system; papermill asks for it when imported
         os.open(os.devnull, os.O_RDONLY)

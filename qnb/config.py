@@ -1,13 +1,13 @@
-"""Strict parameters: what a run is asked to do, checked before anything is computed.
+"""Strict parameters: the configuration of a run, checked before anything is computed.
 
 A configuration is a frozen pydantic model. Its fields are exactly the names in the `parameters` cell of its
 notebook, with the same defaults. A name that is not a field, a value of the wrong type, and a value that
-would have no effect are all errors: an override is obeyed or refused, never dropped.
+would have no effect are all errors: an override is applied or refused, never dropped.
 
 Parameters come in groups: table and split (together the data), circuit, engine, objective, optimiser,
-selection. A notebook's configuration is made of the groups that it uses and of parameters of its own; all
-names are flat. `TrainConfig` has every group. A contradiction is a function of the groups that it concerns,
-and is an error wherever a configuration has these groups.
+selection, baselines. A notebook's configuration is made of the groups that it uses and of parameters of its
+own; all names are flat. `TrainConfig` has every group. A contradiction is a function of the groups that it
+concerns, and is an error wherever a configuration has all of them.
 """
 
 import hashlib
@@ -124,10 +124,11 @@ class StrictConfig(BaseModel):
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
-        """Build from a dict of values.
+        """A configuration with these values, the rest at their defaults.
 
         Raises:
-            ParameterError: one line per problem: the name, what was given, what was expected.
+            ParameterError: a name is unknown (with the nearest valid one), a value is not valid, or values
+                contradict each other; one line per problem: the name, what was given, what was expected.
         """
         refuse_unknown(values, cls.model_fields, cls.__name__)
         try:
@@ -137,16 +138,14 @@ class StrictConfig(BaseModel):
             raise ParameterError("\n".join([*lines, *_how_to_give(error.errors())])) from None
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """The configuration that counts, where this one names a run whose parameters it takes.
-
-        This one otherwise.
+        """The effective configuration: this one, with the parameters of the run that it names, if any.
 
         Args:
             root: the project.
-            given: names that were set, whether or not to their defaults.
+            given: names that were set, even if to their defaults.
 
         Raises:
-            QnbError: there is no such run, or something was given that contradicts it.
+            QnbError: there is no such run, or a parameter was given that contradicts it.
         """
         return self
 
@@ -159,7 +158,7 @@ class StrictConfig(BaseModel):
         return field is not None and bool(getattr(self, name) != field.get_default(call_default_factory=True))
 
     def idle(self, name: str) -> bool:
-        """Whether the parameter `name` has no effect beside the others, so that another value is refused."""
+        """Whether `name` has no effect with the other parameters as they are, so that a change is refused."""
         changed: Any = _AsIfChanged(self, name)
         return not self.changed(name) and any(
             True
@@ -169,15 +168,15 @@ class StrictConfig(BaseModel):
         )
 
     def taking(self, values: dict[str, Any], given: Collection[str], source: str) -> Self:
-        """This configuration with those of `values` that it has in the place of its own.
+        """This configuration with its own values replaced by those of `values` that it has.
 
         Args:
-            values: by name, as a manifest has them.
-            given: names that were set, whether or not to their defaults.
-            source: the parameter that says where the values come from.
+            values: by name, as in a manifest.
+            given: names that were set, even if to their defaults.
+            source: the parameter that says where the values come from; it is kept.
 
         Raises:
-            ParameterError: a value contradicts another, or something else was given beside `source`.
+            ParameterError: a value contradicts another, or one that was given differs from `source`'s.
         """
         brought = {
             name: value
@@ -233,11 +232,14 @@ _CONTRADICTIONS: list[tuple[tuple[type[StrictConfig], ...], Callable[..., Iterat
 
 
 def contradiction(check: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
-    """Have `check` called wherever a configuration has the groups that the annotations of its arguments name.
+    """Register `check` for every configuration that has the groups in the annotations of its arguments.
 
     Args:
         check: takes the configuration once for each of these groups, and yields a message for each
             contradiction.
+
+    Returns:
+        `check`, so that this is a decorator.
     """
     groups = tuple(parameter.annotation for parameter in inspect.signature(check).parameters.values())
     _CONTRADICTIONS.append((groups, check))
@@ -486,11 +488,11 @@ class TrainConfig(
 
 
 def training_of(config: StrictConfig, **fixed: Any) -> TrainConfig:
-    """The training that a notebook's configuration describes: its values, `fixed` ones in their place, else
-    the defaults.
+    """The training that a notebook's configuration describes: its values, overridden by `fixed`, and
+    defaults for the rest.
 
     Raises:
-        ParameterError: a value contradicts another.
+        ParameterError: a value is not valid or contradicts another.
     """
     own = {name: getattr(config, name) for name in TrainConfig.model_fields if hasattr(config, name)}
     return TrainConfig.make(own | fixed)

@@ -1,4 +1,4 @@
-"""Errors whose messages are meant for the user, and the sentences that they share."""
+"""Errors whose messages are meant for the user, and the sentences they share."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -13,9 +13,7 @@ class ParameterError(QnbError):
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:
-    """The sentence that ends an error about a name: the closest valid one if there is one, and all of
-    them.
-    """
+    """The end of a message about an unknown name: the closest valid name, if any, and all of them."""
     valid = list(valid)
     close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and values in JSON's own types."""
+"""Atomic file writes, names of a run's files, the user's cache, and conversion to JSON types."""
 
 import math
 import os
@@ -20,11 +20,11 @@ VERDICT = "verdict.json"  # of a probe, a list of verdicts
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary name in the same folder, flushed to the disk, then
+    """Write a file whole or not at all: under a temporary name in the same folder, flushed to disk, then
     renamed.
 
     Raises:
-        OSError: the write failed (disk full, not writable); a file of that name from before is as it was.
+        OSError: the write failed (disk full, not writable); an earlier file of that name is left as it was.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -38,11 +38,9 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def cache_folder(kind: str) -> Path | None:
-    """The folder of that kind in the user's cache, made if there is none.
+    """~/.cache/qnb/`kind`, created if needed; None, with a warning, where it cannot be created or written.
 
-    None, said once, where there can be none.
-
-    A cache only saves time, so a user without a home, or one that cannot be written, does without.
+    A cache only saves time, so qnb works without one for a user without a (writable) home.
     """
     try:
         folder = Path.home() / ".cache" / "qnb" / kind
@@ -58,7 +56,9 @@ def cache_folder(kind: str) -> Path | None:
 
 
 def plain(value: Any) -> Any:
-    """`value` in JSON's own types: arrays as lists, pydantic models as dicts, NaN and infinity as None."""
+    """`value` in JSON's own types: arrays and sets as lists, pydantic models as dicts, paths and times as
+    text, NaN and infinity as None.
+    """
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, dict):

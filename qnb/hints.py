@@ -1,6 +1,6 @@
-"""What the command line answers to a call for help, or in another tool's way: the way it is done here.
+"""Help and hints of the command line: what to type instead of another tool's syntax.
 
-The classes stand in for click's own, for the commands of `qnb.cli`.
+The classes replace click's own for the commands of `qnb.cli`.
 """
 
 import contextlib
@@ -12,10 +12,12 @@ from qnb.runs.project import find_root, given_root
 
 
 class Command(click.Command):
-    """A command that answers a parameter given in another tool's way with the way it is given here."""
+    """A command that answers a parameter in another tool's syntax with the right syntax, and `qnb run
+    NOTEBOOK --help` with the notebook's parameters.
+    """
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        """As click's own."""
+        """As click's own, with a hint added to its UsageError where one is known."""
         given = list(arguments)
         if self.name == "run" and given and given[0][:1] != "-" and {"-h", "--help"} & set(given):
             root = given[given.index("--root") + 1] if "--root" in given[:-1] else None
@@ -64,14 +66,14 @@ def _parameters_help(notebook: str, root: str | None) -> str:
 
 
 class Commands(click.Group):
-    """The commands; a notebook's name in the place of one is answered with how it is run."""
+    """The group of commands; a notebook's name in place of a command is answered with how to run it."""
 
     command_class = Command
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's own."""
+        """As click's own, with a hint added to its UsageError where the name is that of a notebook."""
         try:
             return super().resolve_command(context, arguments)
         except click.UsageError as error:

@@ -1,8 +1,8 @@
 """Parts of a circuit that are the user's own: written in a cell, or in a file and given as FILE:NAME.
 
-Such a part is an `Own`: a string that says its place and its text's hash, so that it is stored, hashed and
-compared as the names of qnb's own parts are, and that carries the part itself. A file's text is read and run
-where the user names the file, and nowhere else: not from a run folder, and not where a recorded hash differs.
+Such a part is an `Own`: a string of its place and the hash of its text, so that it is stored, hashed and
+compared like the names of qnb's built-in parts; it also carries the part itself. A file is read and run only
+where the user names it: never from a run folder, and never if its hash differs from the recorded one.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ _shipped: dict[str, str] = {}  # by DIGITS of its hash, the text that another pr
 
 
 class Own(str):
-    """A part of the user's own, "circuits.py:brickwork@1f3a5c7e9b2d4f60" as a string, of a cell
-    "brickwork@...".
+    """A part of the user's own. As a string it is "circuits.py:brickwork@1f3a5c7e9b2d4f60", or
+    "brickwork@..." where it was written in a cell.
 
-    Two are equal where their places and the hashes of their texts are.
+    Two are equal if their places and the hashes of their texts are.
 
     Attributes:
         value: the function, Pattern, Layer, Measurement or list of Pauli words.
-        name: of the function.
+        name: of the part in its file, or of its function.
         file: relative to the project or to notebooks/; None: it comes from a cell.
-        text: of the file; else of the function, with what it takes from around it.
+        text: of the file; else of the function, with the global and enclosing names it uses.
         sha256: of the text, in hex.
     """
 
@@ -67,10 +67,12 @@ class Own(str):
 
 
 def part(given: Any) -> Any:
-    """The `Own` that stands for a part of the user's, or for FILE:NAME; names of qnb's parts as they are.
+    """The `Own` for a part of the user's or for FILE:NAME; names of qnb's built-in parts as they are.
 
     Raises:
-        ParameterError: no such file or name, a file that fails, or one whose hash is not the recorded one.
+        ParameterError: there is no such file or name; the file cannot be read, lies outside the project or
+            in executed/, fails when run, takes names from code that is not installed, or has another hash
+            than recorded; a recorded part was written in a cell; or a function is not written in Python.
     """
     if isinstance(given, Own):
         return given
@@ -89,17 +91,17 @@ def part(given: Any) -> Any:
 
 
 def value_of(given: Any) -> Any:
-    """What an `Own` carries; anything else as it is."""
+    """The part that an `Own` carries; anything else as it is."""
     return given.value if isinstance(given, Own) else given
 
 
 def place(given: str) -> str:
-    """Of a part, FILE:NAME, or its name in a cell, for where a hash has no room; qnb's names as they are."""
+    """A part's string without the hash: FILE:NAME, or its name in a cell; built-in names as they are."""
     return given.partition("@")[0]
 
 
 def is_part(given: Any) -> bool:
-    """Whether a value is a part of the user's, or names one: no name of qnb's, and nothing else."""
+    """Whether a value is a part of the user's, or a string that names one, and not a built-in name."""
     if isinstance(given, str):
         return isinstance(given, Own) or ":" in given or "@" in given
     made = dataclasses.is_dataclass(given) and not isinstance(given, type)
@@ -107,7 +109,7 @@ def is_part(given: Any) -> bool:
 
 
 def same(own: Any, recorded: Any) -> bool:
-    """Whether a part has the text and the name that a string of an earlier run recorded, wherever it is."""
+    """Whether a part has the text and the name that an earlier run recorded, in whichever file."""
     if not isinstance(own, Own) or not isinstance(recorded, str):
         return False
     place, _, digits = recorded.partition("@")
@@ -115,11 +117,11 @@ def same(own: Any, recorded: Any) -> bool:
 
 
 def in_place_of(recorded: Any, given: Any) -> Own:
-    """A part that is given beside a recorded run, where the run has it: the same string, for it has the same
-    text, wherever its own file is.
+    """A part given for a recorded run, as an `Own` with the recorded place: same text and name, but maybe in
+    another file now.
 
     Raises:
-        ParameterError: it has another text or name, or the run has a part of qnb's there.
+        ParameterError: it has another text or name, the run has a built-in part there, or as `part`.
     """
     found = part(given)
     if not same(found, recorded):
@@ -131,7 +133,7 @@ def in_place_of(recorded: Any, given: Any) -> Own:
 
 
 def parts_of(values: Any) -> Iterator[Own]:
-    """Every `Own` in a configuration, those in its arms too, each text once."""
+    """Every `Own` in a mapping of parameters, nested ones (arms) too, each once."""
     found: dict[str, Own] = {}
 
     def walk(value: Any) -> None:
@@ -150,7 +152,7 @@ def parts_of(values: Any) -> Iterator[Own]:
 
 @contextlib.contextmanager
 def looked_for_in(project: Path) -> Iterator[None]:
-    """While it lasts, FILE is looked for in this project: in notebooks/ and beside it."""
+    """Context in which FILE is looked up in this project: in notebooks/, then in its root."""
     token = _project.set(Path(project))
     try:
         yield
@@ -159,25 +161,27 @@ def looked_for_in(project: Path) -> Iterator[None]:
 
 
 def belongs_to(project: Path) -> None:
-    """Look for FILE in this project from now on, where nothing else is said: that of this kernel's run."""
+    """Make `project`, that of this kernel's run, the default for looking up FILE."""
     global _default
     _default = Path(project)
 
 
 def given_in(config: Any) -> dict[str, Own]:
-    """The parts of the user's own in a training's configuration, by parameter, as `qnb.load_model` takes
-    them.
-    """
+    """The user's own parts in a training configuration, by parameter, for `qnb.load_model`."""
     return {name: value for name, value in config if name in PARTS and isinstance(value, Own)}
 
 
 def texts_of(values: Any) -> dict[str, str]:
-    """The texts of the files in a configuration, by their SHA-256: what `ship` takes in another process."""
+    """The texts of the files in a configuration, by their SHA-256 in hex, for `ship` in another process."""
     return {own.sha256: own.text for own in parts_of(values) if own.file is not None}
 
 
 def ship(texts: Mapping[str, str]) -> None:
-    """Take these texts, by their hashes, for those of the files that are recorded with them."""
+    """Use these texts, by their SHA-256, for files recorded with these hashes, without reading the files.
+
+    Raises:
+        ParameterError: a text does not have its hash.
+    """
     for sha256, text in texts.items():
         if hashlib.sha256(text.encode()).hexdigest() != sha256:
             raise ParameterError(f"A text was sent along whose hash is not {sha256}.")
@@ -273,7 +277,7 @@ def _installed(module: types.ModuleType) -> bool:
 
 
 def name_of(value: Any) -> str:
-    """What to call a part in messages and files."""
+    """The name of a part for messages and files."""
     if isinstance(value, list | tuple):
         return "words"
     function = getattr(value, "f", value)
@@ -310,7 +314,7 @@ def _texts(value: Any, seen: set[int]) -> Iterator[str]:
 
 
 def source_of(part: Own) -> str:
-    """What is shown of a part: its file, or its function; nothing of a measurement written in a cell."""
+    """The source of a part to show: that of its file or function; "" for words written in a cell."""
     function = getattr(part.value, "f", part.value)
     if part.file is not None:
         return part.text

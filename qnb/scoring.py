@@ -1,7 +1,7 @@
 """Scoring a table with a trained model: `qnb score RUN TABLE -o scores.parquet`.
 
 The table is read and cleaned batch by batch as in training, but no row is drawn, dropped or reordered: line k
-of the output belongs to row k of the table. Memory grows by nine bytes a row.
+of the output belongs to row k of the table. Only the labels and what is written are held for all rows.
 """
 
 import contextlib
@@ -39,24 +39,24 @@ BLOCK = 4096  # rows scored at a time
 
 
 class ScoringError(QnbError):
-    """Scores cannot be computed or written as asked."""
+    """Scores cannot be computed, or cannot be written to the file given."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a table scored to.
+    """The outcome of scoring a table.
 
     Attributes:
         path: the file that was written: columns logit, probability and decision (0 or 1), one line per row of
             the table.
-        rows, positive: rows scored, and those whose logit reaches the threshold.
-        threshold: the stored one, in logits.
-        engine: what computed them.
-        auc: where the table has the label, read as in training, with its interval over rows; else
-            `without_auc` says why there is none.
-        auc_unseen, unseen: of the rows of class 0 and those of attack types that training never saw, and how
-            many the latter are; None and 0 where there are none.
-        note: where the model or the table is synthetic, that it is.
+        rows, positive: number of rows scored, and of those whose logit reaches the threshold.
+        threshold: the model's stored threshold, in logits.
+        engine: what computed the scores; "surrogate" for the polynomial.
+        auc, auc_interval: AUC and its interval over rows, where the table has the label, read as in
+            training; otherwise None, and `without_auc` says why.
+        auc_unseen, unseen: AUC of rows of attack types that training never saw against rows of class 0, and
+            the number of the former; None and 0 where there are none.
+        note: says so where the model or the table is synthetic.
     """
 
     path: Path
@@ -89,17 +89,20 @@ def score(
     Args:
         run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see
             `qnb.runs.listing.find_run`.
-        table: a CSV or Parquet file with the columns that the model takes, others are left alone; or
+        table: a CSV or Parquet file with the columns that the model takes (others are ignored); or
             "breast_cancer" or "bundled", the capture drawn again with the run's own seed and leaks.
         out: a new file, .parquet or .csv.
-        root: the project in which a run is looked for; None: the one of the working directory.
+        root: the project in which a run is looked up; None: that of the working directory.
         surrogate: score with `model.surrogate()` rather than with the engine that trained.
+        progress: whether to show the progress bar.
         encoder, ansatz, measurement: parts of the circuit that are your own, see `qnb.load_model`.
 
     Raises:
-        ModelError, RunError: there is no such model, or it is not to be trusted.
+        ModelError, RunError: there is no such model, or its files cannot be trusted.
         DataError: the table cannot be read, or lacks columns or values; the message names them.
-        ScoringError: `out` exists or cannot be written. Nothing was written.
+        ScoringError: `out` exists or cannot be written, the manifest cannot be read, or the model was
+            trained on a wrong gradient on purpose. Nothing was written.
+        ParameterError, EngineError: with `surrogate`, as `qnb.training.model.Model.surrogate`.
     """
     out = _new_file(Path(out))
     parts = {"encoder": encoder, "ansatz": ansatz, "measurement": measurement}
@@ -156,7 +159,7 @@ def _unseen(logits: np.ndarray, truth: np.ndarray | str, new: np.ndarray | None)
 
 
 def told(scores: Scores) -> str:
-    """What was scored, in lines for the terminal."""
+    """A summary of the scores, as lines for the terminal."""
     ranking = f"no AUC: {scores.without_auc}"
     if scores.auc_interval is not None:
         found = scores.auc_interval

@@ -8,9 +8,7 @@ PACKAGES = ("qnb", *STACK, "optax", "numpy", "scipy", "pandas", "scikit-learn", 
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of Python, qnb and the packages that decide a run's numbers, and the platform they
-    run on.
-    """
+    """Versions of Python, qnb and the packages that decide a run's numbers, and the platform, by name."""
     found = {name: metadata.version(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),

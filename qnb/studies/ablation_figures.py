@@ -165,7 +165,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
     """Validation AUC and loss against epoch: per arm the mean over seeds and a band of one sd.
 
     Args:
-        histories: per arm one table of `qnb.training.train.fit` per seed, None where the run failed; the
+        histories: per arm one table of `qnb.training.loop.fit` per seed, None where the run failed; the
             reference first.
     """
     figure, panels = new_figure(2, height=3.9)

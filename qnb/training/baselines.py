@@ -1,8 +1,8 @@
-"""Classical baselines on the encoder's own inputs, the yardstick beside every result.
+"""Classical baselines on the encoder's own inputs, reported beside every result.
 
 Logistic regression and gradient boosting at scikit-learn's defaults; the circuit's dequantised twin
 (`qnb.training.twin`); a support vector machine with a Gaussian kernel, which Bowles, Ahmed and Schuld
-(arXiv:2403.07059, 2024) found hard to beat. Whatever is chosen, is chosen on validation rows.
+(arXiv:2403.07059, 2024) found hard to beat. Hyperparameters are chosen on the validation rows.
 """
 
 from collections.abc import Callable, Collection
@@ -48,21 +48,22 @@ def fit_baselines(
     groups: np.ndarray | None = None,
     rates: tuple[float, float] = (0.01, 0.99),
 ) -> dict[str, Row]:
-    """The baselines of these names, on the encoder's own inputs.
+    """Fit and evaluate the baselines of these names on the encoder's own inputs.
 
     Args:
         train, val, test: pairs (X (B, features), y (B,)).
         seed: random_state of each, and of the rows drawn for "twin" and "svm".
-        names: of NAMES.
-        functions: of the circuit's encoder, for "twin"; None where it has no angles: then there is no twin.
+        names: keys of NAMES.
+        functions: of the circuit's encoder, for "twin"; None where it has none, and then no twin is fitted.
         groups: of the test rows, (B_test,), for the intervals; None: rows are independent.
-        rates: least and largest share of positives that a threshold may call, see
+        rates: lowest and highest share of rows that a threshold may predict positive, see
             `qnb.training.metrics.choose_threshold`.
 
     Returns:
-        By name: val_auc, test_auc, test_auc_interval (`qnb.statistics.auc.AUCInterval.to_dict`), test_loss
-        (nats), test_bacc, test_f1, test_precision, test_recall, test_pred_pos_rate, test_brier, test_ece,
-        threshold, degen; what was chosen; test_logits (B_test,).
+        By name: val_auc, test_auc, test_auc_interval (`qnb.statistics.auc.AUCInterval.to_dict`), test_sep,
+        test_loss (nats), test_bacc, test_f1, test_precision, test_recall, test_pred_pos_rate, test_brier,
+        test_ece, threshold, degen; the chosen hyperparameters ("twin": order, features, C, rows, limited;
+        "svm": C, gamma, rows); test_logits (B_test,).
     """
     found = {}
     for name in names:
@@ -77,8 +78,16 @@ def fit_baselines(
 
 
 def trivial(prior: float, y: np.ndarray) -> Row:
-    """What a model must beat: every test row of y (B,) called positive, and given the training prior for its
-    probability.
+    """Metrics of the trivial model, which a model must beat: every test row is predicted positive, with the
+    training prior as its probability.
+
+    Args:
+        prior: share of positives among the training rows, in (0, 1).
+        y: (B,) test labels.
+
+    Returns:
+        test_auc (0.5), test_loss (nats), test_bacc, test_f1, test_precision, test_recall,
+        test_pred_pos_rate, test_brier, test_ece.
     """
     constant = np.full(len(y), float(logit(prior)))
     found = metrics.thresholded(constant, y, -np.inf)

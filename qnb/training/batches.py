@@ -1,6 +1,6 @@
-"""Which rows each step sees.
+"""Which training rows each optimiser step sees.
 
-All draws come from one numpy Generator, the child that the run's own has for them.
+All draws come from one numpy Generator, a child of the run's own (`qnb.training.state.start`).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def batches_per_epoch(rows: int, batch: int, fixed: int | None) -> int:
-    """`fixed` if given, else the number of full batches in `rows`."""
+    """`fixed` if given, else the number of full batches that `rows` training rows give."""
     return fixed if fixed is not None else rows // batch
 
 
@@ -18,9 +18,13 @@ def epoch_batches(
 ) -> Iterator[np.ndarray]:
     """Row indices of the `count` batches of one epoch, each (batch,).
 
-    Without `pos_frac`: consecutive pieces of a random permutation, a new permutation whenever one is used up.
-    With it, each batch has round(batch * pos_frac) positives, and positives and negatives are each drawn so,
-    from permutations of their own.
+    Without `pos_frac`, batches are consecutive slices of a random permutation; a new one is drawn whenever
+    it is used up. With `pos_frac`, each batch has round(batch * pos_frac) positives, and positives and
+    negatives are drawn in the same way from separate permutations.
+
+    Args:
+        y: (N,) labels in {0, 1} of the training rows; with `pos_frac` both classes must be present.
+        batch: rows per batch.
     """
     y = np.asarray(y)
     if pos_frac is None:

@@ -1,6 +1,5 @@
-"""Training state in one npz file, written whole after every epoch; resuming from it is bit-identical.
-
-No pickle.
+"""Training state in one npz file (no pickle), written atomically after every epoch; resuming from it is
+bit-identical.
 """
 
 import functools
@@ -24,15 +23,19 @@ _this_process = functools.cache(made_by)  # once for all epochs
 
 
 class CheckpointError(QnbError):
-    """There is no checkpoint, or it belongs to another configuration, or its data have changed since."""
+    """There is no readable checkpoint, or it is of another configuration or of other data."""
 
 
 class OtherCodeWarning(UserWarning):
-    """A training goes on with other code, or another stack, than made its first epochs."""
+    """Training resumes with other code, or another software stack, than made its first epochs."""
 
 
 def save(folder: Path, state: State, config_hash: str) -> None:
-    """Write `folder`/checkpoint.npz, with the data's identity, and the code and the stack of this process."""
+    """Write `folder`/checkpoint.npz: the state, the data's identity, and the code and stack of this process.
+
+    Raises:
+        OSError: the file cannot be written; an earlier checkpoint is left as it was.
+    """
     arrays = {f"params/{k}": v for k, v in state.params.items()}
     arrays |= {f"best/{k}": v for k, v in (state.best_params or {}).items()}
     arrays |= {
@@ -49,15 +52,17 @@ def save(folder: Path, state: State, config_hash: str) -> None:
 
 
 def load(folder: Path, fresh: State, config_hash: str) -> State:
-    """The state in `folder`/checkpoint.npz (or in that very file).
+    """The state in `folder`/checkpoint.npz, or in `folder` itself where it is an .npz file.
 
-    `fresh` is the state at the start of such a run.
+    Where other code or another stack made it, an OtherCodeWarning says what differs, and so does `elsewhere`
+    of the state from then on.
 
-    Where other code or another stack made it, an OtherCodeWarning says what differs, and `elsewhere` of the
-    state has it from then on.
+    Args:
+        fresh: the state at the start of the same run; its structure, data and generator are used.
+        config_hash: of the configuration that resumes.
 
     Raises:
-        CheckpointError: no readable checkpoint, or one of another configuration, or of other data.
+        CheckpointError: there is no readable checkpoint, or it is of another configuration or of other data.
     """
     path = folder if folder.suffix == ".npz" else folder / CHECKPOINT
     try:
@@ -94,8 +99,8 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
 
 
 def identity_in(folder: Path) -> dict[str, str | None] | None:
-    """The `data_identity` of the rows that the checkpoint in `folder` was trained on; None where there is no
-    readable one.
+    """The `qnb.training.state.data_identity` of the data behind the checkpoint in `folder`; None where there
+    is no readable one.
     """
     try:
         with np.load(folder / CHECKPOINT, allow_pickle=False) as file:

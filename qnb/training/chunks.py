@@ -1,7 +1,7 @@
-"""Epochs in chunks, on an engine that takes many steps as one program: of one run, or of several together.
+"""Epochs in chunks, on an engine that takes many steps as one program, for one run or several together.
 
-A chunk takes at most HALF_SECOND, so that the progress bar moves and an interrupt is heard. Results do not
-depend on where chunks end: the program is the same for any number of steps.
+A chunk is sized to take about HALF_SECOND (s), so that the progress bar moves and an interrupt gets through.
+Results do not depend on where chunks end: the program is the same for any number of steps.
 """
 
 import time
@@ -28,10 +28,10 @@ Epoch = tuple[Params, OptimiserState, np.ndarray, np.ndarray]
 
 
 class Chunks:
-    """The program that trains `runs`, and, for the gate, an engine whose gradient is that of this program.
+    """The program that trains `runs`; for the gate, an engine whose gradient is that of this program.
 
     Attributes:
-        step_seconds: what a step of the last call took; infinite before the first.
+        step_seconds: time per step of the last timed call (s); infinite before the first.
     """
 
     def __init__(self, runs: Sequence[TrainingRun], engine: TakesSteps):
@@ -42,7 +42,7 @@ class Chunks:
         self.step_seconds, self.unchecked = np.inf, any(run.config.gate == "on" for run in runs)
 
     def compile(self, batch: int) -> float:
-        """Compile what the runs need; the seconds that it took."""
+        """Compile what the runs need, for batches of `batch` rows; returns the seconds it took."""
         started = time.perf_counter()
         rows = np.arange(batch) % min(len(run.prepared.y["train"]) for run in self.runs)
         self.engine.take_steps(self.update, *self._start(), *self._columns([[rows]] * len(self.runs)))
@@ -52,7 +52,7 @@ class Chunks:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """See `qnb.core.engine.Engine`; of a single run."""
+        """See `qnb.core.engine.Engine`; for a single run."""
         one = self._timed(params, self._start()[1], X[None], y[None], w[None])
         return float(one.losses[0]), one.gradient
 
@@ -64,10 +64,17 @@ class Chunks:
         return one.losses[0], one.gradient
 
     def train(self, drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
-        """Train every run on its batches (rows of one epoch).
+        """Train every run for one epoch.
+
+        Args:
+            drawn: per run, the row indices of each batch, (batch,).
+            bar: advanced by one for each step.
+
+        Returns:
+            Per run, its parameters, optimiser state, losses (T,) and gradient norms (T, groups).
 
         Raises:
-            WrongGradientError: the first chunk is not what its steps are one by one.
+            WrongGradientError: the gate is on, and the first chunk differs from its steps taken one by one.
         """
         (params, optimiser), (count,) = self._start(), {len(batches) for batches in drawn}
         losses, norms, done = [], [], 0

@@ -1,5 +1,5 @@
-"""Whether a training that ended is no success: its objective ends where not learning at all would be better,
-or its parameters ran away.
+"""Divergence of a training that ran to its end: its objective is worse than that of a model that has learnt
+nothing (every logit 0), or its parameters ran away.
 """
 
 import numpy as np
@@ -11,10 +11,14 @@ FAR = 1e6  # beyond it an angle in float32 is known to 0.06 rad only
 
 
 def divergence(run: TrainingRun) -> str | None:
-    """Why the training diverged, in words; None if it did not.
+    """Why training diverged, in words; None if it did not.
 
-    The objective (focal, weighted) is compared with its own value where every logit is 0: a weighted
-    objective may well exceed the entropy of the prior.
+    It did if the last epoch's train_loss exceeds FACTOR times the objective of all training rows at logit 0,
+    or if a parameter exceeds FAR in magnitude. The reference is the objective's own value (focal, weighted),
+    because a weighted objective may well exceed the entropy of the prior.
+
+    Args:
+        run: after at least one epoch.
     """
     _, y, w = run.batch(np.arange(len(run.prepared.y["train"])))
     at_zero = float(np.mean(w * np.asarray(run.objective.loss(np.zeros_like(y), y))))

@@ -1,8 +1,8 @@
-"""A variational quantum classifier as scikit-learn knows classifiers.
+"""A variational quantum classifier with scikit-learn's interface.
 
 `QuantumClassifier` trains as `qnb.training.train.train` does: the same transform of the columns into angles,
-the same engines, the gradient gate, the same loop. It adds nothing but scikit-learn's conventions, and leaves
-out the reading of tables and the classical baselines.
+the same engines, the gradient gate, the same loop. It adds scikit-learn's conventions and nothing else, and
+leaves out the reading of tables and the classical baselines.
 """
 
 import inspect
@@ -53,55 +53,56 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     The columns of X are standardised, reduced by partial least squares to one feature per wire and rescaled
     to angles, by their range or by their quantiles (see `qnb.data.features`); `fit` learns this from its
     training rows alone. With `reduction="none"` and `rescale="none"` the circuit takes X as it is, one
-    column per wire, in radians. X holds numbers, with NaN where they are missing if `missing` says what
-    becomes of them; text columns need an encoder before them in a Pipeline. Nothing here transforms for
-    others, so there is no `set_output`.
+    column per wire, in radians. X holds numbers; NaN stands for a missing value and is refused unless
+    `missing` says how to treat it. Text columns need an encoder before this estimator in a Pipeline. It is
+    no transformer, so there is no `set_output`.
 
     `decision_function` is the logit l(x) = alpha (s(x) + bias), `predict_proba` its sigmoid, and `predict`
-    calls `classes_[1]` where l(x) > 0, that is where its probability is over one half. The threshold of
-    highest balanced accuracy on the validation rows is kept in `threshold_` and moves none of them: use
+    returns `classes_[1]` where l(x) > 0, that is, where its probability exceeds one half. The threshold of
+    highest balanced accuracy on the validation rows is kept in `threshold_` and affects none of these: use
     `decision_function(X) >= threshold_`, or scikit-learn's TunedThresholdClassifierCV.
 
     `fit` takes no sample weights: the quantile map, the reduction and the choice of the best epoch have no
-    weighted form here, and a weight that moved the loss alone would not mean what scikit-learn means by one
-    (a row of weight 2 is not that row twice).
+    weighted form here, and a weight in the loss alone would not be what scikit-learn means by one (a row of
+    weight 2 would not be equivalent to that row twice).
 
     Parameters with TrainConfig's names (missing, layers, encoder, ansatz, measurement, reupload, hadamard,
     scaling, reduction, angle_range, engine, focal_gamma, alpha_mode, batch, lr, lr_schedule,
     early_stop_patience) have its meanings and defaults; `qnb.TrainConfig` describes them.
     `engine` is "catalyst" (compiled, adjoint gradients) or "exact" (the same model simulated in batches). The
-    others, and what differs:
+    other parameters, and what differs:
 
     Args:
-        wires: qubits; None: 8, or fewer where the training rows have fewer independent columns to fill them;
-            with reduction="none" as many as there are columns.
-        batch: rows per step; where there are fewer training rows than that, all of them are one batch.
-        class_weight: as scikit-learn's: None, "balanced", or a dict from label to weight, of the training
+        wires: qubits; None: 8, or fewer where the training rows have fewer linearly independent columns;
+            with reduction="none", as many as there are columns (encoder="amplitude": their log2).
+        batch: rows per step; with fewer training rows than that, all of them form one batch.
+        class_weight: as in scikit-learn: None, "balanced", or a dict from label to weight, in the training
             loss. The quantile map, the reduction and `threshold_` are not weighted.
-        rescale: how features become u in [0, 1], "quantile", "minmax" or "none" (they are radians); None:
-            "minmax" where fewer than 1,000 rows train, for few rows make a ragged quantile map, else
+        rescale: how features become u in [0, 1], "quantile" or "minmax", or "none": they are radians. None:
+            "minmax" with fewer than 1,000 training rows, which would make a ragged quantile map, else
             "quantile".
-        epochs: passes over the training rows; None: as many as take 1,000 steps, and 8 at least.
-        val_objective: which epoch is best on the held-out rows, a name of TrainConfig's. The default,
-            the loss as it is trained, ranks what `predict` answers even where few rows tie in AUC.
-        validation_fraction: share of the rows of each class, one at least, held out to choose the best epoch
-            and `threshold_`.
-        warm_start: whether `fit` trains on from the parameters, and with the transform of the columns, of an
-            earlier `fit` (the optimiser starts anew).
+        epochs: passes over the training rows; None: enough for 1,000 steps, and at least 8.
+        val_objective: the criterion of the best epoch on the held-out rows, a name of TrainConfig's. The
+            default, the training loss, discriminates where few held-out rows make epochs tie in AUC, and
+            fits what `predict` returns.
+        validation_fraction: share of the rows of each class, at least one row, held out to choose the best
+            epoch and `threshold_`.
+        warm_start: whether `fit` continues from the parameters and the column transform of an earlier `fit`
+            (the optimiser starts afresh).
         callback: called after every epoch with its row of `history_`, a dict; what it raises ends the
             training. An estimator with a lambda cannot be pickled.
         random_state: an integer seeds the held-out rows, the initial parameters and the batches; a
-            RandomState, or None for numpy's, draws that integer.
+            RandomState, or None for numpy's global one, draws that integer.
         verbose: whether to show the progress bar.
 
     Attributes:
         classes_: the two labels, sorted; the second is the positive one.
         n_features_in_, feature_names_in_: scikit-learn's.
-        model_: the `qnb.Model`; `model_.save(folder)` keeps it, `qnb score folder table.csv -o
-            scores.parquet` uses it.
-        threshold_: in logits, see above.
-        history_: DataFrame, one row per epoch, see `qnb.training.train.fit`.
-        gate_: the verdict on the gradient, a `qnb.GateReport`.
+        model_: the `qnb.Model`; `model_.save(folder)` keeps it, and `qnb score folder table.csv -o
+            scores.parquet` scores with it.
+        threshold_: decision threshold in logits, see above.
+        history_: DataFrame, one row per epoch, see `qnb.training.loop.fit`.
+        gate_: the gradient check, a `qnb.GateReport`.
     """
 
     missing: str = "refuse"
@@ -133,13 +134,14 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     verbose: bool = False
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on X (N, columns) and y (N,), labels of two classes with two rows or more in each.
+        """Train on X (N, columns) and y (N,), labels of two classes with at least two rows each.
 
-        Warns with scikit-learn's ConvergenceWarning where the loss was still falling at the end.
+        Issues scikit-learn's ConvergenceWarning if the loss was still falling at the end.
 
         Raises:
-            ValueError: (EstimatorError where the message is qnb's) a parameter or the data cannot be used.
-            WrongGradientError, TrainingDiverged: see `qnb.training.train.train`.
+            ValueError: a parameter or the data cannot be used (EstimatorError where the message is qnb's).
+            EngineError, WrongGradientError, TrainingDiverged, TrainingInterrupted: see
+                `qnb.training.train.train`.
         """
         earlier = getattr(self, "model_", None) if self.warm_start else None
         rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite())
@@ -161,19 +163,20 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train for one pass over X (N, columns) and y (N,), from the parameters where there are any.
+        """Train for one pass over X (N, columns) and y (N,), from the current parameters if there are any.
 
-        The first call learns the transform of the columns too; later ones keep it. Each call holds rows out
-        of its own for `threshold_`, and needs two rows of each class. The optimiser starts anew each time,
-        so that a few steps a call are slow: give it chunks of several batches.
+        The first call also learns the column transform; later calls keep it. Each call holds out some of its
+        own rows for `threshold_`, and needs at least two rows of each class. The optimiser starts afresh
+        with every call, so calls of only a few steps learn slowly: pass chunks of several batches.
 
         Args:
-            classes: both labels; by default those of the first call's y.
-            sample_weight: (N,), of the rows in the training loss, and there alone: not in the transform of
-                the columns, the held-out loss or `threshold_`.
+            classes: both labels; None: those of the first call's y.
+            sample_weight: (N,) weights of the rows in the training loss only: not in the column transform,
+                the held-out loss or `threshold_`.
 
         Raises:
-            ValueError: as `fit`, and where y holds labels other than those of the first call.
+            ValueError: as `fit`, and where the labels in y are not the two classes.
+            EngineError, WrongGradientError, TrainingDiverged, TrainingInterrupted: as `fit`.
         """
         earlier: Model | None = getattr(self, "model_", None)
         rows, labels = validate_data(
@@ -237,19 +240,26 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return fitted.state.history
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Logits l(x), (N,): positive where `classes_[1]` is the more probable."""
+        """Logits l(x) of X (N, columns), (N,): positive where `classes_[1]` is more probable.
+
+        Raises:
+            NotFittedError: `fit` has not been called (scikit-learn's).
+            ValueError: X is not numeric, or has other columns than in `fit`.
+        """
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=self._finite())
         return self.model_.logits(self._frame(rows))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Labels, (N,): `classes_[1]` where the logit is over 0."""
+        """Labels of X (N, columns), (N,): `classes_[1]` where the logit is above 0. Raises as
+        `decision_function`.
+        """
         positive = self.decision_function(X) > 0
         labels: np.ndarray = self.classes_[positive.astype(int)]
         return labels
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probabilities of both classes in the order of `classes_`, (N, 2)."""
+        """Probabilities of both classes in the order of `classes_`, (N, 2). Raises as `decision_function`."""
         logits = self.decision_function(X)
         return np.column_stack([expit(-logits), expit(logits)])
 

@@ -1,6 +1,6 @@
-"""The training loop: gate the gradient, take the steps, evaluate, keep what an epoch left behind.
+"""The training loop: gate the gradient, take the steps, evaluate, write the checkpoint.
 
-One run trains by itself; runs of one shape can train together, as one batched program.
+One run trains by itself; runs of one `shape` can train together, as one batched program.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ OnEpoch = Callable[[list[Row]], None]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C, or the stop button, ended a training; the message says after which epoch, and how to resume."""
+    """Ctrl-C or the stop button ended training; the message says after which epoch, and how to resume."""
 
 
 class TrainingDiverged(QnbError):
@@ -51,22 +51,33 @@ def fit(
     engine: Engine | None = None,
     initial: Params | None = None,
 ) -> TrainingRun:
-    """Gate the gradient, then train to the last epoch or until `early_stop_patience` evaluations brought
-    nothing.
+    """Gate the gradient, then train to the last epoch, or until `early_stop_patience` evaluations in a row
+    brought no new best.
 
-    Each epoch's history row: epoch; train_loss and train_loss_std over its batches (the objective that is
-    trained); alpha, bias; per group g of weights, readout, alpha, bias grad_norm_g (mean over batches of the
-    norm of the raw gradient), param_norm_g and delta_g (distance from the initial value); lr of its last
-    step; seconds and samples_per_s of its training steps (of all runs that train together); and, every
-    `eval_every_epochs`, val_auc, val_sep, val_loss (unweighted BCE, nats), val_bacc, val_f1, val_precision,
-    val_recall, val_pred_pos_rate, val_threshold, degen, degen_reason; with val_objective="weighted_loss"
-    val_weighted_loss (the objective that is trained, class weights and focal factor included).
+    Each epoch's history row holds: epoch; train_loss and train_loss_std, mean and standard deviation over
+    its batches of the objective that is trained; alpha (not the raw parameter) and bias; for each parameter
+    group g (weights, readout, alpha, bias, and scaling where it is trained) grad_norm_g (norm of the raw
+    gradient, mean over batches), param_norm_g and delta_g (distance from the initial value); lr of its last
+    step; seconds and samples_per_s of its training steps, for all runs that train together. After every
+    `eval_every_epochs` epochs and after the last one also: val_auc, val_sep, val_loss (unweighted BCE,
+    nats), val_bacc, val_f1, val_precision, val_recall, val_pred_pos_rate, val_threshold, degen,
+    degen_reason; and, with val_objective="weighted_loss", val_weighted_loss (the objective with class
+    weights and focal factor).
 
     Args:
-        folder, resume_from: see `qnb.training.train.train`. A folder that holds a checkpoint is resumed from.
+        folder, resume_from: see `qnb.training.train.train`. A checkpoint in `folder` is resumed from.
         on_epoch: called with the history so far after every epoch; what it raises ends the training.
-        engine: one made by hand, in the place of the one that `config` names.
+        engine: an engine made by hand, in place of the one that `config` names.
         initial: parameters to start from; None: drawn with the seed.
+
+    Raises:
+        ParameterError: see `qnb.training.state.start`.
+        RunError: `folder` is that of a run with other parameters.
+        CheckpointError: the checkpoint is of another configuration or of other data.
+        WrongGradientError: the gradient is wrong at the start or at the trained parameters.
+        TrainingDiverged: a loss or a parameter became NaN or infinite.
+        DegenerateError: an epoch is degenerate and `abort_on_degen` is set.
+        TrainingInterrupted: a KeyboardInterrupt that says after which epoch.
     """
     return finish(
         begin(config, prepared, folder, resume_from, progress, engine, initial), folder, progress, on_epoch
@@ -82,10 +93,13 @@ def begin(
     engine: Engine | None = None,
     initial: Params | None = None,
 ) -> TrainingRun:
-    """A run where it starts, or where its checkpoint stands; arguments as those of `fit`.
+    """A run at its start, or at its checkpoint; arguments as for `fit`.
 
-    What is to be said of the checkpoint is said here. `warnings` is the process's: beside a thread that
-    enters `warnings.catch_warnings`, as libraries do, a warning can be lost.
+    Warnings about the checkpoint are issued here, before any thread is started: `warnings` is global to the
+    process, and a warning can be lost while a thread is in `warnings.catch_warnings`, as libraries do.
+
+    Raises:
+        ParameterError, RunError, CheckpointError, TrainingInterrupted: as `fit`.
     """
     if folder is not None:
         require_own_folder(Path(folder), config)
@@ -105,7 +119,11 @@ def begin(
 def finish(
     run: TrainingRun, folder: str | Path | None = None, progress: bool = True, on_epoch: OnEpoch | None = None
 ) -> TrainingRun:
-    """Train what `begin` gave to its end; arguments as those of `fit`."""
+    """Train the run that `begin` returned to its end; arguments as for `fit`.
+
+    Raises:
+        WrongGradientError, TrainingDiverged, DegenerateError, TrainingInterrupted: as `fit`.
+    """
     with interruptible(run, folder):
         _fit([run], folder, progress, on_epoch)
     if run.failure is not None:
@@ -114,7 +132,11 @@ def finish(
 
 
 def compile_ahead(config: TrainConfig) -> None:
-    """Have an engine that compiles in a process of its own begin, to be done when the data is prepared."""
+    """Start compiling, on an engine that does so in its own process, while the data is being prepared.
+
+    Raises:
+        ParameterError: the engine or the device is not known.
+    """
     if config.preflight_compile:
         engine = make_engine(config.engine, circuit_of(config), objective_of(config), config.device)
         if compiles_ahead(engine):
@@ -123,7 +145,11 @@ def compile_ahead(config: TrainConfig) -> None:
 
 @contextlib.contextmanager
 def interruptible(run: TrainingRun, folder: str | Path | None) -> Iterator[None]:
-    """Turn an interrupt into one that says where the training stands."""
+    """Turn a KeyboardInterrupt into a TrainingInterrupted that says where training stopped.
+
+    Args:
+        folder: where the run's checkpoints are written; None: nowhere.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -146,13 +172,16 @@ def fit_together(
 ) -> list[TrainingRun]:
     """Train runs of one `shape` as one batched program; each ends as it would by itself, up to rounding.
 
-    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; the others go on.
+    A run that diverges, or is degenerate with `abort_on_degen`, stops with its error in `failure`; the
+    others continue.
 
     Args:
-        engine: one made by hand, in the place of the one that the configurations name.
+        engine: an engine made by hand, in place of the one that the configurations name.
 
     Raises:
-        ParameterError: the shapes differ, or the engine trains one run at a time.
+        ParameterError: the shapes differ, the engine trains one run at a time, or as
+            `qnb.training.state.start`.
+        WrongGradientError: the gradient of a run is wrong, or the program mixes runs up.
     """
     shapes = {shape(c, p) for c, p in zip(configs, prepared, strict=True)}
     if len(shapes) != 1:
@@ -170,9 +199,9 @@ def fit_together(
 
 
 def shape(config: TrainConfig, prepared: Prepared) -> tuple[Any, ...]:
-    """What runs must have in common to train together.
+    """What runs must have in common to train together: circuit, objective, engine, device, batch and steps.
 
-    Rates, decays, weights of the loss, seeds and rows may differ.
+    Rates, decays, loss weights, seeds and rows may differ.
     """
     count = batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
     return (

@@ -1,10 +1,10 @@
-"""What a set of logits is worth: ranking, margin, loss, and what a threshold makes of it.
+"""Metrics of a set of logits: ranking, margin, loss, calibration, and decisions at a threshold.
 
-AUC, sep and val_loss do not depend on a threshold. The threshold is the validation one of highest balanced
-accuracy, ties by precision, halfway between the two logits that it parts, so that rounding moves neither to
-the other side. Where scores are (near-)constant or that threshold puts almost all rows on one side, the
-evaluation is *degenerate*: threshold = 0 in logit space, degen = 1 with the reason, and thresholded metrics
-are diagnostic only.
+AUC, sep and val_loss do not depend on a threshold. The threshold is the one of highest balanced accuracy on
+the validation rows, ties broken by precision, halfway between the two logits that it separates, so that
+rounding moves neither across it. Where the logits are (near-)constant, or that threshold puts almost all
+rows on one side, the evaluation is *degenerate*: threshold = 0 in logit space, degen = 1 with the reason,
+and thresholded metrics are diagnostic only.
 """
 
 from dataclasses import dataclass
@@ -50,33 +50,37 @@ class Threshold:
 
 
 def auc(logits: np.ndarray, y: np.ndarray) -> float:
-    """Area under the ROC curve: P(l_pos > l_neg) + P(equal) / 2. logits, y: (B,)."""
+    """Area under the ROC curve: P(l_pos > l_neg) + P(l_pos = l_neg) / 2. logits, y: (B,).
+
+    NaN, with scikit-learn's UndefinedMetricWarning, where y holds one class only.
+    """
     return float(roc_auc_score(y, logits))
 
 
 def separation(logits: np.ndarray, y: np.ndarray) -> float:
-    """sep = mean(l | y = 1) - mean(l | y = 0), in logits."""
+    """sep = mean(l | y = 1) - mean(l | y = 0), in logits; logits, y: (B,), both classes present."""
     y = np.asarray(y)
     return float(np.mean(logits[y == 1]) - np.mean(logits[y == 0]))
 
 
 def bce(logits: np.ndarray, y: np.ndarray) -> float:
-    """Unweighted binary cross-entropy at the prior of the rows, in nats."""
+    """Unweighted mean binary cross-entropy, softplus(l) - y l, in nats. logits, y: (B,)."""
     return float(np.mean(np.logaddexp(0, logits) - np.asarray(y) * logits))
 
 
 def choose_threshold(
     logits: np.ndarray, y: np.ndarray, min_pred_pos_rate: float = 0.01, max_pred_pos_rate: float = 0.99
 ) -> Threshold:
-    """The threshold of highest balanced accuracy on these rows, ties by precision, or the degenerate
+    """The threshold of highest balanced accuracy on these rows, ties broken by precision, or the degenerate
     fallback.
 
-    It stands halfway between the least logit that is called positive and the greatest that is not, if there
+    It lies halfway between the lowest logit that is predicted positive and the highest that is not, if there
     is one.
 
     Args:
         logits, y: (B,) validation logits and labels in {0, 1}, both classes present.
-        min_pred_pos_rate, max_pred_pos_rate: the chosen threshold's share of positives must lie within.
+        min_pred_pos_rate, max_pred_pos_rate: bounds on the share of rows that the chosen threshold predicts
+            positive; outside them the threshold is degenerate.
     """
     logits, y = np.asarray(logits, dtype=float), np.asarray(y)
     if np.std(logits) < CONSTANT_SPREAD:
@@ -110,9 +114,10 @@ def _halfway(values: np.ndarray, cut: int) -> float:
 
 
 def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str, float]:
-    """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`.
+    """bacc, f1, precision, recall and pred_pos_rate of `logit >= threshold`; logits, y: (B,).
 
-    Undefined ratios (0 / 0) are 0.
+    f1 and precision are 0 where no positive is found, as in scikit-learn. Both classes must be present: bacc
+    and recall have no value without.
     """
     y = np.asarray(y) == 1
     called = np.asarray(logits) >= threshold
@@ -127,9 +132,12 @@ def thresholded(logits: np.ndarray, y: np.ndarray, threshold: float) -> dict[str
 
 
 def reliability(logits: np.ndarray, y: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Predicted against observed shares of positives, in bins of equally many rows by probability.
+    """Reliability diagram: predicted and observed shares of positives in quantile bins of the probability.
 
-    Rows of one probability stay in one bin, so that there can be fewer bins.
+    Rows of equal probability share a bin, so there can be fewer than `bins`.
+
+    Args:
+        logits, y: (B,) logits and labels in {0, 1}.
 
     Returns:
         One row per bin: predicted (mean probability), observed (share of positives), rows.
@@ -141,11 +149,11 @@ def reliability(logits: np.ndarray, y: np.ndarray, bins: int = BINS) -> pd.DataF
 
 
 def calibration(logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """How far probabilities are from shares.
+    """Brier score and expected calibration error of p = sigmoid(l); logits, y: (B,).
 
-    brier: mean (p - y)^2 (Brier, Monthly Weather Review 78, 1, 1950). ece: the expected calibration error,
-    mean |predicted - observed| over the bins of `reliability`, by rows (Guo et al., ICML 2017); it is above 0
-    by chance too, about sqrt(p (1 - p) bins / rows).
+    brier: mean (p - y)^2 (Brier, Monthly Weather Review 78, 1, 1950). ece: mean |predicted - observed| over
+    the bins of `reliability`, weighted by rows (Guo et al., ICML 2017, eq. 3, with quantile bins). Chance
+    alone puts ece above 0, at about sqrt(p (1 - p) bins / rows).
     """
     table = reliability(logits, y)
     gaps = (table["predicted"] - table["observed"]).abs()
@@ -156,7 +164,7 @@ def calibration(logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def evaluate(logits: np.ndarray, y: np.ndarray, threshold: Threshold) -> Row:
-    """All metrics of one set of rows under a threshold that was chosen on validation rows.
+    """All metrics of one set of rows at a threshold that was chosen on validation rows; logits, y: (B,).
 
     Returns:
         auc, sep, loss (nats), bacc, f1, precision, recall, pred_pos_rate, threshold, degen, degen_reason.

@@ -1,4 +1,4 @@
-"""A trained model: everything needed to score raw rows again, in safe files (npz and JSON, never pickle)."""
+"""A trained model: everything needed to score raw rows, in safe files (npz and JSON, never pickle)."""
 
 import io
 import json
@@ -29,10 +29,13 @@ class Model:
     """A circuit with trained parameters, the transform before it and the threshold after it.
 
     Attributes:
-        params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
+        spec: the circuit.
+        objective: the head and the loss. With a custom loss only the head is saved: scoring needs no more.
+        params: weights (layers, *shape of a layer), readout (r,), bias (), alpha () the raw one, and scaling
+            (encodings, wires) where it is trained.
+        feature_map: from raw rows to features.
         threshold: decision threshold in logit space, chosen on validation rows.
-        objective: of a loss of your own, the head alone is saved: scoring needs no more.
-        engine, device: what trained it, and scores with it.
+        engine, device: what trained it, and what it scores with.
         about: where it comes from: data source, label, whether the data is synthetic, hash of the
             configuration.
     """
@@ -47,9 +50,10 @@ class Model:
     about: dict[str, Any] = field(default_factory=dict)
 
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
-        """l(x) for each raw row of the table it was trained on, (B,).
+        """l(x), (B,), for each raw row of a table with the columns it was trained on.
 
-        Raises DataError when columns are missing or unusable, or hold another type than in training.
+        Raises:
+            DataError: columns are missing or unusable, or hold another type than in training.
         """
         frame = table.frame if isinstance(table, Table) else table
         X = self.feature_map.transform(frame)
@@ -59,7 +63,10 @@ class Model:
     def logits_of_features(self, X: np.ndarray) -> np.ndarray:
         """l(x) for rows that are features already, X (B, features) -> (B,).
 
-        A row's logit does not depend on the rows beside it.
+        A row's logit does not depend on the other rows of X.
+
+        Raises:
+            ParameterError: X has another shape, no rows, or values that are not finite.
         """
         engine = make_engine(self.engine, self.spec, self.objective, self.device)
         scores = steady_scores(engine, self.params, X)
@@ -67,10 +74,12 @@ class Model:
 
     def surrogate(self) -> Surrogate:
         """The same model as a trigonometric polynomial of its angles, a `qnb.training.surrogate.Surrogate`:
-        no circuit, same logits.
+        same logits without a circuit.
 
         Raises:
-            ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
+            ParameterError: the circuit re-uploads, its encoder is `amplitude`, it measures other words than
+                single Z (`parity`, say), or it has gates of your own; see
+                `qnb.core.circuit.CircuitSpec.fast`.
             EngineError: the coefficients do not fit into memory.
         """
         return surrogate_of(
@@ -78,9 +87,9 @@ class Model:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write model.npz and model.json into a folder, which is made. Each file is whole or absent.
+        """Write model.npz and model.json into `folder`, which is created if needed, and return its path.
 
-        Where this very model is there already, nothing is written.
+        Each file is written atomically. If the same model is there already, nothing is written.
 
         Raises:
             ModelError: there is another model in that folder.
@@ -126,13 +135,13 @@ def load_model(
     """The model saved in `folder`: a model folder, or a run folder with one in it.
 
     Args:
-        encoder, ansatz, measurement: a part of your own that the model was trained with, as it was then: the
-            function, or FILE:NAME of a file of yours. Nothing that is loaded is run, so that it has to be
-            given.
+        encoder, ansatz, measurement: a part of your own that the model was trained with, unchanged since:
+            the function, or FILE:NAME of a file of yours. It has to be given, because no code is loaded from
+            model files.
 
     Raises:
-        ModelError: naming the file and what is wrong with it; see `qnb.training.model_file` for what is
-            refused. A part of your own is missing, or its text is not that of the training.
+        ModelError: naming the file and what is wrong with it (`qnb.training.model_file` says what is
+            refused); or a part of your own is missing, or its text is not that of the training.
         RunError: the files are not those that the run wrote.
     """
     folder = Path(folder)

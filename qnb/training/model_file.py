@@ -1,8 +1,8 @@
-"""Reading the two files of a model when nothing in them can be trusted.
+"""Reading the two files of a model without trusting anything in them.
 
 model.json is read first: strict JSON of bounded size, every value of its type and in the range that a
 configuration allows. What it says of the circuit and the columns fixes the name and the shape of each array
-in model.npz, and an array is read only after its header was found to agree. Nothing is unpacked to the disk,
+in model.npz, and an array is read only after its header has been checked. Nothing is unpacked to disk,
 nothing compressed is opened, no pickle is loaded.
 """
 
@@ -35,7 +35,9 @@ LOCAL_DEVICES = "lightning."  # a file may not send rows to a device elsewhere
 
 
 class ModelError(QnbError):
-    """A model file is missing, damaged, of another version, or not one of ours."""
+    """A model file is missing, damaged, of another version, or not written by qnb; or it would be
+    overwritten.
+    """
 
 
 class _Strict(BaseModel):
@@ -73,10 +75,10 @@ class _Description(_Strict):
 
 
 def read_description(path: Path, parts: Mapping[str, Any]) -> tuple[CircuitSpec, Objective, dict[str, Any]]:
-    """The circuit, the objective and the rest of a model.json, checked.
+    """The circuit, the objective and the whole description in a model.json, checked.
 
     Args:
-        parts: by name, the user's own parts of the circuit, None for a part of qnb's.
+        parts: by name (encoder, ansatz, measurement), the user's own parts; None for a part of qnb's.
 
     Raises:
         ModelError: naming the file and what is wrong with it.
@@ -133,10 +135,10 @@ def _own_parts(spec: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, o
 def read_arrays(
     path: Path, spec: CircuitSpec, columns: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Parameters and the arrays of the feature map from a model.npz.
+    """Parameters and the arrays of the feature map from a model.npz, each by name.
 
     Args:
-        columns: p, how many inputs the feature map has.
+        columns: p, the number of inputs of the feature map.
 
     Raises:
         ModelError: naming the file and what is wrong with it.

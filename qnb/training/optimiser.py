@@ -1,7 +1,8 @@
-"""The optimiser: Adam with decoupled weight decay, a schedule, and a multiplier per parameter group (optax).
+"""The optimiser: Adam with decoupled weight decay, a learning-rate schedule, and a multiplier per parameter
+group (optax).
 
 Rates, multipliers and decays are arrays in the optimiser's state, so that one compiled step serves every
-configuration, and many runs of different ones at once.
+configuration, and several runs with different configurations at once.
 """
 
 import functools
@@ -19,8 +20,12 @@ from qnb.core.settings import own_settings
 
 
 class OptimiserState(NamedTuple):
-    """Adam's moments and count, the rate of every step (at least T), and per group the multiplier and the
-    decay.
+    """The state of `make_optimiser`'s optimiser.
+
+    Attributes:
+        adam: Adam's moments and step count (`optax.scale_by_adam`).
+        rates: (R,) the learning rate of each step, padded at the end with the last one.
+        multiplier, decay: per parameter group, the factor of the rate and the weight decay.
     """
 
     adam: optax.OptState
@@ -34,9 +39,16 @@ Step = Callable[[Params, OptimiserState, Params], tuple[dict[str, jax.Array], Op
 
 
 def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
-    """Learning rate against step t of T: `constant` lr; `cosine` lr (1 + cos(pi t / T)) / 2 (Loshchilov and
-    Hutter, SGDR, 2017); `onecycle` from lr / 25 up to lr at 0.3 T and down to lr / 250,000, along cosines
-    (Smith and Topin, 2018).
+    """The learning rate as a function of step t, 0 <= t < T.
+
+    `constant`: lr. `cosine`: lr (1 + cos(pi t / T)) / 2 (Loshchilov and Hutter, SGDR, arXiv:1608.03983, eq.
+    5, without restarts). `onecycle`: from lr / 25 up to lr at 0.3 T, then down to lr / 250,000, both along
+    cosines (Smith and Topin, arXiv:1708.07120; `optax.cosine_onecycle_schedule`).
+
+    Args:
+        name: "constant", "cosine" or "onecycle".
+        lr: the peak rate.
+        steps: T.
     """
     if name == "constant":
         return optax.constant_schedule(lr)
@@ -46,10 +58,11 @@ def schedule(name: str, lr: float, steps: int) -> optax.Schedule:
 
 
 def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """Per group g: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) (Loshchilov and Hutter, Decoupled
-    Weight Decay, 2019).
+    """Adam with decoupled weight decay: p -= rate(t) * mult_g * (adam(grad) + decay_g * p) for each group g.
 
-    The bias follows the plain rate without decay; `alpha_train=False` freezes alpha.
+    Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2; Adam with
+    the defaults of `optax.scale_by_adam`. The bias follows the plain rate without decay; `alpha_train=False`
+    freezes alpha.
 
     Args:
         steps: optimiser steps of the whole run, for the schedule.
@@ -94,9 +107,9 @@ def _update(
 
 
 def make_step(optimiser: optax.GradientTransformation, together: bool = False) -> Step:
-    """step(params, state, grads) -> (params, state), in float64, compiled once for all of `make_optimiser`'s.
+    """step(params, state, grads) -> (params, state) in float64, compiled once for all of `make_optimiser`'s.
 
-    With `together`, every array has a leading axis of runs, which take their steps side by side.
+    With `together`, every array has a leading axis of runs, and all runs take the step at once (`jax.vmap`).
     """
     return _compiled_step(optimiser.update, together)
 

@@ -1,4 +1,4 @@
-"""Was a training still improving when it stopped? By the validation AUC, and by its own loss."""
+"""Was training still improving when it stopped? Judged by the validation AUC and by the training loss."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ FALL = 0.005  # of the loss: less is levelling off, too
 
 
 def still_improving(history: Sequence[Row]) -> bool | None:
-    """Whether the validation AUC of a training was still rising when it ended.
+    """Whether the validation AUC was still rising when training ended.
 
-    True where the best of the last third of its evaluations exceeds the best before by 0.005, and by a tenth
-    of what was lacking to 1. None where there are fewer than three evaluations.
+    True if the best AUC of the last third of the evaluations exceeds the best before it by more than 0.005
+    and by more than a tenth of that one's gap to 1. None with fewer than three evaluations.
 
     Args:
-        history: rows as `qnb.training.loop.fit` writes them.
+        history: rows as `qnb.training.loop.fit` writes them; those without a finite val_auc are skipped.
     """
     seen = [float(row["val_auc"]) for row in history if np.isfinite(row.get("val_auc", np.nan))]
     if len(seen) < LAST:
@@ -29,10 +29,10 @@ def still_improving(history: Sequence[Row]) -> bool | None:
 
 
 def still_falling(history: Sequence[Row]) -> bool:
-    """Whether the training loss was still falling when the training ended.
+    """Whether the training loss was still falling when training ended.
 
-    True where its mean over the last third of the epochs is below that over the third before by 0.005, and
-    by a tenth of the whole fall since the first epoch. False where there are fewer than three epochs.
+    True if its mean over the last third of the epochs is below its mean over the third before by more than
+    0.005 and by more than a tenth of the total fall since the first epoch. False below three epochs.
 
     Args:
         history: rows as `qnb.training.loop.fit` writes them.

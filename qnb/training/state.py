@@ -1,4 +1,4 @@
-"""A run of the training loop: what it was asked, where it stands, what it found; and how it starts.
+"""A run of the training loop: its configuration, its state, its outcome; and how it starts.
 
 All draws of a run come from one numpy Generator seeded by its `seed`: initial parameters from itself, batches
 from its child, so that runs of one seed see the same batches whatever the shapes of their parameters.
@@ -24,7 +24,7 @@ from qnb.training.optimiser import OptimiserState, make_optimiser
 
 @dataclass
 class State:
-    """All that training carries from one epoch to the next, and so all that a checkpoint holds."""
+    """Everything that training carries from one epoch to the next: the content of a checkpoint."""
 
     params: Params
     optimiser: OptimiserState
@@ -38,12 +38,12 @@ class State:
     data: dict[str, str | None] = field(default_factory=dict)  # see `data_identity`
     elsewhere: list[str] = field(
         default_factory=list
-    )  # what made earlier epochs, where that was not this code and stack
+    )  # what differs, where earlier epochs were made by other code or another stack
 
 
 @dataclass
 class TrainingRun:
-    """A run of the training loop: what it was asked, where it stands, and, once it is over, what it found."""
+    """A run of the training loop: its configuration, its state and, once it is over, its outcome."""
 
     config: TrainConfig
     prepared: Prepared
@@ -53,11 +53,11 @@ class TrainingRun:
     initial: Params
     state: State
     gate: GateReport | None = None
-    gate_trained: GateReport | None = None  # the same at the trained parameters
+    gate_trained: GateReport | None = None  # gradient check at the trained parameters
     compile_seconds: float = 0.0
-    failure: QnbError | None = None  # what ended it before its time
-    by_hand: bool = False  # whether the engine is not the one that the configuration names
-    kept: int | None = None  # the epoch of the last checkpoint; None: none is kept
+    failure: QnbError | None = None  # the error that ended it early
+    by_hand: bool = False  # whether the engine was passed in, instead of made from the configuration
+    kept: int | None = None  # the epoch of the last checkpoint; None: there is none
 
     @property
     def spec(self) -> CircuitSpec:
@@ -82,26 +82,33 @@ class TrainingRun:
 
     @property
     def over(self) -> bool:
-        """Whether it has taken its last epoch, stopped early, or failed."""
+        """Whether it has finished its last epoch, stopped early, or failed."""
         patience = self.config.early_stop_patience
         stopped = self.failure is not None or (patience is not None and self.state.stale >= patience)
         return stopped or self.state.epoch >= self.config.epochs
 
     def draw(self) -> list[np.ndarray]:
-        """Row numbers of the batches of one epoch."""
+        """Row indices of the batches of one epoch, each (batch,); advances the run's generator."""
         pos_frac = self.config.balanced_pos_frac if self.config.balanced_batches else None
         return list(
             epoch_batches(self.prepared.y["train"], self.config.batch, self.batches, self.state.rng, pos_frac)
         )
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """X (B, features), y (B,) and loss weights (B,) of these training rows."""
+        """X (B, features), y (B,) and loss weights (B,) of the training rows with these indices (B,).
+
+        Raises:
+            ParameterError: with importance weights, the rows hold one class only.
+        """
         return batch_of(self.config, self.prepared, rows)
 
 
 def data_identity(prepared: Prepared) -> dict[str, str | None]:
-    """What tells one run's data from another's: `table`, the fingerprint of its card (None for arrays), and
-    `split`, a digest of the labels of each side in their order.
+    """What tells one run's data from another's.
+
+    Returns:
+        table: the fingerprint of the table's card, None for arrays; split: a digest of each side's labels in
+        order (16 hex digits of a SHA-256).
     """
     labels = hashlib.sha256()
     for name, y in prepared.y.items():
@@ -110,13 +117,22 @@ def data_identity(prepared: Prepared) -> dict[str, str | None]:
 
 
 def circuit_of(config: CircuitConfig) -> CircuitSpec:
-    """The circuit that a configuration asks for."""
+    """The circuit that a configuration describes.
+
+    Raises:
+        ParameterError: see `qnb.core.circuit.CircuitSpec`.
+    """
     return CircuitSpec(**{name: getattr(config, name) for name in CircuitSpec.names()})
 
 
 def batch_of(config: ObjectiveConfig, prepared: Prepared, rows: np.ndarray) -> Batch:
-    """X, y and the loss weights of one batch: class weights, or importance weights where batches are
-    balanced, times the rows' own.
+    """X (B, features), y (B,) and loss weights (B,) of the training rows `rows` (B,).
+
+    The weights are importance weights with prior_correction="importance", else class weights; either is
+    multiplied by the rows' own, if there are any.
+
+    Raises:
+        ParameterError: with importance weights, the rows hold one class only.
     """
     X, y = prepared.X["train"][rows], prepared.y["train"][rows]
     if config.prior_correction == "importance":
@@ -128,17 +144,18 @@ def batch_of(config: ObjectiveConfig, prepared: Prepared, rows: np.ndarray) -> B
 
 
 def objective_of(config: ObjectiveConfig) -> Objective:
-    """The head and the loss that a configuration asks for."""
+    """The head and the loss that a configuration describes."""
     return Objective(config.focal_gamma, config.alpha_mode)
 
 
 def engine_of(
     config: SimulationConfig, spec: CircuitSpec, objective: Objective, make: Maker | None = None
 ) -> Engine:
-    """The engine of a circuit and a head: what `make` makes of them, else the one that `config` names.
+    """The engine of a circuit and a head: the one that `make` returns for them, else the one `config` names.
 
     Raises:
-        ParameterError: what was made is of another circuit or head.
+        ParameterError: `make` returned an engine of another circuit or head, or `config` names an engine or
+            a device that is not known.
     """
     if make is None:
         return make_engine(config.engine, spec, objective, config.device)
@@ -150,9 +167,11 @@ def engine_of(
 def start(
     config: TrainConfig, prepared: Prepared, engine: Engine | None = None, initial: Params | None = None
 ) -> TrainingRun:
-    """A run before its first epoch, on the engine that its configuration names, or on `engine`, made by hand.
+    """A run before its first epoch.
 
-    It starts from parameters drawn with its seed, or from `initial` ones.
+    Args:
+        engine: the engine to train on; None: the one that `config` names.
+        initial: parameters to start from; None: drawn with the seed.
 
     Raises:
         ParameterError: an engine that is wrong on purpose without gate="off", or data prepared for other

@@ -1,12 +1,12 @@
-"""A trained model as a formula: without re-uploading, the circuit's score is a trigonometric polynomial of
+"""A trained model as a formula: without re-uploading, the circuit's score is a trigonometric polynomial in
 its angles.
 
     s(x) = sum_k C_k prod_i f_{k_i}(x_i),    k in {0, ..., d - 1}^n,    logit = alpha (s + bias),
 
 f = (1, sin x, cos x) for `angle_y`, with or without Hadamard, and (1, sin x, sin 2x, cos 2x) for `angle_xy`.
-The d^n coefficients are not fitted: they are the observable pulled back through the trained circuit
-(`qnb.core.heisenberg`), in float64. Schreiber, Eisert and Meyer (PRL 131, 100803, 2023) call this a classical
-surrogate: once a model is trained, no circuit is needed to use it.
+The d^n coefficients are not fitted: they are the observable pulled back through the trained circuit in the
+Heisenberg picture (`qnb.core.heisenberg`), in float64. Schreiber, Eisert and Meyer (PRL 131, 100803, 2023)
+call this a classical surrogate: once a model is trained, no circuit is needed to use it.
 """
 
 import functools
@@ -49,18 +49,17 @@ MAP_SHAPES = {"mean": "p", "scale": "p", "rotation": "pn", "quantiles": "qn", "l
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A trained model without its circuit. It equals the circuit to rounding in float64.
+    """A trained model without its circuit, equal to it up to float64 rounding.
 
     Attributes:
         coefficients: C, float64 `(d,) * n`; axis i belongs to wire i, index k to the k-th function of
             BASES[encoder].
         encoder: a key of BASES.
-        bias, alpha: of the head, logit = alpha (s + bias); alpha is the factor itself, not the raw parameter.
+        bias, alpha: of the head, logit = alpha (s + bias); alpha is the factor, not the raw parameter.
         feature_map: from raw rows to angles.
         threshold: decision threshold in logit space.
         about: where the model comes from, its circuit included.
-        scaling: what each angle is multiplied by first, float64 `(n,)`: of a model that trained one; None: by
-            nothing.
+        scaling: the trained factor of each angle, float64 `(n,)`; None: the model has none.
     """
 
     coefficients: np.ndarray
@@ -73,9 +72,10 @@ class Surrogate:
     scaling: np.ndarray | None = None
 
     def logits(self, table: Table | pd.DataFrame) -> np.ndarray:
-        """l(x) for each raw row of the table the model was trained on, (B,).
+        """l(x), (B,), for each raw row of a table with the columns the model was trained on.
 
-        Raises DataError as `Model.logits` does.
+        Raises:
+            DataError: columns are missing or unusable.
         """
         return self.logits_of_features(
             self.feature_map.transform(table.frame if isinstance(table, Table) else table)
@@ -84,7 +84,8 @@ class Surrogate:
     def logits_of_features(self, X: ArrayLike) -> np.ndarray:
         """l(x) for rows of angles in radians, X (B, n) -> float64 (B,).
 
-        Raises ParameterError as `scores_of_features` does.
+        Raises:
+            ParameterError: as `scores_of_features`.
         """
         return self.alpha * (self.scores_of_features(X) + self.bias)
 
@@ -104,16 +105,16 @@ class Surrogate:
         return _evaluate(self.coefficients, self.encoder, self.angles(X))
 
     def angles(self, X: np.ndarray) -> np.ndarray:
-        """What sines and cosines are taken of: X (..., n), scaled where the model is."""
+        """The arguments of sine and cosine, radians: X (..., n), times `scaling` if there is one."""
         return X if self.scaling is None else X * self.scaling
 
     def encoded_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest of each of these angles over the range of the feature map, `(n,)` each."""
+        """Lowest and highest of each of `angles` over the range of the feature map, radians, `(n,)` each."""
         ends = np.sort([self.angles(end) for end in self.feature_map.encoded_range()], axis=0)
         return ends[0], ends[1]
 
     def save(self, path: str | Path) -> Path:
-        """Write one npz file with all that scores raw rows, and no pickle in it. The file is whole or absent.
+        """Write one npz file (no pickle) with all that is needed to score raw rows; return its path.
 
         Raises:
             ModelError: there is a file of that name already.
@@ -149,17 +150,17 @@ def surrogate_of(
     threshold: float,
     about: dict[str, Any],
 ) -> Surrogate:
-    """The trigonometric polynomial that a trained circuit is.
-
-    `qnb.training.model.Model.surrogate` calls it with its own parts.
+    """The trigonometric polynomial of a trained circuit; see `qnb.training.model.Model.surrogate`.
 
     Args:
-        params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one.
+        params: weights (layers, wires, 3), readout (r,), bias (), alpha () the raw one, and scaling (1,
+            wires) where it is trained.
         feature_map, threshold: kept as they are.
         about: where the model comes from; the circuit is added.
 
     Raises:
-        ParameterError: the circuit is re-uploading, or its encoder is `amplitude`.
+        ParameterError: the circuit re-uploads, its encoder is `amplitude`, it measures other words than
+            single Z (`parity`, say), or it has gates of your own; see `qnb.core.circuit.CircuitSpec.fast`.
         EngineError: the coefficients do not fit into memory.
     """
     if not spec.fast:
@@ -193,7 +194,7 @@ def surrogate_of(
 
 
 def refuse(encoder: str, reupload: bool) -> None:
-    """Raise ParameterError for a circuit that has no surrogate."""
+    """Raise ParameterError for an encoder without a surrogate, or for re-uploading."""
     if encoder not in BASES:
         raise ParameterError(
             f"encoder={encoder!r} has no surrogate: the score is a quadratic form of the normalised row, not "
@@ -279,13 +280,19 @@ def _check(surrogate: Surrogate) -> None:
 
 
 def basis(encoder: str, x: np.ndarray) -> np.ndarray:
-    """The functions f of BASES at angles x in radians, of any shape: (d, *x.shape)."""
+    """The functions f of BASES[encoder] at angles x in radians, of any shape: (d, *x.shape)."""
     return np.stack(_functions(encoder, np.sin(x), np.cos(x)))
 
 
 def along_every_wire(tensor: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """sum over k of tensor[k] prod_i matrices[i, k_i, j_i], for every j: (d,) * n by (n, d, e), or by (d, e)
-    for every wire the same, -> (e,) * n.
+    """A matrix applied to each axis of a tensor: sum over k of tensor[k] prod_i matrices[i, k_i, j_i].
+
+    Args:
+        tensor: (d,) * n.
+        matrices: (n, d, e), or (d, e), the same for every wire.
+
+    Returns:
+        (e,) * n.
     """
     for matrix in np.broadcast_to(matrices, (tensor.ndim, *matrices.shape[-2:])):
         tensor = np.tensordot(tensor, matrix, (0, 0))  # the wire in front leaves, and comes back at the end

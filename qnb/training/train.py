@@ -1,7 +1,7 @@
-"""A training from a configuration to its metrics: prepare, fit, restore the best epoch, choose the threshold,
+"""Training from a configuration to its metrics: prepare, fit, restore the best epoch, choose the threshold,
 test once.
 
-`train(config)` does all of it; a notebook calls `prepare` first, to show the data before the wait.
+`train(config)` does all of it; a notebook calls `prepare` first, to show the data before training starts.
 """
 
 import math
@@ -37,16 +37,18 @@ from qnb.training.twin import Functions, functions_of
 
 @dataclass
 class TrainResult:
-    """What a run found.
+    """The result of a training.
 
     Attributes:
+        model: of the best epoch, with its decision threshold.
+        prepared: the data it was trained on.
         history: one row per epoch; see `qnb.training.loop.fit`.
-        params: of the best epoch; weights, readout, bias, alpha (raw).
-        metrics: flat, but for `baselines`; the content of metrics.json.
-        gate, gate_trained: the verdict on the gradient where the training began, and at the trained
-            parameters; None with gate="off".
-        logits: per side "val" and "test", (B,).
-        baseline_logits: test logits of the classical baselines.
+        params: of the best epoch: weights, readout, bias, alpha (raw), and scaling where it is trained.
+        metrics: the content of metrics.json: figures by name, with dicts for intervals and `baselines`.
+        gate, gate_trained: gradient check at the initial and at the trained parameters; None with
+            gate="off". `gate` is also None where a checkpoint left no step to take.
+        logits: by side, "val" and "test", (B,).
+        baseline_logits: by baseline, its test logits (B,).
     """
 
     config: TrainConfig
@@ -65,7 +67,11 @@ class TrainResult:
         return self.model.params
 
     def save(self, folder: str | Path) -> Path:
-        """Save the model: `qnb.load_model(folder)` brings it back."""
+        """Save the model into `folder`, for `qnb.load_model`.
+
+        Raises:
+            ModelError: there is another model in that folder.
+        """
         return self.model.save(folder)
 
 
@@ -78,26 +84,28 @@ def train(
     on_epoch: OnEpoch | None = None,
     engine: Engine | None = None,
 ) -> TrainResult:
-    """Run `config` to its end.
+    """Train `config` and evaluate the best epoch.
 
     Args:
         prepared: the data, if `prepare(config)` has been called already.
-        folder: history.csv and checkpoint.npz are written there after every epoch. A training that was
-            stopped resumes from the checkpoint when it is called again. A run folder takes the training
-            of its own parameters alone.
-        resume_from: a folder with a checkpoint of the same configuration; goes on after its last epoch to the
-            same final parameters, bit for bit.
-        on_epoch: called with the history so far, a list of rows, after every epoch.
-        engine: one made by hand, of the circuit and the head that `config` describes: of another
-            precision, of a loss of your own, of your own class.
+        folder: history.csv and checkpoint.npz are written there after every epoch. If training was stopped,
+            the same call resumes from the checkpoint. A run folder accepts only its own parameters.
+        resume_from: a folder with a checkpoint of the same configuration; training resumes after its last
+            epoch and ends with bit-identical parameters.
+        progress: whether to show the progress bar.
+        on_epoch: called with the history so far after every epoch; what it raises ends the training.
+        engine: an engine made by hand for the circuit and the head that `config` describes: with another
+            precision, a custom loss, or a class of your own.
 
     Raises:
         ParameterError, DataError: `engine` is of another circuit or head, the configuration or the table
             cannot be used, or `prepared` is of another configuration.
+        EngineError: the engine cannot compile or run the circuit.
         RunError: `folder` is that of a run with other parameters.
         CheckpointError: the checkpoint is of another configuration, or of other data.
         WrongGradientError: the gate found the engine's gradient wrong.
-        DegenerateError: scores are degenerate and `abort_on_degen` is set.
+        TrainingDiverged: a loss or a parameter became NaN or infinite.
+        DegenerateError: an epoch is degenerate and `abort_on_degen` is set.
         TrainingInterrupted: a KeyboardInterrupt that says after which epoch.
     """
     _require_agreement([config], engine)
@@ -122,19 +130,20 @@ def _require_agreement(configs: Sequence[TrainConfig], engine: Engine | None) ->
 def train_all(
     configs: Sequence[TrainConfig], progress: bool = True, engine: Engine | None = None
 ) -> list[TrainResult | QnbError]:
-    """Train many configurations, in order of the list; `engine` as in `train`, for all of them.
+    """Train many configurations; `engine` as in `train`, for all of them.
 
-    Those of one `qnb.training.loop.shape` together where the engine can.
-
-    What they share of the data, and the baselines on it, is computed once. Each ends as `train` would end it
-    by itself, up to the rounding of the engine; in the place of one that diverged, or was degenerate with
-    `abort_on_degen`, stands its error.
+    Those of one `qnb.training.loop.shape` train together where the engine can do so. Shared data, and the
+    baselines on them, are computed once. Each ends as with `train`, up to the rounding of the engine.
 
     The results hold their data, one object for all of the same table and split: memory grows with the number
     of different splits, and hardly with that of trainings.
 
+    Returns:
+        In the order of `configs`, the result, or the error of a training that diverged or was degenerate
+        with `abort_on_degen`.
+
     Raises:
-        ParameterError, DataError, WrongGradientError: as `train`.
+        ParameterError, DataError, EngineError, WrongGradientError: as `train`.
     """
     _require_agreement(configs, engine)
     prepared = prepare_all(configs)
@@ -168,13 +177,13 @@ def fit_all(
     progress: bool = True,
     engine: Engine | None = None,
 ) -> list[TrainingRun]:
-    """Train each configuration on its own data, those of one shape together where the engine can.
+    """Train each configuration on its own data, those of one shape together where the engine can do so.
 
-    A run that diverges, or is degenerate with `abort_on_degen`, ends with its `failure`; no baseline is
-    fitted.
+    A run that diverges, or is degenerate with `abort_on_degen`, stops with its error in `failure`. No
+    baselines are fitted.
 
     Raises:
-        ParameterError, WrongGradientError: as `train`.
+        ParameterError, EngineError, WrongGradientError: as `train`.
     """
     fitted: dict[int, TrainingRun] = {}
     for members in _cohorts(configs, prepared, engine):
@@ -265,8 +274,14 @@ def _trained_types(card: dict[str, Any]) -> list[str]:
 def choose_model(
     run: TrainingRun, about: dict[str, Any]
 ) -> tuple[Model, dict[str, np.ndarray], metrics.Threshold]:
-    """The model of the best epoch, its logits (B,) by side, training left out, and the threshold chosen on
-    validation rows.
+    """The model of the best epoch, its logits (B,) on every side but training, and the threshold chosen on
+    the validation rows.
+
+    Args:
+        about: where the model comes from; kept with it.
+
+    Raises:
+        QnbError: no epoch has been evaluated yet.
     """
     config, prepared = run.config, run.prepared
     model = Model(

@@ -2,8 +2,8 @@
 
 A circuit's score is a polynomial in sines and cosines of its angles, whose frequencies the encoder fixes
 (Schuld, Sweke and Meyer, Phys. Rev. A 103, 032430, 2021). A linear model over the same functions can express
-what the circuit can, as far as products of a few wires reach, and its loss is convex: what the circuit is
-worth beyond its encoding shows only against that model (Schreiber, Eisert and Meyer, PRL 131, 100803, 2023;
+what the circuit can, as far as products over a few wires reach, and its loss is convex. Only against this
+model does it show what the circuit adds to its encoding (Schreiber, Eisert and Meyer, PRL 131, 100803, 2023;
 Sweke et al., arXiv:2309.11647, 2023).
 """
 
@@ -33,15 +33,15 @@ CONSTANT = 1e-9  # standard deviation under which a function is constant on the 
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions of one angle that an encoder offers, and how many wires a product of them may join.
+    """The functions of one angle that an encoder spans, and over how many wires they are multiplied.
 
     Attributes:
         encoder: a key of `qnb.training.surrogate.BASES`.
-        highest: of a re-uploading circuit the highest frequency, so that the functions are sin jx and cos jx
-            for j = 1 ... highest; 0: the encoder's own, BASES.
+        highest: highest frequency of a re-uploading circuit: the functions are sin jx and cos jx for
+            j = 1 ... highest. 0: the encoder's own functions, BASES.
         wires: n.
-        order: the largest number of wires in a product whose features number MOST_FEATURES at most.
-        limited: what was left out so that they do, in words; None where nothing was.
+        order: the largest number of wires in a product (of ORDERS) with at most MOST_FEATURES features.
+        limited: what was left out of the circuit's functions, in words; None: nothing.
     """
 
     encoder: str
@@ -52,15 +52,15 @@ class Functions:
 
     @property
     def per_wire(self) -> int:
-        """Functions of one angle, the constant left out."""
+        """Number of functions of one angle, without the constant."""
         return 2 * self.highest if self.highest else len(BASES[self.encoder]) - 1
 
     def count(self, order: int) -> int:
-        """Features up to products of that many wires."""
+        """Number of features: products over 1 to `order` wires."""
         return count_features(self.per_wire, self.wires, order)
 
     def columns(self, X: np.ndarray, order: int) -> np.ndarray:
-        """Every product of functions of up to `order` wires, (features, B), of angles X (B, n) in radians."""
+        """All products over 1 to `order` wires, (features, B), at angles X (B, n) in radians."""
         x = np.asarray(X, dtype=np.float64).T
         if not self.highest:
             return products(basis(self.encoder, x)[1:].swapaxes(0, 1), order)
@@ -69,12 +69,12 @@ class Functions:
 
 
 def count_features(per_wire: int, wires: int, order: int) -> int:
-    """sum over j = 1 ... order of (wires choose j) per_wire^j."""
+    """Number of products over 1 to `order` wires: sum over j of (wires choose j) per_wire^j."""
     return sum(math.comb(wires, j) * per_wire**j for j in range(1, order + 1))
 
 
 def products(functions: np.ndarray, order: int) -> np.ndarray:
-    """Products of one function each of up to `order` different wires: (n, d, B) -> (features, B)."""
+    """Products of one function per wire over 1 to `order` different wires: (n, d, B) -> (features, B)."""
     found = []
     for k in range(1, order + 1):
         for wires in itertools.combinations(functions, k):
@@ -86,11 +86,11 @@ def products(functions: np.ndarray, order: int) -> np.ndarray:
 
 
 def functions_of(spec: CircuitSpec) -> Functions | None:
-    """The functions that the circuit's encoder offers; None for `amplitude`, which has no angles.
+    """The functions that the circuit's encoder spans; None for `amplitude` and encoders of your own.
 
-    `hadamard` exchanges sine and cosine. L encodings of a re-uploading circuit reach frequency L (`angle_y`)
-    or 2 L (`angle_xy`, which turns by the angle twice). A trained scaling starts from these frequencies, and
-    where it goes the twin does not follow.
+    `hadamard` only exchanges sine and cosine. With L encodings, a re-uploading circuit reaches frequency L
+    (`angle_y`) or 2 L (`angle_xy`, which rotates by the angle twice). A trained scaling starts at these
+    frequencies; the twin keeps them when training moves it.
     """
     if spec.encoder not in BASES:
         return None
@@ -114,11 +114,11 @@ class Twin:
     """A fitted twin.
 
     Attributes:
-        functions: of its angles.
-        order: wires in a product, chosen on validation.
-        penalty: C, chosen on validation; the larger the weaker.
-        rows: that were fitted.
-        weights: (features,), of the raw functions.
+        functions: the functions of its angles.
+        order: largest number of wires in a product, chosen on the validation rows.
+        penalty: C, chosen on the validation rows; a larger C means a weaker penalty.
+        rows: number of training rows in the fit.
+        weights: (features,), coefficients of the functions as they are (not standardised).
         intercept: of the logit.
     """
 
@@ -130,7 +130,7 @@ class Twin:
     intercept: float
 
     def logits(self, X: np.ndarray) -> np.ndarray:
-        """l(x) for rows of angles, X (B, n) -> (B,)."""
+        """l(x) for rows of angles in radians, X (B, n) -> (B,)."""
         chunks = [X[start : start + CHUNK] for start in range(0, len(X), CHUNK)]
         return np.concatenate(
             [self.weights @ self.functions.columns(c, self.order) + self.intercept for c in chunks]
@@ -145,12 +145,15 @@ def fit_twin(
     orders: tuple[int, ...] = ORDERS,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> Twin:
-    """The twin of the highest validation AUC over orders and penalties; of equal ones the simpler.
+    """The twin of highest validation AUC over orders and penalties; ties go to the one tried first.
 
     Args:
         train, val: pairs (X (B, n) angles in radians, y (B,)).
-        rows: of the training rows those that are fitted, positions.
-        orders, penalties: to choose from; orders above the functions' own are left out.
+        rows: positions of the training rows to fit.
+        orders, penalties: to choose from, simplest first; orders above the functions' own are left out.
+
+    Raises:
+        ValueError: no order is within that of the functions.
     """
     X, y = train[0][rows], train[1][rows]
     best, highest = None, -math.inf
