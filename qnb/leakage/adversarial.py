@@ -1,12 +1,13 @@
-"""Suspicion 12: the training side is not like the test side, and a classifier can tell.
+"""Suspicion 12: the training rows differ from the test rows, and a classifier can tell them apart.
 
-For each rule, rows of the training side and of the test side are told apart by gradient boosting on all
-features, in two folds. Attack types are shared out unevenly by the rules themselves, so only normal traffic
-is compared (rows of class 0, where the labels do not say which class that is): it should look alike on both
-sides of any split. Where it does not, sessions or the time leave a mark on it, which a random split hides.
+For each rule, gradient boosting on all features separates rows of the training side from rows of the test
+side, cross-validated in two folds. The rules distribute attack types unevenly by design, so only normal
+traffic is compared (rows of class 0, where the labels do not say which class is normal): it should look
+alike on both sides of any split. Where it does not, sessions or the time leave a mark on it, which a random
+split hides.
 
-Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, against the null of "the sides
-are alike".
+Leak if for some rule the AUC is at least 0.5 + EFFECT and p <= ALPHA / rules, under the null that the sides
+are alike. It reaches the model if the random split is such a rule.
 """
 
 from collections.abc import Callable
@@ -35,10 +36,13 @@ class Separation:
     """How well normal rows of the two sides can be told apart.
 
     Attributes:
-        auc, sd: of the boosting, mean over two folds; sd is at most that of a useless one, see
+        rule: name of the splitting rule.
+        rows: compared, both sides together.
+        auc: of the boosting, mean over two folds.
+        sd: upper bound of the standard deviation of `auc` if the sides are alike, see
             `qnb.leakage.statistics.null_sd_of_mean`.
-        columns: the columns that tell best by themselves, with their AUC.
-        of: what rows are compared, in words.
+        columns: the three columns that separate the sides best by themselves, with their AUC.
+        of: the rows that are compared, in words.
     """
 
     rule: str
@@ -50,7 +54,7 @@ class Separation:
 
     @property
     def p(self) -> float:
-        """One-sided p of an AUC as high as this, were the sides alike (normal approximation)."""
+        """One-sided p of an AUC this high if the sides are alike (normal approximation)."""
         return float(stats.norm.sf((self.auc - 0.5) / self.sd))
 
 
@@ -61,7 +65,14 @@ def examine(
     done: Callable[[str], object] = lambda what: None,
     classes: Classes = USUAL,
 ) -> list[Separation]:
-    """One `Separation` for each rule that could be used and has MIN_ROWS normal rows on both sides."""
+    """One `Separation` for each rule that could be used and has MIN_ROWS normal rows on both sides.
+
+    Args:
+        rules: from `qnb.leakage.splitting.plan`.
+        seed: of the folds, of the rows drawn (at most ROWS) and of the boosting.
+        done: called with the name of each rule that has been examined.
+        classes: what the two classes mean.
+    """
     separations = []
     for rule in rules.values():
         if not rule.arms:

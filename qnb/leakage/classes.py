@@ -1,4 +1,4 @@
-"""What the two classes of a table are called, and which of them is normal traffic: either may be class 1."""
+"""The names of a table's two classes, and which of them is normal traffic: either may be class 1."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ class Classes(NamedTuple):
 
     @property
     def alike(self) -> int:
-        """The class whose rows should be alike on both sides of a split: normal traffic, else class 0."""
+        """The class whose rows should look alike on both sides of a split: normal traffic, else class 0."""
         return self.normal or 0
 
 

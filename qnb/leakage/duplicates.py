@@ -1,12 +1,12 @@
 """Suspicion 8: the same row on both sides of a split, so that a model is tested on what it was trained on.
 
-Rows are the same if they agree in every feature, after cleaning. They are counted among the rows as the
-source writes them: qnb's reader drops exact duplicates of Edge-IIoTset, others may not. Two figures: the AUC
-on all test rows beside that on test rows not duplicated in training; and, on the test rows with a twin, what
-the twins are worth in training (`seen` against `apart`, as in `splitting`).
+Rows are the same if they agree in every feature after cleaning. They are counted among the rows as the
+source writes them: qnb's reader drops exact duplicates of Edge-IIoTset, but other readers may keep them. Two
+figures: the AUC on all test rows next to that on test rows not duplicated in training; and, on the test rows
+with a twin, how much the twins in training raise the AUC (`seen` against `apart`, as in `splitting`).
 
-Leak if at least SHARE of the test rows are duplicated in training. The count decides and not the AUC: where
-twins are few they can move an AUC but little, yet a row that was trained on tests nothing.
+Leak if at least SHARE of the test rows are duplicated in training. The share decides and not the AUC: few
+twins can move an AUC but little, yet a row that was trained on tests nothing.
 """
 
 from dataclasses import dataclass
@@ -28,17 +28,20 @@ SHARE = 0.001
 
 @dataclass(frozen=True)
 class Twins:
-    """What duplicates do under a random split of the rows as written, for gradient boosting on the features
-    as they are.
+    """The effect of duplicates under a random split of the rows as written, for gradient boosting on the
+    features as they are.
 
     Attributes:
-        rows, repeats: N, and how many of them repeat an earlier row.
-        same_label: share of the rows that have a twin anywhere whose twins all have their label; NaN without
-            any.
+        rows: N.
+        repeats: how many of them repeat an earlier row.
+        same_label: among the rows that have a twin anywhere, the share whose twins all have the same label
+            as they; NaN without any.
         test, both_sides: test rows, and those of them duplicated in training.
-        auc, auc_without: on all test rows, and on those not duplicated in training.
-        worth: on the test rows with a twin, AUC with the twins in training minus AUC without, and its
-            interval; NaN where those rows hold fewer than MIN_ROWS of a class.
+        auc, auc_without: on all test rows, and on those not duplicated in training; the second is NaN where
+            these lack a class.
+        worth: on the test rows with a twin, AUC with the twins in training minus AUC without.
+        worth_interval: its interval; NaN, like `worth`, where those rows hold fewer than MIN_ROWS of a
+            class.
         dropped_by_reader: whether the reader drops repeats before any split.
     """
 
@@ -55,18 +58,22 @@ class Twins:
 
     @property
     def share(self) -> float:
-        """Share of the test rows that appear in training too."""
+        """Share of the test rows that are duplicated in training."""
         return self.both_sides / self.test
 
 
 def row_numbers(raw: Raw) -> np.ndarray:
-    """A number for each row, equal where all features are, int64 `(N,)`."""
+    """A number for each row, equal where all features are equal, int64 `(N,)`."""
     frame = pd.DataFrame({name: raw.columns[name].categories() for name in raw.source.features})
     return pd.factorize(pd.util.hash_pandas_object(frame, index=False))[0]
 
 
 def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
-    """Split the rows as written at random, and look at those that appear in both train and test.
+    """Split the rows as written at random, and examine those that appear in both train and test.
+
+    Args:
+        test_fraction: share of the rows in the test; as many are set aside for validation, and not used.
+        seed: of the split, of the boosting and of the bootstrap.
 
     Raises:
         DataError: too few rows of a class to split.
@@ -112,7 +119,7 @@ def _both(y: np.ndarray) -> bool:
 
 
 def judge_twins(twins: Twins | DataError) -> LeakVerdict:
-    """The verdict on duplicates; where there are too few rows to split, why."""
+    """The verdict on duplicates; inconclusive where there are too few rows to split."""
     question = "Do the same rows appear in both train and test of a random split?"
     tolerance = {"share of test rows duplicated in training at least": SHARE}
     if isinstance(twins, DataError):

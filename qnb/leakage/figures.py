@@ -1,5 +1,5 @@
-"""The figures of the leakage stress test, one per suspicion: results of `qnb.leakage` in, a matplotlib Figure
-out; `note` says what the data is.
+"""The figures of the leakage stress test, one per suspicion: from results of `qnb.leakage` to a matplotlib
+Figure. `note` says what the data is.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ SHOWN = 30
 def formatting(forms: list[Form], note: str | None = None) -> Figure:
     """Left: AUC of the way each text column is written, filled where it is judged a leak.
 
-    Right: for the columns that write a value in several ways, who writes which.
+    Right: for columns that write a value in several ways, which class uses which spelling.
 
     Args:
         forms: from `qnb.leakage.formatting.examine`.
@@ -127,7 +127,7 @@ def _spellings(axes: Axes, several: list[Form]) -> None:
 def columns(singles: list[Single], pair: Pair | None = None, note: str | None = None) -> Figure:
     """AUC of each column by itself.
 
-    Left: columns that should be uninformative; right: the best features, and the best pair of them.
+    Left: columns that should be uninformative. Right: the best features, and the best pair of them.
 
     Args:
         singles: from `qnb.leakage.single_columns.examine`.
@@ -184,13 +184,13 @@ def _dots(axes: Axes, singles: list[Single], title: str) -> None:
 
 @styled
 def splits(compared: list[Compared], refused: list[str], note: str | None = None) -> Figure:
-    """Left: AUC of each model under each rule; middle: its drop from random.
+    """Left: AUC of each model under each rule. Middle: its drop from the random split.
 
-    Right: on the same rows, what related rows in training add.
+    Right: on the same test rows, what related rows in training add.
 
     Args:
         compared: from `qnb.leakage.splitting.compare`.
-        refused: rules that could not be used; named at the foot.
+        refused: rules that could not be used, named at the foot.
     """
     rules = list(dict.fromkeys(c.rule for c in compared))
     figure, (areas, drops, gains) = new_figure(3, height=3.8, gridspec_kw={"width_ratios": [1.15, 1, 1]})
@@ -257,9 +257,9 @@ def _bars(
 
 @styled
 def duplicates(twins: Twins, note: str | None = None) -> Figure:
-    """Left: test rows duplicated in training; middle: AUC with and without them.
+    """Left: share of the test rows duplicated in training. Middle: AUC with and without them.
 
-    Right: what the twins are worth on those rows.
+    Right: how much the twins in training raise the AUC on those rows.
     """
     figure, (counts, areas, worth) = new_figure(3, height=3.0)
     counts.barh([0], [twins.share], color=ORANGE, height=0.5)
@@ -311,9 +311,9 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
 
 @styled
 def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None = None) -> Figure:
-    """Left: gain at the table's own size.
+    """Left: gain on the whole table.
 
-    Right: gain of logistic regression on smaller draws, true and permuted labels.
+    Right: gain of logistic regression on smaller draws, with true and with permuted labels.
 
     Args:
         gains: from `qnb.leakage.preprocessing.examine`.
@@ -366,7 +366,7 @@ def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None =
 
 @styled
 def permutation(permuted: Permuted, note: str | None = None) -> Figure:
-    """AUC of each model on permuted labels, the means, and the interval in which a mean must lie."""
+    """AUC of each model on permuted labels, its means, and the interval in which a mean must lie."""
     figure, (axes,) = new_figure(height=2.6, width=8.0)
     half = permuted.half_width()
     axes.axvspan(0.5 - half, 0.5 + half, color=MUTED, alpha=0.2, lw=0, label="where the mean must lie")
@@ -392,8 +392,8 @@ def _with_rows(note: str | None, used: str) -> str:
 
 @styled
 def adversarial(separations: list[Separation], note: str | None = None) -> Figure:
-    """AUC of telling normal rows of training and test apart, by rule, and the columns that tell most by
-    themselves; the rows used at the foot.
+    """AUC of separating normal rows of training and test, by rule, with the columns that separate best by
+    themselves; the rows used are named at the foot.
     """
     figure, (axes,) = new_figure(height=0.55 * max(len(separations), 2) + 1.5, width=9.0)
     of = separations[0].of if separations else "normal traffic"

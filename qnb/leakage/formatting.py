@@ -1,17 +1,17 @@
 """Suspicion 1: the way a value is written tells the label, before the value means anything.
 
-Among rows whose value means the same (the number 0, say, written `0` and `0.0`), does the way of writing know
-the label? Comparing equal values keeps honest numbers out of it: a column that is larger in attacks is not
+Among rows whose value means the same (the number 0, say, written `0` and `0.0`), does the spelling predict
+the label? Because equal values are compared, a column that is merely larger in attacks does not count as
 "formatted" differently.
 
     AUC = sum over meanings of n1 n0 AUC(meaning) / sum of n1 n0,
 
-AUC(meaning) the best that ordering its spellings can reach. Being the best it lies above 0.5 by chance, so it
-is compared with its own distribution when the labels are exchanged among rows of equal meaning.
+where AUC(meaning) is the best that an order of its spellings can reach. Being the best, it lies above 0.5 by
+chance, so it is compared with its own distribution when labels are exchanged among rows of equal meaning.
 
-A column leaks if that has p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of
-that distribution. Where rows come in groups, it must also reach that p when whole groups exchange their
-spellings, see `qnb.leakage.group_exchange`: a session that writes `0.0` says nothing of attacks.
+A column leaks if p <= ALPHA / (columns examined) and its AUC lies at least EFFECT above the mean of that
+distribution. Where rows come in groups, it must also reach that p when whole groups exchange their
+spellings, see `qnb.leakage.group_exchange`: one session that writes `0.0` says nothing about attacks.
 """
 
 from collections.abc import Collection
@@ -32,17 +32,19 @@ MEANINGS = 100  # per column, those with the most pairs of rows
 
 @dataclass(frozen=True)
 class Form:
-    """What the text form of one column knows.
+    """What the text form of one column predicts.
 
     Attributes:
+        column: its name.
         auc_alone: AUC of the form (kind of text, length) over all rows, whatever the values mean; NaN for a
             typed column.
-        auc: among rows of equal meaning, see the head of this file; 0.5 where every meaning has one spelling.
+        auc: among rows of equal meaning, see the head of this file; 0.5 where every meaning has one
+            spelling.
         chance: mean of that AUC when labels are exchanged; NaN where there was nothing to exchange.
-        p: share of the exchanges of labels that reach `auc`; PERMUTATIONS or more are drawn. Where that would
-            call a leak and there are groups, the larger of it and that of exchanges between groups.
+        p: share of the exchanges of labels (PERMUTATIONS or more) that reach `auc`. Where that would call a
+            leak and there are groups, the larger of it and the p of exchanges between groups.
         rows: share of all rows whose meaning has more than one spelling.
-        example: spelling -> (share of the negative rows of its meaning, of the positive rows), for the
+        example: spelling -> (share among the negative rows of its meaning, among the positive rows), for the
             meaning with the most pairs.
         reaches_model: whether the column is a feature and the reader keeps the spellings apart.
     """
@@ -57,12 +59,12 @@ class Form:
     reaches_model: bool = False
 
     def leaks(self, tests: int) -> bool:
-        """Whether the form gives the label away, as one of so many columns looked at (Bonferroni)."""
+        """Whether the form gives the label away, as one of `tests` columns examined (Bonferroni)."""
         return self.p <= ALPHA / tests and self.auc - self.chance >= EFFECT
 
 
 def kind_of_text(text: str) -> str:
-    """`empty`, `integer`, `decimal`, `number` (any other way of writing one) or `text`."""
+    """`empty`, `integer`, `decimal`, `number` (a number written in any other way) or `text`."""
     bare = text.strip()
     if not bare:
         return "empty"
@@ -85,12 +87,13 @@ def examine(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> list[Form]:
-    """One `Form` for each column, those that know most first.
+    """One `Form` for each column, highest AUC first.
 
     Args:
         columns: N rows as written, from `qnb.leakage.raw.read_raw`.
-        y: `(N,)`.
+        y: labels 0 or 1, `(N,)`.
         features: names of the columns that the model may use.
+        seed: of the exchanges.
         groups: `(N,)`, see `qnb.leakage.group_exchange.groups_of`; None: rows are independent.
     """
     rng = np.random.default_rng(seed)
@@ -206,7 +209,7 @@ def _exchanged(table: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
 
 
 def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
-    """The verdict on how values are formatted; `classes` has the words for the two classes."""
+    """The verdict on the formatting of values; `classes` has the words for the two classes."""
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]

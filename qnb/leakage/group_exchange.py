@@ -1,9 +1,10 @@
 """The p of a leak test where rows come in groups: values are exchanged between whole groups.
 
-Rows of one capture session share much, among it the share of attacks. A host that is constant within sessions
-then tells the label of other rows of the same session, whatever hosts have to do with attacks, and a p that
-takes rows as independent calls it a leak. Under "the column knows nothing" the values of a group are as good
-as those of any other group, so groups exchange theirs, and the AUC is compared with what it then becomes.
+Rows of one capture session have much in common, including the share of attacks. A host that is constant
+within sessions then predicts the label of other rows of the same session, whatever hosts have to do with
+attacks, and a p that takes rows as independent calls it a leak. Under the null that the column is
+uninformative, the values of one group are as good as those of any other, so groups exchange theirs, and the
+AUC is compared with those after the exchange.
 """
 
 from collections.abc import Callable
@@ -20,8 +21,8 @@ ROWS = 20_000  # used at most
 def groups_of(raw: Raw, group_by: tuple[str, ...] | None = None) -> np.ndarray | None:
     """The group of each row, int `(N,)`: by the columns of `group_by`, else by the capture session.
 
-    None where the rows hold neither: then nothing is known of groups. The host pair does not stand in, for it
-    is made of what is tested.
+    None unless the rows hold all of these columns: then nothing is known of groups. The host pair is not
+    used in their place, because it is made of the columns that are tested.
     """
     names = [name for name in group_by or (SESSION,) if name in raw.columns]
     if len(names) < len(group_by or (SESSION,)):
@@ -31,14 +32,14 @@ def groups_of(raw: Raw, group_by: tuple[str, ...] | None = None) -> np.ndarray |
 
 
 class Exchange:
-    """Random exchanges of what N rows hold, between whole groups.
+    """Random exchanges of values between whole groups of N rows.
 
-    Each group takes the rows of a group drawn without replacement, in their order and from a random one of
-    them on (a rotation, so that what follows on itself within a group still does, and a common order of all
-    groups is no agreement); repeated or thinned out where the two differ in size.
+    Each group takes the rows of a group drawn without replacement, in their order and starting at a random
+    one of them: a rotation, which keeps neighbours within a group together, but does not let a common order
+    of all groups count as agreement. Where the sizes differ, rows are repeated or thinned out.
 
     Args:
-        groups: `(N,)`, rows of one group in the order in which they were taken.
+        groups: `(N,)`; rows of one group in the order in which they were taken.
         within: `(N,)`, constant in each group: only groups that agree in it exchange; None: all do.
     """
 
@@ -53,7 +54,7 @@ class Exchange:
         self.place = np.arange(len(of)) - self.starts[self.of]
 
     def rows(self, rng: np.random.Generator) -> np.ndarray:
-        """For each row the one whose value it takes, int `(N,)`."""
+        """For each row the number of the row whose value it takes, int `(N,)`."""
         drawn = np.arange(len(self.sizes))
         for groups in self.classes:
             drawn[groups] = rng.permutation(groups)
@@ -73,14 +74,16 @@ def p_of_exchanges(
     rng: np.random.Generator,
     within: np.ndarray | None = None,
 ) -> float:
-    """Share of exchanges between groups that reach the statistic of the rows as they are.
+    """The p of a statistic: the share of exchanges between groups that reach its value on the rows as they
+    are.
 
-    Drawing ends at EXCEEDED that do, or after `most`: p = EXCEEDED / drawn, or (1 + reached) / (1 + most)
-    (Besag and Clifford, Biometrika 78, 301, 1991).
+    Drawing ends once EXCEEDED of them do, or after `most`: p = EXCEEDED / drawn, or (1 + reached) / (1 +
+    most) (Besag and Clifford, Biometrika 78, 301, 1991).
 
     Args:
-        statistic: of the row numbers whose values each row takes, `(N,)`.
+        statistic: of the numbers of the rows whose values each row takes, `(N,)`.
         groups, within: as in `Exchange`.
+        most: exchanges to draw at most.
     """
     exchange, reached = Exchange(groups, within), 0
     seen = statistic(np.arange(len(groups)))
@@ -92,5 +95,5 @@ def p_of_exchanges(
 
 
 def some_rows(count: int, rng: np.random.Generator) -> np.ndarray:
-    """At most ROWS of so many row numbers, in order."""
+    """At most ROWS of `count` row numbers, ascending."""
     return np.arange(count) if count <= ROWS else np.sort(rng.choice(count, ROWS, replace=False))

@@ -1,5 +1,5 @@
-"""The three models that the suspicions are tried on: logistic regression, gradient boosting and the circuit,
-on the same features.
+"""The three models that the suspicions are tested on: logistic regression, gradient boosting and the
+circuit, on the same features.
 
 Everything (coercion, PLS, quantile map) is fitted on the training rows of each arm alone, as in train.ipynb.
 All circuits of one call train together as one batched program, from the same initial parameters, with their
@@ -24,7 +24,7 @@ MODELS = ("logistic", "boosting", "circuit")
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """Rows to train on, to choose the epoch by and to score; int64, each `(n,)`."""
+    """Row numbers to train on, to choose the epoch by (`val`) and to score; int64, each `(n,)`."""
 
     name: str
     train: np.ndarray
@@ -33,7 +33,7 @@ class Arm:
 
 
 def prepare_arm(table: Table, arm: Arm, config: TrainConfig) -> Prepared:
-    """The features of the rows of an arm.
+    """The features and labels of an arm's rows, with the transform fitted on its training rows.
 
     Raises:
         DataError: the training rows carry too few directions, or hold one class only.
@@ -52,12 +52,12 @@ def score_arms(
     config: TrainConfig,
     done: Callable[[str], object] = lambda what: None,
 ) -> list[dict[str, np.ndarray]]:
-    """Logits on the test rows of each arm, by model.
+    """Logits on the test rows of each arm, `(n,)`, by model of MODELS.
 
     Args:
         tables: one for all arms, or one for each.
         config: the circuit and its training.
-        done: called with what has just been finished: once for each arm, once for the circuits.
+        done: called with the name of what has just finished: once for each arm, once for the circuits.
 
     Raises:
         DataError: as `prepare_arm`; or fewer training rows than one batch.

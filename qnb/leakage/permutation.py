@@ -1,9 +1,9 @@
-"""Suspicion 11: the pipeline itself hands the label on.
+"""Suspicion 11: the pipeline itself passes the label on.
 
-Labels are permuted over all rows, then the whole pipeline runs as ever: split, PLS, quantile map, model,
-epoch chosen on validation rows. Nothing is left to learn, so on the test rows the AUC must be 0.5. Given the
-scores, permuted test labels have the distribution of Mann and Whitney, of standard deviation `null_sd`; the
-mean over R permutations is compared with it.
+Labels are permuted over all rows, then the whole pipeline runs as usual: split, PLS, quantile map, model,
+epoch chosen on validation rows. Nothing is left to learn, so the AUC on the test rows must be 0.5. Given the
+scores, permuted test labels have the Mann-Whitney distribution, of standard deviation `null_sd`; the mean
+over R permutations is compared with it.
 
 Leak if for some model |mean AUC - 0.5| has a two-sided p <= ALPHA / models.
 """
@@ -31,7 +31,13 @@ ROWS = 20_000
 
 @dataclasses.dataclass(frozen=True)
 class Permuted:
-    """AUCs on permuted labels, by model `(PERMUTATIONS,)`; sd is that of one of them when nothing leaks."""
+    """AUCs on permuted labels.
+
+    Attributes:
+        rows: whose labels were permuted.
+        auc: by model, one for each of PERMUTATIONS.
+        sd: standard deviation of one AUC when nothing leaks.
+    """
 
     rows: int
     auc: dict[str, list[float]]
@@ -42,7 +48,7 @@ class Permuted:
         return (float(np.mean(self.auc[model])) - 0.5) / (self.sd / math.sqrt(len(self.auc[model])))
 
     def half_width(self) -> float:
-        """Of the interval around 0.5 in which the mean must lie."""
+        """Half the width of the interval around 0.5 in which a model's mean must lie."""
         return float(stats.norm.isf(ALPHA / (2 * len(self.auc))) * self.sd / np.sqrt(PERMUTATIONS))
 
 
@@ -51,8 +57,14 @@ def examine(
 ) -> Permuted:
     """Run the pipeline on PERMUTATIONS permutations of the labels of at most ROWS rows.
 
+    Args:
+        config: the pipeline; permutation k is split by `split_seed` + k.
+        seed: of the rows drawn and of the permutations.
+        done: see `qnb.leakage.models.score_arms`.
+
     Raises:
         DataError: too few rows to split or to reduce.
+        WrongGradientError, TrainingDiverged: as `qnb.leakage.models.score_arms`.
     """
     rng = np.random.default_rng(seed)
     part = table if len(table) <= ROWS else table.take(np.sort(rng.choice(len(table), ROWS, replace=False)))
@@ -74,7 +86,7 @@ def examine(
 
 
 def judge_permuted(permuted: Permuted | DataError) -> LeakVerdict:
-    """The verdict on the pipeline; where there are too few rows for it, why."""
+    """The verdict on the pipeline; inconclusive where there are too few rows for it."""
     question = "Does the pipeline score above chance on permuted labels?"
     tolerance: dict[str, Any] = {"p at most": ALPHA / len(MODELS), "AUC expected": 0.5}
     if isinstance(permuted, DataError):

@@ -1,13 +1,14 @@
-"""Suspicions 9 and 10: PLS or the quantile map fitted on all rows, the test rows and their labels among them.
+"""Suspicions 9 and 10: PLS or the quantile map fitted on all rows, test rows and their labels included.
 
-PLS looks at labels, so what it is fitted on is trained on; the quantile map looks at values alone. qnb fits
-both on training rows. What would fitting them on everything have brought, on the same test rows?
+PLS uses labels, so the rows that it is fitted on are trained on; the quantile map uses values alone. qnb
+fits both on training rows. How much would fitting them on all rows have raised the AUC on the same test
+rows?
 
-    gain = AUC(fitted on everything) - AUC(fitted on training rows)
+    gain = AUC(fitted on all rows) - AUC(fitted on training rows)
 
-`would leak`, for a table of this size, if for logistic regression or boosting the gain is at least EFFECT and
-its paired bootstrap interval, at 1 - ALPHA / 2, lies above zero. `by_size` repeats it on smaller draws, with
-true labels and with labels that mean nothing: with those any gain is a leak.
+The verdict is yes, for a table of this size, if for logistic regression or boosting the gain is at least
+EFFECT and its paired bootstrap interval, at 1 - ALPHA / 2, lies above zero. `by_size` repeats the comparison
+on smaller draws, with true and with permuted labels: with permuted labels any gain is a leak.
 """
 
 import dataclasses
@@ -37,11 +38,12 @@ JUDGES = ("logistic", "boosting")
 
 @dataclasses.dataclass(frozen=True)
 class StepGain:
-    """One model with one step of the preprocessing fitted on everything.
+    """One model with one step of the preprocessing fitted on all rows.
 
     Attributes:
-        honest, leaky: AUC on the test rows, with the step fitted on training rows, and on everything.
-        gain: leaky - honest, with its interval.
+        step, model: of STEPS and of JUDGES.
+        honest, leaky: AUC on the test rows, with the step fitted on training rows, and on all rows.
+        gain, gain_interval: leaky - honest, and its interval.
     """
 
     step: str
@@ -53,9 +55,8 @@ class StepGain:
 
 
 def maps(table: Table, train: np.ndarray, config: TrainConfig) -> dict[str, FeatureMap]:
-    """`honest`: all fitted on the rows `train`.
-
-    `pls`, `quantile`: that step fitted on every row of the table.
+    """Three feature maps: `honest`, fitted on the rows `train` alone; `pls` and `quantile`, with that step
+    fitted on every row of the table (PLS with its standardisation).
 
     Raises:
         DataError: the rows carry too few directions, or hold one class only.
@@ -77,10 +78,10 @@ def _with_quantiles(feature_map: FeatureMap, frame: pd.DataFrame) -> FeatureMap:
 
 
 def examine(table: Table, config: TrainConfig) -> list[StepGain]:
-    """Both steps, both models, at the table's own size, under the random split of `config`.
+    """The gain of both steps for both models on the whole table, under the random split of `config`.
 
     Raises:
-        DataError: as `maps`; or too few test rows of a class.
+        DataError: as `maps`; or too few rows to split, or too few test rows of a class.
     """
     train, val, test = random_split(table.y, config.val_fraction, config.test_fraction, config.split_seed)
     require_rows(table.y[test], "The test side of the random split")
@@ -104,10 +105,14 @@ def examine(table: Table, config: TrainConfig) -> list[StepGain]:
 def by_size(table: Table, config: TrainConfig, seed: int = 0, draws: int = 6) -> pd.DataFrame:
     """Gain of logistic regression on random draws of SIZES rows, for true labels and for permuted ones.
 
+    Args:
+        seed: of the draws, the permutations and the splits.
+        draws: for each size.
+
     Returns:
         One row for each size, step and kind of labels: size, step, labels ("true" | "permuted"), gain (mean
-        over draws), error (its standard error). Sizes beyond a third of the table, and draws that cannot be
-        reduced to the features asked for, are left out.
+            over draws), error (its standard error). Sizes beyond a third of the table are left out, and so
+            are draws that cannot be reduced to the features asked for.
     """
     rng, rows = np.random.default_rng(seed), []
     for size in (s for s in SIZES if 3 * s <= len(table)):
@@ -139,7 +144,7 @@ def _gains(table: Table, config: TrainConfig, seed: int) -> dict[str, float]:
 
 
 def judge_step(step: str, gains: list[StepGain] | DataError) -> LeakVerdict:
-    """The verdict on one of STEPS; where the table is too small for the features asked for, why."""
+    """The verdict on one of STEPS; inconclusive where the table is too small for the features asked for."""
     question = f"Would fitting {STEPS[step]} on all rows have raised the score?"
     tolerance = {
         "gain in AUC at least": EFFECT,

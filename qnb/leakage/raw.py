@@ -1,5 +1,5 @@
-"""The rows of a table as its source writes them, before any cleaning: what `qnb.data.table` makes equal is
-still different here.
+"""The rows of a table as its source writes them, before any cleaning: values that `qnb.data.table` makes
+equal are still distinct here.
 """
 
 from collections.abc import Collection
@@ -22,14 +22,13 @@ class RawColumn:
     """N values as the source writes them.
 
     Attributes:
-        codes: which of `written` each row holds, int64 `(N,)`.
-        written: the K distinct texts; of a typed column (numbers in a Parquet file, say) what the reader
+        codes: index into `written` for each row, int64 `(N,)`.
+        written: the K distinct texts; for a typed column (numbers in a Parquet file, say) what the reader
             makes of them.
-        typed: whether the source stores numbers rather than text, so that there is no way of writing to look
-            at.
-        numbers: `(K,)`, NaN where a text is no number.
-        meanings: `(K,)` texts, equal where two texts mean the same: numbers in one way, other text stripped
-            and in lower case.
+        typed: whether the source stores numbers rather than text, so that there is no formatting to examine.
+        numbers: `(K,)`, NaN where a text is not a number.
+        meanings: `(K,)` texts, equal where two texts mean the same: numbers written in one way, other text
+            stripped and in lower case.
         cleaned: `(K,)` texts, equal where `qnb.data.table` reads two texts as the same value.
     """
 
@@ -42,7 +41,7 @@ class RawColumn:
 
     @classmethod
     def of(cls, column: pa.Array, missing: Collection[str] = frozenset()) -> "RawColumn":
-        """The column as it is written, from an Arrow array; values in `missing` mean nothing."""
+        """The column as it is written, from an Arrow array; values in `missing` are read as missing."""
         typed = not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
         encoded = column.dictionary_encode()
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
@@ -52,23 +51,25 @@ class RawColumn:
         return cls(codes.astype(int), written, typed, numbers, [text.lower() for text in cleaned], cleaned)
 
     def categories(self) -> np.ndarray:
-        """Codes `(N,)` that are equal where the cleaned values are."""
+        """Codes `(N,)`, equal where the cleaned values are equal."""
         codes: np.ndarray = _codes_of(self.cleaned)[self.codes]
         return codes
 
     def values(self) -> np.ndarray | None:
-        """float64 `(N,)`, NaN where missing; None where some value is text."""
+        """The numbers as float64 `(N,)`, NaN where missing; None if some value is text."""
         text = [m for m, n in zip(self.meanings, self.numbers, strict=True) if m and np.isnan(n)]
         return None if text else self.numbers[self.codes]
 
     def seconds(self) -> np.ndarray | None:
-        """Seconds of times of day, or of dates and times, `(N,)`; None where none of the texts is one."""
+        """Times of day, or dates and times, in seconds, `(N,)`, NaN where a text is not one; None if no text
+        is.
+        """
         times, _ = read_times(self.written)
         return times[self.codes] if np.isfinite(times).any() else None
 
     def present(self) -> np.ndarray:
-        """bool `(N,)`: neither missing nor zero, which is how Edge-IIoTset writes "this packet has no such
-        field".
+        """Which rows carry the field, bool `(N,)`: neither missing nor zero, since Edge-IIoTset writes a
+        zero where a packet lacks a field.
         """
         absent = np.array([not text for text in self.cleaned]) | (self.numbers == 0)
         there: np.ndarray = ~absent[self.codes]
@@ -80,7 +81,7 @@ class Raw:
     """N labelled rows as the source writes them, duplicates included.
 
     Attributes:
-        columns: every column but the labels, by name.
+        columns: every column but the label and the attack type, by name.
         y: int8 `(N,)`.
         source: where they come from; its `features` are the columns that the model may use.
         text: features that are text, decided on all rows of the source and not on these.
@@ -117,8 +118,8 @@ def read_raw(
 ) -> Raw:
     """Draw rows from a source, stratified by label.
 
-    The source is read twice: labels, then the rows drawn, so that memory grows with the rows drawn and not
-    with the file.
+    The source is read twice, first its labels and then the rows drawn, so that memory grows with the rows
+    drawn and not with the file.
 
     Args:
         reading: how its columns are to be read; None: as its data set says.

@@ -1,22 +1,21 @@
 """Suspicions 2 to 4: one column that gives the answer away.
 
-What a column may be used for decides, not how well it predicts. Three questions:
+What decides is the role of a column, not how well it predicts. Three questions:
 
-- Identifiers: hosts, ports, flow ids, counters that a protocol stack starts at will, and columns named in the
-  parameter `identifiers`. They say who or which packet it was, never what it did, so they should know
-  nothing. Only rows that carry the field are compared: whether a packet has a port at all is honest. Leak if
-  the AUC is at least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
+- Identifiers: hosts, ports, flow ids, counters with an arbitrary start, and columns named in the parameter
+  `identifiers`. They say who or which packet it was, never what it did, so they should be uninformative.
+  Only rows that carry the field are compared: whether a packet has a port at all is legitimate information.
+  Leak if the AUC is at least 0.5 + EFFECT and p <= ALPHA / (columns of the question).
 - Time and sessions: when and in which capture a row was taken; the same rule.
-- Features: what the model may use. A feature may predict well; it is called a leak only if it alone is the
+- Features: what the model may use. A feature may be predictive; it is called a leak only if it alone is the
   label in other words: AUC >= GIVEAWAY, and p <= ALPHA / features (which matters for small tables).
 
-Where rows come in groups, p of an identifier or a feature is that of exchanging its values between whole
-groups, see `qnb.leakage.group_exchange`. Time and sessions are the groups, or tell them: of these p is
-over rows, and a small one says that labels and sessions go together in these rows.
+Where rows come in groups, and an identifier or a feature has the AUC of a leak, its p is that of exchanging
+its values between whole groups, see `qnb.leakage.group_exchange`. Time and sessions are the groups, or
+reveal them: their p is over rows, and a small one says that labels and sessions go together in these rows.
 
 Counters that start from zero with a connection or capture (tcp.seq, tcp.ack, icmp.seq_le, udp.stream) also
-measure how long it has been going on; they count as features, unless `identifiers` names
-them.
+measure how long it has been running; they count as features, unless `identifiers` names them.
 """
 
 from dataclasses import dataclass, replace
@@ -44,16 +43,17 @@ KINDS = (*IDENTIFIERS, *WHEN, *FEATURE, "set aside")
 
 @dataclass(frozen=True)
 class Single:
-    """What one column knows by itself.
+    """What one column predicts by itself.
 
     Attributes:
+        column: its name.
         kind: one of KINDS.
-        auc, p, sd: of the column alone against "it knows nothing", see `qnb.leakage.statistics.Alone`; NaN
-            where the rows do not hold both classes.
-        over_groups: whether p is that of exchanges between whole groups, made where the AUC is large enough
-            for a leak; else it takes rows as independent.
-        rows: share of rows that were compared.
+        auc, p, sd: of the column alone under the null that it is uninformative, see
+            `qnb.leakage.statistics.Alone`; NaN where the rows do not hold both classes.
+        rows: share of the rows that were compared.
         reaches_model: whether it is a feature as the table is read.
+        over_groups: whether p is that of exchanges between whole groups, which are made where the AUC is
+            large enough for a leak; else p takes rows as independent.
     """
 
     column: str
@@ -67,7 +67,9 @@ class Single:
 
 
 def kind_of(name: str, source: Source) -> str:
-    """The kind of a column, which decides the rule that it is judged by; see the head of this file."""
+    """The kind of a column, one of KINDS, which decides the rule that it is judged by; see the head of this
+    file.
+    """
     if name in source.identifiers:
         return source.identifiers[name]
     if source.dropped.get(name) == "time" or name in (*source.time, *TIMES):
@@ -78,18 +80,17 @@ def kind_of(name: str, source: Source) -> str:
 
 
 def codes_of(column: RawColumn, kind: str) -> np.ndarray:
-    """What rows have in common in this column, int `(N,)`: bins of numbers and times of day, categories of
-    text and sessions.
-    """
+    """Codes of a column's values, int `(N,)`: bins of numbers and times, categories of text and sessions."""
     values = column.seconds() if kind == "time" and not column.typed else None
     values = column.values() if values is None else values
     return column.categories() if values is None or kind == "session" else bins(values)
 
 
 def examine(raw: Raw, seed: int = 0, group_by: tuple[str, ...] | None = None) -> list[Single]:
-    """One `Single` for each column, those that know most first.
+    """One `Single` for each column, highest AUC first.
 
     Args:
+        seed: of the folds and the exchanges.
         group_by: columns that make a group; None: the capture session, where the rows hold it.
     """
     rng, singles = np.random.default_rng(seed), []
@@ -129,7 +130,7 @@ def _p_over_groups(
 
 
 def coded(values: pd.Series) -> np.ndarray:
-    """What rows have in common in a cleaned column, int `(N,)`."""
+    """Codes of a cleaned column's values, int `(N,)`: bins of numbers, categories of text."""
     if is_numeric(values):
         return bins(values.to_numpy(np.float64))
     return pd.factorize(values, use_na_sentinel=False)[0]
@@ -137,18 +138,17 @@ def coded(values: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two features and the AUC that the label's share in the cells of both gives."""
+    """Two features, and the AUC of the share of positives in the cells that both span."""
 
     columns: tuple[str, str]
     auc: float
 
 
 def best_pair(raw: Raw, singles: list[Single], seed: int = 0, candidates: int = 6) -> Pair | None:
-    """Of the pairs of the `candidates` best features the one whose cells know most.
+    """The most predictive pair among the `candidates` best features; None with fewer than two features.
 
-    None with fewer than two features.
-
-    Each feature is cut into at most 16 bins, so that a pair has at most 256 cells.
+    Each feature is cut into at most 16 bins, with one more for missing numbers, so that a pair has at most
+    17 x 17 cells.
     """
     best = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)][:candidates]
     if len(best) < 2:
@@ -170,14 +170,14 @@ def _coarse(column: RawColumn, limit: int = 16) -> np.ndarray:
 
 
 def judge_identifiers(singles: list[Single]) -> LeakVerdict:
-    """Do hosts, ports and counters reveal the label?"""
+    """The verdict: do hosts, ports and counters reveal the label?"""
     question = "Do identifiers (hosts, ports, counters) reveal the label?"
     missing = "No column of this table is known to be an identifier: name them in the parameter identifiers."
     return _judge(question, [one for one in singles if one.kind in IDENTIFIERS], missing, "identifiers")
 
 
 def judge_time(singles: list[Single]) -> LeakVerdict:
-    """Do the time and the capture session reveal the label?"""
+    """The verdict: do the time and the capture session reveal the label?"""
     question = "Do the time and the capture session reveal the label?"
     missing = (
         "No column has the role of a time or a session, nor looks like one: name them in the parameters time "
@@ -255,7 +255,7 @@ def _reach(one: Single, level: float) -> str:
 
 
 def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> LeakVerdict:
-    """Does one feature nearly equal the label?"""
+    """The verdict: does one feature nearly equal the label?"""
     features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
     level = ALPHA / max(len(features), 1)
     caught = [one for one in features if one.auc >= GIVEAWAY and one.p <= level]

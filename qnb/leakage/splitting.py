@@ -1,24 +1,24 @@
 """Suspicions 5 to 7: rows of one session, one part of the day or one attack type on both sides of a random
 split.
 
-The same model under each rule has its AUC, and the drop from the random split is shown. But a rule also
-changes which rows are tested, and late rows, say, may be easier ones, so the drop alone proves nothing. The
-verdict rests on a comparison on the same rows:
+The AUC of each model under each rule is reported, with its drop from the random split. But a rule also
+changes which rows are tested, and late rows, say, may be easier, so the drop alone proves nothing. The
+verdict is based on a comparison on the same test rows:
 
     gain = AUC(seen) - AUC(apart), both on one half of the rule's test rows
 
 `apart` trains as the rule says. `seen` trains on as many rows, of which some are exchanged, class by class,
-for the other half of the rule's test rows, as a random split would have allowed. So the gain is what rows of
-the same session, time or type are worth in training. Its interval comes from a paired bootstrap of the rows:
-if groups and times mean nothing, as the null has it, rows are exchangeable. How far other groups could differ
-is another question; a bootstrap of whole groups answers it, beside.
+for the other half of the rule's test rows, as a random split would have allowed. So the gain is the value in
+training of rows from the same session, time or type. Its interval comes from a paired bootstrap of the rows,
+because rows are exchangeable under the null that groups and times mean nothing. A bootstrap of whole groups
+is reported as well: it says how far other groups could differ.
 
-Sessions and time leak if for logistic regression or boosting the gain is at least EFFECT of what `apart`
-lacks to an AUC of 1, and its interval, at 1 - ALPHA / 2, lies above zero. The same comparison under the
-random split is a control: rows exchanged for others of the same kind, so its gain is what training on other
-rows does by itself. The circuit is shown and does not decide, for its short training scatters more than the
-others. For attack types the same finding is a `drop`: types never trained on are harder, which is no leak but
-a limit of the model.
+Sessions and time leak if for logistic regression or boosting the gain is at least EFFECT times 1 -
+AUC(apart), and its interval, at 1 - ALPHA / 2, lies above zero. The same comparison under the random split
+is a control: rows are exchanged for others of the same kind, so its gain is the effect of training on other
+rows alone. The circuit is reported and does not decide, because its short training varies more than the
+others. For attack types the same result is no leak: types never trained on are harder, which is a limit of
+the model.
 """
 
 from dataclasses import dataclass
@@ -52,10 +52,13 @@ class Rule:
     """One rule for splitting: its arms, or why it could not be used.
 
     Attributes:
+        name: of the rule.
         arms: `apart`, then `seen`; none where the rule was refused. The first `half` test rows of both are
             the same.
-        clusters: which test rows of `apart` belong together, `(n,)`, or None where rows are drawn one by one.
-        groups: the columns that make a group, where the rule is `group`.
+        half: number of the test rows that are compared.
+        clusters: the group of each test row of `apart`, `(n,)`; None where rows are drawn one by one.
+        groups: the columns that make a group, for the rule `group`.
+        refused: why the rule could not be used; None where it could.
     """
 
     name: str
@@ -67,10 +70,11 @@ class Rule:
 
 
 def plan(table: Table, configs: dict[str, TrainConfig], seed: int = 0) -> dict[str, Rule]:
-    """The rows of every arm.
+    """The rows of every arm. A rule that cannot be used on this table is returned with the reason in
+    `refused`.
 
     Args:
-        configs: by rule, `random` first, with `split` set to it.
+        configs: by rule, `random` first, each with `split` set to its rule.
         seed: of the halves and of the rows exchanged.
     """
     rng, rules = np.random.default_rng(seed), dict[str, Rule]()
@@ -123,12 +127,11 @@ class Compared:
     """One model under one rule.
 
     Attributes:
-        auc: under the rule, on all its test rows, with its interval.
-        drop: AUC under the random split minus that, with its interval; 0, without one, for the random split
-            itself.
-        apart, seen: on the same half of the test rows.
-        gain: seen - apart, with its interval over rows; `gain_over_groups`: over whole groups, NaN where
-            there are none.
+        auc, auc_interval: under the rule, on all its test rows.
+        drop, drop_interval: AUC under the random split minus `auc`; for the random split itself 0 and NaN.
+        apart, seen: AUC on the same half of the test rows.
+        gain, gain_interval: seen - apart, with its interval over rows.
+        gain_over_groups: its interval over whole groups, NaN where there are none.
     """
 
     rule: str
@@ -145,22 +148,24 @@ class Compared:
 
     @property
     def share(self) -> float:
-        """The gain as a share of what `apart` lacks to an AUC of 1."""
+        """The gain as a share of 1 - AUC(apart); 0 where that is 0."""
         return self.gain / (1 - self.apart) if self.apart < 1 else 0.0
 
     @property
     def matters(self) -> bool:
-        """Whether this gain counts as a leak by the rule at the head of this file."""
+        """Whether this gain counts by the rule at the head of this file."""
         return self.model in DECIDE and self.share >= EFFECT and self.gain_interval[0] > 0
 
 
 def compare(
     table: Table, rules: dict[str, Rule], scores: dict[str, dict[str, np.ndarray]], seed: int = 0
 ) -> list[Compared]:
-    """Every model under every rule that could be used; `random` first.
+    """Every model under every rule that could be used, `random` first.
 
     Args:
+        rules: from `plan`.
         scores: by name of the arm, the logits on its test rows by model.
+        seed: of the bootstrap.
     """
     rng, compared, base = np.random.default_rng(seed), list[Compared](), Base()
     for rule in rules.values():
@@ -231,7 +236,7 @@ SAME = {
 
 
 def judge_rule(rule: Rule, compared: list[Compared]) -> LeakVerdict:
-    """The verdict on one rule other than `random`."""
+    """The verdict on one rule other than `random`; inconclusive where it could not be used."""
     question = QUESTIONS[rule.name]
     tolerance = {
         "gain in AUC at least this share of what is lacking to 1": EFFECT,
@@ -283,7 +288,7 @@ def _sentence(rule: Rule, worst: Compared) -> str:
 
 
 def as_table(compared: list[Compared]) -> pd.DataFrame:
-    """One row for each rule and model, intervals as text."""
+    """One row for each rule and model, with intervals as text."""
 
     def between(bounds: tuple[float, float]) -> str:
         return "" if np.isnan(bounds[0]) else f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"

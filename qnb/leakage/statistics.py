@@ -1,8 +1,8 @@
-"""What the suspicions share: AUC of a coded column by itself, the null of an AUC, and paired bootstrap
-differences.
+"""What the suspicions share: the AUC of a coded column by itself, the null distribution of an AUC, and
+paired bootstrap intervals.
 
-Every suspicion keeps the chance of any false alarm among its own k tests at or below `ALPHA`, by Bonferroni's
-ALPHA / k.
+Every suspicion keeps the probability of any false alarm among its own k tests at or below `ALPHA`, by
+Bonferroni's ALPHA / k.
 """
 
 from typing import NamedTuple
@@ -29,17 +29,20 @@ def require_rows(y: np.ndarray, where: str) -> None:
 
 
 def null_sd(y: np.ndarray) -> float:
-    """Standard deviation of the AUC of scores that know nothing of y: sqrt((n + 1) / (12 n1 n0)).
+    """Standard deviation of the AUC of scores that are independent of y: sqrt((n + 1) / (12 n1 n0)).
 
-    Mann and Whitney 1947 (Ann. Math. Stat. 18, 50-60), without ties; ties make it smaller. NaN with one class
-    only.
+    Mann and Whitney 1947 (Ann. Math. Stat. 18, 50-60), without ties; ties make it smaller. NaN if a class is
+    missing.
+
+    Args:
+        y: labels 0 or 1, `(n,)`.
     """
     n, ones = len(y), int(np.sum(y))
     return float(np.sqrt((n + 1) / (12 * ones * (n - ones)))) if 0 < ones < n else np.nan
 
 
 def folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fold 0 or 1 of each row, at random within each class: int64 `(N,)`."""
+    """Fold 0 or 1 of each row, at random within each class: y `(N,)` -> int64 `(N,)`."""
     fold = np.zeros(len(y), int)
     for label in (0, 1):
         rows = rng.permutation(np.flatnonzero(y == label))
@@ -51,9 +54,9 @@ def null_sd_of_mean(y: np.ndarray, fold: np.ndarray) -> float:
     """An upper bound of the standard deviation of the mean of the folds' AUCs under the null: the mean of
     their `null_sd`.
 
-    The folds are not independent, for each is tested on what the other says: two folds of pure noise agree or
-    disagree together, and their mean scatters nearly as much as either. Of dependent variables the mean's
-    standard deviation is at most the mean of theirs.
+    The folds are not independent, because each is scored by the rates of the other: on pure noise two folds
+    agree or disagree together, and their mean varies nearly as much as either. The standard deviation of a
+    mean of dependent variables is at most the mean of theirs.
 
     Args:
         y: `(N,)`, 0 or 1.
@@ -63,8 +66,8 @@ def null_sd_of_mean(y: np.ndarray, fold: np.ndarray) -> float:
 
 
 class Alone(NamedTuple):
-    """AUC of a column by itself, the one-sided p of "it knows nothing", and the standard deviation that p
-    assumes (an upper bound).
+    """AUC of a column by itself, its one-sided p under the null that the column is uninformative, and the
+    standard deviation that p assumes (an upper bound).
     """
 
     auc: float
@@ -73,16 +76,18 @@ class Alone(NamedTuple):
 
 
 def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alone:
-    """AUC of a column by itself, whatever the shape of its relation to the label, against "it knows nothing".
+    """AUC of a column by itself, whatever the shape of its relation to the label, tested against no
+    relation.
 
     The score of a row is the share of positives among the rows of the same code in the other of two folds,
-    pulled towards the overall share with the weight of two rows. Given the other fold these scores are fixed,
-    so each fold's AUC has the null of `null_sd`; the mean of both is returned, and compared with
+    shrunk towards the overall share with the weight of two rows. Given the other fold these scores are
+    fixed, so each fold's AUC has the null of `null_sd`; the mean of both is returned, and compared with
     `null_sd_of_mean`.
 
     Args:
-        codes: what the rows have in common, int `(N,)`.
+        codes: from 0, int `(N,)`; rows with the same value share a code.
         y: `(N,)`, 0 or 1.
+        rng: draws the folds.
 
     Returns:
         All NaN where a fold lacks a class.
@@ -93,7 +98,11 @@ def rate_auc(codes: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Alon
 
 
 def folded_auc(codes: np.ndarray, y: np.ndarray, fold: np.ndarray) -> float:
-    """Mean over the folds of the AUC of the rates that the other fold gives; NaN where one lacks a class."""
+    """Mean over the folds of the AUC of the scores of `rate_auc`; NaN where a fold lacks a class.
+
+    Args:
+        codes, y, fold: `(N,)` each, the last from `folds`.
+    """
     size = int(codes.max(initial=-1)) + 1
     counts = np.bincount(codes * 4 + fold * 2 + y, minlength=4 * size).reshape(size, FOLDS, 2)
     of_class = counts.sum(axis=0)
@@ -120,13 +129,15 @@ def _area_of_counts(score: np.ndarray, ones: np.ndarray, zeros: np.ndarray) -> f
 
 
 def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndarray:
-    """Codes for numbers: each of them its own where there are at most `limit`, else quantile bins.
+    """Codes for numbers, int `(N,)`: a code for each distinct number if there are no more of them than bins,
+    else quantile bins.
 
-    NaN is a code of its own.
+    NaN and infinite values share a code of their own.
 
     Args:
         values: float64 `(N,)`.
-        limit, rows_per_bin: at most `limit` bins, and at least about `rows_per_bin` rows in each.
+        limit, rows_per_bin: at most `limit` bins, and about `rows_per_bin` rows or more in each, but at
+            least two bins.
     """
     here = np.isfinite(values)
     distinct, codes = np.unique(values[here], return_inverse=True)
@@ -140,8 +151,12 @@ def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndar
 
 
 def interval(estimate: float, draws: np.ndarray, tests: int = 1) -> tuple[float, float]:
-    """estimate ± z sd(draws), z for a two-sided 1 - ALPHA / tests: a normal interval with the bootstrap's
-    standard deviation.
+    """estimate ± z sd(draws), with z for a two-sided 1 - ALPHA / tests: a normal interval with the
+    bootstrap's standard deviation.
+
+    Args:
+        draws: bootstrap draws of the estimate, `(resamples,)`.
+        tests: over which ALPHA is divided.
     """
     half = stats.norm.isf(ALPHA / (2 * tests)) * float(np.std(draws, ddof=1))
     return estimate - half, estimate + half

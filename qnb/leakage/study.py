@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class LeakageConfig(SidesConfig, TableConfig):
-    """leakage_stress_test.ipynb. The defaults take all 100,000 rows of the bundled capture."""
+    """Parameters of leakage_stress_test.ipynb. The defaults take all 100,000 rows of the bundled capture."""
 
     sample: Sample = 100_000
     columns: Names | None = None
@@ -87,13 +87,12 @@ class LeakageConfig(SidesConfig, TableConfig):
 
 
 def read(config: LeakageConfig) -> tuple[Raw, Table]:
-    """The rows as their source writes them, and as `qnb.data.table` reads them.
-
-    Both with `config.columns` alone, if given.
+    """The rows as their source writes them, and as `qnb.data.table` reads them; only `config.columns`, if
+    given.
 
     Raises:
-        DataError: the source cannot be used, or `columns` or `group_by` names what it does not have, or the
-            types that `attack_test` names cannot be left out.
+        DataError: the source cannot be used, `columns` or `group_by` names a column that it lacks, or the
+            types that `attack_test` names cannot be left out of training.
     """
     drawn: dict[str, Any] = {
         "sample": config.sample,
@@ -128,10 +127,10 @@ def _as_they_look(source: Source, look_alikes: dict[str, dict[str, str]]) -> Sou
 
 
 def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
-    """The same rows with these columns alone.
+    """The same rows, with these columns alone.
 
     Raises:
-        DataError: a name is no column.
+        DataError: a name is not a column.
     """
     for name in columns:
         if name not in raw.columns:
@@ -144,7 +143,9 @@ def only(raw: Raw, columns: tuple[str, ...]) -> Raw:
 
 
 def about(raw: Raw, table: Table) -> str:
-    """How many rows are looked at, how sure a verdict is, and what the source is known for."""
+    """The number of rows examined, the level of the tests, and the notes and cautions on the source, in
+    words.
+    """
     return (
         f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one "
         f"suspicion together are made at the level {ALPHA:.0%}, and none counts without an effect of a "
@@ -153,7 +154,7 @@ def about(raw: Raw, table: Table) -> str:
 
 
 def raw_note(raw: Raw, table: Table) -> str:
-    """As `qnb.reporting.tables.data_note`, of the rows as the source writes them, which are more where the
+    """As `qnb.reporting.tables.data_note`, for the rows as the source writes them, which are more where the
     reader drops duplicates.
     """
     return (
@@ -163,9 +164,8 @@ def raw_note(raw: Raw, table: Table) -> str:
 
 
 def tried(examine: Callable[[], T]) -> T | DataError:
-    """What `examine` returns.
-
-    Or, where the table is too small or lacks what it needs, the DataError that says so, for the verdict.
+    """The result of `examine`; or, where the table is too small or lacks what it needs, the DataError that
+    says so, for the verdict.
     """
     try:
         return examine()
@@ -175,7 +175,7 @@ def tried(examine: Callable[[], T]) -> T | DataError:
 
 @contextlib.contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar over `total` steps; what it yields takes the name of a step that is done."""
+    """A progress bar over `total` steps. It yields a function that takes the name of each finished step."""
     with tqdm(total=total, unit="step", file=sys.stdout, mininterval=1.0, ncols=100) as bar:
 
         def done(what: str) -> None:
@@ -186,9 +186,9 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule], list[Compared]]:
-    """Every model under every rule.
+    """The rules, and every model under every rule that could be used.
 
-    Where the models cannot be trained on this table at all, every rule says why.
+    Where the models cannot be trained on this table at all, every rule has the reason in `refused`.
     """
     configs: dict[str, TrainConfig] = {rule: config.training(rule) for rule in RULES}
     rules = plan(table, configs, config.seed)
@@ -204,14 +204,14 @@ def compare_splits(config: LeakageConfig, table: Table) -> tuple[dict[str, Rule]
 
 
 def shown(result: T | DataError, draw: Callable[[T, str], Figure], note: str) -> Figure | Markdown:
-    """The figure of what was found; or, where nothing could be examined, why."""
+    """The figure of a result; or, where nothing could be examined, the reason as text."""
     if isinstance(result, DataError):
         return Markdown(f"Not tested: {result}")
     return draw(result, note) if result else Markdown("Not tested; the verdict gives the reason.")
 
 
 def conclude(run: Run, verdicts: list[LeakVerdict]) -> None:
-    """Write leakage.json into the run folder and end the run."""
+    """Write leakage.json into the run folder and finish the run."""
     run.write_json("leakage.json", [dataclasses.asdict(v) for v in verdicts])
     run.finish(
         {
@@ -224,7 +224,7 @@ def conclude(run: Run, verdicts: list[LeakVerdict]) -> None:
 
 
 def in_short(verdicts: list[LeakVerdict]) -> list[str]:
-    """The result in one sentence, then each leak with its reason, those that reach the model first."""
+    """The result in one sentence, then each leak with its reason, first those that reach the model."""
     leaks = sorted((v for v in verdicts if v.reaches_model is not None), key=lambda v: not v.reaches_model)
     reaching = [v for v in leaks if v.reaches_model]
     inconclusive = sum(v.verdict == INCONCLUSIVE for v in verdicts)

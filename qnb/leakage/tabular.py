@@ -1,4 +1,4 @@
-"""Gradient boosting on columns as they are: what a strong model can find without reduction or angles."""
+"""Gradient boosting on the columns as they are: what a strong model finds without reduction or angles."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ CATEGORIES = 60  # the commonest of a text column; the rest are one
 
 
 def matrix(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers as they are and text as categories, the commonest first.
+    """Numbers as they are, and text as category codes, the commonest first.
 
     Returns:
         X: float64 `(N, p)`, NaN where a number is missing.
@@ -26,7 +26,9 @@ def matrix(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def common(codes: np.ndarray, limit: int) -> np.ndarray:
-    """Codes 0 to limit - 1 by how common a category is, the commonest 0; the last for all rarer ones."""
+    """Codes `(N,)` renumbered by frequency, 0 for the commonest; `limit` - 1 stands for all that are
+    rarer.
+    """
     order = np.argsort(-np.bincount(codes), kind="stable")
     place = np.full(len(order), limit - 1)
     place[order[: limit - 1]] = np.arange(min(limit - 1, len(order)))
@@ -37,7 +39,12 @@ def common(codes: np.ndarray, limit: int) -> np.ndarray:
 def boost(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, text: np.ndarray, seed: int = 0) -> np.ndarray:
     """Logits of the test rows, `(M,)`, from scikit-learn's HistGradientBoostingClassifier with 60 trees.
 
-    Columns without any value in the training rows, which it cannot bin, are left out.
+    Columns that are entirely NaN in the training rows, which it cannot bin, are left out.
+
+    Args:
+        X, y: training rows, `(N, p)` and `(N,)`.
+        X_test: `(M, p)`.
+        text: which columns are categories, bool `(p,)`.
     """
     held = ~np.isnan(X).all(axis=0)
     X, X_test, text = X[:, held], X_test[:, held], text[held]

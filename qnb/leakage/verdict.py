@@ -35,7 +35,7 @@ def leak_verdict(
     tolerance: Any,
     sentence: str,
 ) -> LeakVerdict:
-    """Yes for a leak, no for none, inconclusive (None) where the table lacks what the test needs."""
+    """`yes` for a leak, `no` for none, `inconclusive` for None, where the table lacks what the test needs."""
     return LeakVerdict(
         question,
         answer(leak),
