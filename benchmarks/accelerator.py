@@ -1,6 +1,6 @@
 """Training steps of the exact engine where JAX runs, an accelerator where there is one: wires by batch by precision.
 
-    python -m benchmarks.accelerator [TABLE.csv]
+    python -m benchmarks.accelerator [TABLE.csv [WIRES ...]]
 
 `step ms` is one gradient from float64 rows to float64 gradients in the host's memory; `chunk ms` a step of Adam where many are one
 program, as in a training, their batches' way to the device included. `error` is the largest difference of a gradient on 64 rows
@@ -27,7 +27,7 @@ from qnb.core.settings import own_settings
 
 WIRES, BATCHES = (8, 4, 12, 6, 10), (256, 4096, 65536)
 CHECKED, SECONDS = 64, 0.4  # rows of the comparison; of repeated calls for a median
-STEPS = 64  # of a chunk at most; the engine may take fewer of large batches
+STEPS, CHUNK_SECONDS = 64, 2.0  # of a chunk at most; the engine may take fewer of large batches
 
 
 def where() -> str:
@@ -60,14 +60,14 @@ def measure(wires: int, rows: int, precision: str) -> dict[str, object]:
         name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in spec.init(0).items()
     }
     check_gradient(engine, params, *batch(spec, CHECKED))
-    data, count = batch(spec, rows), min(STEPS, engine.steps_at_once(rows))
+    data, started = batch(spec, rows), time.perf_counter()
+    step = median_seconds(functools.partial(engine.loss_and_grad, params, *data), SECONDS)
+    count = max(1, min(STEPS, engine.steps_at_once(rows), int(CHUNK_SECONDS / step)))
     adam = optax.adam(1e-3)
     with own_settings():
         state = adam.init(params)
     chunk = tuple(np.stack([column] * count) for column in data)
     took = functools.partial(engine.take_steps, adam.update, params, state, *chunk)
-    started = time.perf_counter()
-    step = median_seconds(functools.partial(engine.loss_and_grad, params, *data), SECONDS)
     return {
         "wires": wires,
         "batch": rows,
@@ -81,14 +81,14 @@ def measure(wires: int, rows: int, precision: str) -> dict[str, object]:
     }
 
 
-def main(path: str | None = None) -> None:
+def main(path: str | None = None, *wires: str) -> None:
     """Print a line as soon as it is known, and keep what is known in the file."""
     print(where(), flush=True)
     rows = []
-    for wires in WIRES:
+    for n in map(int, wires or WIRES):
         for precision in PRECISIONS:
             for size in BATCHES:
-                rows.append(measure(wires, size, precision) | {"device": where()})
+                rows.append(measure(n, size, precision) | {"device": where()})
                 print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                                 for name, value in list(rows[-1].items())[:-1]), flush=True)  # fmt: skip
                 if path:
