@@ -4,7 +4,7 @@
 
 `step ms` is one gradient from float64 rows to float64 gradients in the host's memory; `chunk ms` a step of Adam where many are one
 program, as in a training, their batches' way to the device included. `error` is the largest difference of a gradient on 64 rows
-from that of float64 on this machine's processor, over that gradient's largest entry; the gate must pass at every row of the table.
+from that of float64 on this machine's processor, over that gradient's largest entry. Every line's engine must pass the gate on them.
 """
 
 import functools

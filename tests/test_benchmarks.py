@@ -7,11 +7,12 @@ import numpy as np
 import papermill
 import pytest
 
-from benchmarks import compiling, exact, peers, silent_faults, silent_faults_report, small_tables
+from benchmarks import accelerator, compiling, exact, peers, silent_faults, silent_faults_report, small_tables
 from benchmarks.timing import in_turn
 from qnb.config import TrainConfig
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import make_engine
+from qnb.core.gate import WrongGradientError
 from qnb.core.objective import Objective
 from qnb.studies.diagnosis.components import COMPONENTS
 
@@ -129,3 +130,23 @@ def test_small_tables_have_both_classes_and_come_out_again(generator, columns):
     assert X.shape == (200, columns) and 0.2 < y.mean() < 0.8
     np.testing.assert_array_equal(X, again)
     np.testing.assert_array_equal(y, labels)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_a_line_of_the_accelerators_table_is_gated_and_compared(monkeypatch, precision, most):
+    monkeypatch.setattr(accelerator, "SECONDS", 0.01)
+    line = accelerator.measure(2, 8, precision)
+    assert 0 <= line["error"] < most and line["step ms"] > 0 and line["chunk ms"] > 0 and 1 <= line["steps of a chunk"] <= 64
+    monkeypatch.setattr(accelerator.ExactEngine, "loss_and_grad", one_row_of_the_batch(accelerator.ExactEngine.loss_and_grad))
+    with pytest.raises(WrongGradientError):
+        accelerator.measure(2, 8, precision)
+
+
+def one_row_of_the_batch(loss_and_grad):
+    """An engine's method that gives the loss of the batch with the gradient of its first row."""
+
+    def wrong(self, params, X, y, w):
+        loss, _ = loss_and_grad(self, params, X, y, w)
+        return loss, loss_and_grad(self, params, X[:1], y[:1], w[:1])[1]
+
+    return wrong
