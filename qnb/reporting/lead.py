@@ -1,4 +1,4 @@
-"""The first lines of a report: what was found, what speaks against it, and what it rests on.
+"""The first lines of a report: its findings, its warnings, and what it is based on.
 
 A notebook shows them in its last cell, tagged `summary`; the HTML report has them below its title.
 """
@@ -14,11 +14,11 @@ from qnb.runs.folder import Run
 
 
 def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
-    """What a run found, in a few lines for its report.
+    """The summary of a run for its report: findings, warnings, gradient check, data, changed parameters.
 
     Args:
         run: with its metrics written and its data noted, see `Run.finish` and `Run.note`.
-        sentences: the answer, one or two of them, in Markdown; empty ones are left out.
+        sentences: the findings in one or two sentences of Markdown; empty ones are left out.
     """
     answer = [sentences] if isinstance(sentences, str) else [sentence for sentence in sentences if sentence]
     manifest, metrics = run.manifest, run.metrics()

@@ -1,4 +1,4 @@
-"""What is computed, as code to read: the circuit in PennyLane, and the program that differentiates it."""
+"""The computation as source code: the circuit in PennyLane, and the program that differentiates it."""
 
 import ast
 import html
@@ -28,8 +28,8 @@ TURNS = ["qml.RZ({0}[0], wires=i)", "qml.RY({0}[1], wires=i)", "qml.RZ({0}[2], w
 
 
 def circuit_code(spec: "CircuitSpec") -> str:
-    """The circuit as PennyLane code: a QNode score(weights, readout, x), after your own functions; with a
-    trained scaling, score(weights, readout, x, scaling).
+    """The circuit as PennyLane code: a QNode score(weights, readout, x), preceded by the source of your own
+    parts; with a trained scaling, score(weights, readout, x, scaling).
     """
     parts = [part for name in own.PARTS if isinstance(part := getattr(spec, name), own.Own)]
     texts = dict.fromkeys(text for part in parts if (text := own.source_of(part).rstrip()))
@@ -97,7 +97,7 @@ def _coefficients(spec: "CircuitSpec") -> str:
 
 
 def gradient_code(engine: str) -> str:
-    """The functions of an engine that return loss and gradient, as they stand in its file, which is not run.
+    """The source of the functions of an engine that compute loss and gradient; its module is not imported.
 
     Raises:
         ParameterError: the engine is not one of qnb's.
@@ -114,7 +114,11 @@ def gradient_code(engine: str) -> str:
 
 
 def listing(spec: "CircuitSpec", engine: str) -> Any:
-    """Both, folded, for a notebook."""
+    """`circuit_code` and `gradient_code` as folded HTML (IPython's), for a notebook.
+
+    Raises:
+        ParameterError: the engine is not one of qnb's.
+    """
     from IPython.display import HTML
 
     parts = {

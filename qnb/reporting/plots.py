@@ -1,6 +1,6 @@
-"""Every figure.
+"""The figures of a training's report, and the style that all figures share.
 
-Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is.
+Functions take arrays or histories and return a matplotlib Figure; `note` says what the data is, at its foot.
 """
 
 import functools
@@ -46,7 +46,7 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A function that draws a figure, in STYLE from its first line to its last."""
+    """Decorator: the function draws its figure in STYLE."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -59,12 +59,12 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def new_figure(
     columns: int = 1, height: float = 3.4, width: float = 11.0, rows: int = 1, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure, and its panels row by row; for functions that are `styled`.
+    """An empty figure and its panels, row by row; for functions that are `styled`.
 
     Args:
         columns, rows: of panels.
-        height, width: of the whole, in inches.
-        **kwargs: passed on to `matplotlib.pyplot.subplots`.
+        height, width: of the figure, in inches.
+        **kwargs: passed to `matplotlib.pyplot.subplots`.
     """
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
     plt.close(figure)  # a notebook shows it once, as the value of its cell
@@ -79,12 +79,12 @@ def caption(figure: Figure, note: str | None) -> Figure:
 
 
 def legend(axes: Axes, handles: Any = None, labels: Any = None) -> None:
-    """Put the legend of a panel above it, below its title, where it covers no data.
+    """Put a panel's legend between its title and its axes, where it covers no data.
 
-    To be called when the title is set. Does nothing where nothing has a label.
+    Call it after the title is set. Without labels it does nothing.
 
     Args:
-        handles, labels: what it lists; by default everything in the panel that has a label.
+        handles, labels: entries; by default all labelled artists in the panel.
     """
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
@@ -109,20 +109,20 @@ def legend(axes: Axes, handles: Any = None, labels: Any = None) -> None:
 
 
 def text_instead(axes: Axes, text: str) -> None:
-    """Empty a panel that has nothing to show but `text`, which says why."""
+    """Hide a panel's axes and show `text` in place of data: why there are none."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
 
 
 def over(panels: Iterable[Axes], xlabel: str) -> None:
-    """Label the x axis of panels over epochs or steps; its ticks are whole numbers."""
+    """Label the x axis of panels over epochs or steps, with ticks at whole numbers."""
     for axes in panels:
         axes.set_xlabel(xlabel)
         whole_ticks(axes)
 
 
 def whole_ticks(axes: Axes) -> None:
-    """Put the ticks of the x axis, epochs say, at whole numbers only."""
+    """Restrict the ticks of the x axis to whole numbers."""
     # its base class, which is what matplotlib promises, has no `integer`
     locator: Any = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
@@ -130,7 +130,7 @@ def whole_ticks(axes: Axes) -> None:
 
 @styled
 def circuit(spec: "CircuitSpec", note: str | None = None) -> Figure:
-    """The circuit of a `CircuitSpec` as its PennyLane operations stand, packed to the left, wire 0 on top."""
+    """Circuit diagram of a `CircuitSpec`: its PennyLane operations packed to the left, wire 0 on top."""
     columns, depth = [], [0] * spec.wires
     for op in spec.operations():
         low, high = min(op.wires), max(op.wires)
@@ -185,7 +185,7 @@ def learning_curves(
     Args:
         history: the table of `qnb.training.loop.fit`, one row per epoch.
         best_epoch: marked in each panel.
-        reference: validation AUCs to draw as lines, by the name of the baseline.
+        reference: validation AUCs of baselines to draw as lines, by name.
     """
     figure, (loss, auc, sep) = new_figure(3, height=4.0)
     epoch = history["epoch"]
@@ -213,7 +213,11 @@ def learning_curves(
 
 @styled
 def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
-    """Per parameter group: gradient norm, distance from the start, and alpha with the bias, against epoch."""
+    """Gradient norm and distance from the initial value per parameter group, and alpha and bias, by epoch.
+
+    Args:
+        history: the table of `qnb.training.loop.fit`, one row per epoch.
+    """
     figure, (gradient, distance, head) = new_figure(3, height=4.0)
     for group, colour in GROUP_COLOURS.items():
         if f"grad_norm_{group}" not in history:
@@ -246,7 +250,7 @@ def learning_signal(history: pd.DataFrame, note: str | None = None) -> Figure:
 
 @styled
 def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
-    """ROC curves of several models on the same rows. y: (B,); logits: by name, each (B,)."""
+    """ROC curves of several models on the same rows. y: (B,); logits: by model, each (B,)."""
     figure, (axes,) = new_figure(width=4.8, height=4.4)
     for name, values in logits.items():
         colour = BASELINE_COLOURS.get(name, ORANGE)
@@ -266,7 +270,7 @@ def roc(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -
 
 @styled
 def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: str | None = None) -> Figure:
-    """Logits by class, each class normalised to 1, with the threshold. y, logits: (B,)."""
+    """Histogram of the logits by class, each normalised to 1, with the threshold. y, logits: (B,)."""
     figure, (axes,) = new_figure(width=6.4, height=4.4)
     y, logits = np.asarray(y), np.asarray(logits)
     bins: list[float] = np.linspace(logits.min(), logits.max(), 60).tolist()
@@ -282,9 +286,9 @@ def score_histogram(y: np.ndarray, logits: np.ndarray, threshold: float, note: s
 
 @styled
 def reliability(y: np.ndarray, logits: dict[str, np.ndarray], note: str | None = None) -> Figure:
-    """Observed share of positives against predicted probability, in bins of equally many test rows.
+    """Reliability diagram: observed share of positives against predicted probability, in quantile bins.
 
-    y: (B,); logits: by name, each (B,).
+    y: (B,); logits: by model, each (B,). See `qnb.training.metrics.reliability`.
     """
     figure, (axes,) = new_figure(width=4.8, height=4.4)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="calibrated")

@@ -1,6 +1,4 @@
-"""The tables and sentences of a report: configuration, data, gradient check, the result beside its
-baselines.
-"""
+"""The tables and sentences of a report: configuration, data, gradient check, result and baselines."""
 
 from typing import Any
 
@@ -20,9 +18,9 @@ from qnb.training.train import TrainResult
 
 
 def asked(config: StrictConfig, blocks: int = 3) -> Styler:
-    """Every parameter, in `blocks` side by side.
+    """All parameters with their values, in `blocks` columns of pairs.
 
-    The default stands behind those that differ from it; one that has no effect beside the others says so.
+    A value that differs from its default is followed by it; a parameter without effect is marked as such.
     """
     rows = [(name, _value(config, name)) for name, _ in config]
     height = -(-len(rows) // blocks)
@@ -58,7 +56,7 @@ def _left(table: pd.DataFrame) -> Styler:
 
 
 def plain_table(frame: pd.DataFrame) -> Styler:
-    """A table without its index, text to the left."""
+    """A table without its index, left-aligned."""
     return _left(frame).hide(axis="index")
 
 
@@ -70,14 +68,14 @@ MISSING = {  # in words
 
 
 def data_card(card: dict[str, Any]) -> Styler:
-    """Source, rows kept and dropped and why, prior, attack types, duplicates, the split and what stands on
-    two of its sides.
+    """The data card as a table: source, rows kept and dropped with the reasons, prior, attack types,
+    duplicates, the split and what appears on more than one of its sides.
     """
     return _left(pd.DataFrame(card_rows(card).items(), columns=["data", "value"])).hide(axis="index")
 
 
 def card_rows(card: dict[str, Any]) -> dict[str, str]:
-    """The data card in words, line by line: what, and its value."""
+    """The data card in words: by title, the value."""
     kind = (
         "SYNTHETIC (drawn by a generator, not measured on any network)" if card["synthetic"] else "measured"
     )
@@ -212,8 +210,8 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def gate_verdict(report: GateReport | None) -> Styler:
-    """One row per parameter group: status, derivative expected (differences) and found (gradient), relative
-    error.
+    """The gradient check, one row per parameter group: status, directional derivative expected (finite
+    differences) and found (gradient), relative error; "NOT CHECKED" for None.
     """
     if report is None:
         return _left(pd.DataFrame({"status": ["NOT CHECKED"]}, index=["every group"]))
@@ -248,10 +246,13 @@ RESULT = {  # titles of the table of results, and their figures
 
 
 def results(metrics: Row) -> Styler:
-    """AUC, with its interval, and loss of the circuit and of the baselines on the same features.
+    """Results of the circuit and of the baselines on the same features: AUC with its interval, loss,
+    calibration, and thresholded metrics at each model's own threshold.
 
-    Thresholded metrics, each model's at its own threshold, and calibration; last the trivial predictor, which
-    calls every row positive and gives it the prior for a probability.
+    The last row is the trivial model, which predicts every row positive with the prior as its probability.
+
+    Args:
+        metrics: the content of metrics.json.
     """
     models = {"circuit": metrics} | {NAMES[name]: b for name, b in metrics["baselines"].items()}
     if "trivial" in metrics:
@@ -266,12 +267,12 @@ def results(metrics: Row) -> Styler:
 
 
 def twin_sentence(against: Row, twin: Row, over: str) -> str:
-    """The circuit against its twin, in one sentence.
+    """The circuit against its dequantised twin, in one sentence.
 
     Args:
-        against: as `qnb.statistics.auc.against` gives it.
-        twin: the baseline: its order, features, test_auc.
-        over: what the interval is over.
+        against: as `qnb.statistics.auc.against` returns it.
+        twin: the baseline's entry in metrics.json: order, features, C and, if there is one, limited.
+        over: what the interval is taken over, in words.
     """
     difference, low, high = (f"{against[name]:+.4f}" for name in ("difference", "low", "high"))
     return (
@@ -300,7 +301,7 @@ DECISIONS = {
 
 
 def interval_note(metrics: Row) -> str:
-    """What the intervals of a result cover; empty without."""
+    """What the intervals of a result cover, in a sentence; "" without intervals."""
     interval = metrics.get("test_auc_interval")
     if not interval:
         return ""
@@ -315,7 +316,7 @@ def interval_note(metrics: Row) -> str:
 
 
 def resampled(metrics: Row) -> str:
-    """What the intervals of a run are over."""
+    """What the intervals of a run are taken over, in words."""
     return METHODS.get(metrics["test_auc_interval"]["method"], "test rows")
 
 
@@ -323,7 +324,7 @@ METHODS = {"DeLong": "test rows", "DeLong over groups": "whole groups of test ro
 
 
 def data_note(card: dict[str, Any]) -> str:
-    """What the data is, in one line, for the foot of every figure."""
+    """The data in one line, for the foot of every figure."""
     rows = f"{card['rows_kept']:,} rows, {card['prior']:.1%} positive"
     return (
         f"SYNTHETIC data: {card['source']} capture, {rows}"
@@ -346,7 +347,7 @@ def training_sentence(result: TrainResult) -> str:
 
 
 def verdict_sentence(metrics: Row) -> str:
-    """The result in a sentence or two: test AUC, its interval, the baselines, and the twin."""
+    """The result in a few sentences: test AUC with its interval, the baselines, and the twin."""
     interval = f" (95 % interval {interval_of(metrics)})" if interval_of(metrics) else ""
     others = [f"{b['test_auc']:.4f} for {NAMES[name]}" for name, b in metrics["baselines"].items()]
     beside = f", against {', '.join(others)}" if others else ""
@@ -380,11 +381,9 @@ def _of_test_file(metrics: Row) -> str:
 
 
 def provenance(run: Run) -> Styler:
-    """What the numbers of a run rest on: the code, the stack, the data, the parameters, the seeds.
+    """What the numbers of a run are based on, from its manifest: code, stack, data, parameters, seeds.
 
-    As its manifest has it.
-
-    The data are the tables whose fingerprints the manifest lists as `fingerprints`, else that of its data
+    The data are those whose fingerprints the manifest lists as `fingerprints`, otherwise those of its data
     card.
     """
     manifest = run.manifest
@@ -419,7 +418,7 @@ def _code(git: dict[str, Any] | None) -> str:
 
 
 def written(run: Run) -> str:
-    """A list of what the run folder holds."""
+    """The files in the run folder, as a Markdown list."""
     names = {
         PARAMS: "the effective parameters, for `-f`",
         METRICS: "the figures above",

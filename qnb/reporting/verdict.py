@@ -1,4 +1,4 @@
-"""Questions and their answers, for people and machines: verdict.json is a list of these."""
+"""Questions and their verdicts, for readers and programs: verdict.json is a list of these."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -19,24 +19,25 @@ def answer(holds: bool | None) -> str:
 
 
 def unanimous(cases: Iterable[bool]) -> str:
-    """`yes` if it holds in all cases, `no` if in none, else, and without any case, `inconclusive`."""
+    """`yes` if it holds in all cases, `no` if in none, otherwise (also without any case) `inconclusive`."""
     held = set(cases)
     return answer(held.pop() if len(held) == 1 else None)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One question and its answer.
+    """One question and its verdict.
 
     Attributes:
-        question: in one line, such that yes or no answers it.
+        question: a yes-or-no question on one line.
         verdict: one of ANSWERS, or, in a diagnosis, one of OF_A_COMPONENT.
-        figures: the numbers that the verdict rests on, JSON-serialisable.
-        tolerance: what the figures were compared with.
+        figures: the numbers that the verdict is based on, JSON-serialisable.
+        tolerance: the limits that they were compared with, JSON-serialisable.
         sentence: the reason, in plain words.
+        stack: versions of Python, qnb and its dependencies.
 
     Raises:
-        ValueError: another verdict, or a question that is none.
+        ValueError: the verdict is none of these, or the question does not end with a question mark.
     """
 
     question: str
@@ -62,9 +63,11 @@ class Verdict:
 def conclude(
     run: Run, verdicts: list[Verdict], metrics: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Write verdict.json into the run folder and end the run, with `metrics` beside the verdicts.
+    """Write verdict.json into the run folder and finish the run, with `metrics` next to the verdicts in
+    metrics.json.
 
-    Returns what was written.
+    Returns:
+        The content of verdict.json.
     """
     listed = [asdict(v) for v in verdicts]
     run.write_json(VERDICT, listed)

@@ -15,15 +15,16 @@ from qnb.runs.provenance import code_state
 
 
 def main(names: list[str] | None = None) -> int:
-    """Run what is out of date, one report after another; what is done stays done.
+    """Run and publish the reports that are out of date, or those named, one after another.
 
     Returns:
-        The exit code: 0, 1 where a report failed (the others are run all the same), 130 where one was
-        interrupted.
+        The exit code: 0; 1 where a report failed (the others are run all the same); 130 where one was
+        interrupted. Reports published before stay published.
 
     Raises:
-        ParameterError: no such report.
-        RunError: the code under qnb/, notebooks/ differs from its commit.
+        ParameterError: there is no report of that name; or qnb/, notebooks/ or pyproject.toml differ from
+            the commit, or there is none.
+        RunError: there is no project here, or a report cannot be started.
     """
     parser = argparse.ArgumentParser(prog="python -m qnb.reports", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of reports, out of date or not")
@@ -45,7 +46,7 @@ def main(names: list[str] | None = None) -> int:
 
 
 def is_outdated(name: str, root: Path) -> bool:
-    """Whether a report is not there, or is older than its code."""
+    """Whether a report is missing, or was published with another digest than that of its current code."""
     return stamp_of(name, root).get("code") != digest(REPORTS[name], root)
 
 

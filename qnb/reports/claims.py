@@ -1,10 +1,10 @@
-"""What docs/claims.md quotes, written from the published reports between marks of the kind
+"""The quotations in docs/claims.md, written from the published reports between marks of the form
 
     <!-- from ablation_focal -->
     ...
     <!-- end -->
 
-Of an ablation that is a table, of any other report the sentences of its conclusion.
+For an ablation that is a table, for any other report the sentences of its conclusion.
 """
 
 import json
@@ -23,9 +23,13 @@ CLAIMS = "claims"  # the mark of the table of verdicts
 
 
 class Claim(NamedTuple):
-    """What the note says of an arm against the reference of its ablation.
+    """A claim of the research note about an arm against the reference arm of its ablation.
 
-    expected: the decisions that would bear it out, of better, worse and equivalent.
+    Attributes:
+        said, figures: the claim in words, and the note's figures for it.
+        expected: the decisions (of better, worse, equivalent) that would confirm it.
+        arm: the arm's name.
+        reports: the published ablations that test it.
     """
 
     said: str
@@ -58,7 +62,7 @@ VERDICTS: tuple[Claim, ...] = (
 
 
 def verdict(expected: tuple[str, ...], found: str) -> str:
-    """What a decision says of a claim: holds, reversed, not seen or open."""
+    """What a decision means for a claim: "holds", "reversed", "not seen" or "open"."""
     if found in expected:
         return "holds"
     if found in ("undecided", "identical"):
@@ -67,13 +71,13 @@ def verdict(expected: tuple[str, ...], found: str) -> str:
 
 
 def write(root: Path) -> None:
-    """Write the tables anew; a report that is not there has none."""
+    """Rewrite the quotations in docs/claims.md; a line says so where a report is missing."""
     path = root / PAGE
     atomic_write(path, filled(path.read_text("utf-8"), root).encode())
 
 
 def filled(text: str, root: Path) -> str:
-    """The page with what the published reports say between its marks."""
+    """The text of the page, with the published reports' findings between its marks."""
 
     def between(match: re.Match[str]) -> str:
         name = match[2]
@@ -110,7 +114,7 @@ def _cell(d: dict[str, Any]) -> str:
 
 
 def quoted(name: str, root: Path) -> str:
-    """What one report found."""
+    """The finding of one published report, in Markdown, or a line that it has not been run."""
     metrics = _metrics(name, root)
     if metrics is None:
         return f"(`{name}` has not been run.)\n"
@@ -145,7 +149,7 @@ def _epochs(name: str, metrics: dict[str, Any], root: Path) -> str:
 
 
 def claims_table(root: Path) -> str:
-    """The claims of the note that an ablation asks, each with what its reports found."""
+    """The claims in VERDICTS, each with what its published ablations found, as a Markdown table."""
     rows = []
     for claim in VERDICTS:
         for name in claim.reports:

@@ -1,7 +1,7 @@
 """The digest of what decides a report: its parameters, its notebook's code, and the modules that this uses.
 
-Comments, docstrings and text cells do not count, nor do the modules that keep and show a run (qnb.runs and
-what it is made of): they decide no number.
+Comments, docstrings and text cells do not count, nor do the modules that store and show a run (KEEPING):
+they decide no number.
 """
 
 import ast
@@ -25,15 +25,19 @@ ARMS = "qnb.studies.sweep.arms"  # of the room of sweeps, what an ablation is ma
 
 
 def digest(report: Report, root: Path) -> str:
-    """SHA-256 (16 hex digits) of what decides the report, of the notebook and package under `root`."""
+    """SHA-256 (first 16 hex digits) of what decides the report, for the notebook and package under `root`.
+
+    Raises:
+        ParameterError: as `qnb.reports.plan.Report.parameters`.
+    """
     nb = nbformat.read(root / "notebooks" / f"{report.notebook}.ipynb", as_version=4)
     cells = [cell.source for cell in nb.cells if cell.cell_type == "code"]
     return digest_of(json.dumps(plain(report.parameters(root)), sort_keys=True), cells, root)
 
 
 def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:
-    """SHA-256 (16 hex digits) of parameters, Python sources, and the modules of qnb under `root` that these
-    use.
+    """SHA-256 (first 16 hex digits) of parameters (as text), Python sources, and the modules of qnb under
+    `root` that the sources import, directly or not.
     """
     found = hashlib.sha256(parameters.encode())
     for source in sources:
@@ -46,7 +50,7 @@ def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:
 
 @cache
 def bare(source: str) -> str:
-    """Python without comments, docstrings and blank lines."""
+    """Python source without comments, docstrings and blank lines."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

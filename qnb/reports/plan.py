@@ -1,6 +1,6 @@
 """Which reports are shipped in executed/reference/, and with which parameters each is run.
 
-They are trained without leaks, but for `leakage_stress_test`, which shows what leaks do.
+They are trained without leaks, except `leakage_stress_test`, which shows what leaks do.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class Report:
 
     Attributes:
         notebook: its name in notebooks/.
-        files: names in params/, the later ones over the earlier.
-        values: parameters over those.
+        files: names of parameter files in params/; later ones override earlier ones.
+        values: parameters that override those of the files.
     """
 
     notebook: str
@@ -27,7 +27,14 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
 
     def parameters(self, root: Path) -> dict[str, Any]:
-        """What is injected."""
+        """The parameters to inject.
+
+        Args:
+            root: the project.
+
+        Raises:
+            ParameterError: a file is missing or is not a YAML mapping of names to values.
+        """
         found: dict[str, Any] = {}
         for name in self.files:
             found |= read_parameters(str(root / "params" / f"{name}.yaml"))

@@ -1,4 +1,4 @@
-"""Executed notebooks for readers: without traces of the machine that made them, a small picture of each."""
+"""Executed notebooks for readers: without traces of the machine that ran them, each with a thumbnail."""
 
 import base64
 import io
@@ -22,11 +22,9 @@ LIMITED = ("text/plain", "text/html", "text/markdown")
 
 
 def scrub(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without folders, addresses and times of this machine in its outputs.
+    """A copy of the notebook whose outputs hold no folders, addresses and execution times of this machine.
 
-    Its sources are as they were.
-
-    A path keeps its last part. What it is told to keep: the versions and the numbers.
+    Of a path the last part remains, of addresses those of pennylane.ai and arxiv.org. Sources are unchanged.
     """
     nb = nbformat.from_dict(nb)
     nb.metadata.pop("papermill", None)
@@ -73,12 +71,14 @@ def thumbnail(nb: nbformat.NotebookNode) -> bytes:
 
 
 def publish(folder: Path, name: str, root: Path, stamp: dict[str, str]) -> None:
-    """Put a finished run into executed/reference/: NAME.ipynb, its report, NAME.json (its metrics) and, of an
-    ablation, NAME.csv (its results); and its picture into docs/thumbnails/.
+    """Put a finished run into executed/reference/: NAME.ipynb, NAME.report.html, NAME.json (its metrics)
+    and, for an ablation, NAME.csv (its results); and its thumbnail into docs/thumbnails/.
 
     Args:
-        folder: that of the run.
-        stamp: what is kept in the notebook's metadata: code, commit, run.
+        folder: the run folder.
+        name: the name under which it is published.
+        root: the project.
+        stamp: kept in the notebook's metadata: code, commit, run.
 
     Raises:
         ValueError: the notebook is larger than LIMIT, or has no figure for a thumbnail.

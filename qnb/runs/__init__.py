@@ -3,6 +3,6 @@
 In: a notebook with parameters, from JupyterLab, papermill or `qnb run`.
 Out: executed/<notebook>/<run_id>/ with notebook, report, parameters, metrics and manifest; the list and the
 page of all runs.
-Nothing is trained here. Open `kernel` first (`begin`, the call in each notebook), then `folder` (what a run
-leaves) and `headless` (how `qnb run` executes a notebook).
+Nothing is trained here. Open `kernel` first (`begin`, the call in each notebook), then `folder` (the files
+of a run) and `headless` (how `qnb run` executes a notebook).
 """

@@ -1,16 +1,13 @@
-"""Words for figures: what a reader who cannot see a figure is told of it, taken from the figure's own labels.
+"""Alternative text of figures, for readers who cannot see them, made from the figure's own labels.
 
-Jupyter keeps them in the output's metadata, `image/png` -> `alt`; `qnb.runs.html` writes them into the page.
+Jupyter keeps it in the output's metadata, `image/png` -> `alt`; `qnb.runs.html` writes it into the page.
 """
 
 from typing import Any
 
 
 def describe(figure: Any) -> str:
-    """A matplotlib Figure in words: per panel its title, what is drawn against what, and the legend.
-
-    Then the note at the foot.
-    """
+    """A matplotlib Figure in words: its title; of each panel the title, axis labels and legend; its note."""
     panels = [_panel(axes) for axes in figure.axes]
     return " ".join(
         f"{part.rstrip('.')}." for part in (figure.get_suptitle(), *panels, figure.get_supxlabel()) if part
@@ -28,9 +25,7 @@ def _panel(axes: Any) -> str:
 
 
 def install(shell: Any) -> None:
-    """Let the IPython `shell` keep `describe(figure)` with every matplotlib figure that it shows, whatever
-    draws the image.
-    """
+    """Make the IPython `shell` store `describe(figure)` with every matplotlib figure that it displays."""
     shell.display_formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", _metadata)
 
 

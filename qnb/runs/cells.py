@@ -11,8 +11,8 @@ INJECTED = "# Parameters"  # the first line of the cell that papermill injects
 
 
 def assigned_names(source: str) -> dict[str, ast.expr | None]:
-    """Names that a cell assigns at its top level, in order, each with the expression assigned; None where
-    the value is not that of one expression: in a tuple assignment, `+=`, a loop.
+    """Names that a cell assigns at top level, in order, each with the expression assigned; None where the
+    value is not that of a single expression: in a tuple assignment, `+=`, a loop.
 
     Raises:
         RunError: the cell is not Python.
@@ -26,7 +26,7 @@ def assigned_names(source: str) -> dict[str, ast.expr | None]:
 
 
 def assigned(statements: list[ast.stmt]) -> dict[str, ast.expr | None]:
-    """As assigned_names, of parsed statements."""
+    """As `assigned_names`, for parsed statements."""
     found: dict[str, ast.expr | None] = {}
     for statement in statements:
         targets, value = _assignment(statement)
@@ -51,7 +51,7 @@ def _assignment(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
 
 
 def literals(assigned: dict[str, ast.expr | None]) -> dict[str, Any]:
-    """Of these, the values that are written out."""
+    """The values of those names that are assigned a literal."""
     found = {}
     for name, value in assigned.items():
         if value is not None:
@@ -61,7 +61,7 @@ def literals(assigned: dict[str, ast.expr | None]) -> dict[str, Any]:
 
 
 def names_read(code: ast.AST) -> set[str]:
-    """Names whose value code asks for."""
+    """Names that the code reads."""
     return {
         node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }

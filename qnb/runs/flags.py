@@ -1,6 +1,6 @@
-"""What a reader of a run has to know before its figures: one table of flags, each in one wording.
+"""Warning flags of a run: what a reader must know before its figures, in one table.
 
-Report, console and index show them as they are here.
+Report, console and index show them with the wording given here.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ Metrics = dict[str, Any]  # the content of metrics.json
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing that can be off about a run.
+    """A warning about a run.
 
     Attributes:
-        name: in two or three words.
-        reason: from the metrics, why it is raised; None where it is not.
-        diagnosed: whether `qnb run suspects` can say what it comes from.
+        name: a few words.
+        reason: function of the metrics: why the flag is raised, or None where it is not.
+        diagnosed: whether `qnb run suspects` can find the cause.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Flag:
 
 
 def is_below_twin(metrics: Metrics) -> bool:
-    """Whether the run is below its classical twin beyond the interval; False where it has none."""
+    """Whether the run's AUC is significantly below its dequantised twin's; False where it has no twin."""
     return (metrics.get("against_twin") or {}).get("decision") == "below"
 
 
@@ -52,7 +52,7 @@ FLAGS = (
 
 
 def flags(metrics: Metrics, card: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    """The flags that a run raises, each with its reason, then what its data card warns of."""
+    """The flags that a run raises, as (name, reason), followed by the warnings of its data card."""
     raised = [(flag.name, reason) for flag in FLAGS if (reason := flag.reason(metrics))]
     card = card or {}
     if card.get("synthetic"):
@@ -61,7 +61,7 @@ def flags(metrics: Metrics, card: dict[str, Any] | None = None) -> list[tuple[st
 
 
 def pointer(metrics: Metrics, run_id: str) -> str:
-    """The command that diagnoses the run, with what is off about it; empty where nothing is."""
+    """The flags that a diagnosis can explain, with the command that runs it; "" where there are none."""
     found = [flag.name for flag in FLAGS if flag.diagnosed and flag.reason(metrics)]
     if not found:
         return ""

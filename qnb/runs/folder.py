@@ -1,8 +1,8 @@
 """Run folders: executed/<notebook>/<run_id>/, the files in them and their manifests.
 
-A folder is made under its final name by an exclusive mkdir; every file in it is written to a temporary name
-and renamed. While a run is alive its process holds a lock on `.lock`: a manifest that says `running` without
-that lock belongs to a run that was killed.
+A folder is created under its final name by an exclusive mkdir; every file in it is written to a temporary
+name and renamed. While a run is alive its process holds a lock on `.lock`: a manifest that says `running`
+without that lock belongs to a run that was killed.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ MANIFEST, METRICS, PARAMS = "manifest.json", "metrics.json", "params.yaml"
 
 
 class Failure(TypedDict):
-    """What ended a run before its time."""
+    """Why a run ended early."""
 
-    kind: str  # error, interrupted, timeout, out_of_memory, dead_kernel
+    kind: str  # error, interrupted, timeout, out_of_memory, dead_kernel, no_kernel
     message: str
-    cell: int | None  # its number in the notebook, where one is to blame
+    cell: int | None  # execution count of the cell that failed, if one did
 
 
 class Run:
@@ -41,10 +41,10 @@ class Run:
     Attributes:
         folder: the run folder, absolute.
         id: its name.
-        config: the effective parameters (None for a notebook without a configuration class).
-        resume_from: folder of the run whose checkpoint this one goes on from, or None.
-        manifest: what manifest.json holds; change it through `note`.
-        managed: whether another process (`qnb run`) made the folder and will write the status.
+        config: the effective parameters; None for a notebook without a configuration class.
+        resume_from: folder of the run whose checkpoint this one resumes from, or None.
+        manifest: the content of manifest.json; change it through `note`.
+        managed: whether another process (`qnb run`) created the folder and will write the status.
     """
 
     def __init__(
@@ -65,9 +65,10 @@ class Run:
         return f"Run({self.folder.parent.name}/{self.id}, {self.manifest['status']})"
 
     def path(self, name: str) -> Path:
-        """Path of a file of this run, its folder made.
+        """Path of a file of this run; its parent folder is created.
 
-        ValueError for a name that leads out of the run folder.
+        Raises:
+            ValueError: the name leads out of the run folder.
         """
         path = self.folder / name
         if ".." in path.parts or not path.is_relative_to(self.folder):
@@ -76,23 +77,28 @@ class Run:
         return path
 
     def write_bytes(self, name: str, data: bytes) -> Path:
-        """Write a file of this run, whole or not at all; returns its path."""
+        """Write a file of this run atomically; returns its path.
+
+        Raises:
+            ValueError: the name leads out of the run folder.
+            OSError: it cannot be written.
+        """
         path = self.path(name)
         atomic_write(path, data)
         return path
 
     def write_text(self, name: str, text: str) -> Path:
-        """As write_bytes, in UTF-8."""
+        """As `write_bytes`, in UTF-8."""
         return self.write_bytes(name, text.encode("utf-8"))
 
     def write_json(self, name: str, value: Any) -> Path:
-        """As write_bytes, as JSON; arrays become lists, NaN and infinity null."""
+        """As `write_bytes`, as JSON; arrays become lists, NaN and infinity null."""
         return self.write_text(
             name, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         )
 
     def keep_texts(self) -> None:
-        """Write the texts of the user's own circuit parts into source/, to be read; they are never run from
+        """Write the texts of the user's own circuit parts into source/, for readers; they are never run from
         there.
         """
         kept = []
@@ -104,22 +110,21 @@ class Run:
             self.note(own=kept)
 
     def metrics(self) -> dict[str, Any]:
-        """What metrics.json holds; empty before `finish`."""
+        """The content of metrics.json; {} before `finish`."""
         path = self.folder / METRICS
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     def note(self, **items: Any) -> None:
-        """Merge items into the manifest, the data card or the gate's verdict say."""
+        """Merge items into the manifest, for example the data card or the gradient check."""
         self.manifest.update(plain(items))
         self.write_json(MANIFEST, self.manifest)
 
     def finish(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json and, with it, the status `done` (under `qnb run` that follows when the notebook
-        has ended).
+        """Write metrics.json and set the status `done` (under `qnb run`: when the notebook has ended).
 
         Raises:
-            RunError: they are of a training that did not write into this run: of one before, in a kernel
-                where `begin` was called again.
+            RunError: the metrics are of a training that did not write into this run: of an earlier one, in a
+                kernel where `begin` was called again.
         """
         if "epochs_run" in metrics and not (self.folder / HISTORY).exists():
             raise RunError(
@@ -131,7 +136,7 @@ class Run:
             self.close("done")
 
     def close(self, status: str, failure: Failure | None = None) -> None:
-        """Give the run its final status: done, failed or interrupted. The lock goes with it."""
+        """Give the run its final status (done, failed or interrupted) and release its lock."""
         self.note(
             status=status,
             failure=failure,
@@ -142,7 +147,7 @@ class Run:
         self.unlock()
 
     def inventory(self) -> dict[str, Any]:
-        """The manifest's entries about the files in the folder: their names, and SHA-256 by name."""
+        """The manifest's entries about the files in the folder: their names, and their SHA-256 by name."""
         files = sorted(
             p.relative_to(self.folder).as_posix()
             for p in self.folder.rglob("*")
@@ -154,20 +159,25 @@ class Run:
         }
 
     def go_on(self) -> None:
-        """Back to `running`, after an interruption or an error that did not end the work in this kernel."""
+        """Set the status back to `running`, when a kernel continues after an error or an interrupt.
+
+        Raises:
+            OSError: the lock cannot be taken, or the manifest cannot be written.
+        """
         self.lock()
         self.note(status="running", failure=None, ended=None, wall_seconds=None, files=None, sha256=None)
 
     def lock(self) -> None:
-        """Show that this run is alive, until `unlock`, or the end of this process however it ends.
+        """Take the lock that shows this run to be alive, until `unlock` or the end of this process.
 
-        OSError if that cannot be shown.
+        Raises:
+            OSError: it cannot be taken.
         """
         if self._lock is None:
             self._lock = Lock(self.folder)
 
     def unlock(self) -> None:
-        """Let go of the lock, if it is held."""
+        """Release the lock, if it is held."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -180,10 +190,14 @@ def create(
     parameters: dict[str, Any] | None = None,
     **items: Any,
 ) -> Run:
-    """Make a run folder with its manifest (status `running`) and params.yaml, and hold its lock.
+    """Create a run folder with its manifest (status `running`) and params.yaml, and hold its lock.
 
-    `parameters` stand in for `config` where a notebook has no configuration class; `items` go into the
-    manifest.
+    Args:
+        root: the project.
+        notebook: its name, without ending.
+        config: the effective parameters; None where the notebook has no configuration class.
+        parameters: the parameters in that case.
+        **items: further entries of the manifest.
 
     Raises:
         RunError: executed/ cannot be written.
@@ -225,14 +239,13 @@ def create(
 
 
 def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
-    """The run that another process made and watches, opened for its notebook, whose code and stack are those
-    that compute.
+    """The run that another process created and watches, opened in the kernel of its notebook.
 
-    The manifest names this process's code and stack from now on; `launched_with` lists what the other
-    process's are, where they differ.
+    From now on the manifest names the code and stack of this process, which computes; `launched_with` lists
+    how those of the other process differ.
 
     Raises:
-        RunError: the notebook's parameters are not those that the run was made for.
+        RunError: the notebook's parameters are not those that the run was created for.
     """
     run = Run(folder, config, resume_from, json.loads((folder / MANIFEST).read_text("utf-8")), managed=True)
     require_parameters(run.manifest, config)
@@ -244,18 +257,18 @@ def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
 
 
 def require_parameters(manifest: dict[str, Any], config: StrictConfig) -> None:
-    """Raise RunError, naming both values of each, where a run was made for other parameters than `config`.
+    """Raise RunError, naming both values of each, if a run was created for other parameters than `config`.
 
-    Of a run that was made without a configuration class, only what was injected is known.
+    If it was created without a configuration class, only the injected parameters are known and compared.
     """
     asked, here = manifest["parameters"], plain(config)
     _refuse_others(manifest, config, {**asked, **here} if manifest["config"] is not None else asked)
 
 
 def require_own_folder(folder: Path, config: StrictConfig) -> None:
-    """Raise RunError where `folder` is that of a run with another value of a parameter of `config`.
+    """Raise RunError if `folder` is that of a run with another value of a parameter of `config`.
 
-    A folder that is no run's may be used.
+    A folder without a manifest is accepted.
     """
     if (folder / MANIFEST).exists():
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -274,9 +287,10 @@ def _refuse_others(manifest: dict[str, Any], config: StrictConfig, names: Iterab
 
 
 def require_as_written(folder: Path, names: Iterable[str]) -> None:
-    """Raise RunError where a file of an ended run is not the one that the run left.
+    """Raise RunError if a file of a finished run has another SHA-256 than in its manifest.
 
-    A folder that is no run's, a run that was killed and one that is older than these digests have none.
+    Without recorded digests nothing is checked: in a folder without a manifest, and for a run that was
+    killed or is older than the digests.
     """
     if not (folder / MANIFEST).exists():
         return
@@ -296,8 +310,8 @@ def sha256(path: Path) -> str:
 
 
 def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -> dict[str, Any]:
-    """The manifest's entries about parameters: class name, effective values, those that are not the defaults,
-    hash, seed.
+    """The manifest's entries about parameters: class name, effective values, those that differ from their
+    defaults, hash, seed.
     """
     name = type(config).__name__ if config is not None else None
     changed = values if config is None else {k: v for k, v in values.items() if config.changed(k)}
@@ -311,7 +325,7 @@ def describe(config: StrictConfig | None, values: dict[str, Any], digest: str) -
 
 
 def params_yaml(values: dict[str, Any]) -> str:
-    """Parameters as the YAML that `papermill -f` and `qnb run -f` read back."""
+    """Parameters as YAML, for `papermill -f` and `qnb run -f`."""
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

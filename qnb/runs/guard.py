@@ -1,8 +1,8 @@
 """The cells of a kernel, checked against the parameters of its run.
 
 A run's parameters are fixed when it begins. In JupyterLab the parameters cell can be edited and run again
-without `begin`: the variables then say one thing and what trains another. A cell that uses the run, or its
-configuration, is refused while they differ.
+without `begin`: the variables then differ from the configuration that trains. A cell that uses the run or
+its configuration is refused while they differ.
 """
 
 import ast
@@ -17,26 +17,28 @@ from qnb.runs.folder import Run
 
 
 class StaleParameters(InputRejected, QnbError):  # IPython refuses the cell, and shows the message alone
-    """A parameter has been assigned anew since the run began, and the run has the value from before."""
+    """A parameter has been assigned another value since the run began, and the run still has the old one."""
 
 
 class Guard(ast.NodeTransformer):
-    """Sees every cell before it runs, as an AST transformer of IPython's, and changes none.
+    """An IPython AST transformer that sees every cell before it runs, and changes none.
 
-    A parameter counts as assigned anew where a cell gives its variable a value that is written out, as a
-    parameters cell does; a loop variable of the same name, say, is no parameter.
+    A parameter counts as reassigned where a cell assigns a literal to its variable, as a parameters cell
+    does; a loop variable of the same name, for example, does not count.
     """
 
     def __init__(self, run: Run, values: dict[str, Any]):
         self.run, self.values, self.again = run, copy.deepcopy(values), dict[str, Any]()
 
     def install(self, shell: Any) -> None:
-        """See the cells of this shell, in the place of the guard of an earlier run."""
+        """Register with this shell, replacing the guard of an earlier run."""
         self.variables = shell.user_ns
         shell.ast_transformers[:] = [*(t for t in shell.ast_transformers if not isinstance(t, Guard)), self]
 
     def visit(self, node: ast.AST) -> Any:
-        """Refuse the cell `node`, or leave it as it is.
+        """Return the cell `node` unchanged, or refuse it.
+
+        A cell that uses a failed or interrupted run outside of `qnb run` sets its status back to running.
 
         Raises:
             StaleParameters: it uses the run while a parameter has another value in the kernel.

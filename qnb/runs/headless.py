@@ -1,8 +1,8 @@
-"""A notebook executed without a browser, in a run folder of its own: papermill run, progress shown, outcome
+"""A notebook executed without a browser, in its own run folder: run with papermill, progress shown, outcome
 recorded.
 
-papermill injects the parameters and executes. The status, the kinds of failure and the notebook that is kept
-are decided here, because papermill writes its output in place and, after a dead kernel, marks every cell
+papermill injects the parameters and executes. The status, the kind of failure and the notebook that is kept
+are decided here, because papermill writes its output in place and, after a dead kernel, marks every cell as
 completed.
 """
 
@@ -52,7 +52,7 @@ OOM_COUNTERS = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/memory{}/memor
 
 
 class LostRunError(RunError):
-    """A run was started, and its outcome could not be written."""
+    """A run was started, but its outcome could not be written."""
 
     started = True
 
@@ -64,25 +64,25 @@ def execute(
     start_timeout: int = START_SECONDS,
     **items: Any,
 ) -> Run:
-    """Run a prepared notebook in a folder of its own and record how it ended.
+    """Run a prepared notebook in its own folder and record how it ended.
 
     SIGINT, SIGTERM and SIGHUP stop the kernel and end the run as `interrupted` (when called from the main
     thread).
 
     Args:
         job: what `qnb.runs.job.prepare` returned.
-        timeout: seconds that one cell may take; None: for ever.
-        log: where the notebook's stdout and stderr go as they come; None: stderr, progress bars as lines
-            where that is a file.
+        timeout: seconds that one cell may take; None: no limit.
+        log: where the notebook's stdout and stderr are streamed to; None: stderr, with progress bars as
+            lines if that is a file.
         start_timeout: seconds that the kernel may take to start.
-        **items: what else the manifest is to say.
+        **items: further entries of the manifest.
 
     Returns:
         The closed run; `manifest["status"]` and `manifest["failure"]` say how it ended.
 
     Raises:
-        RunError: the run folder could not be made.
-        LostRunError: the run was made, and then its files could not be written (disk full).
+        RunError: the run folder could not be created.
+        LostRunError: the run was started, but its files could not be written (disk full).
     """
     nb = read_notebook(job.path)
     source = {"notebook": job.path.name, "sha256": hashlib.sha256(job.path.read_bytes()).hexdigest()}
@@ -134,9 +134,9 @@ def _watch(
 
 
 class StopSignals:
-    """While `armed` is set, the first signal that means `stop` raises KeyboardInterrupt.
+    """Context for stop signals: while `armed` is set, the first of STOP raises KeyboardInterrupt.
 
-    The others, and all later ones, are ignored.
+    Later ones, and those that arrive while it is not armed, are ignored.
     """
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -165,8 +165,8 @@ class KernelStartError(Exception):
 
 
 class LoggedKernel(AsyncKernelManager):
-    """A kernel whose own stdout and stderr, which are not the notebook's, go to a file: the terminal is for
-    the run.
+    """A kernel whose process writes its own stdout and stderr (not the notebook's) to a file, to keep the
+    terminal for the run.
     """
 
     output = Unicode(help="path of that file").tag(config=True)

@@ -1,4 +1,4 @@
-"""A notebook as one HTML page that runs no script and asks nothing of the outside."""
+"""A notebook as one HTML page that runs no script and loads nothing from elsewhere."""
 
 import copy
 
@@ -112,13 +112,12 @@ body.jp-Notebook { max-width: 75rem; margin: 0 auto; overflow-x: hidden; }
 
 
 def as_html(nb: nbformat.NotebookNode, title: str) -> str:
-    """The notebook, code and outputs, as one HTML page with images embedded.
+    """The notebook, code and outputs, as one HTML page with embedded images; formulas are not rendered.
 
-    Formulas stay as they are written.
-
-    What cells tagged `summary` show comes first, below the title, and the notebook's figure with it. Code is
-    folded, but for cells that raised, and so is what cells tagged `reference` show. Every image says in words
-    what it shows (`qnb.runs.alt_text`). The page follows the reader's choice of light or dark.
+    The outputs of cells tagged `summary` come first, below the title, followed by the figure of the cell
+    tagged `thumbnail`. Code is folded, except in cells that raised, and so are the outputs of cells tagged
+    `reference`. Every image has alternative text (`qnb.runs.alt_text`). The page follows the reader's choice
+    of light or dark.
     """
     page = HTMLExporter(raw_template=TEMPLATE.replace("%s", STYLE), embed_images=True)
     shown = _summary_first(with_alt_text(nb))
@@ -158,8 +157,8 @@ def _only_a_heading(cell: nbformat.NotebookNode) -> bool:
 
 
 def with_alt_text(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy of the notebook in which every image has words: its own (see `qnb.runs.alt_text`), or its number
-    and the heading that it stands under.
+    """A copy of the notebook in which every image has alternative text: its own (see `qnb.runs.alt_text`),
+    or its number and the heading above it.
     """
     nb, heading, count = copy.deepcopy(nb), "", 0
     for cell in nb.cells:

@@ -1,8 +1,8 @@
 """executed/index.html: every run of a project on one page, to filter, sort and compare.
 
-The page is one file without a server: styles, script and data are in it, it runs no other script, loads
-nothing, and its links lead into the run folders beside it. It is derived from those folders alone, so
-building it anew replaces it; nothing else is touched.
+The page is one file and needs no server: styles, script and data are in it, it runs no other script, loads
+nothing, and its links lead into the run folders next to it. It is derived from those folders alone; building
+it again replaces it and touches nothing else.
 """
 
 import base64
@@ -63,7 +63,7 @@ LINKS = {
 
 
 def build(root: Path) -> Path:
-    """Write executed/index.html, whole or not at all, over the one that was there; returns its path.
+    """Write executed/index.html atomically, replacing an earlier one; returns its path.
 
     Raises:
         RunError: executed/ cannot be read or written.
@@ -79,11 +79,11 @@ def build(root: Path) -> Path:
 
 
 def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
-    """What the page knows of a run: an entry of `qnb.runs.listing.list_runs`, its metrics in one level, its
-    learning curves and its files.
+    """The page's record of a run: an entry of `qnb.runs.listing.list_runs` with flattened metrics, its
+    learning curves and links to its files.
 
-    Parameters are text, as Python writes them, so that no browser rounds a seed. A manifest whose parts are
-    not what they should be makes the run a broken one, which says so.
+    Parameters are text, as Python writes them, so that no browser rounds a seed. If parts of the manifest
+    have the wrong type, the run's status is `broken`, with the reason.
     """
     folder = root / entry["folder"]
     wrong = [
@@ -134,7 +134,7 @@ def _text(value: Any) -> str | None:
 
 
 def decisions(metrics: dict[str, Any]) -> dict[str, str]:
-    """What an ablation decided, by arm, or of another run how its circuit stands against its twin."""
+    """The decisions of an ablation, by arm; of another run that on the circuit against its twin, if any."""
     found = metrics.get("decisions")
     if isinstance(found, dict):
         return {arm: str(decision) for arm, decision in found.items()}
@@ -144,7 +144,7 @@ def decisions(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested metrics in one level, `baselines.logistic.test_auc` say; a list becomes its JSON."""
+    """Nested metrics as one level, with names like `baselines.logistic.test_auc`; lists become JSON text."""
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
         if isinstance(value, dict):
@@ -155,9 +155,11 @@ def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | None]:
-    """The columns `epoch` and CURVES of a history.csv, six digits each, None where nothing was measured.
+    """The columns `epoch` and CURVES of a history.csv.
 
-    And why there are none.
+    Returns:
+        By column, at most about POINTS values of six digits, None where nothing was measured; and, where
+        there are no curves, why (else None).
     """
     if not path.is_file():
         many = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
@@ -186,17 +188,17 @@ def _number(text: str | None) -> float | None:
 
 
 def link(folder: Path, file: str) -> str:
-    """Relative address of a file of a run, as seen from executed/: every part percent-encoded, so that no
-    name is a scheme.
+    """Relative URL of a file of a run, from executed/; every part is percent-encoded, so that none can be
+    taken for a scheme.
     """
     parts = (folder.parent.name, folder.name, file)
     return "./" + "/".join(quote(os.fsencode(part), safe="") for part in parts)
 
 
 def page(records: list[dict[str, Any]]) -> str:
-    """The page for these records.
+    """The HTML page for these records.
 
-    What they hold cannot leave the element that it is in, nor be executed (a policy names the script).
+    Their content cannot escape its element, nor be executed: the content security policy names the script.
     """
     files = resources.files("qnb.runs") / "templates"
     styles = (files / "index.css").read_text("utf-8")
@@ -216,8 +218,8 @@ def _digest(text: str) -> str:
 
 
 def embedded(value: Any) -> str:
-    """JSON that can stand in a <script> element: ASCII, and without `<`, `>` and `&`, so that no text in it
-    ends the element.
+    """JSON that is safe in a <script> element: ASCII, without `<`, `>` and `&`, so that no text in it can
+    end the element.
     """
     text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

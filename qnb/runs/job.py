@@ -1,6 +1,4 @@
-"""What `qnb run` is asked to do, checked before a kernel starts: notebook, parameters, kernel, and the run to
-go on from.
-"""
+"""A call of `qnb run`, checked before a kernel starts: notebook, parameters, kernel, run to resume."""
 
 import ast
 import difflib
@@ -35,11 +33,11 @@ class Job:
         root: the project.
         path: the notebook.
         parameters: what to inject.
-        config: the effective parameters, None when the notebook names no configuration class.
-        resumed: id of the run to go on from, None for a run of its own.
-        resume_from: folder with the checkpoint to go on from: that run's, or one it was itself resumed from.
-            None: there is none.
-        unread: names in `parameters` that the notebook declares and nothing in it reads.
+        config: the effective parameters; None if the notebook names no configuration class.
+        resumed: id of the run to resume; None for a new run.
+        resume_from: folder with the checkpoint to resume from: that run's, or that of a run it was itself
+            resumed from. None: there is none.
+        unread: names in `parameters` that the notebook declares but never reads.
     """
 
     root: Path
@@ -58,14 +56,16 @@ def prepare(
 
     Args:
         notebook: a name in notebooks/, or the path of an .ipynb.
-        parameters: the overrides, name to value.
-        root: the project; None looks for it.
-        resume: a run to go on from, with its parameters, as `qnb.runs.listing.find_run` takes it; then
-            `parameters` may hold parts of the user's own alone, of the recorded texts, from other files.
+        parameters: the overrides, by name.
+        root: the project; None: see `qnb.runs.project.find_root`.
+        resume: the run to resume with its parameters, as `qnb.runs.listing.find_run` takes it; `parameters`
+            may then hold only the user's own circuit parts, with the recorded texts, from other files.
 
     Raises:
-        RunError: no such notebook, project, kernel or run.
-        ParameterError: a parameter is unknown to the notebook, or refused by its configuration class.
+        RunError: there is no such notebook, project, kernel or run; the run cannot be resumed; the notebook
+            is an executed one, has no or several parameters cells, or cannot be checked.
+        ParameterError: a parameter is unknown to the notebook, refused by its configuration class, or set
+            together with `resume`.
     """
     folder = given_root(root)
     path = find_notebook(folder, notebook)
@@ -123,9 +123,10 @@ def _with_run_ids(root: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_notebook(root: Path, name: str) -> Path:
-    """The notebook called `name` in notebooks/, or at that path.
+    """The path of the notebook called `name` in notebooks/, or at that path.
 
-    RunError, with the nearest name, if there is none.
+    Raises:
+        RunError: there is none; the message has the nearest name.
     """
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name).resolve()
@@ -137,7 +138,11 @@ def find_notebook(root: Path, name: str) -> Path:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The notebook in a file, in version 4 of the format. RunError if it cannot be read or is none."""
+    """The notebook in a file, in version 4 of the format.
+
+    Raises:
+        RunError: the file cannot be read, or is not a notebook.
+    """
     try:
         nb: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     except OSError as error:
@@ -160,9 +165,11 @@ def _tagged(nb: nbformat.NotebookNode, tag: str) -> list[str]:
 
 
 def declared_parameters(nb: nbformat.NotebookNode, path: Path) -> dict[str, ast.expr | None]:
-    """Names of the parameters cell; empty if there is none.
+    """Names of the parameters cell, each with the expression assigned (`qnb.runs.cells.assigned_names`);
+    empty if there is no such cell.
 
-    RunError if there are several: only the first would be overridden.
+    Raises:
+        RunError: there are several, of which papermill would override only the first, or it is not Python.
     """
     cells = _tagged(nb, "parameters")
     if len(cells) > 1:
@@ -279,7 +286,7 @@ def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
 
 
 def kernel_program(spec: KernelSpec) -> str:
-    """The interpreter that a kernel starts; jupyter_client takes its own for a bare `python`."""
+    """The interpreter that a kernel starts; for a bare `python`, jupyter_client takes its own."""
     program: str = spec.argv[0]
     return (
         sys.executable if program in ("python", "python3", f"python3.{sys.version_info.minor}") else program
@@ -325,10 +332,11 @@ def _last_checkpoint(root: Path, entry: Entry) -> Path | None:
 
 
 def read_parameters(path: str) -> dict[str, Any]:
-    """The parameters in a YAML file, as `papermill -f` reads them; a name given twice is an error.
+    """The parameters in a YAML file, as `papermill -f` reads them.
 
     Raises:
-        ParameterError: no such file, not YAML, or not a mapping of names to values.
+        ParameterError: the file cannot be read, is no YAML mapping of names to values, or gives a name
+            twice.
     """
     try:
         return parse_parameters(Path(path).read_text("utf-8"), path)
@@ -352,7 +360,7 @@ def _nearest_file(path: Path) -> str:
 
 
 def parse_parameters(text: str, where: str) -> dict[str, Any]:
-    """As read_parameters, of YAML text; `where` names it in messages."""
+    """As `read_parameters`, for YAML text; `where` names it in messages."""
     try:
         node = yaml.compose(text, Loader=NoDatesSafeLoader)
         values = yaml.load(text, Loader=NoDatesSafeLoader)

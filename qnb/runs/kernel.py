@@ -1,8 +1,8 @@
 """A run as its notebook sees it: `begin`, in the cell after the parameters.
 
 A notebook reads its own parameters back from what was executed, so that papermill, `qnb run` and JupyterLab
-are judged alike: the names are those assigned in the parameters cell and in the cell that papermill injects
-after it, the values are the variables'.
+are treated alike: the names are those assigned in the parameters cell and in the cell that papermill injects
+after it, the values are those of the variables.
 """
 
 import atexit
@@ -28,18 +28,22 @@ _seen = 0  # cells of the history that earlier calls of `begin` have judged
 
 
 def begin(notebook: str, config_class: type[StrictConfig]) -> Run:
-    """Start the run of a notebook, in the cell after its parameters: check the parameters, make or attach the
-    run folder.
+    """Start the run of a notebook, in the cell after its parameters: check the parameters, then create the
+    run folder, or open the one that `qnb run` has created.
 
     What was injected and what the variables hold must agree. From then on the kernel's cells are checked
     against the run's parameters (see `qnb.runs.guard`). A second call in one kernel (cells run again in
-    JupyterLab) starts a run of its own; the one before, if unfinished, is failed.
+    JupyterLab) starts a new run; the one before, if unfinished, gets the status `failed`.
+
+    Args:
+        notebook: its name, without ending.
+        config_class: the class of its parameters.
 
     Raises:
         ParameterError: a parameter is unknown, refused by `config_class`, or not what was injected; no folder
-            was made.
+            was created.
         RunError: not in a notebook, no parameters cell was executed, no project, its executed/ cannot be
-            written, or, under `qnb run`, the parameters or the code are not those that it was asked with.
+            written, or, under `qnb run`, a second call, or parameters other than those of the run.
     """
     global _attached, _current, _seen
     shell = _shell()
@@ -83,18 +87,19 @@ def attach(
     launched_from: str | None = None,
     texts: dict[str, str] | None = None,
 ) -> None:
-    """Hand the next `begin` a folder that `qnb run` has made, and the one to go on from.
+    """Hand the next `begin` a folder that `qnb run` has created, and the one to resume from.
 
-    For the cell that `qnb run` inserts.
-
-    From then on the folder's project is the one that `find_root` finds, wherever the kernel works.
+    For the cell that `qnb run` inserts. From then on `find_root` returns the folder's project, whatever the
+    kernel's working directory is.
 
     Args:
-        launched_from: where the process that asks has imported qnb from.
-        texts: of the files of circuits that the run was asked with, by hash; see `qnb.own.ship`.
+        folder: the run folder.
+        resume_from: the folder with the checkpoint; None: there is none.
+        launched_from: the package folder of qnb in the process of `qnb run`.
+        texts: of the user's circuit files in the configuration, by hash; see `qnb.own.ship`.
 
     Raises:
-        RunError: this kernel has imported it from elsewhere.
+        RunError: this kernel has imported qnb from elsewhere.
     """
     global _attached
     if launched_from is not None and Path(launched_from) != package():

@@ -17,15 +17,16 @@ NOT_NOTEBOOKS = ("reference",)  # executed/reference/ holds notebooks for reader
 
 
 class SkippedWarning(UserWarning):
-    """Something in executed/ that cannot be read as a run, or as a folder of runs, was left out."""
+    """Something in executed/ was left out, because it cannot be read as a run or as a folder of runs."""
 
 
 def list_runs(root: Path | None = None) -> list[Entry]:
-    """Every run folder of the project, oldest first, each as its manifest with four keys put right or added.
+    """Every run folder of the project, oldest first: its manifest, with these keys corrected or added.
 
-    `status` as in the manifest, but `killed` for a run that is no longer alive, and `broken` for a folder
-    that does not hold what it should; `why` says what happened to a run that is not done; `metrics` is what
-    metrics.json holds; `folder` is relative to the project.
+    `status`: as in the manifest, but `killed` for a run that claims to be running and is not alive, and
+    `broken` for a folder whose files are missing, unreadable or altered; `why`: what happened to a run that
+    is not done, or that diverged; `metrics`: the content of metrics.json; `folder`: relative to the project;
+    `notebook` and `run_id`: from the folder's path.
 
     What cannot be read at all (a folder without permission, a name that is not UTF-8) is left out, with a
     SkippedWarning that names it.
@@ -129,9 +130,12 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def find_run(root: Path, run_id: str) -> Entry:
-    """The entry of list_runs that `run_id` names: a run id or, alone, its beginning; `notebook/run_id`; the
-    path that `qnb run` prints, of the run folder or of a file in it; or `latest`, `notebook/latest`, the run
-    that began last.
+    """The entry of `list_runs` that `run_id` names.
+
+    Args:
+        root: the project.
+        run_id: a run id or an unambiguous beginning of one; `notebook/run_id`; the path of a run folder, as
+            `qnb run` prints it, or of a file in it; or `latest`, `notebook/latest`: the run that began last.
 
     Raises:
         RunError: there is none (with the nearest), or more than one.
@@ -163,8 +167,8 @@ def columns_of_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def run_name(root: Path, text: str) -> str:
-    """`notebook/run_id` of a path into executed/, as it is printed (relative to the project) or as the user
-    has it; other text as it is.
+    """`notebook/run_id` for a path into executed/, relative to the project or to the working directory; text
+    without a slash as it is.
 
     Raises:
         RunError: the path is in no run folder of this project.

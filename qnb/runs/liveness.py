@@ -1,9 +1,8 @@
 """Whether a run is alive: its process holds a lock on `.lock` in the run folder.
 
-The lock is flock's, which ends with the process however it ends. Some file systems have none (ENOSYS,
-ENOLCK: NFS without a lock daemon, some cluster file systems); there `.lock` says who holds it, host,
-process and its start, and whoever asks on that host looks whether that process is there. From another host
-it cannot be told.
+The lock is flock's, which ends with the process however that ends. Some file systems have no locks (ENOSYS,
+ENOLCK: NFS without a lock daemon, some cluster file systems). There `.lock` names host, process id and start
+time of its holder, and on that host the process is looked up; from another host it is unknown.
 """
 
 import contextlib
@@ -24,14 +23,18 @@ SECONDS = 10  # to wait for readers, who hold a shared lock for an instant
 
 
 class Liveness(NamedTuple):
-    """`alive`: None where it cannot be told; `how` it was judged, in words, where that was not by a lock."""
+    """`alive`: None if unknown; `how`: in words, how that was judged, if not by the lock."""
 
     alive: bool | None
     how: str | None = None
 
 
 class Lock:
-    """Held from the start until `release`. OSError if it cannot be taken."""
+    """The lock of a run folder, held from construction until `release`.
+
+    Raises:
+        OSError: it cannot be taken within SECONDS, or its file cannot be written.
+    """
 
     def __init__(self, folder: Path):
         self.path = folder / LOCK
@@ -47,7 +50,7 @@ class Lock:
             os.pwrite(self._file, json.dumps(_me()).encode(), 0)
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         os.truncate(self._file, 0)
         os.close(self._file)
 
@@ -68,9 +71,7 @@ def _me() -> dict[str, str | int | float]:
 
 
 def liveness(folder: Path) -> Liveness:
-    """Whether a process holds the lock of this run. A lock that cannot be examined is one of which it
-    cannot be told.
-    """
+    """Whether a process holds the lock of this run folder; unknown if its lock cannot be examined."""
     try:
         lock = os.open(folder / LOCK, os.O_RDONLY)
     except FileNotFoundError:
@@ -108,5 +109,5 @@ def _by_process(text: bytes) -> Liveness:
 
 
 def is_live(folder: Path) -> bool:
-    """Whether this run is alive, as far as can be told: where it cannot, it counts as alive."""
+    """Whether this run is alive; if unknown, it counts as alive."""
     return liveness(folder).alive is not False

@@ -1,6 +1,6 @@
-"""Progress bars in a file.
+"""Progress bars in a log file.
 
-A bar redraws its line many times a second. A terminal shows one line of it; a log file would keep them all.
+A bar redraws its line many times a second. A terminal shows one line; a log file would keep them all.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ EVERY = 10.0  # seconds between two states of a bar in a log file
 
 @contextlib.contextmanager
 def shown_on(stream: TextIO) -> Iterator[TextIO]:
-    """The stream itself if it is a terminal, else one that writes the states of a bar as lines."""
+    """Context with the stream itself if it is a terminal, otherwise with `BarsAsLines` around it."""
     if stream.isatty():
         yield stream
     else:
@@ -24,7 +24,7 @@ def shown_on(stream: TextIO) -> Iterator[TextIO]:
 
 
 class BarsAsLines(io.TextIOBase):
-    """A stream for a log file: of a line that is redrawn, a state every ten seconds and the last one."""
+    """A stream for a log file: keeps a redrawn line once every EVERY seconds, and its last state."""
 
     def __init__(self, stream: TextIO):
         self._stream, self._line, self._next = stream, "", 0.0
@@ -43,7 +43,7 @@ class BarsAsLines(io.TextIOBase):
         self._stream.flush()
 
     def close(self) -> None:
-        """Write what stands in the last line. The stream below stays open."""
+        """Write out the last line. The underlying stream stays open."""
         if self._line:
             self._emit()
         super().close()

@@ -18,14 +18,15 @@ attached: Path | None = None
 
 
 class RunError(QnbError):
-    """A run cannot be started, found, resumed or stored; the message says why."""
+    """A run cannot be started, found, resumed or saved; the message says why."""
 
 
 def find_root(start: str | Path | None = None) -> Path:
-    """The project of the working directory `start`, else the checkout that pip installed qnb from.
+    """The project at or above `start`, otherwise the checkout that pip installed qnb from.
 
-    Without `start` it is the project of this kernel's run under `qnb run`, elsewhere that of the current
-    directory.
+    Args:
+        start: a folder; None: under `qnb run` the project of this kernel's run is returned, elsewhere the
+            search starts in the working directory.
 
     Raises:
         RunError: neither is a project.
@@ -43,10 +44,10 @@ def find_root(start: str | Path | None = None) -> Path:
 
 
 def given_root(root: str | Path | None) -> Path:
-    """`root` as the user gave it with --root, or the one that find_root finds.
+    """The project given with --root, as an absolute path; None: the one that `find_root` finds.
 
     Raises:
-        RunError: the folder given has no notebooks/, or there is no project to be found.
+        RunError: the folder given has no notebooks/, or no project was found.
     """
     if root is None:
         return find_root()

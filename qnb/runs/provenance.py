@@ -1,7 +1,7 @@
 """Which code and which stack this process computes with, as the process itself sees them.
 
 git is asked about the checkout that qnb was imported from, without the GIT_* variables that a hook or a
-shell may have left behind: they name the repository of somebody else.
+shell may have set: they could point to another repository.
 """
 
 import functools
@@ -19,24 +19,24 @@ State = dict[str, Any]  # what `git_state` returns
 
 
 class GitError(Exception):
-    """git does not say which commit that is; the message says why, without a path of this machine."""
+    """git cannot name the commit; the message says why, without a path of this machine."""
 
 
 def package() -> Path:
-    """The folder that this process has imported qnb from."""
+    """The folder of the qnb package that this process has imported."""
     return Path(qnb.__file__).resolve().parent
 
 
 def git_state(root: Path) -> State:
-    """The code that this process has imported, and the notebooks of the project `root` where they are of
+    """The code that this process has imported, and the notebooks of the project `root` if they belong to
     another checkout.
 
     Returns:
-        commit: of the checkout that qnb was imported from, None where it cannot be told; why: the reason
-            then. dirty: whether qnb/ or pyproject.toml (or notebooks/, in the same checkout) differ from
-            the commit, or have changed since this process imported them; changes: digest of what differs in
-            the code, None if nothing does. project: None, or commit, dirty and why of `root`, where qnb was
-            imported from elsewhere.
+        commit: of the checkout that qnb was imported from, None if unknown; why: the reason then. dirty:
+            whether qnb/, notebooks/ or pyproject.toml there differ from the commit, or have changed since
+            this process first asked; None if unknown. changes: digest of the differences in qnb/ and
+            pyproject.toml, None without any. project: None, or commit, dirty and why of `root`, where qnb
+            was imported from elsewhere.
     """
     top = package().parent
     if Path(root).resolve() == top:
@@ -46,7 +46,7 @@ def git_state(root: Path) -> State:
 
 
 def code_state() -> State:
-    """As `git_state` when this process first asked, of the code alone."""
+    """As `git_state` when this process first asked, without `project`."""
     return _first() | {"project": None}
 
 
@@ -122,24 +122,24 @@ def _refusal(said: str) -> str:
 
 
 def commit_name(git: State | None) -> str | None:
-    """The first twelve digits of the commit, and whether the code differed from it."""
+    """The first twelve digits of the commit, and whether the code differed from it; None without one."""
     if not git or not git.get("commit"):
         return None
     return str(git["commit"])[:12] + (" with changes" if git.get("dirty") else "")
 
 
 def made_by(root: Path | None = None) -> dict[str, Any]:
-    """What a number of this process rests on, as manifests and checkpoints hold it: `git` (of the project
-    `root`, if given) and `versions`.
+    """What made the numbers of this process, for manifests and checkpoints: `git` (`git_state` of the
+    project `root`, if given, else `code_state`) and `versions`.
     """
     return {"git": code_state() if root is None else git_state(root), "versions": versions()}
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What of code and stack is not alike in two answers of `made_by` (or manifests), each as '... there,
-    ... here'; [] if all is.
+    """Differences in code and stack between two results of `made_by` (or manifests), each in words as
+    "... there, ... here"; [] without any.
 
-    Code that neither side can name by a commit is alike as far as can be told.
+    Code that neither side can name by a commit counts as equal.
     """
     there, here = (side.get("git") or {} for side in (before, now))
     found = []

@@ -1,7 +1,7 @@
-"""The executed notebook of a run that no other process executes: in JupyterLab, or under bare papermill.
+"""The executed notebook of a run without `qnb run`: in JupyterLab, or under bare papermill.
 
-The kernel keeps what its cells displayed, and stores notebook.ipynb and report.html in the run folder when
-the run has ended. Text between the cells comes from the notebook in notebooks/, where a cell is the same.
+The kernel records what its cells displayed, and stores notebook.ipynb and report.html in the run folder when
+the run has ended. Text between the cells comes from the notebook in notebooks/, where cells are the same.
 """
 
 import base64
@@ -23,12 +23,12 @@ METADATA = {
 
 
 class Recorder:
-    """Keeps the cells of a kernel from `begin` on.
+    """Records the cells of a kernel from `begin` on.
 
     Args:
-        run: whose folder gets the notebook.
-        cells: number and source of the cells from the parameters cell to the one that is running; none in a
-            kernel without history.
+        run: the run whose folder gets the notebook.
+        cells: execution count and source of the cells from the parameters cell to the current one; empty in
+            a kernel without history.
     """
 
     def __init__(self, run: Run, cells: list[tuple[int, str]]):
@@ -40,7 +40,7 @@ class Recorder:
         self.source = nbformat.read(path, as_version=4).cells if path.exists() else []
 
     def install(self, shell: Any) -> None:
-        """Hear of the cells and displays of this shell, in the place of an earlier run's recorder."""
+        """Subscribe to the cells and displays of this shell, replacing an earlier run's recorder."""
         for event, hear in (("pre_run_cell", self._before), ("post_run_cell", self._after)):
             for other in list(shell.events.callbacks[event]):
                 if isinstance(getattr(other, "__self__", None), Recorder):

@@ -1,4 +1,4 @@
-"""Runs in a few lines for the terminal: one as it ended, many as a table."""
+"""Runs in the terminal: one in a few lines, many as a table."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ SHOWN = 4  # changed parameters of a run in a line of the table
 
 
 def number(value: Any) -> str:
-    """A figure for the eye: four decimals, `-` for what is missing."""
+    """A figure for display: a float with four decimals, `-` for None."""
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def outcome(entry: Entry) -> list[str]:
-    """How a run ended, its key figures and what it concludes, in lines."""
+    """How a run ended, its key figures and its conclusions, as lines."""
     metrics, wall = entry["metrics"], entry.get("wall_seconds")
     seconds = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
     lines = [f"{entry['status']}  {entry['notebook']} {entry['run_id']}{seconds}"]
@@ -34,7 +34,7 @@ def outcome(entry: Entry) -> list[str]:
 
 
 def conclusions(metrics: dict[str, Any]) -> list[str]:
-    """What a run concludes in words: the sentence, or sentences, that metrics.json holds as `conclusion`."""
+    """The conclusions of a run in words: the sentence or sentences under `conclusion` in metrics.json."""
     sentences = metrics.get("conclusion") or []
     return [sentences] if isinstance(sentences, str) else sentences
 
@@ -61,14 +61,14 @@ def summary(entry: Entry, root: Path) -> str:
 
 
 def resume_command(entry: Entry) -> str | None:
-    """The command that resumes this run, None where it did not end before its time."""
+    """The command that resumes this run; None if it did not end early, or has no configuration class."""
     if entry["status"] not in ("failed", "interrupted", "killed") or entry.get("config") is None:
         return None
     return f"qnb run {entry['notebook']} --resume {entry['run_id']}"
 
 
 def short_name(entry: Entry) -> str:
-    """A run's name for the eye: when it began (UTC), its seed, four digits of its hash."""
+    """A run's name for display: when it began (UTC), its seed, four digits of its hash."""
     match = re.fullmatch(
         r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.\d+Z(?:-s(\w+))?-(\w{4})\w*(-\d+)?", entry["run_id"]
     )
@@ -84,13 +84,13 @@ def short_name(entry: Entry) -> str:
 
 
 def changed(entry: Entry) -> dict[str, Any]:
-    """The parameters of a run that are not the defaults of its notebook's class, without the seed."""
+    """The parameters of a run that differ from their defaults, without the seed."""
     values = entry.get("changed")
     return {k: v for k, v in values.items() if k != "seed"} if isinstance(values, dict) else {}
 
 
 def table(entries: Sequence[Entry]) -> str:
-    """Entries of list_runs as a table, in their order; below it, what happened to those that are not done."""
+    """Entries of `list_runs` as a table, in their order, followed by the reasons in their `why`."""
     if not entries:
         return "No runs yet."
     rows = [("notebook", "run id", "status", "seed", *KEY_METRICS, "wall s", "started (UTC)", "changed")]
@@ -115,17 +115,17 @@ def table(entries: Sequence[Entry]) -> str:
 
 
 def selected(entries: Sequence[Entry], words: Sequence[str], limit: int | None) -> list[Entry]:
-    """The last `limit` entries that match every word.
+    """The last `limit` entries that match every word (None: all of them).
 
-    `name=value` is a parameter, or `status`, `notebook`, `seed`, that has exactly this value; another word
-    stands in the notebook's name, the run id or the status.
+    `name=value` matches a parameter, or `status`, `notebook`, `seed`, with exactly this value; any other
+    word matches a part of the notebook's name, the run id or the status.
     """
     chosen = [entry for entry in entries if all(_matches(entry, word) for word in words)]
     return chosen[-limit:] if limit else chosen
 
 
 def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
-    """The data of a run in a word: the source of the table that was read, else the one that was asked for."""
+    """The data of a run: the source of the table that was read, otherwise the one that was asked for."""
     if not card:
         return f"{parameters['data']} (not read)" if "data" in parameters else ""
     return f"{card.get('source')}{' (SYNTHETIC)' if card.get('synthetic') else ''}"
@@ -140,7 +140,7 @@ def _matches(entry: Entry, word: str) -> bool:
 
 
 def interval_of(metrics: dict[str, Any], name: str = "test_auc") -> str:
-    """The interval of an AUC, as text; empty where a run that was made before intervals has none."""
+    """The interval of an AUC, as text; "" where the metrics hold none."""
     interval = metrics.get(f"{name}_interval")
     return f"{number(interval['low'])} to {number(interval['high'])}" if interval else ""
 
