@@ -1,8 +1,8 @@
 """Cleaned tables of files that were read before, as Parquet in the user's cache folder.
 
-A table is found by what the file holds, never by its name or date: the key is the SHA-256 of its bytes, with
-all that decides what cleaning makes of them. A folder is published whole, by a rename. It is only ever read;
-deleting it costs one reading of the file.
+A table is identified by the content of its file, never by name or date: the key is the SHA-256 of the file's
+bytes together with everything that decides how they are cleaned, the code included. A folder is published
+whole, by a rename, and only read after that; deleting it costs one reading of the file.
 """
 
 import functools
@@ -48,15 +48,17 @@ STALE = 86400  # seconds after which a folder that was never finished is removed
 def cached_parts(
     source: Source, clean: Callable[[Source, dict[str, Any]], Iterator[Part]], tally: dict[str, Any]
 ) -> Iterator[Part]:
-    """The parts of a cleaned source, from the cache or from `clean(source, tally)`, which then is written to
-    the cache.
+    """The parts of a cleaned source, from the cache; or from `clean(source, tally)`, and then written to the
+    cache.
 
     Args:
-        tally: filled as `clean` fills it, and `cache`: `used`, `written`, `not written: (why)`, or None for a
-            source too small.
+        source: the table; without a file, or with one below WORTH bytes, it is not cached.
+        clean: see `qnb.data.cleaning.clean_parts`.
+        tally: filled as `clean` fills it, with the key `cache`: `used`, `written`, `not written: (why)`, or
+            None where the source is not cached.
 
     Raises:
-        DataError: as `clean`; or the cached table is damaged.
+        DataError: as `clean`; or the file changed while it was read; or the cached table is damaged.
     """
     before = _state(source)
     if source.file is None or before[0] < WORTH:

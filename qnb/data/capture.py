@@ -1,13 +1,14 @@
 """The bundled capture: synthetic intrusion traffic in Edge-IIoTset's format, with known leaks.
 
 Nothing here was measured. The column names and their order, the traffic types and their shares, and the way
-values are written follow Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi 10.1109/ACCESS.2022.3165809);
-the statistics are made up, so that one knows which part of a score is traffic and which part is a shortcut.
+values are written follow Edge-IIoTset (Ferrag et al., IEEE Access 10, 2022, doi
+10.1109/ACCESS.2022.3165809); the statistics are invented, so that it is known which part of a score is
+traffic and which part is a shortcut.
 
-How a row comes about. Its type is drawn, then a capture session, a time, a protocol, and five latent
-quantities (size, position, state, phase, rate) from which the fields of that protocol follow. In the plane of
-size and position normal traffic lies in the middle and the attack types on a ring around it; besides, all
-attacks are pushed a little one way. The push is what a linear model can use, the ring is what it cannot.
+How a row is generated: its type is drawn, then a capture session, a time, a protocol, and five latent
+quantities (size, position, state, phase, rate) from which the fields of that protocol follow. In the plane
+of size and position normal traffic lies in the middle and the attack types on a ring around it; in addition,
+all attacks are shifted a little in one direction. A linear model can use the shift, but not the ring.
 Protocols are shared, so that none is an attack by itself.
 """
 
@@ -53,7 +54,13 @@ DAY = (9 * 3600, 23.9 * 3600)  # seconds after midnight
 
 
 class Difficulty(NamedTuple):
-    """How far attacks lie from normal traffic, and how many rows they are."""
+    """How far attacks lie from normal traffic, and how many rows they are.
+
+    Attributes:
+        attack_ring: radius of the ring of attack types, in standard deviations of normal traffic.
+        attack_push: multiple of PUSH, the common shift of all attacks.
+        attack_share: fraction of the rows that are attacks; None: that of ATTACK_COUNTS.
+    """
 
     attack_ring: float = RING
     attack_push: float = 1.0  # times PUSH
@@ -61,7 +68,7 @@ class Difficulty(NamedTuple):
 
     @classmethod
     def of(cls, config: TableConfig) -> Self:
-        """That of a configuration."""
+        """The difficulty that a configuration asks for."""
         return cls(*(getattr(config, name) for name in cls._fields))
 
 
@@ -88,19 +95,19 @@ def generate_capture(
               `0.0` in attack rows (without it, `0` everywhere);
             - `identifiers`: hosts, ports, `icmp.transmit_timestamp` and the sequence-like `tcp.ack_raw` and
               `mbtcp.trans_id` come from ranges that depend on the label (without it, from the same ranges);
-            - `sessions`: a capture session is nearly pure in its type, and its rows share an offset of their
-              traffic statistics, so that a random split is easier than one by session (without it, rows fall
-              into sessions at random, no offset);
+            - `sessions`: a capture session holds almost only one type, and its rows share an offset of their
+              traffic statistics, so that a random split is easier than one by session (without it, rows are
+              assigned to sessions at random, with no offset);
             - `duplicates`: 3.5 % of the rows repeat another of their type, a seventh of those in every field,
               the rest in all but the 15 of `AUTHORS_DROP`, so that copies land on both sides of a random
-              split (without it, no two rows agree);
+              split (without it, no row is copied);
             - `drift`: sizes grow with the time of day in all types, so that a split by time is harder
               (without it, they do not).
         difficulty: of telling attacks from normal traffic.
 
     Returns:
-        frame: N rows of `EDGE_COLUMNS`; fields that the real file holds as text are text. In no particular
-            order.
+        frame: N rows of `EDGE_COLUMNS`, in no particular order; fields that the real file stores as text are
+            text.
         sessions: N rows: `capture.session` (int), `capture.start`, `capture.end` (seconds after midnight).
 
     Raises:

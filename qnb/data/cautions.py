@@ -1,8 +1,8 @@
-"""What a reader must know of the data before any figure: the first lines of a report.
+"""Cautions about the data, for the first lines of a report.
 
-Columns that look as if they had a role and have none; an official test file, and its attack types that
-training never saw; few rows of a class in training or validation. (Of the test `qnb.statistics.auc` says it,
-beside the interval.)
+They name columns without a role that look as if they had one, an official test file with attack types that
+training never saw, and training or validation sides with few rows of a class. (For the test,
+`qnb.statistics.auc` says so next to the interval.)
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ FEW_ROWS = 20  # of a class on a side; as `qnb.leakage.statistics.MIN_ROWS`
 
 
 def cautions(card: dict[str, Any]) -> list[str]:
-    """One sentence or two for each caution that a data card asks for.
+    """The cautions that a data card calls for, one or two sentences each.
 
     Args:
-        card: of a table; with `qnb.data.overlap.split_card` in it its sides are looked at too.
+        card: of a table; its sides are examined too if it contains `qnb.data.overlap.split_card`.
     """
     told = [sentence(card.get("look_alikes", {})), *_of_test_file(card)]
     sides = {name: side for name, side in card.get("sides", {}).items() if name != "test"}

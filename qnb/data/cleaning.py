@@ -1,8 +1,8 @@
-"""A source cleaned batch by batch: the two ways of writing a number become one, labels 0 and 1, exact
-duplicates are found.
+"""A source cleaned batch by batch: numbers are written in one way, labels become 0 and 1, exact duplicates
+are found.
 
-Nothing is filled in and no label is guessed: what cannot be read for certain is an error that says where it
-stands.
+Nothing is filled in and no label is guessed: a value that cannot be read for certain is an error that names
+its place.
 """
 
 from collections import Counter
@@ -38,16 +38,17 @@ class Part(NamedTuple):
 
 
 def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
-    """Read a source once and yield it cleaned, exact duplicates dropped where the source says so.
+    """Read a source once and yield it cleaned, without exact duplicates where the source drops them.
 
     Args:
-        tally: filled when the last part has been taken, JSON-serialisable: `rows_read` and of these `headers`
+        tally: filled when the last part has been taken, JSON-serialisable: `rows_read`, among them `headers`
             (lines that repeat the header) and `duplicates`; `label_values`, the 20 commonest values of the
             label and their rows; `types`, see `qnb.data.column_types.ColumnTypes.summary`; `notes`.
 
     Raises:
-        DataError: a label, an attack type or a feature that cannot be read for certain; the message says
-            where.
+        DataError: the source has no rows; a label, an attack type or a feature cannot be read for certain,
+            with its place; a feature mixes numbers and text, or is missing or infinite where that is
+            refused; or one class only.
     """
     wanted = list(
         dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c)

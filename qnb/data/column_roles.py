@@ -1,4 +1,4 @@
-"""Which column of a table is for what: as its data set has it, and as a user says."""
+"""The role of each column: as the data set defines it, and as the user assigns it."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -17,9 +17,10 @@ Scalar = str | int | bool | None
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How a table's columns are to be read; what is None or empty is left to its data set, if that is known.
+    """How a table's columns are to be read. Values that are None or empty are taken from the data set, if it
+    is known.
 
-    The names are those of `qnb.config.TableConfig`.
+    The fields are those of `qnb.config.TableConfig`, and `group_by`.
     """
 
     label: str | None = None
@@ -35,7 +36,7 @@ class Reading:
 
     @classmethod
     def of(cls, config: TableConfig) -> "Reading":
-        """What a configuration asks for."""
+        """The reading that a configuration asks for."""
         names = (field.name for field in dataclasses.fields(cls) if field.name != "group_by")
         group_by = config.group_by if isinstance(config, SidesConfig) else None
         return cls(**{name: getattr(config, name) for name in names}, group_by=group_by)
@@ -47,20 +48,25 @@ class Source:
     columns.
 
     Attributes:
-        columns: every column there is.
+        name: of the table, for messages.
+        columns: every column of the table.
+        label: the column of the labels.
         positive: the label's value that counts as 1.
-        negative: those that count as 0, all others being 1; without either the label is 0 and 1.
+        negative: values that count as 0, all others being 1; without either the label is 0 and 1.
         attack: column of the attack types.
-        groups: columns that are no features, kept for splits.
-        dropped: columns that are no features, and why; a column may be both dropped and kept for splits.
+        groups: columns that are not features, kept for splits.
+        dropped: columns that are not features, and why; a column may be both dropped and kept for splits.
         time: columns of the clock.
         identifiers: columns that say who or which, and their kind.
         hosts: sender and receiver, see `Profile.hosts`.
-        text: columns that are text also where most of their values are numbers.
-        missing: "refuse", "median" or "indicator": what becomes of values that are missing.
-        missing_values: of features: they stand for no value.
+        text: columns that are text even where most of their values are numbers.
+        missing: treatment of missing values, "refuse", "median" or "indicator".
+        missing_values: of features: further values that count as missing.
         profile: the data set, where it is known.
-        file: what it is read from, None for a built-in table.
+        synthetic: whether the rows were generated, not measured.
+        drop_duplicates: whether exact duplicates are dropped.
+        notes: for the data card.
+        file: the file that it is read from; None for a built-in table.
     """
 
     name: str
@@ -86,20 +92,20 @@ class Source:
 
     @property
     def features(self) -> list[str]:
-        """Columns that a model may use."""
+        """The columns that a model may use."""
         aside = {self.label, self.attack, *self.groups, *self.dropped}
         return [c for c in self.columns if c not in aside]
 
     def place(self, row: int) -> str:
-        """Where row number `row` (from 0) stands, in words."""
+        """The place of row number `row` (from 0), in words."""
         return f"row {row + 1}" if self.file is None else self.file.place(row)
 
 
 def known_roles(profile: Profile, columns: list[str]) -> dict[str, Any]:
     """The roles of the columns of a known data set, as attributes of `Source`.
 
-    No features are its labels, its attack types, its identifiers, its clocks, what its authors drop, and
-    columns that it does not have.
+    Excluded from the features are its labels, attack types, clocks and identifiers (but those that its
+    authors keep), the columns that its authors drop, and columns that the data set does not have.
     """
     every = set(map(same, profile.columns))
     extra = tuple(c for c in columns if same(c) not in every)
@@ -143,10 +149,10 @@ def known_roles(profile: Profile, columns: list[str]) -> dict[str, Any]:
 
 
 def with_roles(source: Source, reading: Reading) -> Source:
-    """The source with the roles that a user gives its columns, beside those that it has.
+    """The source with the roles that a user assigns to its columns, in addition to those that it has.
 
     Raises:
-        DataError: a name is no column.
+        DataError: a name is not a column, or is the label in a role other than attack_type.
     """
     given = {
         "drop": reading.drop,

@@ -1,10 +1,11 @@
-"""What each column of a table holds, decided on all of its rows: numbers, text, or a mixture that is refused.
+"""The type of each column of a table, decided on all of its rows: numbers, text, or a mixture, which is
+refused.
 
-A column is of numbers where every value present reads as one, and of text (categories) where its values are
-words. In between lies what a spoiled cell makes: `?` or `0x1f` among numbers, per cents, units, commas. Such
-a column is refused with its column, values, lines and counts, whatever rows a sample draws and wherever the
-cell stands. It is text all the same where its words outnumber what looks like a number, or where its only
-number is one value (0, say) beside words that come back.
+A column is numeric where every value present reads as a number, and text (categories) where its values are
+words. In between lies what a malformed cell makes: `?` or `0x1f` among numbers, percentages, units, commas.
+Such a column is refused with its name, values, lines and counts, whichever rows a sample draws and wherever
+the cell stands. It still counts as text where its words outnumber what looks like a number, or where its
+only number is a single value (0, say) next to words that recur.
 """
 
 import re
@@ -68,11 +69,11 @@ UNIT = "numbers with a unit"
 
 
 class Spoiled(NamedTuple):
-    """Numbers written in a way that no reader takes for one.
+    """Numbers in a notation that no reader takes for a number.
 
     Attributes:
-        shape: what they match.
-        mend: ends `frame[column]` of texts in pandas so that they read as numbers.
+        shape: the pattern that they match.
+        mend: pandas code that, appended to `frame[column]` of texts, turns them into readable numbers.
     """
 
     shape: re.Pattern[str]
@@ -112,7 +113,7 @@ SHOWN = 5  # of them, and of refused columns, in a message
 
 
 def spoiled_as(text: str) -> str | None:
-    """Which of `SPOILED` a text is; None where it is none of them."""
+    """The key of `SPOILED` that a text matches; None where it matches none."""
     if len(text) > LONGEST_NUMBER or not any(character.isdigit() for character in text):
         return None
     return next((name for name, kind in SPOILED.items() if kind.shape.fullmatch(text)), None)
@@ -124,15 +125,15 @@ def _unit_of(text: str) -> str:
 
 
 class ColumnType:
-    """Counts what one column holds, batch by batch; how the rows are cut into batches does not matter.
+    """Counts what one column holds, batch by batch; the result does not depend on the batches.
 
     Attributes:
         numbers, words, placeholders: rows that hold a number, a word, a text of `PLACEHOLDERS`.
-        spoiled: rows of each of `SPOILED`.
+        spoiled: rows of each kind of `SPOILED`.
         missing, infinite: rows without a value, and with an infinite number.
-        texts: rows of each distinct text, of the first `KEPT` of them; `distinct` says how many there are,
-            `KEPT` at most.
+        texts: rows of each distinct text, for the first `KEPT` of them.
         first: the first row of each of these texts, and of `missing` and `infinite` (keys None and inf).
+        one_number: the only number so far; NaN if there are several, None if there is none.
     """
 
     def __init__(self) -> None:
@@ -143,7 +144,11 @@ class ColumnType:
         self.one_number: float | None = None  # the only one so far; NaN: there are several
 
     def add(self, values: np.ndarray, texts: Texts | None, start: int) -> None:
-        """Take the next cleaned values `(n,)`, the first of them row `start`."""
+        """Take the next cleaned values, `(n,)`, of which the first is row `start`.
+
+        Args:
+            texts: the distinct cells of the batch where some are text; None where all are numbers.
+        """
         if texts is not None:
             self._add_texts(texts, start)
             return
@@ -187,11 +192,11 @@ class ColumnType:
 
     @property
     def distinct(self) -> int:
-        """How many distinct texts there are, `KEPT` at most."""
+        """Number of distinct texts, `KEPT` at most."""
         return len(self.texts)
 
     def verdict(self) -> str:
-        """`number`, `text`, `empty` (no value at all), or `mixed`, which no model can use as it stands."""
+        """`number`, `text`, `empty` (no value at all), or `mixed`, which no model can use as it is."""
         if not self.texts:
             return "number" if self.numbers else "empty"
         spoiled, words = sum(self.spoiled.values()), self.words
@@ -204,8 +209,8 @@ class ColumnType:
         return "text" if outnumbered or (constant and words > 1) else "mixed"
 
     def summary(self, text: bool) -> dict[str, Any]:
-        """For the data card: `type`, of text its `values` (distinct) and `numbers` (rows that read as one),
-        and the rows that are `missing`, if any.
+        """For the data card: `type`; for text also its `values` (distinct) and `numbers` (rows that read as
+        one); and the rows that are `missing`, if any.
 
         Args:
             text: whether the data set keeps the column as text, whatever it looks like.
@@ -219,20 +224,24 @@ class ColumnType:
 
 
 class ColumnTypes:
-    """The types of a source's features, and what is missing in them."""
+    """The types of a source's features, and their missing values."""
 
     def __init__(self, source: Source):
         self.source, self.rows = source, 0
         self.columns = {name: ColumnType() for name in source.features}
 
     def add(self, columns: dict[str, np.ndarray], texts: dict[str, Texts | None], rows: int) -> None:
-        """Take the next rows, cleaned; `texts` holds what `qnb.data.values.clean_column` found of each."""
+        """Take the next `rows` rows, cleaned; `texts` holds the `Texts` that `qnb.data.values.clean_column`
+        returned for each column.
+        """
         for name, column in self.columns.items():
             column.add(columns[name], texts[name], self.rows)
         self.rows += rows
 
     def refuse(self) -> None:
-        """Raise DataError where a column is of no one type, or a value is infinite or missing."""
+        """Raise DataError where a column mixes numbers and text, holds infinite values, or lacks values
+        where that is refused.
+        """
         mixed = [
             name
             for name, column in self.columns.items()
@@ -243,7 +252,7 @@ class ColumnTypes:
         self._refuse_gaps()
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Of each column what `ColumnType.summary` says."""
+        """`ColumnType.summary` of each column."""
         return {name: column.summary(name in self.source.text) for name, column in self.columns.items()}
 
     def _mixed(self, names: list[str]) -> str:

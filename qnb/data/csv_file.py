@@ -1,9 +1,9 @@
-"""A CSV file, read fast by Arrow, and found out where it is not what it says.
+"""A CSV file, read fast by Arrow, with malformed lines found and named.
 
-Arrow takes an unclosed quotation mark for a long field, text after a closing one for more of it, and names no
-line. So the bytes are looked through once: every quotation mark must stand where RFC 4180 lets it stand. Only
-where one does not, or where Arrow stops, is the file read again by Python's reader, which is slow and strict,
-to name the line.
+Arrow takes an unclosed quotation mark for a long field, text after a closing one for more of the field, and
+names no line. So the bytes are scanned once: every quotation mark must stand where RFC 4180 allows it. Only
+where one does not, or where Arrow stops, is the file read again by Python's reader, which is slow and
+strict, to name the line.
 """
 
 import csv
@@ -40,8 +40,12 @@ BESIDE_QUOTE[list(b',"\r\n')] = True
 
 
 class Scan(NamedTuple):
-    """What the bytes of a file say: a block that holds its longest row, header lines met again, whether the
-    last line has an end.
+    """What a scan of a file's bytes found.
+
+    Attributes:
+        block: bytes of a block that holds the longest row.
+        headers: lines below the first that repeat the header.
+        ends_whole: whether the last line has a line end.
     """
 
     block: int
@@ -50,15 +54,15 @@ class Scan(NamedTuple):
 
 
 class CsvFile:
-    """A CSV file in UTF-8 with a header line, separated by commas; or one of a known data set without.
+    """A CSV file in UTF-8 with a header line, separated by commas; or one of a known data set without a
+    header.
 
     Attributes:
         path: of the file.
-        columns: names in the header, without the blanks around them; those of the data set where there is
-            none.
+        columns: names in the header, stripped; those of the data set where there is no header.
         sha256: of its bytes, in hex.
         scan: see `Scan`.
-        rows: None, for they are not known before they were read.
+        rows: None, because they are not counted before the file is read.
     """
 
     rows: int | None = None
@@ -68,7 +72,9 @@ class CsvFile:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Raises DataError where the first line is no header in UTF-8 separated by commas."""
+        """Names of the columns. Raises DataError where the first line is not a header in UTF-8 separated by
+        commas.
+        """
         known = header_of(self._first)
         return list(known) if known else without_doubles([name.strip() for name in self._first])
 
@@ -111,7 +117,9 @@ class CsvFile:
 
     @cached_property
     def scan(self) -> Scan:
-        """Raises DataError where a quotation mark is out of place, naming the line."""
+        """The scan of the bytes. Raises DataError, naming the line, where a quotation mark is out of place
+        or a row is longer than about 1 GiB.
+        """
         quotes, headers, previous = _Quotes(), 0, b""
         header = b"" if _all_numbers(self.columns) else self._header_line()  # a row of data may look the same
         longest = since = 0  # chunks in a row without the end of a row
@@ -132,10 +140,11 @@ class CsvFile:
         return Scan(block, headers, previous[-1:] in (b"\n", b"\r"))
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Rows as text, header lines met again left out.
+        """Rows as text, with those columns, without lines that repeat the header.
 
         Raises:
-            DataError: a row has too many or too few fields, or a value is not in UTF-8; with the line.
+            DataError: a row has too many or too few fields, or a value is not in UTF-8, naming the line; or
+                as `scan`.
         """
         dropped = 0
         options = pa.csv.ReadOptions(block_size=self.scan.block)
@@ -168,12 +177,12 @@ class CsvFile:
 
     @property
     def index(self) -> set[str]:
-        """Columns that are pandas' index, written without its name."""
+        """Columns that hold the index of a pandas frame whose index has no name."""
         return {name for name in self.columns if UNNAMED.fullmatch(name)}
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file's bytes, in hex."""
+        """SHA-256 of the file's bytes, in hex."""
         return sha256(self.path)
 
     @property
@@ -187,7 +196,7 @@ class CsvFile:
         return self.scan.ends_whole
 
     def place(self, row: int) -> str:
-        """Where data row number `row` (from 0) starts, as `line 17`."""
+        """Where data row number `row` (from 0) starts, such as `line 17`."""
         rows = (line for line, fields in self._rows() if not self.headers or fields != self._first)
         return f"line {next(line for k, line in enumerate(rows) if k == row)}"
 
@@ -301,8 +310,8 @@ class _Quotes:
 def looks_like_data(names: list[str]) -> bool:
     """Whether the fields of a first line are data rather than names of columns.
 
-    Numbers may be names where they rise from left to right, as pandas' own and wavelengths do, or are whole
-    and stand beside words.
+    Dates, times and addresses are data. Numbers may be names where they increase from left to right, as
+    pandas' own and wavelengths do, or where they are whole, distinct and next to words.
     """
     if any(DATUM.fullmatch(name.strip()) for name in names):
         return True
@@ -322,7 +331,7 @@ def _is_number(text: str) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Of the bytes of a file, in hex."""
+    """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -12,11 +12,12 @@ DAY_FIRST = r"^\d{1,2}-[A-Z][a-z]{2}-\d{2} \d{1,2}:\d{2}:\d{2}"  # 25-Apr-19 19:
 
 
 def read_times(values: pd.Series | list[str]) -> tuple[np.ndarray, bool]:
-    """Seconds of texts that are times, float64 `(N,)`, NaN where one is none.
+    """Read texts as times.
 
-    And whether they count from one date.
-
-    They do where more of the texts are dates and times than are times of day.
+    Returns:
+        seconds: float64 `(N,)`, NaN where a text is not a time: since 1970-01-01 if they have a date, else
+            after midnight.
+        with_date: whether they have: more of the texts are dates with times than are times of day.
     """
     texts = pc.utf8_trim_whitespace(pa.array(values, pa.large_string()))
     time_of_day, dated = _time_of_day(texts), _dated(texts)

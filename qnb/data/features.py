@@ -3,18 +3,18 @@
     raw columns -> numbers -> standardised -> PLS scores -> quantiles u in [0, 1] -> angles
 
 Each of the two steps in the middle can be left out or replaced. `reduction="none"` takes the columns as they
-are, one per feature. `rescale="minmax"` maps the least training value to u = 0 and the largest to u = 1;
-`rescale="none"` hands the circuit the scores themselves, which with `reduction="none"` are the columns, in
-radians.
+are, one per feature. `rescale="minmax"` maps the smallest training value to u = 0 and the largest to u = 1;
+`rescale="none"` passes the scores themselves to the circuit, which with `reduction="none"` are the columns,
+in radians.
 
-Text columns become numbers without looking at the label. Each category takes the middle of its place in the
-cumulative shares of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18, 1958,
-with frequency as the order and names breaking ties):
+Text columns become numbers without looking at the label. Each category takes the middle of its interval in
+the cumulative shares of the training rows, the commonest category first (Bross's ridit, Biometrics 14:18,
+1958, with frequency as the order and names breaking ties):
 
     value(c) = sum of shares of commoner categories + share(c) / 2,   in (0, 1]
 
-so that no two categories fall together. Categories met once in training, and any met for the first time
-later, share the last place.
+so that no two categories coincide. Categories that occur once in training, and any that occur for the first
+time later, share the last place.
 """
 
 import dataclasses
@@ -52,17 +52,17 @@ class FeatureMap:
     """A fitted transform of p columns into n components.
 
     Attributes:
-        columns: columns that carry the map, in the frame's order; each numeric or text. They and
+        columns: the columns that the map uses, in the frame's order; each numeric or text. They and
             `missing.indicators` are the p inputs of the map.
         categories: for each text column among them, the number of each category.
         constant: columns of the training frame left out because they were constant there.
         mean, scale: of the training rows, float64 `(p,)`.
-        rotation: standardised columns -> PLS scores, float64 `(p, n)`. Where nothing is reduced: the
-            identity, with mean 0 and scale 1.
-        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`; the least and the
-            largest alone unless `rescale` is "quantile".
+        rotation: standardised columns -> PLS scores, float64 `(p, n)`. Without reduction it is the identity,
+            with mean 0 and scale 1.
+        quantiles: of the training scores, float64 `(q, n)`, at the levels `levels` `(q,)`; only the smallest
+            and the largest unless `rescale` is "quantile".
         angle_range: a key of `ANGLE_RANGES`.
-        missing: what becomes of missing values.
+        missing: treatment of missing values.
         reduction, rescale: one of REDUCTIONS and of RESCALES.
     """
 
@@ -81,12 +81,12 @@ class FeatureMap:
 
     @property
     def needed(self) -> list[str]:
-        """The columns that a table must have."""
+        """The columns that a table must have to be transformed."""
         return list(dict.fromkeys([*self.columns, *self.missing.indicators]))
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the p inputs: the columns, then for each indicator its column and `(missing)`."""
+        """Names of the p inputs: the columns, then for each indicator its column followed by `(missing)`."""
         return [*self.columns, *(f"{name} (missing)" for name in self.missing.indicators)]
 
     @classmethod
@@ -107,18 +107,19 @@ class FeatureMap:
             frame: N training rows of a table, columns of numbers and columns of text (by their dtype, as
                 `qnb.data.table.read_table` decides it).
             y: labels 0 or 1, shape `(N,)`; only the PLS step uses them.
-            components: n, the number of angles.
+            components: n, the number of angles (2^wires amplitudes for amplitude encoding).
             angle_range: a key of `ANGLE_RANGES`; None (amplitude encoding, or no rescaling) leaves u as it
                 is.
-            missing: what becomes of missing values, see `qnb.data.missing`.
-            missing_values: what stands for no value, besides what always does.
+            missing: treatment of missing values, see `qnb.data.missing`.
+            missing_values: further values that count as missing.
             reduction: "pls", or "none": one column per component, constant ones too.
             rescale: "quantile", "minmax" or "none": the components are the angles, in radians.
 
         Raises:
-            DataError: missing values that are refused, infinite values, no column that varies, one class
-                only, more components than the columns carry, or without reduction another number than there
-                are columns; columns of text without rescaling.
+            DataError: an unknown angle_range, reduction or rescale; missing values that are refused, or
+                infinite values; no column that varies; one class only; more components than the columns
+                carry, or, without reduction, another number than there are columns; text columns or an
+                angle_range without rescaling.
         """
         known = {"angle_range": ANGLE_RANGES, "reduction": REDUCTIONS, "rescale": RESCALES}
         given = {"angle_range": angle_range, "reduction": reduction, "rescale": rescale}
@@ -171,7 +172,8 @@ class FeatureMap:
         )
 
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
-        """PLS scores of rows of the same columns, float64 `(M, n)`; the columns where nothing is reduced.
+        """PLS scores of rows of the same columns, float64 `(M, n)`; without reduction the columns
+        themselves.
 
         Raises as `transform` does.
         """
@@ -181,11 +183,11 @@ class FeatureMap:
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Angles in radians (u in [0, 1], or scores, where `angle_range` is None), float64 `(M, n)`.
 
-        Columns not in the map are ignored.
+        Columns that are not in the map are ignored.
 
         Raises:
-            DataError: a column is absent, holds missing values that are refused or infinite ones, or holds
-                text where it held numbers in training.
+            DataError: the frame has no rows; a column is absent, holds missing values that are refused or
+                infinite ones, or holds text where it held numbers in training.
         """
         scores = self.scores(frame)
         if self.rescale == "none":
@@ -196,7 +198,9 @@ class FeatureMap:
         return ANGLE_RANGES[self.angle_range](u)
 
     def encoded_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest of each feature as `transform` gives them for the training rows, `(n,)` each."""
+        """Smallest and largest value of each feature that `transform` gives for the training rows, `(n,)`
+        each.
+        """
         if self.rescale == "none":
             return self.quantiles[0], self.quantiles[-1]
         low, high = ANGLE_RANGES[self.angle_range](np.array([0.0, 1.0]))
@@ -204,7 +208,9 @@ class FeatureMap:
         return np.full(n, low), np.full(n, high)
 
     def explain(self) -> pd.DataFrame:
-        """What one standard deviation of each input (row) adds to each PLS score (column)."""
+        """The change of each PLS score (column) for one standard deviation of each input (row); without
+        reduction the identity, for one unit.
+        """
         names = [f"component {i}" for i in range(self.rotation.shape[1])]
         return pd.DataFrame(self.rotation, index=pd.Index(self.inputs, name="column"), columns=names)
 
@@ -213,7 +219,7 @@ class FeatureMap:
         return {name: getattr(self, name) for name in ("mean", "scale", "rotation", "quantiles", "levels")}
 
     def meta(self) -> dict[str, Any]:
-        """All but the arrays, JSON-serialisable; floats survive JSON exactly."""
+        """Everything but the arrays, JSON-serialisable; floats survive JSON exactly."""
         names = ("columns", "categories", "constant", "angle_range")
         found = {"version": 1} | {name: getattr(self, name) for name in names}
         for name, usual in (("reduction", REDUCTIONS[0]), ("rescale", RESCALES[0])):
@@ -223,7 +229,7 @@ class FeatureMap:
 
     @classmethod
     def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "FeatureMap":
-        """The map whose `arrays` and `meta` these are, equal to the last bit.
+        """The map with these `arrays` and `meta`, equal to the last bit.
 
         Raises:
             DataError: a part is missing or of another version.
@@ -241,7 +247,8 @@ class FeatureMap:
         return cls(**{name: parts[name] for name in names})
 
     def refuse_changed(self, numeric: Iterable[str]) -> None:
-        """Raise DataError where a column of text holds numbers alone, as far as training had none in it.
+        """Raise DataError where a text column without a number among its known categories holds nothing but
+        numbers now.
 
         Args:
             numeric: columns that hold nothing but numbers in the table at hand.

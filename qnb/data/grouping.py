@@ -1,4 +1,4 @@
-"""Groups of rows that belong together, and their way onto the sides of a split."""
+"""Groups of rows that belong together, and their assignment to the sides of a split."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,10 +17,10 @@ NEAR = 0.01  # of the rows: no further try once every side's size and prior are 
 
 
 def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The columns that make a group: those named, else the capture session, else the host pair.
+    """The columns that define a group: those of `group_by`, else the capture session, else the host pair.
 
     Raises:
-        DataError: a name is no column, or none is named and the table has neither sessions nor hosts.
+        DataError: a name is not a column, or none is given and the table has neither sessions nor hosts.
     """
     held = [*table.groups.columns, *table.frame.columns]
     if table.attack is not None:
@@ -42,16 +42,16 @@ def group_columns(table: Table, group_by: tuple[str, ...] | None) -> tuple[str, 
 
 
 def stands_in(columns: tuple[str, ...]) -> bool:
-    """Whether the attack type alone stands in for the capture session: then rows of class 0 belong to no
+    """Whether the attack type alone stands in for the capture session; rows of class 0 then belong to no
     group.
     """
     return columns == (ATTACK_TYPE,)
 
 
 def group_codes(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """The group of each row, int64 `(N,)`, and the groups' names.
+    """The group of each row, int64 `(N,)`, and the names of the groups.
 
-    Rows without a value are a group of their own.
+    In each column, missing values are a value of their own.
     """
     codes, names = np.zeros(len(table), np.int64), [""]
     for column in columns:
@@ -95,12 +95,12 @@ def _host_pairs(table: Table) -> np.ndarray:
 def assign_groups(
     counts: np.ndarray, shares: Sequence[float] | np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Put whole groups on sides, so that each side comes near its share of the rows of every class.
+    """Assign whole groups to sides, so that each side comes close to its share of the rows of every class.
 
-    One group per class and side is set aside first, which keeps every class on every side. The others come in
-    random order, each to the side where it lowers the sum over sides and classes of (rows there - rows
-    wanted)^2 / rows wanted most: the rule of scikit-learn's StratifiedGroupKFold, for sides of unequal size.
-    The best of up to `TRIES` orders counts.
+    One group per class and side is set aside first, which keeps every class on every side. The others come
+    in random order, each to the side where it lowers the sum over sides and classes of (rows there - rows
+    wanted)^2 / rows wanted most: a greedy rule like that of scikit-learn's StratifiedGroupKFold, for sides
+    of unequal size. The best of up to `TRIES` orders is kept.
 
     Args:
         counts: rows of each group and class, `(G, C)`.

@@ -1,4 +1,4 @@
-"""What the values of a label column mean: 0 or 1, or an error that names the line. No label is guessed."""
+"""The meaning of a label column's values: 0 or 1, or an error that names the line. No label is guessed."""
 
 import unicodedata
 from collections import Counter
@@ -14,17 +14,17 @@ from qnb.errors import nearest
 
 
 class Labelled(Protocol):
-    """What the labels of a table are read by: its columns, which of them is the label, and the value that
-    counts as 1, or those that count as 0.
+    """What is needed to read the labels of a table: its columns, the label column, and the value that counts
+    as 1, or those that count as 0.
     """
 
     @property
     def name(self) -> str:
-        """Of the table."""
+        """The name of the table."""
 
     @property
     def columns(self) -> list[str]:
-        """Every column there is."""
+        """Every column of the table."""
 
     @property
     def label(self) -> str | None:
@@ -36,19 +36,21 @@ class Labelled(Protocol):
 
     @property
     def negative(self) -> tuple[str | int | bool, ...]:
-        """The values that count as 0, all others being 1; without these and `positive` labels are 0 and 1."""
+        """The values that count as 0, all others being 1; without these and `positive` the labels are 0 and
+        1.
+        """
 
     @property
     def place(self) -> Callable[[int], str]:
-        """Says where row number `row` (from 0) stands."""
+        """A function that gives the place of row number `row` (from 0), in words."""
 
 
 class Labels:
     """Turns label values into 0 and 1, batch by batch, and remembers every value seen.
 
-    Numbers count by value (0, 0.0 and "0" are one), text by its letters without the spaces around it. Text
-    that differs from a value named so only in case, characters that do not show or Unicode form is refused:
-    it may mean the same or not.
+    Numbers are compared by value (0, 0.0 and "0" are one), text by its letters without surrounding spaces.
+    Text that differs from a named value only in case, invisible characters or Unicode form is refused, since
+    it may or may not mean the same.
 
     Attributes:
         seen: rows of each value.
@@ -135,7 +137,7 @@ class Labels:
         return ", ".join(f"{text[:40]!r} ({count} rows)" for text, count in self.seen.most_common(20))
 
     def check(self) -> None:
-        """Raise DataError unless both classes were seen."""
+        """Raise DataError unless both classes were seen, and the named value among them."""
         about = f"The values of label column {self.source.label!r}"
         if self.named is not None and not self.named & {self._fold(text) for text in self.seen}:
             one = self.source.negative[0] if self.source.negative else self.source.positive
@@ -186,10 +188,10 @@ def _codes(twins: list[str]) -> str:
 
 
 def refuse_header_rows(source: Labelled, columns: dict[str, Column], start: int) -> None:
-    """Raise DataError where a row holds names of columns alone, as a header line does, in whatever order.
+    """Raise DataError where a row consists of column names alone, as a header line does, in whatever order.
 
-    One value that is a name means nothing (`land` is a column and an attack of NSL-KDD): the whole row is
-    compared. Where every name is a number, rows of data look the same, and nothing is refused.
+    A single value that is a column name means nothing (`land` is a column and an attack of NSL-KDD), so the
+    whole row is compared. Where every name is a number, rows of data look the same, and nothing is refused.
 
     Args:
         columns: values of the next rows, cleaned.
@@ -228,10 +230,11 @@ def _firsts(codes: np.ndarray) -> list[int]:
 
 
 def refuse_cut(source: Source, column: str, seen: Counter[str], last: str | None) -> None:
-    """Raise where the file ends inside its last line with a value of `column` that may have been cut short.
+    """Raise DataError where the file ends inside its last line, in a value of `column` that may have been
+    cut short.
 
     Args:
-        column: the last column of the file, which says the label or the attack type.
+        column: the last column of the file, which holds the label or the attack type.
         seen: rows of each of its values.
         last: its value in the last row.
     """

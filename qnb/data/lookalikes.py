@@ -1,8 +1,9 @@
-"""Columns that look like a time, an identifier or an attack type, and that nobody gave a role.
+"""Columns that look like a time, an identifier or an attack type, and to which nobody assigned a role.
 
-Nothing is left out for its looks: the columns are named, so that a reader decides. Of numbers a name alone is
-not enough (`response_time` is a duration); values alone are, where they can be nothing else: dates, seconds
-since 1970, addresses, text that differs in nearly every row, numbers that grow with every row.
+Nothing is left out because of its looks: the columns are named, and the reader decides. For numbers a name
+alone is not enough (`response_time` is a duration). Values alone are enough where they can be nothing else:
+dates, seconds since 1970, addresses, text that differs in nearly every row, numbers that grow with every
+row.
 """
 
 import re
@@ -29,10 +30,10 @@ ATTACKS = {"attack", "category", "cat", "class", "label", "type", "family"}
 
 
 def look_alikes(frame: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Columns of `frame` that look like something else than a feature.
+    """Columns of `frame` that look like something other than a feature, judged on its first SHOWN rows.
 
     Returns:
-        column -> `role`, the parameter that would name it (`time`, `identifiers`, `attack_type` or `drop`),
+        column -> `role`, the parameter in which to name it (`time`, `identifiers`, `attack_type` or `drop`),
         and `why`, in words.
     """
     found: dict[str, dict[str, str]] = {}
@@ -121,7 +122,7 @@ NUMBERS: tuple[Callable[[set[str], pd.Series], Seen], ...] = (_is_epoch, _grows,
 
 
 def sentence(found: dict[str, dict[str, str]]) -> str:
-    """The columns and what they look like, in words; empty where there are none."""
+    """The columns and what they look like, in words; empty if there are none."""
     if not found:
         return ""
     listed = "; ".join(f"{name} ({seen['role']}: {seen['why']})" for name, seen in list(found.items())[:12])

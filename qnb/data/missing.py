@@ -1,8 +1,9 @@
-"""Values that are missing: refused, or filled in by what training rows say.
+"""Missing values: refused, or imputed from the training rows.
 
-`median`: a number takes the median of the training rows of its column. `indicator`: it does, and each column
-that lacks values in the training rows has an input of its own besides, 1 where the value is missing (both
-scikit-learn's SimpleImputer). In a column of text a missing value is a category like any other.
+With `median` a number is replaced by the median of its column over the training rows. With `indicator` as
+well, and each column with missing values in the training rows gets one more input, 1 where the value is
+missing (both as in scikit-learn's SimpleImputer). In a text column a missing value is a category like any
+other.
 """
 
 import dataclasses
@@ -21,14 +22,13 @@ TREATMENTS: tuple[str, ...] = get_args(MissingName)
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-    """What becomes of missing values.
+    """The fitted treatment of missing values.
 
     Attributes:
         treatment: one of TREATMENTS.
-        values: what stands for no value besides what always does, as `qnb.data.values.missing_texts` writes
-            it.
-        medians: of the training rows, for each column of numbers; empty where missing values are refused.
-        indicators: columns with an input that says where they are missing.
+        values: further values that count as missing, as written by `qnb.data.values.missing_texts`.
+        medians: of the training rows, for each numeric column; empty where missing values are refused.
+        indicators: columns with an additional input that marks where they are missing.
     """
 
     treatment: str = "refuse"
@@ -42,22 +42,26 @@ class Missing:
         return self.treatment == "refuse"
 
     def fill(self, name: str, numbers: np.ndarray) -> np.ndarray:
-        """Numbers `(N,)` of a column with those that are NaN filled in; as they are where refused."""
+        """The numbers `(N,)` of a column with NaN replaced by its median; unchanged where missing values are
+        refused.
+        """
         return numbers if self.refused else np.where(np.isnan(numbers), self.medians[name], numbers)
 
     def keeping(self, names: list[str], indicators: list[str]) -> "Missing":
-        """The same for these columns alone."""
+        """The same treatment for these columns and indicators alone."""
         medians = {name: self.medians[name] for name in names if name in self.medians}
         return dataclasses.replace(self, medians=medians, indicators=tuple(indicators))
 
     def meta(self) -> dict[str, Any]:
-        """All of it, JSON-serialisable; floats survive JSON exactly."""
+        """The treatment, JSON-serialisable; floats survive JSON exactly."""
         found = dataclasses.asdict(self)
         return found | {name: list(found[name]) for name in ("values", "indicators")}
 
     @classmethod
     def from_meta(cls, meta: dict[str, Any] | None) -> "Missing":
-        """Whose `meta` this is; None, as models of earlier versions have it: missing values are refused."""
+        """The treatment with this `meta`. None, as in models of earlier versions, means that missing values
+        are refused.
+        """
         if meta is None:
             return cls()
         return cls(**meta | {name: tuple(meta[name]) for name in ("values", "indicators")})
@@ -67,12 +71,12 @@ def fit_missing(frame: pd.DataFrame, treatment: str, values: tuple[str | float, 
     """Fit on training rows.
 
     Args:
-        frame: their columns of numbers.
+        frame: their numeric columns.
         treatment: one of TREATMENTS.
-        values: what stands for no value besides what always does.
+        values: further values that count as missing.
 
     Raises:
-        DataError: there is no such treatment, or a value is infinite.
+        DataError: an unknown treatment, or, unless missing values are refused, an infinite value.
     """
     if treatment not in TREATMENTS:
         raise DataError(f"missing={treatment!r} is unknown. {nearest(treatment, TREATMENTS)}")
@@ -96,7 +100,11 @@ def fit_missing(frame: pd.DataFrame, treatment: str, values: tuple[str | float, 
 
 
 def count_missing(frame: pd.DataFrame, sides: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
-    """Missing values of each column on each side, of columns that have any."""
+    """Number of missing values per column and side, for columns that have any.
+
+    Args:
+        sides: row numbers of each side.
+    """
     absent = {name: frame[name].isna().to_numpy() for name in frame.columns}
     return {
         name: {side: int(which[rows].sum()) for side, rows in sides.items()}

@@ -1,4 +1,4 @@
-"""What makes one table of two: the official test file beside the data that train."""
+"""One table from two: an official test file appended to the data that train."""
 
 import hashlib
 from typing import Any
@@ -17,8 +17,8 @@ def joined(frame: pd.DataFrame, test: pd.DataFrame, name: str) -> pd.DataFrame:
         name: of the test file, for errors.
 
     Raises:
-        DataError: `test` lacks a column, or holds text in one that holds numbers in `frame`, or the other way
-            round.
+        DataError: `test` lacks a column; or a column holds numbers in `frame` and text in `test`; or text
+            without any number in `frame` and only numbers in `test`.
     """
     for column in frame.columns:
         if column not in test.columns:
@@ -52,13 +52,13 @@ def _refuse_numbers(frame: pd.DataFrame, column: str, name: str) -> None:
 
 
 def joined_card(card: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
-    """The data card of the first table, and what stands in the test file as `test`.
+    """The data card of the first table, with a summary of the test file as `test`.
 
-    `test` holds source, rows_kept, prior, attack_types, and of these those that the first table lacks. The
-    fingerprint is that of both.
+    `test` holds source, rows_kept, prior, attack_types, fingerprint, and `unseen_types`, the attack types
+    that the first table lacks. The card's fingerprint is that of both.
 
     Raises:
-        DataError: one has a column of attack types and the other has none.
+        DataError: one table has a column of attack types and the other has none.
     """
     if (card["roles"]["attack_type"] is None) != (test["roles"]["attack_type"] is None):
         without = card if card["roles"]["attack_type"] is None else test

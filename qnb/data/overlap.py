@@ -1,6 +1,4 @@
-"""What a split came to, and what stands on two of its sides all the same: rows, near copies, groups, attack
-types.
-"""
+"""The result of a split, and what its sides still share: rows, near copies, groups, attack types."""
 
 from collections import Counter
 from typing import Any
@@ -25,18 +23,24 @@ NEAR_RULE = (
 def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | None = None) -> dict[str, Any]:
     """How `split` divides `table`, for the data card; JSON-serialisable.
 
+    Args:
+        roles: of the table's rows, where they have been read already.
+
     Returns:
         split: name of the rule; rule: in words, with what stands in for what.
-        sides: per side `rows`, `prior` and `asked`, the share of the rows asked for (None of an official test
-            file).
+        sides: per side `rows`, `prior` and `asked`, the share of the rows that was asked for (None for an
+            official test file).
         missing_of_sides: per column that has any, side -> missing values.
         left_out: reason -> rows that are on no side.
-        groups: `columns`, `count`, per side how many (`train`, `val`, `test`), and `on_two_sides`; None where
-            the table has none.
+        groups: `columns`, `count`, the number on each side (`train`, `val`, `test`), and `on_two_sides`;
+            None where the table has none.
         types_of_sides: per side, attack type -> rows; {} where the table has none.
         duplicates_across: `exact` and `near`, per pair of sides the rows of the later side whose features
-            also appear on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
+            also occur on the earlier one, as `train-val`, `train-test`, `val-test`; `other_label` the same
             for exact ones whose label differs; `near_rule`.
+
+    Raises:
+        DataError: `config.group_by` names a column that the table does not have.
     """
     roles = roles or Roles(table, config.group_by)
     sides = dict(zip(SIDES, split, strict=True))
@@ -123,7 +127,9 @@ def _groups(roles: Roles, sides: dict[str, np.ndarray]) -> dict[str, Any] | None
 
 
 def across_sides(table: Table, split: Split) -> dict[str, Any]:
-    """Rows of a later side whose features also appear on an earlier one; see `split_card` for the keys."""
+    """Number of rows of a later side whose features also occur on an earlier one; see `split_card` for the
+    keys.
+    """
     y = np.asarray(table.y, bool)
     exact, near = (pd.factorize(row_hashes(table.frame, bits))[0] for bits in (None, SIGNIFICANT_BITS))
     pairs = {"train-val": split[:2], "train-test": split[::2], "val-test": split[1:]}
@@ -150,8 +156,9 @@ def _also_there(codes: np.ndarray, early: np.ndarray, late: np.ndarray) -> int:
 def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
     """One 64-bit hash per row over all columns, uint64 `(N,)`; equal rows have equal hashes.
 
-    With `bits`, numbers are rounded to that many significant bits first, so that near copies have equal
-    hashes too. Two different rows among N share a hash by accident with probability under N^2 / 2^65.
+    With `bits`, numbers are first rounded to that many significant bits, so that near copies have equal
+    hashes too. The probability that any two different rows among N share a hash is below N^2 / 2^65 (the
+    birthday bound).
     """
     found = np.zeros(len(frame), np.uint64)
     for name in frame.columns:

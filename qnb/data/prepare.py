@@ -26,14 +26,20 @@ DECIDES_ROWS = (*TableConfig.model_fields, *SplitConfig.model_fields)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data ready for a circuit: per side X (B, features) and y (B,), the fitted transform and the card of the
-    table.
+    """Data ready for a circuit.
 
-    `asked` holds the parameters that decided rows and features, by name; empty where no configuration did.
-    `test_groups` holds the group of each test row, int64 (B,), -1 where a row belongs to none, by the columns
-    that the card names; None where the table has no groups. `test_unseen` says which test rows are of class 0
-    or of attack types that neither training nor validation has, bool (B,); None without such types. `weights`
-    are those of the training rows in the loss, (B,); None: all alike.
+    Attributes:
+        X, y: per side ("train", "val", "test") the features (B, features) as `FeatureMap.transform` gives
+            them (angles in radians; u in [0, 1] for amplitude encoding), and the labels (B,).
+        feature_map: the transform, fitted on training rows.
+        card: the data card, with that of the split.
+        test_groups: the group of each test row by the columns that the card names, int64 (B,), -1 where a
+            row belongs to none; None where the table has no groups.
+        test_unseen: test rows of class 0, or of attack types that neither training nor validation has, bool
+            (B,); None without such types.
+        asked: the parameters that decided rows and features, by name; empty if the data came from no
+            configuration.
+        weights: of the training rows in the loss, (B,); None: equal weights.
     """
 
     X: dict[str, np.ndarray]
@@ -52,9 +58,8 @@ class Prepared:
 
     @property
     def test_units(self) -> np.ndarray | None:
-        """The groups of the test rows, (B,), a row that belongs to none as a group of its own.
-
-        It is what another sample would draw anew; None where rows are independent.
+        """The resampling unit of each test row, (B,): its group, or a unit of its own where it belongs to
+        none; None where rows are independent.
         """
         groups = self.test_groups
         return None if groups is None else np.where(groups < 0, -1 - np.arange(len(groups)), groups)
@@ -67,8 +72,12 @@ class Prepared:
 def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
     """Read, split and transform; everything is fitted on the training rows alone.
 
+    Args:
+        table: read already; None: the table of `config`.
+
     Raises:
-        DataError: the table cannot be read or used as asked, or has fewer training rows than one batch.
+        DataError: the table cannot be read, split or transformed as asked, or has fewer training rows than
+            one batch.
     """
     table = load_table(config) if table is None else table
     roles = Roles(table, config.group_by)
@@ -95,7 +104,9 @@ def prepare(config: TrainConfig, table: Table | None = None) -> Prepared:
 
 
 def fit_features(training: Table, config: InputConfig) -> FeatureMap:
-    """`FeatureMap.fit` on training rows, with what their table says of missing values."""
+    """`FeatureMap.fit` on training rows, with the treatment of missing values that their table's card
+    records. Raises as it does.
+    """
     missing, values = training.card.get("missing", "refuse"), tuple(training.card.get("missing_values", ()))
     return FeatureMap.fit(
         training.frame,
@@ -121,9 +132,9 @@ def _unseen(table: Table, split: Split) -> np.ndarray | None:
 
 
 def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
-    """`prepare` for each, in order.
+    """`prepare` for each configuration, in order.
 
-    What two of them share (a table, or all of it) is computed once and is one object.
+    What two of them share (a table, or everything) is computed once and is one object.
 
     Raises:
         DataError: as `prepare`.

@@ -1,8 +1,8 @@
-"""Public data sets that are known by their columns: what their label means, which columns say who, when or
-which attack, what their authors say of them, how they write what is missing.
+"""Public data sets that are recognised by their columns: the meaning of the label, which columns say who,
+when or which attack, what the authors recommend, and how missing values are written.
 
-A profile is data. To add one, add an entry to `PROFILES` and rows of its format to the test. Names of columns
-are compared by their letters and digits alone, in lower case: `ct_src_ ltm`, `Ct_src_ltm` are one.
+A profile is data. To add one, add an entry to `PROFILES` and rows of its format to the test. Column names
+are compared by their letters and digits alone, in lower case: `ct_src_ ltm` and `Ct_src_ltm` are the same.
 """
 
 import re
@@ -16,29 +16,31 @@ COUNTS_ROWS = "numbers the rows"
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What is known of a data set.
+    """What is known about a data set.
 
     Attributes:
+        name: of the data set.
         columns: names of all its columns; in their order where it is published without a header.
-        signatures: a table is of this data set where every column of one of these is there.
-        fields: of a line of its files without a header, which are the first of `columns`; 0 where there are
-            none.
+        signatures: a table is of this data set if it has every column of one of these.
+        fields: number of fields of a line in its files without a header, which are the first of `columns`; 0
+            where there are no such files.
         first_line: of such a file, field number (from 0) -> the values that it may hold.
-        label: names of the label's column, the first that is there counts.
+        label: names of the label's column, of which the first that is present is used.
         negative: the label's values that count as 0, all others being 1; empty where labels are 0 and 1.
         attack: column of the attack types.
         untyped: whether rows of class 0 have no attack type.
-        clocks: columns of the time, in the order of preference; two are date and time of day.
+        clocks: columns of the time, in the order of preference; a pair is date and time of day.
         identifiers: columns that say who or which, never what, and their kind. They are left out.
         kept: those identifiers that the authors keep as features.
-        hosts: sender and receiver; of several pairs a later one where the one before is 0.
+        hosts: pairs of sender and receiver; a later pair is used where the one before is 0.
         drop: columns left out, and why.
         doubled: columns that its files name twice.
-        text: columns that are text also where most of their values are numbers: names and hexadecimal numbers
-            beside zeros.
-        missing: how missing values are written, besides nothing at all.
-        drop_duplicates: whether rows that repeat another exactly are left out.
-        official_split: what the authors give for the test, in words.
+        text: columns that are text even where most of their values are numbers: names and hexadecimal
+            numbers among zeros.
+        missing: how missing values are written, other than by an empty cell.
+        drop_duplicates: whether exact duplicates of a row are left out.
+        official_split: the authors' test set, in words.
+        source, citation: address and publication.
         note: what a reader of a report must know.
     """
 
@@ -284,12 +286,12 @@ PROFILES = (EDGE_IIOT, NSL_KDD, UNSW_NB15, CIC_IDS2017, TON_IOT, IOT_23)
 
 
 def same(name: str) -> str:
-    """What two spellings of one column's name have in common: letters and digits, in lower case."""
+    """A column's name reduced to what its spellings have in common: letters and digits, in lower case."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def profile_of(columns: Iterable[str]) -> Profile | None:
-    """The data set with these columns, None where it is not known."""
+    """The data set that has these columns; None if it is not known."""
     here = set(map(same, columns))
     for profile in PROFILES:
         if any(here >= set(map(same, signature)) for signature in profile.signatures):
@@ -298,7 +300,9 @@ def profile_of(columns: Iterable[str]) -> Profile | None:
 
 
 def header_of(fields: Sequence[str]) -> tuple[str, ...] | None:
-    """Names of the columns of a file without a header, known by the fields of its first line; else None."""
+    """Column names of a file without a header, recognised by the fields of its first line; None if it is
+    not.
+    """
     for profile in PROFILES:
         if len(fields) == profile.fields and all(
             fields[k].strip() in values for k, values in profile.first_line.items()
@@ -308,13 +312,15 @@ def header_of(fields: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def spelled(columns: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Those of `columns` that are meant by `names`, in the order of `names`."""
+    """The columns that `names` refer to, as spelled in `columns`, in the order of `names`."""
     here = {same(column): column for column in columns}
     return [here[same(name)] for name in names if same(name) in here]
 
 
 def without_doubles(columns: Sequence[str]) -> list[str]:
-    """The columns, the second of two that a data set is known to name alike as pandas calls it, `name.1`."""
+    """The columns, with the second of two that a data set is known to name alike renamed `name.1`, as in
+    pandas.
+    """
     profile = profile_of(columns)
     doubled = set(map(same, profile.doubled)) if profile else set()
     named: list[str] = []

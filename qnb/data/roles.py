@@ -1,6 +1,6 @@
-"""What rows of a table have beside features and label: their group, their time, their attack type.
+"""What rows of a table have in addition to features and label: their group, time and attack type.
 
-Each is read once, when it is first asked for; the split, its card and the bootstrap share the reading.
+Each is read once, when first used; the split, its card and the bootstrap share it.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Groups:
     """The group of each row.
 
     Attributes:
-        columns: that make a group.
-        codes: int64 `(N,)`, every row's, also where the attack type stands in.
+        columns: that define a group.
+        codes: of every row, int64 `(N,)`, including rows that belong to no group.
         names: of the groups.
-        grouped: `(N,)`, whether a row belongs to its group: where the attack type stands in for the capture
-            session, rows of class 0 belong to none.
+        grouped: whether a row belongs to its group, bool `(N,)`: where the attack type stands in for the
+            capture session, rows of class 0 belong to none.
     """
 
     columns: tuple[str, ...]
@@ -33,20 +33,24 @@ class Groups:
     grouped: np.ndarray
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """The groups of these rows, int64 `(M,)`, numbered as they come; -1 where a row belongs to none."""
+        """The groups of these rows, int64 `(M,)`, numbered in order of appearance; -1 where a row belongs to
+        none.
+        """
         return np.where(self.grouped[rows], pd.factorize(self.codes[rows])[0], -1)
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles of a table's rows; `group_by` names the columns of a group, None leaves them to the table."""
+    """The roles of a table's rows. `group_by` names the columns of a group; None leaves them to the table."""
 
     table: Table
     group_by: tuple[str, ...] | None = None
 
     @cached_property
     def groups(self) -> Groups:
-        """Raises DataError where a name is no column, or the table has neither sessions nor hosts."""
+        """The group of each row. Raises DataError where a name is not a column, or the table has neither
+        sessions nor hosts.
+        """
         table, columns = self.table, group_columns(self.table, self.group_by)
         codes, names = group_codes(table, columns)
         return Groups(
@@ -55,7 +59,7 @@ class Roles:
 
     @cached_property
     def known_groups(self) -> Groups | None:
-        """`groups`; None where the table has neither sessions nor hosts and `group_by` names no column."""
+        """As `groups`, but None where the table has neither sessions nor hosts and `group_by` is None."""
         try:
             return self.groups
         except DataError:
@@ -65,14 +69,15 @@ class Roles:
 
     @cached_property
     def clock(self) -> Clock:
-        """The time of each row. Raises DataError where the table has no times in an order."""
+        """The time of each row. Raises DataError where the table has no usable times."""
         return read_clock(self.table)
 
     @cached_property
     def attack_types(self) -> tuple[np.ndarray, np.ndarray]:
-        """Names of the types among the rows of class 1, and which of them each such row is.
+        """Names of the T attack types `(T,)`, and the type of each row of class 1, int64 `(n1,)`.
 
-        Raises DataError where there are none, or less than two.
+        Raises:
+            DataError: the table has no column of attack types, or fewer than two types in class 1.
         """
         if self.table.attack is None:
             raise DataError(

@@ -1,14 +1,15 @@
-"""Rows drawn from a stream, and exact duplicates found in one."""
+"""Sampling rows from a stream, and finding exact duplicates in one."""
 
 import numpy as np
 
 
 class Draw:
-    """A stratified random sample without replacement from a stream, of exactly `size` rows.
+    """A stratified random sample of exactly `size` rows without replacement from a stream; None keeps all
+    rows.
 
-    Every row gets a uniform random priority; per class the rows of lowest priority stay (as many as could be
-    needed), and the shares of the classes are settled at the end. One number per row in row order, so batch
-    sizes do not matter.
+    Every row gets a uniform random priority; per class the rows of lowest priority are kept (as many as
+    could be needed), and the shares of the classes are settled at the end. One number is drawn per row, in
+    row order, so that the sample does not depend on the batches.
     """
 
     def __init__(self, size: int | None, seed: int):
@@ -18,7 +19,9 @@ class Draw:
         self.priority: list[np.ndarray] = []
 
     def add(self, y: np.ndarray) -> np.ndarray:
-        """Positions, in this batch, of the rows to hold on to."""
+        """Take the labels of the next batch, `(n,)`; returns the positions in it of the rows to hold on
+        to.
+        """
         priority = self.rng.random(len(y))
         keep = np.ones(len(y), bool)
         for c in (0, 1):
@@ -31,7 +34,7 @@ class Draw:
         return np.flatnonzero(keep)
 
     def chosen(self) -> np.ndarray:
-        """Positions of the sample among all rows held on to, in file order."""
+        """Positions of the sample among all rows held on to, ascending."""
         y, priority = np.concatenate(self.y), np.concatenate(self.priority)
         total = int(self.counts.sum())
         if self.size is None or self.size >= total:
@@ -46,7 +49,7 @@ class Draw:
 
 
 class FirstSeen:
-    """Finds the rows whose hash comes for the first time in a stream."""
+    """Finds the rows whose hash occurs for the first time in a stream."""
 
     def __init__(self) -> None:
         self.seen = np.empty(0, np.uint64)  # sorted

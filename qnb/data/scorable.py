@@ -1,4 +1,4 @@
-"""A table to be scored: opened as in training, but its label may be absent and no role is guessed."""
+"""A table to be scored: opened as in training, but its label may be absent, and no role is guessed."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -19,11 +19,15 @@ from qnb.data.values import DataError
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How a model's training read its labels: the column, and the value that counted as 1, or those that
-    counted as 0 (without either they were 0 and 1).
+    """How a model's training read its labels.
 
-    `unknown` says why that is not known, and then no label is read. `attack` is the column of the attack
-    types, and `trained` those of them that training and validation had; None where there were none.
+    Attributes:
+        label: the column; None where the model does not name it.
+        positive: the value that counted as 1.
+        unknown: why the rule is not known, in which case no label is read; None where it is known.
+        negative: the values that counted as 0; without these and `positive` the labels were 0 and 1.
+        attack: the column of the attack types.
+        trained: the attack types that training and validation had; empty where there were none.
     """
 
     label: str | None
@@ -35,10 +39,7 @@ class LabelRule:
 
 
 def label_rule_of(about: dict[str, Any], card: dict[str, Any]) -> LabelRule:
-    """The rule that a model keeps in its `about`.
-
-    Else, as in one of an earlier version, its run's data card.
-    """
+    """The rule recorded in a model's `about`; for models of earlier versions, in the data card of its run."""
     kept = about if "positive" in about else card
     label, positive = about.get("label"), kept.get("positive")
     if not isinstance(label, str):
@@ -64,7 +65,13 @@ def label_rule_of(about: dict[str, Any], card: dict[str, Any]) -> LabelRule:
 class Scorable:
     """A table to be scored: its columns, and how to read some of them batch by batch.
 
-    `place(row)` says where a row stands.
+    Attributes:
+        name, columns: of the table.
+        batches: yields Arrow record batches with the given columns.
+        label_rule: how labels are read.
+        synthetic: whether the rows were generated, not measured.
+        rows: their number; None: unknown before the table is read.
+        place: gives the place of a row number (from 0), in words.
     """
 
     name: str
@@ -77,7 +84,7 @@ class Scorable:
 
     @property
     def label(self) -> str | None:
-        """The column of the labels; None: there is none that can be read, see `unlabelled`."""
+        """The column of the labels; None where none can be read, see `unlabelled`."""
         return None if self.unlabelled else self.label_rule.label
 
     @property
@@ -92,20 +99,20 @@ class Scorable:
 
     @property
     def attack(self) -> str | None:
-        """The column of the attack types, where the table has it and training had some."""
+        """The column of the attack types, if the table has it and training had any."""
         rule = self.label_rule
         return rule.attack if rule.attack in self.columns and rule.trained else None
 
     @property
     def unlabelled(self) -> str | None:
-        """Why no label is read."""
+        """Why no label is read; None where labels are read."""
         return self.label_rule.unknown or (
             None if self.label_rule.label in self.columns else "the table has no label column"
         )
 
 
 def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scorable:
-    """The table that a user names: the path of a CSV or Parquet file, or a built-in one.
+    """Open the table that a user names: the path of a file, or a built-in table.
 
     Args:
         label_rule: how the model's training read its labels; those of the table are read in the same way,
@@ -113,7 +120,8 @@ def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scor
         asked: the parameters of the model's run, as far as they are known: what draws the bundled capture.
 
     Raises:
-        DataError: there is no such table, or it cannot be opened.
+        DataError: there is no such table, it cannot be opened, or it is the bundled capture and the model
+            was not trained on it.
     """
     if table in TrainConfig.BUILT_IN_TABLES:
         if table == "bundled" and asked.get("data") != "bundled":
@@ -133,9 +141,10 @@ def open_table(table: str, label_rule: LabelRule, asked: dict[str, Any]) -> Scor
 
 
 def check_columns(source: Scorable, needed: list[str]) -> None:
-    """Raise DataError unless the table has each of the columns that a model takes, once.
+    """Raise DataError unless the table has each column that a model needs exactly once, and its label column
+    at most once.
 
-    With the nearest name for each it lacks.
+    The message gives the nearest name for each that is missing.
     """
     missing = [name for name in needed if name not in source.columns]
     if missing:
@@ -163,7 +172,10 @@ def _hint(name: str, columns: list[str]) -> str:
 class Truth:
     """The labels of a table, if it has them, as 0 and 1, read as in training.
 
-    A label that cannot be read is no reason not to score.
+    A label that cannot be read does not prevent scoring.
+
+    Attributes:
+        why: why there are no labels to evaluate against; empty where there are.
     """
 
     def __init__(self, source: Scorable):
@@ -181,7 +193,7 @@ class Truth:
                 self.labels, self.why = None, str(error)
 
     def result(self) -> np.ndarray | str:
-        """0 and 1 for every row, bool (N,); or why there is nothing to rank by."""
+        """The labels of all rows, bool (N,); or, as text, why there are none to evaluate against."""
         if self.labels is None:
             return self.why
         try:

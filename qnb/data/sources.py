@@ -1,4 +1,4 @@
-"""Where tables come from: the bundled capture, scikit-learn's tables, and files."""
+"""Sources of tables: the bundled capture, tables of scikit-learn, and files."""
 
 import dataclasses
 from collections import Counter
@@ -188,7 +188,9 @@ def _counts(column: pa.Array, name: str, before: float | None) -> float | None:
 
 
 def require_source(config: TableConfig) -> None:
-    """Raise DataError where `open_source` would, of a file; its rows are not read."""
+    """Raise DataError where `open_source` would, for the files of a configuration; their rows are not
+    read.
+    """
     for data in (config.data, getattr(config, "test_data", None)):
         if data is not None and data not in TrainConfig.BUILT_IN_TABLES:
             with_roles(_file(data, reading := Reading.of(config)), reading)
@@ -201,10 +203,14 @@ def open_source(
     leaks: tuple[str, ...],
     difficulty: Difficulty = STANDARD,
 ) -> Source:
-    """The source that the parameter `data` names, its columns read as `reading` says.
+    """The source that the parameter `data` names, with its columns read as `reading` says.
+
+    Args:
+        data: a built-in table, or the path of a file.
+        data_seed, leaks, difficulty: of the bundled capture, see `qnb.data.capture.generate_capture`.
 
     Raises:
-        DataError: it cannot be opened, or has not the columns that `reading` names.
+        DataError: it cannot be opened, or lacks columns that `reading` names.
     """
     if data == "bundled":
         source = _bundled(data_seed, tuple(leaks), difficulty)

@@ -1,10 +1,8 @@
 """Training, validation and test rows: at random, by group, by time, by attack type.
 
-One function per rule, found by name in `SPLITS`.
-
-Each rule keeps both classes on each of the three sides, or says why it cannot; validation is carved by the
-same rule as the test. What a split came to, and what stands on both sides of it all the same, is said by
-`qnb.data.overlap.split_card`.
+There is one function per rule, found by name in `SPLITS`. Each keeps both classes on each of the three
+sides, or says why it cannot; validation is separated by the same rule as the test.
+`qnb.data.overlap.split_card` describes the result of a split, and what its sides still share.
 """
 
 from collections.abc import Callable
@@ -27,8 +25,8 @@ SIDES = ("train", "val", "test")
 class Split(NamedTuple):
     """Row numbers of the three sides, each a sorted int64 array.
 
-    They are disjoint. Together they are all rows, each once, but for the rule by time, which leaves out rows
-    whose time cannot be read and rows that fall into the embargo.
+    The sides are disjoint. Together they are all rows, except under the rule by time, which leaves out rows
+    whose time cannot be read and rows within the embargo.
     """
 
     train: np.ndarray
@@ -41,11 +39,11 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
 
     Args:
         y: labels 0 or 1, shape `(N,)`.
-        val_fraction, test_fraction: shares of the N rows, the second may be 0; the rest trains.
+        val_fraction, test_fraction: shares of the N rows, of which the second may be 0; the rest trains.
         seed: of the shuffle; the same seed gives the same split.
 
     Raises:
-        DataError: a side would be empty or miss a class; the message gives the counts.
+        DataError: a side would be empty or lack a class; the message gives the counts.
     """
     y = np.asarray(y)
     sizes = {"validation": round(len(y) * val_fraction), "test": round(len(y) * test_fraction)}
@@ -68,9 +66,11 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
 
 
 def check_split(split: Split, y: np.ndarray, why: str = "", tested: bool = True) -> Split:
-    """The same split, once every side is known to hold both classes; the test too if it is `tested`.
+    """The same split, once every side is known to hold both classes; the test is checked only if `tested`.
 
-    `why` ends the message where one does not.
+    Args:
+        y: labels 0 or 1, `(N,)`.
+        why: advice at the end of the message.
 
     Raises:
         DataError: naming the side and the class that it lacks.
@@ -211,7 +211,9 @@ def _at_random(count: int, share: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def fractions(config: SidesConfig) -> tuple[float, float, float]:
-    """Shares of the rows asked for training, validation and test; 0 for an official test file."""
+    """Shares of the rows asked for training, validation and test; with an official test file the last
+    is 0.
+    """
     if isinstance(config, RuleConfig) and config.test_data is not None:
         return 1 - config.val_fraction, config.val_fraction, 0.0
     return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
@@ -233,10 +235,11 @@ def split_table(table: Table, config: SplitConfig, roles: Roles | None = None) -
     """Split `table` by the rule named in `config.split`; the rows of an official test file are the test.
 
     Args:
-        roles: those of its rows, where they have been read already.
+        roles: of the table's rows, where they have been read already.
 
     Raises:
-        DataError: no such rule, or the rule cannot keep both classes on every side.
+        DataError: no such rule, the table lacks the groups, times or attack types that the rule needs, or
+            the rule cannot keep both classes on every side.
     """
     if config.split not in SPLITS:
         raise DataError(

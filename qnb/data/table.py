@@ -1,9 +1,8 @@
-"""Tables in: the bundled capture, Edge-IIoTset, scikit-learn's breast cancer table, any labelled CSV or
-Parquet file.
+"""Tables: the bundled capture, tables of scikit-learn, Edge-IIoTset and other labelled files.
 
-Every source is read in batches, once. Each batch is cleaned (see `qnb.data.cleaning`), and the rows to keep
-are drawn as it goes by, so that a file larger than memory can be sampled. Files of some size are cleaned once
-and then taken from the cache (see `qnb.data.cache`). What was done is written into the data card.
+Every source is read in batches. Each batch is cleaned (see `qnb.data.cleaning`), and the rows to keep are
+drawn as it passes, so that a file larger than memory can be sampled. Larger files are cleaned once and then
+taken from the cache (see `qnb.data.cache`). The data card records what was done.
 """
 
 import dataclasses
@@ -33,22 +32,22 @@ TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text b
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Table:
-    """N labelled rows and where they come from.
+    """N labelled rows and their origin.
 
     Attributes:
         frame: the features after cleaning, N rows; float64 columns, and text columns where some value is not
             a number.
         y: int8 `(N,)`, 1 = positive (an attack).
-        attack: names of the attack types, object `(N,)`, or None where the source has none.
-        groups: N rows of columns that are no features and that splits need (hosts, capture session, time);
+        attack: names of the attack types, object `(N,)`; None where the source has none.
+        groups: N rows of columns that are not features and that splits need (hosts, capture session, time);
             may have no columns.
-        time: the columns of the clock, among `groups`; none where it is not known.
-        hosts: columns of sender and receiver, among `groups`; of several pairs a later one where the one
+        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after
+            `take`.
+        time: the columns of the clock, among `groups`; empty where it is not known.
+        hosts: pairs of columns of sender and receiver, among `groups`; a later pair is used where the one
             before is 0.
         attack_name: the column that `attack` holds.
         official: which rows are those of the official test file, bool `(N,)`; None without one.
-        card: what was read, kept and dropped; JSON-serialisable. It describes the whole table, also after
-            `take`.
     """
 
     frame: pd.DataFrame
@@ -103,7 +102,7 @@ def _collect(
 def fingerprint(frame: pd.DataFrame, y: np.ndarray, attack: np.ndarray | None = None) -> str:
     """SHA-256, in hex, of column names, cleaned values, labels and attack types, in row order.
 
-    The same in every process.
+    It is the same in every process.
     """
     digest = hashlib.sha256(json.dumps([list(frame.columns), len(frame)]).encode())
     texts: list[np.ndarray | pd.Series] = [] if attack is None else [attack]
@@ -145,35 +144,35 @@ def read_table(
 
     Args:
         data: `"bundled"`, a name of `qnb.data.sources.REAL`, or the path of a CSV or Parquet file or a Zeek
-            log. A data set of `qnb.data.profiles` is known by its columns: what follows is filled in
-            from there where it is not given.
+            log. A data set of `qnb.data.profiles` is recognised by its columns: arguments below that are not
+            given are then taken from there.
         label: label column of a file.
         positive: the label's value that counts as 1, all others 0.
-        negative: the label's value that counts as 0, all others 1. Without both the label is 0 and 1 already.
+        negative: the label's value that counts as 0, all others 1. Without both, labels must be 0 and 1.
         drop: columns left out.
         time: column of the clock, or two, date and time of day. It is kept for splits, not as a feature.
         identifiers: columns that say who or which, never what; left out.
         attack_type: column of the attack types.
-        sample: rows to draw among those that cleaning leaves, stratified by label; None, or more than there
-            are: all of them.
+        sample: number of rows to draw among those that cleaning leaves, stratified by label; None, or more
+            than there are: all of them.
         data_seed, leaks, difficulty: of the bundled capture, see `qnb.data.capture.generate_capture`.
         seed: of the draw.
-        group_by: columns that are kept for splits, not as features, beside those that the source itself
-            keeps.
-        keep_duplicates: keep the exact duplicates that are dropped from the bundled capture and from
-            Edge-IIoTset otherwise.
-        missing: "refuse", or one of `qnb.data.missing.TREATMENTS` that fills missing values in later, from
+        group_by: columns that are kept for splits, not as features, in addition to those that the source
+            itself keeps.
+        keep_duplicates: keep the exact duplicates that are otherwise dropped from the bundled capture and
+            from Edge-IIoTset.
+        missing: "refuse", or one of `qnb.data.missing.TREATMENTS` that imputes missing values later, from
             training rows; they are NaN in the table.
-        missing_values: what stands for no value in a feature, besides empty, NA, NaN, null, and what the data
-            set is known to write.
+        missing_values: further values that count as missing in a feature, besides empty cells, NA, NaN,
+            null, and what the data set is known to write.
 
     Returns:
-        The table, rows in the order of the source. Memory grows with the rows drawn, not with the file.
+        The table, with rows in the order of the source. Memory grows with the rows drawn, not with the file.
 
     Raises:
-        DataError: the file or its label cannot be used, a name is no column, a feature is a mixture of
-            numbers and text (see `qnb.data.column_types`), missing where that is refused, or infinite, or all
-            are constant.
+        DataError: the file or its label cannot be used, a name is not a column, a feature mixes numbers and
+            text (see `qnb.data.column_types`), is infinite, or is missing where that is refused, or all
+            features are constant.
     """
     reading = Reading(
         label, positive, negative, drop, time, identifiers, attack_type, group_by, missing, missing_values
@@ -260,9 +259,12 @@ def _about(profile: Profile) -> dict[str, str]:
 
 
 def load_table(config: DataConfig) -> Table:
-    """The table a configuration asks for; `config.split_seed` seeds the draw. See `read_table`.
+    """The table that a configuration asks for; `config.split_seed` seeds the draw. See `read_table`.
 
-    With `config.test_data` the rows of that file, all of them, come after those of `config.data`.
+    With `config.test_data`, all rows of that file follow those of `config.data`.
+
+    Raises:
+        DataError: as `read_table`; or the two files do not match, see `qnb.data.official`.
     """
     roles = dataclasses.asdict(Reading.of(config))
     table = read_table(

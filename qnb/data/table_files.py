@@ -1,4 +1,4 @@
-"""Files that hold a table: which reader takes which, and the one of Parquet files."""
+"""Files that hold a table: which reader takes which file, and the reader of Parquet files."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -15,7 +15,7 @@ from qnb.errors import nearest
 
 
 class ParquetFile:
-    """A Parquet file, with the attributes of a `CsvFile`."""
+    """A Parquet file, with the interface of a `CsvFile` but for its scan and header."""
 
     headers, ends_whole = 0, True
 
@@ -30,7 +30,7 @@ class ParquetFile:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file's bytes, in hex."""
+        """SHA-256 of the file's bytes, in hex."""
         return sha256(self.path)
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -42,7 +42,7 @@ class ParquetFile:
             raise DataError(f"{self.path} cannot be read to its end: {error}") from None
 
     def place(self, row: int) -> str:
-        """Where row number `row` (from 0) stands, in words."""
+        """The place of row number `row` (from 0), in words."""
         return f"row {row + 1}"
 
 
@@ -58,10 +58,10 @@ READERS: dict[str, type[TableFile]] = {
 
 
 def open_file(data: str) -> TableFile:
-    """A file by its path; its columns are known.
+    """The reader of a file, by its path.
 
     Raises:
-        DataError: there is no such file, or nothing can read it.
+        DataError: there is no such file, it is empty or a folder, or no reader takes it.
     """
     path = Path(data).expanduser()
     if path.is_dir():

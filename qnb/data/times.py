@@ -1,8 +1,8 @@
-"""When rows were captured, as far as their times say.
+"""The times at which rows were captured, and the range within which they can be ordered.
 
 Edge-IIoTset's `frame.time` holds a year and a time of day, but no date (` 2021 22:49:20.400794000 `), and in
-some rows no time at all. So times of two captures cannot be compared, and the order holds inside a capture
-only. No column of that file says which capture a row is of: its attack type stands in.
+some rows no time at all. So times of two captures cannot be compared, and the order holds within a capture
+only. No column of that file says which capture a row is from: its attack type stands in.
 """
 
 from typing import NamedTuple
@@ -19,10 +19,10 @@ class Clock(NamedTuple):
     """The time of each row.
 
     Attributes:
-        seconds: float64 `(N,)`, NaN where the time cannot be read; comparable inside one capture.
+        seconds: float64 `(N,)`, NaN where the time cannot be read; comparable within one capture.
         capture: int64 `(N,)`, the capture of each row; all 0 where one clock serves all rows.
-        column: that the times stand in.
-        words: what the times are and where their order holds.
+        column: the name of the column, or columns, that hold the times.
+        words: what the times are, and where their order holds.
     """
 
     seconds: np.ndarray
@@ -34,13 +34,13 @@ class Clock(NamedTuple):
 def read_clock(table: Table) -> Clock:
     """Read the times of a table.
 
-    One clock serves all rows where times have a date, are plain numbers (seconds), or where `capture.start`
-    places every capture on the same day, as in the bundled capture. Otherwise the order holds per attack
-    type.
+    One clock serves all rows where times have a date, are plain numbers (taken as seconds), or where
+    `capture.start` places every capture on the same day, as in the bundled capture. Otherwise the order
+    holds per attack type.
 
     Raises:
-        DataError: there is no such column, most of its values are no times, or nothing says where their order
-            holds.
+        DataError: the column of the clock is not known, most of its values are not times, or nothing says
+            where their order holds.
     """
     if not table.time:
         hint = ", ".join(c for c, seen in table.card.get("look_alikes", {}).items() if seen["role"] == "time")

@@ -1,4 +1,4 @@
-"""Values of a table's cells: what is a number, and the one way in which each is written."""
+"""Values of a table's cells: what counts as a number, and the canonical text of each value."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -21,21 +21,21 @@ class DataError(QnbError):
 
 
 def number_text(value: float) -> str:
-    """The one way a number is written: 0 and 0.0 are both '0'."""
+    """The canonical text of a number: 0 and 0.0 are both '0'."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def missing_texts(values: Iterable[str | float]) -> frozenset[str]:
-    """The one way in which each value that stands for none (`missing_values`) is written."""
+    """The canonical texts of values that count as missing (`missing_values`)."""
     return frozenset(text for text in parse_values(list(values))[1] if text is not None)
 
 
 def parse_values(values: list[Any]) -> tuple[np.ndarray, list[str | None]]:
-    """Read distinct values as numbers where they are numbers.
+    """Read distinct values, as numbers where they are numbers.
 
     Returns:
         numbers: float64, NaN where a value is text or missing.
-        texts: the one way each value is written; None where it is missing.
+        texts: the canonical text of each value; None where it is missing.
     """
     numbers, texts = [], []
     for value in values:
@@ -49,7 +49,9 @@ def parse_values(values: list[Any]) -> tuple[np.ndarray, list[str | None]]:
 def parse_present(
     values: list[Any], missing: Collection[str]
 ) -> tuple[np.ndarray, list[str | None], frozenset[str]]:
-    """As `parse_values`, and which of `missing` (see `missing_texts`) were met: they are missing too."""
+    """As `parse_values`, with the texts in `missing` (see `missing_texts`) counted as missing too; and which
+    of these occurred.
+    """
     numbers, texts = parse_values(values)
     if not missing:
         return numbers, texts, frozenset()
@@ -68,17 +70,16 @@ def _number(text: str) -> float | None:
 
 
 def is_numeric(values: pd.Series | np.ndarray) -> bool:
-    """Whether a column of a table is of numbers: its type was decided when the table was read."""
+    """Whether a column of a table is numeric by its dtype, which was decided when the table was read."""
     return pd.api.types.is_numeric_dtype(values.dtype)
 
 
 def to_numbers(values: pd.Series | np.ndarray, missing: Collection[str] = frozenset()) -> np.ndarray | None:
-    """float64 `(N,)` where every value present is a number or reads as one (NaN where missing).
-
-    None where one is text.
+    """float64 `(N,)`, NaN where missing, if every value present is a number or reads as one; None if one is
+    text.
 
     Args:
-        missing: further values that stand for none, see `missing_texts`.
+        missing: further texts that count as missing, see `missing_texts`.
     """
     values = pd.Series(values)
     if is_numeric(values):
@@ -91,13 +92,13 @@ def to_numbers(values: pd.Series | np.ndarray, missing: Collection[str] = frozen
 
 
 def holds_numbers(values: pd.Series | np.ndarray) -> bool:
-    """Whether a column holds a number, and nothing else but missing values."""
+    """Whether a column holds a number, and nothing but numbers and missing values."""
     numbers = to_numbers(values)
     return numbers is not None and bool((~np.isnan(numbers)).any())
 
 
 def without(numbers: np.ndarray, missing: Collection[str]) -> tuple[np.ndarray, frozenset[str]]:
-    """Numbers with NaN for those in `missing`; and which of these were met."""
+    """The numbers with NaN in place of those in `missing`; and which of these occurred."""
     if not missing:
         return numbers, frozenset()
     gone = np.isin(numbers, parse_values(list(missing))[0])
@@ -109,10 +110,10 @@ class Texts(NamedTuple):
     """The distinct cells of a batch in which some are text.
 
     Attributes:
-        codes: which of them each row holds, int64 `(n,)`; -1, like the last, is a missing value.
-        texts: the one way in which each is written, None where it is missing.
-        numbers: float64, NaN where it is text or missing.
-        is_text: bool.
+        codes: index of the cell of each row, int64 `(n,)`; -1, like the last index, is a missing value.
+        texts: the canonical text of each, None where it is missing.
+        numbers: float64, NaN where the cell is text or missing.
+        is_text: bool, whether the cell is text.
     """
 
     codes: np.ndarray
@@ -125,11 +126,11 @@ class Cells(NamedTuple):
     """One column of a batch, cleaned.
 
     Attributes:
-        values: float64 `(n,)` with NaN where missing; or object `(n,)` of text, None where missing, if one is
-            no number.
-        hashes: uint64 `(n,)`, equal for equal values whichever of the two forms the batch took.
-        texts: the distinct cells where one is no number; None otherwise.
-        met: which of the further values that stand for none were met.
+        values: float64 `(n,)`, NaN where missing; or, if some value is text, objects `(n,)` of text, None
+            where missing.
+        hashes: uint64 `(n,)`, equal for equal values, whichever of the two forms the batch has.
+        texts: the distinct cells if some are text; None otherwise.
+        met: which of the further values that count as missing occurred.
     """
 
     values: np.ndarray
@@ -139,10 +140,13 @@ class Cells(NamedTuple):
 
 
 def clean_column(column: pa.Array, name: str = "", missing: Collection[str] = frozenset()) -> Cells:
-    """One column of a batch, each number written one way.
+    """One column of a batch, with each number in its canonical form.
+
+    Dates and times of Arrow's own types become counts of their unit since their origin.
 
     Args:
-        missing: further values that stand for none, see `missing_texts`.
+        name: of the column, for errors.
+        missing: further texts that count as missing, see `missing_texts`.
 
     Raises:
         DataError: the column holds neither numbers nor text (lists, say).
@@ -178,7 +182,7 @@ def _clean_text(column: pa.Array, missing: Collection[str]) -> Cells:
 
 
 def clean_text_as_it_stands(column: pa.Array) -> pa.Array | None:
-    """Text without the spaces around it, as an Arrow array; None where the column holds something else."""
+    """Text stripped of surrounding spaces, as an Arrow array; None where the column is not of text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
@@ -191,9 +195,9 @@ def take(values: Column, rows: np.ndarray) -> Column:
 
 
 def join_chunks(chunks: list[Column], text: bool = False) -> np.ndarray | pa.ChunkedArray:
-    """One column from its batches: numbers if every batch is numbers and not `text`, text otherwise.
+    """One column from its batches: numbers if every batch is numeric and not `text`, else text.
 
-    Arrow's text stays Arrow's.
+    Arrow's text stays in Arrow's memory.
     """
     if not isinstance(chunks[0], np.ndarray):
         return pa.chunked_array(

@@ -1,7 +1,7 @@
-"""A log as Zeek writes it (docs.zeek.org, Log Formats and Inspection): lines that begin with `#` name fields
-and separator, the rest are rows.
+"""A log as Zeek writes it (docs.zeek.org, Log Formats and Inspection): lines that begin with `#` name the
+fields and the separator, the others are rows.
 
-Where labels were added (`conn.log.labeled` of IoT-23) the last fields are separated by three blanks instead:
+Where labels were added (`conn.log.labeled` of IoT-23) the last fields are separated by three spaces instead:
 `tunnel_parents   label   detailed-label` is one field by the file's own separator, and three by its name.
 """
 
@@ -22,7 +22,7 @@ BETWEEN = " {3}"  # blanks, in a field that stands for several
 
 
 class ZeekFile:
-    """A Zeek log, with the attributes of a `qnb.data.csv_file.CsvFile`."""
+    """A Zeek log, with the interface of a `qnb.data.csv_file.CsvFile` but for its scan and header."""
 
     rows: int | None = None
     headers = 0
@@ -33,12 +33,12 @@ class ZeekFile:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Raises DataError where no line begins with `#fields`."""
+        """Names of the columns. Raises DataError where no line begins with `#fields`."""
         return [name for field in self._fields for name in re.split(BETWEEN, field)]
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file's bytes, in hex."""
+        """SHA-256 of the file's bytes, in hex."""
         return sha256(self.path)
 
     @cached_property
@@ -49,7 +49,7 @@ class ZeekFile:
             return file.read() == b"\n"
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Rows as text. Raises DataError where a line has too many or too few fields."""
+        """Rows as text, with those columns. Raises DataError where a line has too many or too few fields."""
         names = [f"\0{k}" for k in range(len(self._fields))]
         parse = pa.csv.ParseOptions(
             delimiter=self._separator, quote_char=False, invalid_row_handler=_comment_or_error
@@ -68,7 +68,7 @@ class ZeekFile:
             raise DataError(f"{self.path} cannot be read to its end: {error}") from None
 
     def place(self, row: int) -> str:
-        """Where data row number `row` (from 0) stands, as `line 17`."""
+        """The place of data row number `row` (from 0), such as `line 17`."""
         with self.path.open("rb") as file:
             rows = (line for line, text in enumerate(file, 1) if not text.startswith(b"#"))
             return f"line {next(line for k, line in enumerate(rows) if k == row)}"
