@@ -213,7 +213,9 @@ def _runs(spec: CircuitSpec) -> list[Run]:
 
 @functools.lru_cache(maxsize=64)
 def _block_count(spec: CircuitSpec) -> int:
-    """For what a step costs; a closure that has changed may change the number, and nothing rests on that."""
+    """Number of blocks, for the estimate of a step's cost. A changed closure may change it, but only the
+    estimate depends on it.
+    """
     with own_settings():
         return len(schedule(spec))
 
@@ -227,7 +229,7 @@ def _record(spec: CircuitSpec, point: Point) -> list[qml.operation.Operator]:
 
 
 def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
-    """Of every gate, its wires and whether it depends on x: what flows where in the traced program.
+    """The wires of each gate, and whether it depends on x, from the data flow of the traced program.
 
     Raises:
         ParameterError: it cannot be traced.

@@ -148,7 +148,9 @@ class Programs:
 
     @contextlib.contextmanager
     def _in_words(self, name: str) -> Iterator[None]:
-        """What Catalyst, or the device, refuses, as an EngineError that names the circuit and the stack."""
+        """Turn what Catalyst or the device refuses into an EngineError that names the circuit and the
+        stack.
+        """
         try:
             yield
         except (CompileError, qml.exceptions.QuantumFunctionError, ValueError) as error:
@@ -185,7 +187,9 @@ class Programs:
         return p[: self._theta], p[self._theta : -2], p[-2], p[-1]
 
     def _scores_program(self, rows: int) -> Program:
-        """Of the first rows of X (rows, features), as many as the last of the parameters says; then zeros."""
+        """Scores of the first k rows of X (rows, features), then zeros; k is the last entry of the
+        parameters.
+        """
         score = self._score_qnode()
 
         def scores(p: Array, X: Array) -> jax.Array:

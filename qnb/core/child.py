@@ -38,8 +38,8 @@ from qnb.core.settings import SETTINGS
 from qnb.errors import ParameterError
 from qnb.stack import versions
 
-PASSED_ON = (EngineError, ParameterError)  # errors that arrive as they are; any other as an EngineError
-GRACE = 5.0  # seconds that a child whose pipe is gone gets to say how it ended
+PASSED_ON = (EngineError, ParameterError)  # errors raised as they are; any other becomes an EngineError
+GRACE = 5.0  # seconds to wait for the exit status of a child whose pipe is closed
 
 
 class Child:
@@ -177,8 +177,9 @@ def _exchange(
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, without JAX's settings; with its import path, so that both import the same files,
-    and one OpenMP thread, because gates on few wires are far too small to share between threads.
+    """The child's environment: this process's without JAX's settings, with its import path, so that both
+    import the same files, and with one OpenMP thread, because gates on few wires are far too small to share
+    between threads.
     """
     own = [str(Path(qnb.__file__).parents[1]), *(p or os.getcwd() for p in sys.path)]
     path = [
@@ -219,7 +220,7 @@ def _death(process: "subprocess.Popen[bytes]") -> EngineError:
     )
 
 
-_children: dict[int, Child] = {}  # by the process that started it: a fork of that process has none yet
+_children: dict[int, Child] = {}  # by process id of the parent: a fork of the parent has no child yet
 
 
 def child() -> Child:

@@ -149,8 +149,8 @@ class CircuitSpec:
             self._check()
 
     def _check(self) -> None:
-        """Refuse parts of the user's that are none; see `qnb.core.recording.check`."""
-        self.measured.fixed(self.wires)  # raises where words or coefficients are none
+        """Refuse invalid parts of the user's; see `qnb.core.recording.check`."""
+        self.measured.fixed(self.wires)  # raises where words or coefficients are invalid
         rng = np.random.default_rng(0)
         x, weights = rng.uniform(0.1, 1, self.features), rng.uniform(0.1, 1, self.shapes["weights"])
         if isinstance(self.encode, Encoder):

@@ -17,8 +17,8 @@ from qnb.core.memory import MEMORY_SHARE, available_memory
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, nearest
 
-STATES = 4  # vectors of 2^n complex numbers: the state, and those that the adjoint method walks back with
-ROWS_PER_REQUEST = 4096  # of scores: what an interrupted call leaves the child with
+STATES = 4  # vectors of 2^n complex numbers: the state, and those of the adjoint method's backward pass
+ROWS_PER_REQUEST = 4096  # of scores: the most that an interrupted call leaves the child to compute
 
 
 class CatalystEngine:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qnb.core import fork  # noqa: F401  # a fork is noticed from here on
+from qnb.core import fork  # noqa: F401  # forks are detected from here on
 from qnb.core.circuit import CircuitSpec, Params, of_circuit
 from qnb.core.objective import Objective
 from qnb.errors import ParameterError, QnbError, nearest, refuse_unknown
@@ -184,8 +184,8 @@ def _make_engine(
     device: str,
     **options: Any,
 ) -> Engine:
-    """`path` and `computes` are there for the key: an engine, a circuit or an objective that has changed is
-    another one.
+    """`path` and `computes` only extend the key: a changed engine, circuit or objective gives another
+    entry.
     """
     module, cls = path.split(":")
     build: Callable[..., Engine] = getattr(importlib.import_module(module), cls)
@@ -255,8 +255,8 @@ def check_batch(spec: CircuitSpec, X: np.ndarray, *columns: np.ndarray) -> tuple
 
 
 def _check_values(y: np.ndarray | None = None, w: np.ndarray | None = None) -> None:
-    """The loss is a likelihood for labels 0 and 1 alone: with others, or with negative weights, it has no
-    lower bound, and its gradient is still its gradient.
+    """Refuse labels and weights for which the loss is not a likelihood: with labels other than 0 and 1, or
+    with negative weights, it has no lower bound, which the gradient check cannot notice.
     """
     if y is not None and not (labels := np.isin(y, (0, 1))).all():
         others = ", ".join(f"{v:g}" for v in np.unique(y[~labels])[:3])
@@ -288,7 +288,7 @@ def check_params(spec: CircuitSpec, params: Params, runs: int | None = None) -> 
         array = _numbers(name, params[name])
         if array.shape != lead + shape:
             raise ParameterError(f"{name} has shape {array.shape}; {lead + shape} was expected by {spec}.")
-        # the first makes a vector of a number
+        # ascontiguousarray makes a vector of a scalar
         checked[name] = np.ascontiguousarray(array).reshape(array.shape)
     return checked
 

@@ -31,8 +31,8 @@ from qnb.files import cache_folder
 PRECISIONS = ("float32", "float64")
 # rows of compiled forward programs: the smallest that holds all rows, or the largest, repeatedly
 SCORE_ROWS = (16, 256, 4096)
-# multiply-adds of a step, up to which runs that train together take 0.4 to 0.7 of their time one by one, and
-# beyond which 0.8 to 1.2; four runs have most of it, and memory grows with them
+# multiply-adds of a step up to which training runs together takes 0.4 to 0.7 of the time one by one, and
+# beyond which 0.8 to 1.2; four runs reach most of the gain, and memory grows with their number
 PAYS, MOST_RUNS = 4e6, 16
 KEPT_BYTES = 1 << 26  # of what is prepared from the parameters, kept for the next rows
 
@@ -119,7 +119,7 @@ class ExactEngine:
     def steady_scores(self, params: Params, X: np.ndarray) -> np.ndarray:
         """As `scores`, but by the same path whatever the number of rows, because the paths round
         differently: the one that costs least for many rows. What it prepares from the parameters is kept for
-        the next call, so that one row costs little too.
+        the next call, so that one row costs little too. Raises as `scores`.
         """
         (X,) = check_batch(self.spec, X)
         return self._scores(self.path(SCORE_ROWS[-1]), params, X)
@@ -211,7 +211,8 @@ class ExactEngine:
             y, w: (T, B), or (T, S, B).
 
         Raises:
-            As `scores`.
+            ParameterError, EngineError: as `scores`.
+            ValueError: more steps than `steps_at_once`.
         """
         X, y, w = (np.asarray(column, np.float64) for column in (X, y, w))
         runs = y.shape[1] if y.ndim == 3 else None
@@ -262,6 +263,8 @@ class ExactEngine:
     def compile(self, batch: int) -> float:
         """Compile the scores of so many rows, and the gradient of a batch of them. Returns the seconds that
         it took.
+
+        Raises as `scores`.
         """
         started = time.perf_counter()
         params, row = self.spec.init(0, self.objective.alpha_mode), np.linspace(0.1, 1, self.spec.features)
@@ -317,7 +320,7 @@ class ExactEngine:
         """Arrays of the engine's dtype, checked against the shapes of the spec, angles reduced."""
         params = check_params(self.spec, params, seeds)
         params |= {name: trig.reduced(params[name]) for name in self._angles}
-        with np.errstate(over="ignore"):  # what becomes infinite here is found by the training, which says so
+        with np.errstate(over="ignore"):  # the training detects and reports infinities
             return {name: array.astype(self.dtype) for name, array in params.items()}
 
     @property

@@ -18,7 +18,7 @@ class OneSampleDemo:
     gate="off".
 
     Raises:
-        As `qnb.core.exact.ExactEngine`.
+        ParameterError, EngineError: as `qnb.core.exact.ExactEngine`.
     """
 
     name = "one_sample_demo"
@@ -30,7 +30,7 @@ class OneSampleDemo:
         self.dtype = self._engine.dtype
 
     def scores(self, params: Params, X: np.ndarray) -> np.ndarray:
-        """See `qnb.core.engine.Engine`. These are right."""
+        """See `qnb.core.exact.ExactEngine.scores`. These are right."""
         return self._engine.scores(params, X)
 
     def compile(self, batch: int) -> float:
@@ -40,7 +40,7 @@ class OneSampleDemo:
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
-        """The right loss, with the one-sample gradient in the groups of the circuit."""
+        """The right loss, with the one-sample gradient in the groups of the circuit. Raises as `scores`."""
         X, y, w = check_batch(self.spec, X, y, w)
         loss, grads = self._engine.loss_and_grad(params, X, y, w)
         alpha = float(self.objective.alpha(params["alpha"]))

@@ -172,7 +172,7 @@ class Measurement:
     words: Callable[[int], Sequence[Any]] | Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("coefficients", "words"):  # hashable, and no list of the caller's
+        for name in ("coefficients", "words"):  # hashable, and not the caller's own list
             value = getattr(self, name)
             if value is not None and not callable(value):
                 object.__setattr__(self, name, tuple(value))

@@ -15,7 +15,7 @@ import pennylane as qml
 from qnb.core.parts import Array
 from qnb.errors import ParameterError
 
-WIDEST = 3  # wires of a gate that is applied as it is; a wider one is taken apart, where that is known
+WIDEST = 3  # wires of a gate that is applied as it is; a wider one is decomposed, if it can be
 UNITARY = 1e-6  # largest |M M^+ - 1|
 
 

@@ -188,7 +188,7 @@ def _latents(
     """Latent quantities, float64 `(N, LATENTS)`: normal traffic in the middle, attack types on a ring around
     it.
     """
-    angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of like size do not stand side by side
+    angle = 2 * np.pi * np.arange(len(ATTACK_COUNTS)) * 5 / 14  # types of similar size are not neighbours
     centres = np.zeros((len(ATTACK_COUNTS), LATENTS))
     centres[1:, :2] = difficulty.attack_ring * np.column_stack([np.cos(angle), np.sin(angle)])[1:]
     centres[1:] += difficulty.attack_push * np.array(PUSH)
@@ -341,7 +341,7 @@ def _identifiers(
     ip, tcp = protocol != PROTOCOLS.index("arp"), protocol >= PROTOCOLS.index("tcp")
     is_icmp, is_udp, is_modbus = (protocol == PROTOCOLS.index(name) for name in ("icmp", "udp", "modbus"))
     apart = leak & (kind > 0) & (rng.random(rows) < 0.9)
-    # things; the rest are attackers where it leaks
+    # eight devices; the others are attackers where identifiers leak
     names = [f"192.168.0.{i}" for i in (101, 128, 152, 7, 20, 31, 44, 56)]
     names += [f"192.168.0.{i}" for i in (170, 171, 190, 201)] + [
         f"77.52.{180 + i}.{52 + i}" for i in range(4)

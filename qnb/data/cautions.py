@@ -46,7 +46,7 @@ def _of_test_file(card: dict[str, Any]) -> list[str]:
 
 
 def _of_side(name: str, rows: int, prior: float) -> str:
-    """That a side has few rows of a class; empty where it has enough."""
+    """A caution about a side with few rows of a class; empty where it has enough."""
     positive = round(rows * prior)
     few = min(positive, rows - positive)
     if few >= FEW_ROWS:
@@ -59,5 +59,5 @@ def _of_side(name: str, rows: int, prior: float) -> str:
 
 
 def _chance_sd(a: int, b: int) -> float:
-    """Standard deviation of the AUC of scores that know nothing, of a and b rows (Mann and Whitney, 1947)."""
+    """Standard deviation of the AUC of uninformative scores, of a and b rows (Mann and Whitney, 1947)."""
     return float(np.sqrt((a + b + 1) / (12 * a * b)))

@@ -118,8 +118,8 @@ NO_ATTACK = "Normal"  # the type of rows of class 0, of a data set that names no
 
 
 class _Attacks:
-    """Follows the attack types: those of attacks may not be missing, and the note says where they contradict
-    the label.
+    """Follows the attack types: attacks must have one, and rows where the type contradicts the label are
+    counted.
     """
 
     def __init__(self, source: Source):
@@ -128,9 +128,10 @@ class _Attacks:
         self.last: str | None = None
 
     def add(self, columns: dict[str, Column], y: np.ndarray) -> int:
-        """Take the next rows; in `columns` those of class 0 get `NO_ATTACK` where their data set names none.
+        """Take the next rows; in `columns` those of class 0 get `NO_ATTACK` where their data set names no
+        type.
 
-        How many of them are `Normal` and labelled 1, or something else and labelled 0.
+        Returns how many are `Normal` and labelled 1, or of another type and labelled 0.
         """
         if self.source.attack is None:
             return 0

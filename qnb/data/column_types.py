@@ -17,7 +17,7 @@ import numpy as np
 from qnb.data.column_roles import Source
 from qnb.data.values import DataError, Texts
 
-PLACEHOLDERS = frozenset(  # texts that usually stand for no value, in lower case
+PLACEHOLDERS = frozenset(  # texts that usually mean a missing value, in lower case
     ("?", "??", "-", "--", "---", ".", "..", "*", "#", "_", "/", "none", "nil", "missing", "unknown")
     + ("undefined", "undef", "unset", "(empty)", "empty", "n.a.", "n/k", "#n/a", "#na", "#value!", "#div/0!")
     + ("<na>", "nat")
@@ -275,7 +275,7 @@ class ColumnTypes:
         said = []
         for kind in column.spoiled:
             texts = [text for text in column.texts if spoiled_as(text) == kind]
-            if not texts:  # met after the texts that are kept
+            if not texts:  # it occurred only after the texts that are kept
                 continue
             about, mend = f"{texts[0]!r} is among {kind}", f"frame[{name!r}]{SPOILED[kind].mend}"
             units = sorted({_unit_of(text) for text in texts}) if kind == UNIT else []

@@ -24,7 +24,7 @@ import pyarrow.csv
 from qnb.data.profiles import header_of, without_doubles
 from qnb.data.values import DataError
 
-CHUNK = 1 << 22  # bytes looked at at a time
+CHUNK = 1 << 22  # bytes scanned at a time
 LONGEST = 1 << 30  # bytes of a row
 PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -202,7 +202,7 @@ class CsvFile:
 
     @property
     def _empty_lines(self) -> int:
-        """Before the header."""
+        """Number of empty lines before the header."""
         with self.path.open("rb") as file:
             return next((k for k, line in enumerate(file) if line.strip(b"\xef\xbb\xbf\r\n")), 0)
 
@@ -222,9 +222,9 @@ class CsvFile:
         return re.split(rb"[\r\n]", line)[0]
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line on which each row starts (from 1) and its fields, the header and empty lines left out.
+        """Line on which each row starts (from 1) and its fields, without the header and empty lines.
 
-        Raises csv.Error.
+        Raises DataError, naming the line, where a row cannot be read.
         """
         with (
             _long_fields(),
@@ -264,7 +264,7 @@ class CsvFile:
         return f"line {-line[1]}"
 
     def _fault(self, columns: list[str]) -> str | None:
-        """What is wrong with the first row that is wrong, in words."""
+        """A description of the first malformed row; None where there is none."""
         wanted = [self.columns.index(name) for name in columns]
         wrong = None
         for line, fields in self._rows():

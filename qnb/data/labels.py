@@ -176,7 +176,7 @@ def _seen_as(text: str) -> str:
     zero-width spaces, byte order marks) and in the form NFKC, where a no-break space is a space and an accent
     is part of its letter.
     """
-    if text.isascii():  # as most are, and then nothing of this applies
+    if text.isascii():  # as most are, and none of this applies to them
         return text.casefold().strip()
     shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return unicodedata.normalize("NFKC", shown.casefold()).casefold().strip()

@@ -17,7 +17,7 @@ from qnb.data.table_files import open_file, require_header
 from qnb.data.values import DataError, clean_column
 from qnb.errors import nearest
 
-COUNTED = 30  # rows from which a column that counts them is known for that
+COUNTED = 30  # rows from which on a column is recognised as a row count
 
 
 def _frame_source(frame: pd.DataFrame, **rest: Any) -> Source:

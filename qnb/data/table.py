@@ -27,7 +27,7 @@ from qnb.data.sampling import Draw
 from qnb.data.sources import open_source
 from qnb.data.values import Column, DataError, join_chunks, take
 
-TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas makes of text by itself
+TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # pandas' own dtype for text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import pyarrow.compute
 
 from qnb.errors import QnbError
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that stands for no value, in lower case
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that counts as missing, in lower case
 
 Column: TypeAlias = np.ndarray | pa.Array | pa.ChunkedArray  # numbers or text; Arrow's text stays Arrow's
 
@@ -161,7 +161,7 @@ def clean_column(column: pa.Array, name: str = "", missing: Collection[str] = fr
         raise DataError(
             f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it."
         ) from None
-    except pa.ArrowInvalid:  # some value is no number as it stands
+    except pa.ArrowInvalid:  # some value is not a number as it is
         return _clean_text(column, missing)
     numbers, met = without(numbers, missing)
     return Cells(numbers, pd.util.hash_array(numbers), None, met)

@@ -235,7 +235,11 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
 
 
 def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes) -> str:
-    """In words, from the numbers of text columns, all and those with two spellings of one value."""
+    """The result in words.
+
+    Args:
+        examined, with_two: number of text columns, and of those with two spellings of one value.
+    """
     if not examined:
         return "The source stores numbers, so there is no formatting to examine."
     if not caught:

@@ -14,7 +14,7 @@ import numpy as np
 from qnb.leakage.raw import Raw
 
 SESSION = "capture.session"
-EXCEEDED = 20  # exchanges that reach what was seen, at which p is known well enough
+EXCEEDED = 20  # exchanges that reach the statistic, after which p is precise enough
 ROWS = 20_000  # used at most
 
 

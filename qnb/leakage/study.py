@@ -87,8 +87,11 @@ class LeakageConfig(SidesConfig, TableConfig):
 
 
 def read(config: LeakageConfig) -> tuple[Raw, Table]:
-    """The rows as their source writes them, and as `qnb.data.table` reads them; only `config.columns`, if
-    given.
+    """A sample of the rows as their source writes them, and one as `qnb.data.table` reads them; of
+    `config.columns` alone, if given.
+
+    Both are all rows where `config.sample` covers them. Where it does not they are separate draws, not the
+    same rows.
 
     Raises:
         DataError: the source cannot be used, `columns` or `group_by` names a column that it lacks, or the

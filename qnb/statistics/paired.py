@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import special, stats
 
-# of the largest value of the metric: differences that differ by less are ties, and less than that is 0
+# of the largest value of the metric: differences closer than this are ties, and smaller ones are 0
 ROUNDING = 1e-12
 
 

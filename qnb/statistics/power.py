@@ -16,13 +16,13 @@ from qnb.statistics.paired import standard_error
 POWER = 0.8
 CONFIDENCE = 0.8  # that an experiment of `seeds_needed` has that power, its sd being an estimate
 MOST_SEEDS = 100_000
-FINE, COARSE = 200, 16  # nodes of the integrals over the spread; of an integral over earlier ones
+FINE, COARSE = 200, 16  # nodes of an integral over the spread, and of one over earlier spreads
 
 
 @cache
 def _shares(nodes: int = FINE) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of Gauss and Legendre on 0..1, drawn towards the ends, where quantiles are steep: u =
-    10 v^3 - 15 v^4 + 6 v^5.
+    """Gauss-Legendre nodes and weights on 0..1, concentrated towards the ends, where quantiles are steep: u
+    = 10 v^3 - 15 v^4 + 6 v^5.
     """
     at, weights = np.polynomial.legendre.leggauss(nodes)
     v = (at + 1) / 2

@@ -50,7 +50,7 @@ def rule(min_effect: float, seeds: int, arms: int, resampled: bool, metric: str 
 
 
 def _for_each(comparisons: int) -> str:
-    """What a test at 5 % for each arm on its own comes to over all."""
+    """The family-wise error of tests at 5 % for each arm on its own, in words; empty for one comparison."""
     if comparisons == 1:
         return ""
     all_of_them = 1 - 0.95**comparisons
