@@ -1,21 +1,21 @@
 """The gradient gate: no gradient is trained on before it has been checked against finite differences of its
 loss.
 
-`qnb.core.differences` has the comparison; this file knows engines, and how far off each of their numbers may
-be. For scores of depth L (`CircuitSpec.depth`) with sum |c_i| = C, computed in precision eps, the head in
-the precision eps_head of `Objective.batch_loss`, f(l) the loss of a row, and < > the weighted mean over
-rows:
+The comparison is made by `qnb.core.differences`; this file knows engines, and bounds the error of each of
+their numbers. For scores of depth L (`CircuitSpec.depth`) with sum |c_i| = C, computed in precision eps, the
+head in the precision eps_head of `Objective.batch_loss`, f(l) the loss of a row, and < > the weighted mean
+over rows:
 
-    noise of the loss    in bias and alpha, where the scores stay as they are, that of the head alone,
-                         eps_head <|f| + |l f'|>. In weights and readout besides eps L/2 C alpha <|f'|>; in
-                         a scaling w of x that again, times max |w| max(1, |x|) / pi where this exceeds 1,
-                         since an angle w x is rounded in proportion to its size
+    noise of the loss    the head's, eps_head <|f| + |l f'|>; in bias and alpha that is all, because the
+                         scores stay as they are. In weights and readout plus the scores', eps L/2 C alpha
+                         <|f'|>. In a scaling w of x the scores' noise is larger by max |w| max(1, |x|) / pi
+                         where this exceeds 1, because an angle w x is rounded in proportion to its size
     rounding             of a claimed derivative: eps <L C (|f'| + alpha C |f''|) + 1> times the largest
                          change of the logit: alpha; in a scaling alpha max(1, |x|); in alpha itself
                          alpha'(raw) max(1, |s + b|)
-    first step           2 eps^(1/3), over 1 + alpha in bias and trained coefficients, over 1 + alpha / 4 in
-                         angles and alpha, with eps_head in bias and alpha; in a scaling that of angles over
-                         max(1, |x|)
+    first step           2 eps^(1/3), divided by 1 + alpha in bias and trained coefficients, and by
+                         1 + alpha / 4 in angles and alpha; bias and alpha use eps_head. In a scaling it is
+                         that of angles divided by max(1, |x|)
 
 The factors of L are 1.3 times the largest errors that were seen in circuits of 1 to 20 layers.
 """

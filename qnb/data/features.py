@@ -430,7 +430,7 @@ def _blocks(rows: int) -> list[slice]:
 
 def _project(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """Standardised columns times the rotation, (N, n). Added column by column, because a matrix product
-    rounds a row by how many rows stand beside it, and a score that ties with a quantile would then jump.
+    rounds a row depending on the number of rows, and a score that ties with a quantile would then jump.
     """
     scores = np.empty((len(x), rotation.shape[1]))
     for rows in _blocks(len(x)):

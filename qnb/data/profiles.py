@@ -156,7 +156,7 @@ UNSW_NB15 = Profile(
         "Dintpkt", "tcprtt", "synack", "ackdat", "is_sm_ips_ports", "ct_state_ttl", "ct_flw_http_mthd",
         "is_ftp_login", "ct_ftp_cmd", "ct_srv_src", "ct_srv_dst", "ct_dst_ltm", "ct_src_ltm",
         "ct_src_dport_ltm", "ct_dst_sport_ltm", "ct_dst_src_ltm", "attack_cat", "Label",
-        # in UNSW_NB15_training-set.csv and _testing-set.csv besides
+        # only in UNSW_NB15_training-set.csv and _testing-set.csv
         "id", "rate", "sinpkt", "dinpkt", "smean", "dmean", "response_body_len",
     ),
     signatures=(("sttl", "dttl", "ct_state_ttl", "ct_srv_src", "tcprtt"),),

@@ -218,7 +218,7 @@ def _least_in_order(pairs: int, level: float) -> float:
 
 @dataclass(frozen=True)
 class _Units:
-    """What another sample would draw anew, and of which class it holds rows."""
+    """The units of sampling, and the number of them that hold rows of each class."""
 
     of_rows: np.ndarray | None  # each row's group (N,), from 0; None: the rows themselves are drawn
     count: int
