@@ -1,4 +1,4 @@
-"""What happens when alpha changes sign: at fixed scores, where it is an identity, and in training, where the
+"""The effect of a sign change of alpha: at fixed scores, where it is an identity, and in training, where the
 circuit may adapt.
 """
 
@@ -41,8 +41,11 @@ class AlphaConfig(SimulatedModelConfig):
 
 
 def sweep(scores: np.ndarray, y: np.ndarray, bias: float, alphas: Iterable[float]) -> pd.DataFrame:
-    """AUC of alpha (s + bias) and mean loss with the bias inside (alpha (s + b)) and outside (alpha s + b),
-    for each alpha.
+    """One row per alpha: AUC of alpha (s + bias), and BCE (nats) with the bias inside, alpha (s + b), and
+    outside, alpha s + b.
+
+    Args:
+        scores, y: (B,) scores s and labels in {0, 1}.
     """
     scores = np.asarray(scores, dtype=np.float64)
     rows = [
@@ -58,11 +61,10 @@ def sweep(scores: np.ndarray, y: np.ndarray, bias: float, alphas: Iterable[float
 
 
 def pushing_bias(mean_score: float, prior: float, push: float) -> float:
-    """The bias for which alpha is pulled down through zero at the start: mean(s) + bias = -push, or push
-    where positives are few.
+    """The bias that makes Adam pull alpha down through zero at the start: mean(s) + bias = -push, or +push
+    where the prior is below 1/2.
 
-    dL/dalpha = mean((p - y)(s + b)); at l = 0 it is about (1/2 - prior)(mean(s) + b), and Adam goes against
-    its sign.
+    dL/dalpha = mean((p - y)(s + b)) is about (1/2 - prior)(mean(s) + b) at l = 0.
     """
     return -mean_score - float(np.copysign(push, prior - 0.5))
 
@@ -76,9 +78,18 @@ def trainings(
     seed: int,
     make: Maker | None = None,
 ) -> dict[str, Descent]:
-    """The arms, by name, all with the same seed, batches and rate: `direct` and `softplus` from the same
-    small alpha, alpha fixed at 1, and the circuit that softplus trained, held still while its head is trained
-    again as in the first arm. `make`: see `qnb.probes.subject.subject`.
+    """The arms (ARMS) by name, all with the same seed, batches and rate: `direct` and `softplus` from the
+    same small alpha; alpha fixed at 1; and the circuit that softplus trained, frozen while its head is
+    trained again as in the first arm.
+
+    Args:
+        alpha: where alpha starts.
+        push: see `pushing_bias`.
+        steps: of each training.
+        make: see `qnb.probes.subject.subject`.
+
+    Raises:
+        WrongGradientError, ParameterError: as `qnb.probes.descent.descend`.
     """
     prior = prepared.prior
 
@@ -113,9 +124,10 @@ def _mean_score(
 
 
 def kind(history: pd.DataFrame) -> str:
-    """none: no step has alpha < 0 and a ranking worse than chance (AUC < 0.5 - MARGIN); lasting: the end has.
+    """The kind of inversion in a training's history: "none", "transient" or "lasting".
 
-    Else transient.
+    A step is inverted if alpha < 0 and AUC < 0.5 - MARGIN; "lasting" means more than half of the last tenth
+    of the steps.
     """
     inverted = (history["alpha"] < 0) & (history["auc"] < 0.5 - MARGIN)
     if not inverted.any():
@@ -125,7 +137,7 @@ def kind(history: pd.DataFrame) -> str:
 
 
 def summary(arms: dict[str, Descent]) -> pd.DataFrame:
-    """How each training ended: alpha, bias, auc, auc_s, sep, bce, and the kind of its inversion."""
+    """The end of each training: alpha, bias, auc, auc_s, sep, bce, and the `kind` of its inversion."""
     rows = {
         name: dict(descent.history.iloc[-1]) | {"inversion": kind(descent.history)}
         for name, descent in arms.items()
@@ -134,9 +146,10 @@ def summary(arms: dict[str, Descent]) -> pd.DataFrame:
 
 
 def judge_identity(table: pd.DataFrame) -> Verdict:
-    """AUC(-alpha) = 1 - AUC(alpha) at fixed scores.
+    """Is AUC(-alpha) = 1 - AUC(alpha) at fixed scores? Inconclusive if the AUC is within MARGIN of 1/2.
 
-    `table`: a sweep over alphas that are symmetric about zero.
+    Args:
+        table: from `sweep`, over alphas that are symmetric about zero.
     """
     auc = table.set_index("alpha")["auc"]
     positive = auc[auc.index > 0]
@@ -163,8 +176,10 @@ def judge_identity(table: pd.DataFrame) -> Verdict:
 
 
 def judge_training(histories: list[pd.DataFrame]) -> Verdict:
-    """Whether an alpha that may change sign left the ranking inverted in most of these trainings, which
-    differ in their seed.
+    """Did an alpha that may change sign leave the ranking inverted in most of these trainings?
+
+    Args:
+        histories: of `qnb.probes.descent.Descent`, one for each seed.
     """
     kinds = [kind(h) for h in histories]
     lasting = kinds.count("lasting")
@@ -212,8 +227,11 @@ def judge_training(histories: list[pd.DataFrame]) -> Verdict:
 
 
 def judge_cure(softplus: pd.DataFrame, fixed: pd.DataFrame) -> Verdict:
-    """That softplus keeps alpha positive, and that alpha_train=False keeps it where it was, so that the loss
-    is the circuit's.
+    """Does softplus keep alpha positive, and alpha_train=False keep it fixed, so that the loss falls by the
+    circuit and the bias alone?
+
+    Args:
+        softplus, fixed: the histories of these two arms.
     """
     lowest, moved = (
         float(softplus["alpha"].min()),

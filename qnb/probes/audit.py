@@ -1,12 +1,12 @@
-"""Is a gradient that compiles the gradient?
+"""Is a gradient that compiles the right gradient?
 
-Every formulation in `formulations.py`, on every stack asked for, against default.qubit.
+Every formulation in `formulations.py`, on every stack given, is compared with default.qubit.
 
 With s_k the score of row k and L the loss of the batch, dL/dtheta = sum_k (dL/ds_k) ds_k/dtheta. A wrong
-gradient is compared, for every row k, with the one-sample laws in LAWS, where one row's derivative stands for
-all of them; with zero; and with the right gradient of the rows as their memory would be read without strides.
+gradient is compared, for every row k, with the one-sample laws in LAWS, where one row's score or derivative
+stands for all of them; with zero; and with the right gradient of the rows as read regardless of strides.
 
-What is audited are programs for Catalyst. An engine made by hand is none: `qnb.check_gradient` checks it.
+Only programs for Catalyst are audited, not engines made by hand: `qnb.check_gradient` checks those.
 """
 
 import contextlib
@@ -89,14 +89,15 @@ class AuditConfig(SmallModelConfig):
 
 @dataclass(frozen=True)
 class Reference:
-    """The batch and its gradient on default.qubit, taken apart.
+    """The batch and its gradient on default.qubit, with its factors.
 
     Attributes:
+        spec: the circuit.
         arrays: weights (L, n, 3), readout (r,), bias (), alpha () raw, X (B, features), y (B,), w (B,).
         gradient: by group, of the loss of the batch.
         d_scores: dL/ds_k, (B,).
-        d_same: dL/ds_b where every row has the score of row k, (B, B) by k and b.
-        d_rows: by circuit group, ds_k/dgroup with a leading axis (B, ...).
+        d_same: dL/ds_b if every row had the score of row k, (B, B) by k and b.
+        d_rows: by circuit group, ds_k/dgroup, (B, *shape of the group).
     """
 
     spec: CircuitSpec
@@ -108,12 +109,15 @@ class Reference:
 
 
 def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: int) -> dict[str, np.ndarray]:
-    """A batch that no wrong gradient can pass: distinct rows of both classes, unequal weights, parameters
-    away from the start.
+    """A batch that exposes a wrong gradient: distinct rows of both classes, unequal weights, parameters away
+    from their initial values.
 
     Args:
         X, y: rows to choose from, (N, features) and (N,), both classes among them.
-        rows: B, at least 3.
+        rows: B, at least 3; fewer are returned where there are not enough distinct ones.
+
+    Returns:
+        See `Reference.arrays`.
     """
     rng = np.random.default_rng(seed)
     _, distinct = np.unique(X, axis=0, return_index=True)
@@ -126,9 +130,8 @@ def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: i
 
 @own_settings()
 def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
-    """Scores row by row on default.qubit, differentiated by backpropagation through JAX.
-
-    BCE on alpha (s + bias), float64.
+    """The reference gradient of BCE on alpha (s + bias), in float64: scores row by row on default.qubit,
+    differentiated by backpropagation through JAX.
     """
     node = qml.QNode(
         spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax"
@@ -159,23 +162,23 @@ def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
 def references(
     spec: CircuitSpec, pairs: Iterable[tuple[str, str]], X: np.ndarray, y: np.ndarray, rows: int, seed: int
 ) -> dict[str, Reference]:
-    """By measurement named in `pairs`, the reference of the circuit with that measurement.
+    """By measurement in `pairs` (see `plan`), the reference of the circuit with that measurement.
 
-    See `plan` and `batch_of`.
+    The other arguments are those of `batch_of`.
     """
     specs = {measurement: dataclasses.replace(spec, measurement=measurement) for _, measurement in pairs}
     return {name: reference(s, batch_of(s, X, y, rows, seed)) for name, s in specs.items()}
 
 
 def in_memory_order(X: np.ndarray) -> np.ndarray:
-    """X as a reader sees it who ignores its strides: consecutive numbers from its first, row by row."""
+    """X as read without regard to its strides: consecutive numbers in memory, row by row."""
     strides = np.cumprod([X.itemsize, *X.shape[:0:-1]])[::-1]
     return np.lib.stride_tricks.as_strided(X, X.shape, strides, writeable=False).copy()
 
 
 @dataclass(frozen=True)
 class Law:
-    """What a wrong gradient of one group is.
+    """The law that a wrong gradient of one group follows.
 
     Attributes:
         name: a key of LAWS.
@@ -208,8 +211,9 @@ def fit_law(
     Args:
         gradient: the gradient of one group.
         d_scores, d_same: see Reference.
-        d_rows: (B, ...) ds_k/dgroup.
-        misread: the right gradient of the rows in memory order, where they were given with other strides.
+        d_rows: ds_k/dgroup, (B, *shape of the group).
+        misread: the right gradient of the rows in memory order, if they were given with other strides.
+        tolerance: largest residual of a law, and relative size below which a gradient is zero.
     """
     count = len(d_scores)
     rows = np.reshape(d_rows, (count, -1))
@@ -243,9 +247,9 @@ class Outcome:
         verdict: right | wrong | does not compile | crashed | timed out | not applicable.
         errors: by group, |found - right| relative to the larger of the group's norm and 1 % of the whole
             gradient's.
-        laws: by wrong circuit group, what it is instead.
+        laws: by wrong circuit group, the law that it follows instead.
         message: of the compiler, or how the process ended.
-        seconds: of the job, import of the stack left out.
+        seconds: of the job, without the import of the stack.
     """
 
     stack: str
@@ -282,11 +286,13 @@ def compare_with_reference(
     tolerance: float = TOLERANCE,
     misread: dict[str, np.ndarray] | None = None,
 ) -> tuple[str, dict[str, float], dict[str, Law]]:
-    """(verdict, errors, laws) of a gradient by group.
+    """(verdict, errors, laws) of a gradient, as in `Outcome`.
 
-    `misread`: the gradient by group of the rows in memory order.
-
-    Anything but finite numbers of the right shape is wrong.
+    Args:
+        gradient: by group; anything but finite numbers of the right shape is wrong.
+        right: the reference.
+        tolerance: largest relative error of a right gradient.
+        misread: the gradient by group of the rows in memory order, see `fit_law`.
     """
     whole = np.sqrt(sum(np.sum(g**2) for g in right.gradient.values()))
     errors, laws = {}, {}
@@ -305,7 +311,8 @@ def compare_with_reference(
 def plan(measurement: str, quick: bool) -> list[tuple[str, str]]:
     """(formulation, measurement) pairs of an audit.
 
-    Quick: the shorter list for the model's measurement, and z_vec where it matters.
+    Quick: the shorter list for the model's measurement, and the essential ones for z_vec. Otherwise all
+    formulations for the model's measurement and FULL_MEASUREMENTS.
     """
     if quick:
         pairs = [(key, measurement) for key, f in FORMULATIONS.items() if f.quick]
@@ -327,16 +334,21 @@ def audit(
     workers: int | None = None,
     limit: float = LIMIT,
 ) -> list[Outcome]:
-    """Run each formulation in a process of its own on that interpreter, and judge it.
+    """Run each formulation in its own process with that interpreter, and compare it with its reference.
 
     Args:
         stack: its name in the report.
+        python: the stack's interpreter.
         references: by measurement.
         pairs: (formulation, measurement).
+        device: PennyLane device of the QNodes.
         on_done: called after each.
         file: the Python file that holds the formulations and their `work(folder, job)`.
         workers: processes at once; None: one per core.
         limit: seconds for each.
+
+    Returns:
+        One outcome per pair, in order. A formulation that fails is an outcome, not an error.
     """
     pairs = list(pairs)
     with tempfile.TemporaryDirectory(prefix="qnb-audit-") as name:
@@ -390,9 +402,11 @@ def run_jobs(
     limit: float,
     on_done: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
-    """Have `forks.py` run the jobs; how each ended, by name.
+    """Run the jobs through `forks.py`.
 
-    A job without an entry was lost with the program itself.
+    Returns:
+        By name, how the job ended (see `qnb.probes.forks.report`). A job without an entry was lost with the
+        program itself.
     """
     command = [python, "-I", forks.__file__, str(file), str(folder), str(workers), str(limit)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
@@ -476,8 +490,8 @@ def outcomes_table(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
-    """What is wrong, one row per formulation and law: where, the largest relative error, the largest residual
-    of the law.
+    """Wrong gradients, one row per formulation and law: where, the largest relative error, and the largest
+    residual of the law.
     """
     wrong = outcomes_table([o for o in outcomes if o.verdict == "wrong"])
     if wrong.empty:
@@ -488,8 +502,8 @@ def wrong_by_law(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
-    """What gave no gradient, one row per stack, verdict and message: stack, verdict, formulation (all of
-    them), message.
+    """Outcomes without a gradient, one row per stack, verdict and message: stack, verdict, formulation (all
+    of them), message.
     """
     refused = outcomes_table([o for o in outcomes if o.verdict not in ("right", "wrong", "not applicable")])
     if refused.empty:
@@ -501,7 +515,7 @@ def refusals(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def not_audited(outcomes: list[Outcome]) -> list[str]:
-    """What was not audited, a sentence for each reason: the formulations, for which measurements, and why."""
+    """Pairs that were not audited, one sentence per stack, measurement and reason."""
     of_reason: dict[str, list[str]] = {}
     for o in outcomes:
         if o.verdict == "not applicable":
@@ -511,6 +525,6 @@ def not_audited(outcomes: list[Outcome]) -> list[str]:
 
 
 def counts(outcomes: list[Outcome]) -> pd.DataFrame:
-    """Formulations by stack and verdict."""
+    """Number of outcomes by stack (rows) and verdict (columns)."""
     frame = pd.DataFrame([{"stack": o.stack, "verdict": o.verdict} for o in outcomes])
     return pd.crosstab(frame["stack"], frame["verdict"]).reindex(list(dict.fromkeys(frame["stack"])))

@@ -1,4 +1,4 @@
-"""The figures of gradient_audit.ipynb and throughput.ipynb; `note` says what the data or the machine is."""
+"""The figures of gradient_audit.ipynb; `note` says what was measured, at the foot of each."""
 
 from collections.abc import Iterable, Sequence
 
@@ -47,9 +47,8 @@ LAWS = {  # law -> its code in a cell, and in words
 
 @styled
 def verdict_grid(outcomes: Sequence[Outcome], note: str | None = None) -> Figure:
-    """One row per formulation, one column per stack and measurement, the verdict as colour.
-
-    Where wrong, the code of its law.
+    """Grid of verdicts as colours, one row per formulation, one column per stack and measurement; a wrong
+    one shows the code of its law.
 
     Args:
         outcomes: of `qnb.probes.audit.audit`.
@@ -113,10 +112,10 @@ def _shorter(title: str, width: int = 80) -> str:
 def row_weights(
     outcomes: Sequence[Outcome], references: dict[str, Reference], note: str | None = None
 ) -> Figure:
-    """The weight that each row's derivative has in the gradient, c in Σ_k c_k ds_k/dθ: the right one,
-    dL/ds_k, beside the one found.
+    """Weights of the rows' derivatives in the gradient, c_k in Σ_k c_k ds_k/dθ: the right ones, dL/ds_k, and
+    those found.
 
-    One panel per one-sample law, its first outcome, and one for the last stack's first wrong gradient.
+    One panel for the first outcome of each one-sample law, and one for the last stack's first such outcome.
 
     Args:
         outcomes: of `qnb.probes.audit.audit`; those whose weights follow a one-sample law are considered.
@@ -149,8 +148,10 @@ def row_weights(
 
 @styled
 def consequence(histories: dict[str, list[Row]], note: str | None = None) -> Figure:
-    """Loss, validation AUC and gradient norm against epoch, one line per training. histories: name -> history
-    rows.
+    """Loss, validation AUC and gradient norm of the weights by epoch, one line per training.
+
+    Args:
+        histories: by name, history rows.
     """
     figure, (loss, auc, norm) = new_figure(3)
     for (name, rows), colour in zip(histories.items(), (GREEN, ORANGE, BLUE, PURPLE), strict=False):

@@ -1,4 +1,4 @@
-"""What an audit says: of the note's formulation, of the package's own, of memory layout, of training, and of
+"""Verdicts of an audit: on the research note's formulation, the package's own, memory layout, training, and
 the gate.
 """
 
@@ -24,8 +24,8 @@ LAST = 3  # epochs over which the end of a training is averaged
 
 
 def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
-    """One verdict per stack on the note's formulation, on silence and on memory layout, and one on the
-    package's engines.
+    """One verdict on the package's engines; then, for each stack, one on the note's formulation, one on
+    silent errors and one on memory layout.
     """
     stacks = dict.fromkeys(o.stack for o in outcomes)
     per_stack = [[o for o in outcomes if o.stack == stack] for stack in stacks]
@@ -36,8 +36,8 @@ def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
 
 
 def judge_engines(outcomes: list[Outcome]) -> Verdict:
-    """Yes if both engines are right wherever they ran, no if one ran and is not, inconclusive if one was
-    never measured.
+    """Are the package's own gradients right? No if one is wrong anywhere; inconclusive if an engine was
+    never measured, or failed somewhere; else yes.
     """
     ran = {
         f"{o.key} · {o.measurement}": o
@@ -62,8 +62,8 @@ def judge_engines(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_note(outcomes: list[Outcome]) -> Verdict:
-    """Whether the note's formulation on one stack is silently wrong by the one-sample law, wherever it gives
-    a gradient.
+    """Is the note's formulation silently wrong by the one-sample law on this stack? Yes if so wherever it
+    gives a gradient, no if nowhere.
     """
     mine = [o for o in outcomes if o.key == NOTES]
     measured = [o for o in mine if o.verdict in ("right", "wrong")]
@@ -80,7 +80,7 @@ def judge_note(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_silence(outcomes: list[Outcome]) -> Verdict:
-    """Whether a formulation compiled on one stack and is wrong (layouts left out)."""
+    """Did a formulation compile on this stack and give a wrong gradient? Memory layouts are left out."""
     ran = [o for o in outcomes if o.key not in LAYOUTS and o.verdict in ("right", "wrong")]
     wrong = [o for o in ran if o.verdict == "wrong"]
     figures = {"compiled": len(ran), "wrong": {f"{o.title} · {o.measurement}": o.law for o in wrong}}
@@ -95,8 +95,8 @@ def judge_silence(outcomes: list[Outcome]) -> Verdict:
 
 
 def judge_layout(outcomes: list[Outcome]) -> Verdict:
-    """Whether strides are ignored on one stack: yes where the gradient is that of the rows in memory order,
-    no where it is right.
+    """Are strides ignored on this stack? Yes if every such gradient is that of the rows in memory order, no
+    if every one is right.
     """
     ran = [o for o in outcomes if o.key in LAYOUTS and o.verdict in ("right", "wrong")]
     misread = [o for o in ran if o.laws and all(law.name == STRIDES for law in o.laws.values())]
@@ -140,8 +140,8 @@ def _in_words(o: Outcome) -> str:
 
 
 def consequence(config: TrainConfig, prepared: Prepared) -> dict[str, list[Row]]:
-    """The same training twice, with the right and with the one-sample gradient, same seed: a history of
-    `qnb.training.loop.fit` for each.
+    """The same training with the right and with the one-sample gradient, from one seed: by name, the history
+    of `qnb.training.loop.fit`.
     """
     simulated = config.model_copy(update={"engine": "one_sample_demo", "gate": "off"})
     return {
@@ -151,7 +151,12 @@ def consequence(config: TrainConfig, prepared: Prepared) -> dict[str, list[Row]]
 
 
 def judge_consequence(histories: dict[str, list[Row]]) -> Verdict:
-    """Whether the one-sample gradient costs AUC: the last epochs' mean, right against simulated."""
+    """Does the one-sample gradient keep a model from learning? By validation AUC, mean over the last LAST
+    epochs: yes if it loses more than MARGIN, no if less than a fifth of that.
+
+    Args:
+        histories: from `consequence`.
+    """
     ends = {
         name: float(np.mean([row["val_auc"] for row in rows[-LAST:]])) for name, rows in histories.items()
     }
@@ -175,11 +180,13 @@ BY_CATALYST, BY_JAX = "catalyst.grad of the loss", "jax.grad around it"
 def gate(
     functions: dict[str, Callable[..., Any]], loss: Callable[..., Any], params: Any, *args: Any
 ) -> dict[str, dict[str, Any]]:
-    """`qnb.check_gradient_of` on gradients from outside this package: for each name, `pass`, `untested` or
-    `caught`, and what it said.
+    """`qnb.check_gradient_of` on gradients from outside this package.
 
     Args:
-        functions: name -> gradient function, see `qnb.check_gradient_of`.
+        functions: by name, gradient functions; these and the rest as for `qnb.check_gradient_of`.
+
+    Returns:
+        By name: gate ("caught", or the verdict of the report) and said, its message.
     """
     reports: dict[str, dict[str, Any]] = {}
     for name, gradient in functions.items():
@@ -202,7 +209,12 @@ def gate(
 
 
 def judge_gate(reports: dict[str, dict[str, Any]], wrong: str, right: str) -> Verdict:
-    """Yes if the gate caught `wrong` and passed `right`."""
+    """Does the gate tell a wrong gradient from a right one? Yes if it caught `wrong` and passed `right`.
+
+    Args:
+        reports: from `gate`.
+        wrong, right: names in it.
+    """
     holds = reports[wrong]["gate"] == "caught" and reports[right]["gate"] == "pass"
     return Verdict(
         "Does the gate tell a wrong gradient of a function from outside the package from a right one?",

@@ -1,7 +1,6 @@
 """Do gradients survive more wires and layers? Their variance over random initialisations.
 
-On default.qubit, and layers of any gates on the exact engine, whatever the engine under test: one made by
-hand has no part in it.
+Measured on default.qubit, for layers of arbitrary gates on the exact engine, whatever the engine under test.
 """
 
 from collections.abc import Sequence
@@ -23,11 +22,18 @@ BARREN, NOT_BARREN = 0.5, 0.25  # bits per wire: variance falling as 2^(-b n) wi
 
 
 def gradient_variance(spec: CircuitSpec, initialisations: int, rng: np.random.Generator) -> dict[str, float]:
-    """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on [0, pi], for the parameter p
-    of the middle layer that has the largest (others may lie outside the observable's light cone), of patterns
-    an RY angle: of <Z_0>, of the mean of <Z_i>, and, for contrast, of <Z x ... x Z> (McClean et al., Nat.
-    Commun. 9, 4812, 2018; Cerezo et al., Nat. Commun. 12, 1791, 2021: local observables of shallow circuits
-    keep their gradients, global ones do not).
+    """Variance of ds/dp over weights uniform on [-pi, pi] and inputs uniform on [0, pi].
+
+    p is the parameter of the middle layer with the largest variance, because others may lie outside the
+    observable's light cone; for patterns of CNOTs, only RY angles are considered. Local observables of
+    shallow circuits keep their gradients, global ones do not (McClean et al., Nat. Commun. 9, 4812, 2018;
+    Cerezo et al., Nat. Commun. 12, 1791, 2021).
+
+    Args:
+        initialisations: number of random draws.
+
+    Returns:
+        By observable: `z0` <Z_0>, `mean_z` the mean of <Z_i>, `global` <Z x ... x Z>.
     """
     X = rng.uniform(0, np.pi, (initialisations, spec.features))
     weights = rng.uniform(-np.pi, np.pi, (initialisations, *spec.shapes["weights"]))
@@ -63,9 +69,10 @@ def _by_engine(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.ndar
 
 
 def expectations(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, one circuit for each set of weights: weights
-    (N, L, n, 3), X (N, f) -> (N, n + 1). On default.qubit, all circuits as one batch: no compiler waits for
-    each size.
+    """<Z_0>, ..., <Z_{n-1}> and <Z x ... x Z> without a readout, for N circuits: weights (N, L, n, 3) and
+    X (N, features) -> (N, n + 1).
+
+    On default.qubit, all circuits as one batch, so that no size has to be compiled.
     """
     wires = range(spec.wires)
     local = [qml.PauliZ(i) for i in wires]
@@ -80,8 +87,10 @@ def expectations(spec: CircuitSpec, weights: np.ndarray, X: np.ndarray) -> np.nd
 
 
 def grid(spec: CircuitSpec, quick: bool) -> tuple[list[int], list[int]]:
-    """Wires and numbers of layers over which `variances` are taken: the layers of the model under test among
-    them, and only wires that parts of your own take; of layers of any gates fewer, for each size is compiled.
+    """Numbers of wires and of layers for `variances`.
+
+    The number of layers of `spec` is among them; numbers of wires that your own parts do not accept are left
+    out. For layers of arbitrary gates there are fewer, because each size is compiled.
     """
     wires, depths = ([2, 4, 6, 8], {1, 3, 8}) if quick else ([2, 4, 6, 8, 10], {1, 3, 8, 16, 32})
     if isinstance(spec.layer, Layer):
@@ -101,7 +110,7 @@ def _takes(spec: CircuitSpec, wires: int, layers: int) -> bool:
 def variances(
     spec: CircuitSpec, wires: Sequence[int], layers: Sequence[int], initialisations: int, seed: int
 ) -> pd.DataFrame:
-    """`gradient_variance` over a grid: wires, layers, z0, mean_z, global."""
+    """`gradient_variance` over a grid, one row per circuit: wires, layers, z0, mean_z, global."""
     rng, spec = np.random.default_rng(seed), replace(spec, measurement="mean_z")  # words would fix the wires
     return pd.DataFrame(
         [
@@ -114,10 +123,14 @@ def variances(
 
 
 def decay(table: pd.DataFrame, column: str) -> pd.Series:
-    """Per number of layers: b of a least-squares fit of the variance by 2^(-b n), bits per wire.
+    """By number of layers, b in bits per wire from a least-squares fit of log2(variance) by -b n + const.
 
-    The average over n wires in `mean_z` brings a factor 1/n^2, which is no plateau: it is taken out before
-    the fit. NaN for fewer than two numbers of wires.
+    The average over n wires in `mean_z` brings a factor 1/n^2 that is no barren plateau; it is removed
+    before the fit. NaN with fewer than two numbers of wires.
+
+    Args:
+        table: from `variances`.
+        column: one of OBSERVABLES.
     """
 
     def fit(rows: pd.DataFrame) -> float:
@@ -132,8 +145,13 @@ def decay(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def judge_plateau(table: pd.DataFrame, layers: int, column: str) -> Verdict:
-    """Whether gradients vanish exponentially with wires for this depth and observable (`z0`, `mean_z` or
-    `global`).
+    """Is there a barren plateau: do gradients vanish exponentially with wires at this number of layers?
+
+    Yes above BARREN bits per wire, no below NOT_BARREN.
+
+    Args:
+        table: from `variances`.
+        column: one of OBSERVABLES.
     """
     decays = {name: decay(table, name) for name in OBSERVABLES}
     bits = decays[column]

@@ -1,7 +1,7 @@
-"""What the probes have Catalyst compile, in the child process of `qnb.core.child`, where alone this file is
+"""What the probes compile with Catalyst, in the child process of `qnb.core.child`; only there is this file
 imported.
 
-Ways to evaluate a batch of a QNode and its gradient, as JAX or Catalyst gives it, and the gradient in a
+Ways to evaluate a QNode on a batch and its gradient, by JAX or Catalyst, and the gradient with respect to a
 Hamiltonian's coefficients. Arrays are made C-contiguous float64, because Catalyst ignores strides.
 """
 
@@ -74,7 +74,7 @@ class VmapOfQjit(PythonLoop):
 
 
 class ScanOfQjit(PythonLoop):
-    """lax.scan over a compiled QNode, outside of any qjit: the note's evaluation."""
+    """lax.scan over a compiled QNode, outside of any qjit: the evaluation of the research note."""
 
     def all_scores(self, weights: Array, readout: Array, X: Array) -> jax.Array:
         scores: jax.Array = jax.lax.scan(lambda carry, x: (carry, self.score(weights, readout, x)), 0.0, X)[1]
@@ -121,8 +121,12 @@ class QjitOfCatalystVmap(_QjitOfVmap):
 
 
 def coefficient_gradients(spec: CircuitSpec, params: Params, X: np.ndarray, device: str) -> np.ndarray:
-    """ds/dw as a user would ask for it: catalyst.grad of the compiled QNode in the Hamiltonian's
-    coefficients. (B, n).
+    """ds/dw, (B, n), as a user would write it: catalyst.grad of the compiled QNode with respect to the
+    Hamiltonian's coefficients.
+
+    Args:
+        params: weights (L, n, 3), readout (n,), and scaling where the circuit has one.
+        X: (B, features).
     """
     on = qml.device(device, wires=spec.wires)
     scaling = _float64(params["scaling"])[0] if spec.scaling else None
@@ -133,5 +137,5 @@ def coefficient_gradients(spec: CircuitSpec, params: Params, X: np.ndarray, devi
 
 
 def use_threads(count: int) -> None:
-    """From now on OpenMP has `count` threads in this process."""
+    """Limit OpenMP to `count` threads in this process from now on."""
     ThreadpoolController().limit(limits=count, user_api="openmp")

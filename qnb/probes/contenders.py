@@ -1,8 +1,7 @@
-"""Ways to compute scores, and the loss with its gradient, of a batch: the package's engines, and what else a
-user might run.
+"""Implementations of a batch's scores and loss gradient to be timed: the package's engines and alternatives.
 
 A contender has the two calls of an engine, `scores(params, X)` and `loss_and_grad(params, X, y, w)`. Those
-that Catalyst compiles run in a child process, float64; the JAX simulators run here, float32.
+that Catalyst compiles run in a child process in float64; the JAX simulators run in this one in float32.
 """
 
 import importlib.util
@@ -44,10 +43,11 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Contender:
-    """How to build one, and whether a quick measurement includes it.
+    """How to build one, and when it is measured.
 
     Attributes:
-        build: (spec, objective, device) -> a Way.
+        build: (spec, objective, device) -> a Way; raises NotMeasured where it cannot be built.
+        quick: whether a quick measurement includes it.
         only: the batch sizes worth compiling for; None: all.
     """
 
@@ -57,7 +57,11 @@ class Contender:
 
 
 class InChild:
-    """A contender on a QNode that Catalyst compiles, in the child process (see `qnb.probes.compiled`)."""
+    """A contender on a QNode that Catalyst compiles, in the child process (see `qnb.probes.compiled`).
+
+    Raises:
+        NotMeasured: the circuit has a trained scaling.
+    """
 
     def __init__(self, cls: str, spec: CircuitSpec, objective: Objective, device: str):
         if spec.scaling:
@@ -82,7 +86,7 @@ Score = Callable[..., jax.Array]
 
 
 class Mapped:
-    """A JAX function of one row under jax.jit and vmap, float32."""
+    """A JAX function of one row under jax.jit and jax.vmap, float32."""
 
     def __init__(self, objective: Objective, score: Score):
         def of_row(params: dict[str, jax.Array]) -> Callable[[jax.Array], jax.Array]:
@@ -108,9 +112,7 @@ class Mapped:
 
 
 class MappedWithoutX64(Mapped):
-    """The same, traced and called with jax_enable_x64 off: a library's own constants would be float64
-    otherwise.
-    """
+    """The same, traced and called with jax_enable_x64 off, so that a library's constants are float32."""
 
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
@@ -128,7 +130,7 @@ def _single(array: np.ndarray) -> np.ndarray:
 
 
 def default_qubit(spec: CircuitSpec, objective: Objective, device: str) -> Mapped:
-    """PennyLane's own simulator, traced by JAX."""
+    """PennyLane's own simulator, default.qubit, traced by JAX; `device` is not used."""
     node = qml.QNode(
         spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax"
     )
@@ -136,10 +138,11 @@ def default_qubit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
 
 
 def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> MappedWithoutX64:
-    """tensorcircuit-ng on JAX, complex64; `angle_y` without re-uploading, any measurement.
+    """tensorcircuit-ng on JAX, complex64, for `angle_y` without Hadamard, re-uploading and scaling, and
+    measurements that are weighted sums of Z_i; `device` is not used.
 
     Raises:
-        NotMeasured: it is not installed, or the circuit is another.
+        NotMeasured: it is not installed, or the circuit is another one.
     """
     if importlib.util.find_spec(TENSORCIRCUIT) is None:
         raise NotMeasured("tensorcircuit-ng is not installed; `make peers` installs it into .venv.")
@@ -151,9 +154,7 @@ def tensorcircuit(spec: CircuitSpec, objective: Objective, device: str) -> Mappe
 
 
 def tensorcircuit_score(spec: CircuitSpec) -> Score:
-    """s(weights, readout, x) of one row on tensorcircuit-ng, for `angle_y` without Hadamard and
-    re-uploading.
-    """
+    """s(weights, readout, x) of one row on tensorcircuit-ng, for the circuits of `tensorcircuit`."""
     import tensorcircuit as tc
 
     before = jax.config.values["jax_enable_x64"]

@@ -1,4 +1,4 @@
-"""A short training watched step by step, for questions that an epoch is too coarse for."""
+"""A short training recorded step by step, for questions that need a finer resolution than epochs."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,13 @@ WATCHED_ROWS = 256  # validation rows scored after each step
 
 @dataclass(frozen=True)
 class Head:
-    """Where alpha and the bias start, and what may become of alpha."""
+    """The head of a short training.
+
+    Attributes:
+        alpha, bias: initial values; alpha is the factor, not the raw parameter.
+        mode: alpha_mode, "softplus" or "direct".
+        focal_gamma: of the loss.
+    """
 
     alpha: float = 1.0
     bias: float = 0.0
@@ -32,7 +38,11 @@ class Head:
     focal_gamma: float = 0.0
 
     def params(self) -> Params:
-        """Raises ParameterError for an alpha that softplus cannot give."""
+        """The head's parameters, alpha (raw) and bias, each ().
+
+        Raises:
+            ParameterError: softplus cannot give this alpha.
+        """
         if self.mode == "softplus" and self.alpha <= ALPHA_FLOOR:
             raise ParameterError(
                 f"alpha = {self.alpha}: with alpha_mode='softplus' it is larger than {ALPHA_FLOOR}."
@@ -43,12 +53,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Descent:
-    """A short training: `params` at its end, the `scores` (B,) and labels `y` (B,) of the watched rows there,
-    and its `history`.
+    """A short training.
 
-    Row k of the history is the state after k steps, from 0 on: step; loss, the objective over the watched
-    rows; alpha, bias; auc and sep of the logits, auc_s of the scores, bce (unweighted, nats) and
-    mean_abs_logit; distance that weights and readout have come.
+    Attributes:
+        params: at its end.
+        scores, y: final scores (B,) and labels (B,) of the watched rows, the first WATCHED_ROWS to validate.
+        history: row k is the state after k steps, k >= 0, on the watched rows: step; loss, the objective
+            (nats); alpha, bias; auc and sep of the logits, auc_s of the scores, bce (unweighted, nats),
+            mean_abs_logit; distance of the circuit's parameters from their initial values.
     """
 
     params: Params
@@ -67,14 +79,21 @@ def descend(
     circuit: Params | None = None,
     make: Maker | None = None,
 ) -> Descent:
-    """Train the circuit of `config`, all rows weighing the same; the gradient is gated before the first step.
+    """Train the circuit of `config` with equal row weights; with gate="on" the gradient is checked before
+    the first step.
 
     Args:
         config: its circuit, engine, device, batch and `gate` are used.
-        optimiser: of all groups of parameters.
-        seed: decides the initial circuit and the batches.
-        circuit: the circuit's groups to start from, instead of the initial ones.
+        optimiser: for all parameter groups.
+        steps: number of optimiser steps.
+        seed: of the initial circuit and the batches.
+        head: initial alpha and bias, and the loss.
+        circuit: circuit parameters to start from, instead of random ones.
         make: see `qnb.probes.subject.subject`.
+
+    Raises:
+        WrongGradientError: the gate found the gradient wrong.
+        ParameterError: softplus cannot give the head's alpha, or `make` gives an engine of another model.
     """
     objective, spec = Objective(head.focal_gamma, head.mode), circuit_of(config)
     engine = engine_of(config, spec, objective, make)

@@ -1,6 +1,6 @@
 """The figures of the diagnostic notebooks: arrays or histories in, a matplotlib Figure out.
 
-`note` says what the data is.
+`note` describes the data, at the foot of each.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -36,9 +36,8 @@ COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 @styled
 def identity(measured: "Identity", note: str | None = None) -> Figure:
-    """d s/d w_i per wire for the first row, in every way it was computed, beside <Z_i>; then all rows.
-
-    Then the forward sensitivity.
+    """ds/dw_i computed in every way against <Z_i>: per wire for the first row, then for all rows; and the
+    change of the score when w_i is changed.
 
     Args:
         measured: a `qnb.probes.zvec.Identity`.
@@ -83,8 +82,10 @@ def identity(measured: "Identity", note: str | None = None) -> Figure:
 
 @styled
 def revived(history: pd.DataFrame, note: str | None = None) -> Figure:
-    """Gradient norm and way travelled of the readout, and validation AUC, against epoch: a history of
-    `qnb.training.loop.fit`.
+    """Gradient norm of the readout, its distance from the start, and validation AUC, by epoch.
+
+    Args:
+        history: of `qnb.training.loop.fit`.
     """
     figure, (norm, delta, auc) = new_figure(3)
     norm.plot(history["epoch"], history["grad_norm_readout"], "o-", ms=4, color=ORANGE)
@@ -120,8 +121,10 @@ def sign_sweep(table: pd.DataFrame, note: str | None = None) -> Figure:
 
 @styled
 def sign_trainings(histories: dict[str, pd.DataFrame], note: str | None = None) -> Figure:
-    """alpha, AUC and loss against step, one line for each training. histories: by name, tables of
-    `qnb.probes.descent`.
+    """alpha, AUC and loss by step, one line per training.
+
+    Args:
+        histories: by name, those of `qnb.probes.descent.Descent`.
     """
     figure, (alpha, auc, loss) = new_figure(3, height=4.4)
     for (name, h), colour, style in zip(histories.items(), COLOURS, ("-", "-", "-", "--"), strict=False):
@@ -149,7 +152,7 @@ def focal_curves(
     zero: pd.DataFrame,
     note: str | None = None,
 ) -> Figure:
-    """Loss and its slope over the logit for several gamma, and the attenuation of the slope at l = 0.
+    """Loss and its slope against the logit for several gamma, and the attenuation of the slope at l = 0.
 
     Args:
         logits: (K,).
@@ -192,11 +195,11 @@ def plateau(
     left: dict[tuple[str, float], int | None],
     note: str | None = None,
 ) -> Figure:
-    """Objective, BCE of the logits and AUC against step, for each optimiser and gamma.
+    """Objective, BCE of the logits and AUC by step, for each optimiser and gamma.
 
     Args:
-        histories: (optimiser, gamma) -> table of `qnb.probes.descent`.
-        left: the same keys -> the step at which it left the plateau, or None.
+        histories: by (optimiser, gamma), those of `qnb.probes.descent.Descent`.
+        left: by the same keys, the step at which the plateau was left, or None.
     """
     figure, (own, bce, auc) = new_figure(3, height=4.4)
     colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
@@ -227,8 +230,10 @@ def plateau(
 
 @styled
 def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure:
-    """Histograms of s (above) and l (below) per measurement, at the start and after training: from
-    `qnb.probes.geometry.trainings`.
+    """Histograms of s (top) and l (bottom) per measurement, before and after training.
+
+    Args:
+        trained: from `qnb.probes.geometry.trainings`.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, len(trained), figsize=(11, 5.2), sharey="row")
@@ -255,10 +260,8 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
 
 @styled
 def shots(curves: dict[str, pd.DataFrame], margin: float, note: str | None = None) -> Figure:
-    """AUC against shots per circuit, its 95 % interval over draws and the band within `margin` of the exact
-    one.
-
-    One panel for each measurement.
+    """AUC against shots per circuit with its 95 % interval over draws, and the band within `margin` of the
+    exact AUC; one panel per measurement.
 
     Args:
         curves: from `qnb.probes.shots.survey`.
@@ -278,12 +281,12 @@ def shots(curves: dict[str, pd.DataFrame], margin: float, note: str | None = Non
 
 @styled
 def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = None) -> Figure:
-    """Singular values of the Jacobian of the scores per measurement: all parameters, weights, readout.
+    """Singular values of the Jacobian of the scores, per measurement: all parameters, and the readout alone.
 
-    One panel for each ansatz.
+    One panel per ansatz.
 
     Args:
-        jacobians: (measurement, ansatz) -> `qnb.probes.geometry.Jacobian`.
+        jacobians: by (measurement, ansatz).
     """
     ansatze = list(dict.fromkeys(ansatz for _, ansatz in jacobians))
     figure, panels = new_figure(len(ansatze), height=3.8, sharey=True)
@@ -313,11 +316,11 @@ def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = Non
 
 @styled
 def gradient_variances(table: pd.DataFrame, decays: dict[str, pd.Series], note: str | None = None) -> Figure:
-    """Variance of ds/dp against wires, for each observable and number of layers: from
-    `qnb.probes.barren.variances`.
+    """Variance of ds/dp against wires, for each observable and number of layers.
 
     Args:
-        decays: observable -> its fitted bits per wire, by layers.
+        table: from `qnb.probes.barren.variances`.
+        decays: by observable, the fitted bits per wire by layers, see `qnb.probes.barren.decay`.
     """
     figure, panels = new_figure(3, height=3.8, sharey=True)
     titles = {

@@ -1,4 +1,4 @@
-"""Focal loss near l = 0: its value and slope there, and how long a training takes to leave."""
+"""Focal loss near l = 0: its value and slope there, and how long training takes to leave the plateau."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
@@ -45,14 +45,14 @@ class FocalConfig(SimulatedModelConfig):
 
 
 def value_at_zero(gamma: ArrayLike) -> np.ndarray:
-    """Loss at l = 0 for either label, nats: 2^-gamma log 2 (Lin et al., ICCV 2017, eq. 4, with p_t = 1/2)."""
+    """Focal loss at l = 0, either label, nats: 2^-gamma log 2 (Lin et al., ICCV 2017, eq. 4, p_t = 1/2)."""
     value: np.ndarray = 2.0 ** -np.asarray(gamma, dtype=float) * np.log(2)
     return value
 
 
 def slope_at_zero(gamma: ArrayLike) -> np.ndarray:
-    """|dL/dl| at l = 0: 2^(-1 - gamma) (1 + gamma log 2), from d/dp_t of -(1 - p_t)^gamma log p_t and dp_t/dl
-    = 1/4.
+    """|dL/dl| at l = 0, nats per logit: 2^(-1 - gamma) (1 + gamma log 2), from d/dp_t of
+    -(1 - p_t)^gamma log p_t and |dp_t/dl| = 1/4.
     """
     g = np.asarray(gamma, dtype=float)
     slope: np.ndarray = 2.0 ** (-1 - g) * (1 + g * np.log(2))
@@ -63,11 +63,14 @@ def slope_at_zero(gamma: ArrayLike) -> np.ndarray:
 def at_zero(
     gammas: Iterable[float], loss: Callable[[float], Loss] = lambda gamma: Objective(gamma).loss
 ) -> pd.DataFrame:
-    """For each gamma and label: value and slope of the package's loss at l = 0, the latter by autodiff,
-    beside the closed forms.
+    """Value and slope (by automatic differentiation) of the package's loss at l = 0, with the closed forms.
 
     Args:
         loss: gamma -> loss(l, y).
+
+    Returns:
+        One row per gamma and label: gamma, y, value, |slope|, their closed forms, and attenuation, |slope|
+        relative to BCE's.
     """
     rows = [
         {
@@ -86,9 +89,7 @@ def at_zero(
 
 
 def curves(gammas: Iterable[float], logits: np.ndarray) -> dict[float, dict[str, np.ndarray]]:
-    """Per gamma, loss and |slope| over the logits for y = 0 and y = 1: keys loss0, loss1, slope0, slope1,
-    arrays like `logits`.
-    """
+    """By gamma, loss and |slope| at logits (K,) for y = 0 and 1: loss0, loss1, slope0, slope1, each (K,)."""
     by_gamma = {}
     for gamma in gammas:
         objective = Objective(gamma)
@@ -109,10 +110,18 @@ def trainings(
     seed: int,
     make: Maker | None = None,
 ) -> dict[tuple[str, float], Descent]:
-    """By (optimiser, gamma): SGD and Adam with gamma 0 and `gamma`, the same start, seed and batches.
+    """By (optimiser, gamma): short trainings by SGD and Adam with gamma 0 and `gamma`, from the same start
+    with the same batches.
 
-    Adam at config.lr. `make`: see `qnb.probes.subject.subject`. A loss of your own has no gamma: it is
-    refused.
+    Args:
+        config, prepared, steps, seed: see `qnb.probes.descent.descend`; Adam's rate is config.lr.
+        alpha: where alpha starts.
+        rate_sgd: learning rate of SGD.
+        make: see `qnb.probes.subject.subject`.
+
+    Raises:
+        WrongGradientError, ParameterError: as `qnb.probes.descent.descend`; a custom loss, which has no
+            gamma, is refused.
     """
     optimisers = {"SGD": optax.sgd(rate_sgd), "Adam": optax.adam(config.lr)}
     return {
@@ -123,17 +132,20 @@ def trainings(
 
 
 def left_at(history: pd.DataFrame) -> int | None:
-    """The first step after which the logits' BCE, whatever the objective, is LEFT below log 2; None: never.
+    """The number of steps after which the BCE of the logits is a part LEFT below log 2; None: never.
 
-    The BCE and not the objective, so that gammas are measured by one yardstick.
+    It is the BCE for every objective, so that all gammas are compared on the same scale.
     """
     left = history[history["bce"] <= (1 - LEFT) * np.log(2)]["step"]
     return int(left.iloc[0]) if len(left) else None
 
 
 def times(descents: dict[tuple[str, float], Descent]) -> pd.DataFrame:
-    """Per optimiser: steps to leave the plateau without and with focal, their ratio (NaN if one did not
-    leave), and steps trained.
+    """Per optimiser: steps to leave the plateau without and with focal loss, their ratio (NaN if either
+    never left it), and steps trained.
+
+    Args:
+        descents: from `trainings`.
     """
     rows: dict[str, dict[str, int | None]] = {}
     for (name, gamma), descent in descents.items():
@@ -148,7 +160,11 @@ def times(descents: dict[tuple[str, float], Descent]) -> pd.DataFrame:
 
 
 def judge_value(table: pd.DataFrame) -> Verdict:
-    """The identity: value and slope at l = 0 for every gamma and both labels. `table`: from `at_zero`."""
+    """Do value and slope at l = 0 equal the closed forms, for every gamma and label?
+
+    Args:
+        table: from `at_zero`.
+    """
     errors = {
         name: float((table[name] / table[f"{name}, closed form"] - 1).abs().max())
         for name in ("value", "|slope|")
@@ -184,12 +200,14 @@ def judge_value(table: pd.DataFrame) -> Verdict:
 
 
 def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
-    """Whether focal loss stalls training: yes if under every optimiser, no if under none.
+    """Does focal loss stall training? Yes if under every optimiser, no if under none.
+
+    It stalls under an optimiser if the median ratio of steps exceeds STALLED. Left out as inconclusive are
+    seeds in which BCE itself never leaves the plateau, or focal does not within fewer than STALLED times
+    BCE's steps.
 
     Args:
-        tables: from `times`, one for each seed. Left out, because it says nothing: an optimiser under which
-            BCE itself does not leave, or under which focal does not but was not trained STALLED times as long
-            as BCE took.
+        tables: from `times`, one for each seed.
     """
     stacked, said = pd.concat(tables), []
     stalled: dict[str, bool] = {}
@@ -231,9 +249,9 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
 
 
 def refusal(make: Callable[[dict[str, Any]], object] = TrainConfig.make) -> str | None:
-    """What the package says to focal loss with balanced batches; None if it accepts them.
+    """The package's error message for focal loss with balanced batches; None if they are accepted.
 
-    The note's code set gamma to 0, unsaid.
+    The research note's code silently set gamma to 0.
     """
     try:
         make({"focal_gamma": 2.0, "balanced_batches": True})
@@ -243,7 +261,7 @@ def refusal(make: Callable[[dict[str, Any]], object] = TrainConfig.make) -> str 
 
 
 def judge_refusal(message: str | None) -> Verdict:
-    """That nobody can believe to have run focal loss on balanced batches."""
+    """Is focal loss with balanced batches refused? `message`: from `refusal`."""
     text = (
         "It is refused with a message."
         if message

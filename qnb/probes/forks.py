@@ -1,12 +1,11 @@
-"""Jobs run each in a process of its own, because a compiler can abort: a program that needs nothing but
-Python.
+"""Runs each job in its own process, because a compiler can abort; a program that needs nothing but Python.
 
-`python -P forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for
-each job of the JSON that it reads (a list of objects with a `name`), WORKERS at once, each for at most LIMIT
-seconds. Jobs come by standard input, because they may carry functions of the user's, which are not taken from
-a disk. The process calls FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. One line of
-JSON is printed when a job has ended: its name, its exit code (negative: the signal that ended it) and its
-seconds.
+`python -I forks.py FILE FOLDER WORKERS LIMIT` imports the Python file FILE once, then forks a process for
+each job in the JSON on its standard input (a list of objects with a `name`), WORKERS at once, each for at
+most LIMIT seconds. Jobs come by standard input, because they may carry the user's functions, which are never
+loaded from disk. The process calls FILE's work(folder, job); what it prints goes to FOLDER/<name>.log. When
+a job has ended, one line of JSON is printed: its name, its exit code (negative: the signal that ended it),
+its seconds, and whether it reached the limit.
 """
 
 import importlib.util
@@ -25,7 +24,11 @@ Job = dict[str, Any]  # its `name`, and what its work asks for
 
 
 def load(file: str) -> ModuleType:
-    """The module in a Python file that need not be on the path."""
+    """The module in a Python file, which need not be on the path.
+
+    Raises:
+        ImportError: it is not a Python file.
+    """
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file.")
@@ -36,7 +39,7 @@ def load(file: str) -> ModuleType:
 
 
 def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
-    """Start a process that does the job and ends; its process id."""
+    """Start a process that does the job and exits; returns its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -58,7 +61,7 @@ def fork(work: Callable[[Path, Job], None], folder: Path, job: Job) -> int:
 
 
 def main(file: str, folder: Path, workers: int, limit: float) -> None:
-    """Run the jobs of standard input, each in a fork of its own, `workers` at a time, killed after `limit`
+    """Run the jobs on standard input, each in its own fork, `workers` at a time, killed after `limit`
     seconds.
     """
     todo: list[Job] = json.load(sys.stdin)[::-1]
@@ -88,7 +91,7 @@ def main(file: str, folder: Path, workers: int, limit: float) -> None:
 
 
 def report(name: str, started: float, code: int, limit: float) -> None:
-    """Print how a job ended, one JSON object a line."""
+    """Print how a job ended as one line of JSON: name, exit, seconds, limit (whether it was reached)."""
     seconds = time.monotonic() - started
     print(
         json.dumps(

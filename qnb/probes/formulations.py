@@ -1,9 +1,9 @@
-"""Ways to ask for the gradient of a batch of a compiled circuit.
+"""Formulations of the gradient of a batch through a compiled circuit.
 
-Needs Catalyst, PennyLane, JAX and numpy, but qnb only for circuits with parts of the user's own.
+Needs Catalyst, PennyLane, JAX and numpy; qnb only for its engines and for the user's own circuit parts.
 
-`qnb.probes.audit` has it run by the Python of each stack under audit, through `forks.py`. A formulation takes
-a `Problem` and returns its gradient: a tuple, one array per differentiated argument.
+`qnb.probes.audit` runs it with the Python of each audited stack, through `forks.py`. A formulation takes a
+`Problem` and returns its gradient: a tuple with one array per differentiated argument.
 """
 
 import functools
@@ -45,15 +45,15 @@ NO_READOUT = np.zeros(0)
 
 
 class NotApplicable(Exception):
-    """The formulation has no meaning for this measurement, or in this stack."""
+    """The formulation does not exist for this circuit, or cannot run in this stack."""
 
 
 class Circuit:
-    """That of `qnb.core.circuit.CircuitSpec`, restated because qnb may be absent here.
+    """The circuit of a `qnb.core.circuit.CircuitSpec`, restated because qnb may be absent here.
 
     Args:
         spec: the fields of a CircuitSpec, and `device`.
-        rot: qml.Rot in place of RZ RY RZ.
+        rot: whether to use qml.Rot instead of RZ RY RZ.
     """
 
     def __init__(self, spec: dict[str, Any], rot: bool = False):
@@ -62,7 +62,11 @@ class Circuit:
         self.coefficients = len(self.wires) if spec["measurement"] == "z_vec" else 0
 
     def score(self, weights: Array, readout: Array, x: Array) -> Any:
-        """A QNode's body: s(x)."""
+        """A QNode's body: the score s(x). weights (L, n, 3), readout (r,), x (features,).
+
+        Raises:
+            NotApplicable: the circuit is not restated here, or has a trained scaling.
+        """
         self.gates(weights, readout, x)
         n, measurement = len(self.wires), self.spec["measurement"]
         if measurement == "z0":
@@ -75,12 +79,12 @@ class Circuit:
         return qml.expval(qml.Hamiltonian(coefficients, [qml.PauliZ(i) for i in self.wires]))
 
     def expectations(self, weights: Array, readout: Array, x: Array) -> tuple[Any, ...]:
-        """A QNode's body: the expectation value that belongs to each of the coefficients."""
+        """A QNode's body: the expectation value that multiplies each of the coefficients."""
         self.gates(weights, readout, x)
         return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
 
     def gates(self, weights: Array, readout: Array, x: Array) -> None:
-        """The circuit before its measurement."""
+        """Queue the circuit up to its measurement."""
         self.require_unscaled()
         for layer in range(self.spec["layers"]):
             if layer == 0 or self.spec["reupload"]:
@@ -93,12 +97,12 @@ class Circuit:
                 self.rotate(readout[3 * i : 3 * i + 3], i)
 
     def require_unscaled(self) -> None:
-        """Raise NotApplicable where a scaling is trained, which these programs do not hand on."""
+        """Raise NotApplicable for a trained scaling, which these programs do not pass on."""
         if self.spec.get("scaling"):
             raise NotApplicable("a trained scaling is not written out here")
 
     def entangle(self, layer: int) -> None:
-        """The CNOTs of a layer."""
+        """Queue the CNOTs of a layer."""
         n, ansatz = len(self.wires), self.spec["ansatz"]
         if ansatz not in ("strongly_entangling", "ring", "unentangled"):
             raise NotApplicable(f"ansatz {ansatz!r} is not written out here")
@@ -109,7 +113,7 @@ class Circuit:
             qml.CNOT(wires=[i, (i + reach) % n])
 
     def encode(self, x: Array) -> None:
-        """Angles, or amplitudes, of one row."""
+        """Queue the encoder for one row x: angles in radians, or amplitudes."""
         if self.spec["encoder"] not in ("angle_y", "angle_xy", "amplitude"):
             raise NotApplicable(f"encoder {self.spec['encoder']!r} is not written out here")
         if self.spec["encoder"] == "amplitude":
@@ -123,7 +127,7 @@ class Circuit:
             qml.RY(x[i], wires=i)
 
     def rotate(self, angles: Array, wire: int) -> None:
-        """RZ RY RZ, or qml.Rot where that is what is asked."""
+        """Queue RZ RY RZ on a wire, or qml.Rot with `rot`; angles (3,) in radians."""
         if self.rot:
             qml.Rot(angles[0], angles[1], angles[2], wires=wire)
             return
@@ -133,10 +137,10 @@ class Circuit:
 
 
 class OwnCircuit(Circuit):
-    """One with parts of the user's own, which come with the job; by qnb itself, so in stacks that have it.
+    """A circuit with the user's own parts, which come with the job; built by qnb, so only in stacks with it.
 
     Raises:
-        NotApplicable: this stack lacks qnb or cloudpickle, or `rot`: qnb does not know what the gates are.
+        NotApplicable: this stack lacks qnb, or `rot` is set: the gates of a part of your own are not known.
     """
 
     def __init__(self, spec: dict[str, Any], rot: bool = False):
@@ -159,7 +163,11 @@ class OwnCircuit(Circuit):
 
 
 def spec_of(spec: dict[str, Any]) -> "CircuitSpec":
-    """The CircuitSpec that was sent, where the stack has qnb."""
+    """The CircuitSpec of a job.
+
+    Raises:
+        NotApplicable: qnb is not installed in this stack.
+    """
     try:
         from qnb.core.circuit import CircuitSpec
     except ImportError:
@@ -174,13 +182,12 @@ class Problem:
 
     Args:
         spec: see Circuit, and `has_readout`.
-        arrays: weights (L, n, 3), readout (r,), bias (), alpha () the raw one, X (B, features), y (B,), w
-            (B,).
+        arrays: weights (L, n, 3), readout (r,), bias (), alpha () raw, X (B, features), y (B,), w (B,).
         rot: see Circuit.
-        flat: differentiate one flat vector that holds every group, instead of one argument per group.
+        flat: differentiate with respect to one flat vector of all groups, not to one argument per group.
         diff_method: of the QNode.
-        differentiate: what turns a loss into its gradient, `catalyst.grad` if None.
-        layout: of X in memory.
+        differentiate: turns a loss into its gradient; None: `catalyst.grad`.
+        layout: sets the memory layout of X.
     """
 
     def __init__(
@@ -225,7 +232,7 @@ class Problem:
         return score
 
     def split(self, p: Arrays) -> Arrays:
-        """The groups of differentiated arguments p: themselves, or cut out of the one flat vector."""
+        """The parameter groups in the differentiated arguments p: p itself, or slices of the flat vector."""
         if not self.flat:
             return p
         shapes = [self.arrays[group].shape for group in self.groups]
@@ -235,17 +242,17 @@ class Problem:
         )
 
     def circuit_of(self, p: Arrays) -> Arrays:
-        """What the QNode takes before x."""
+        """The arguments that the QNode takes before x: weights and, if it has one, the readout."""
         return self.split(p)[:-2]
 
     def loss(self, p: Arrays, s: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
-        """w BCE / B of rows with score s: a scalar or (B,)."""
+        """w BCE / B (nats) of rows with scores s, for one row () or for all (B,)."""
         *_, bias, raw = self.split(p)
         logit = (jax.nn.softplus(raw) + 1e-3) * (s + bias)
         return w * (jax.nn.softplus(logit) - y * logit) / self.rows
 
     def run(self, body: Body) -> Arrays:
-        """body(X, y, w, p) -> gradient, compiled and called on the batch."""
+        """The gradient by body(X, y, w, p), compiled by qjit and called on the batch."""
         program = catalyst.qjit(lambda X, y, w, *p: body(X, y, w, p), autograph=False)
         gradient: Arrays = program(*self.batch, *self.params)
         return gradient
@@ -262,20 +269,20 @@ class Problem:
         return self.run(body)
 
     def of_row(self, x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
-        """The gradient of one row's share of the loss, the head inside."""
+        """The gradient of one row's share of the loss, through circuit and head."""
         return self.differentiate(
             lambda *p: self.loss(p, self.score(*self.circuit_of(p), x), y, w), argnums=self.argnums
         )(*p)
 
 
 def with_value(function: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
-    """catalyst.value_and_grad, asked for the gradient alone."""
+    """catalyst.value_and_grad, of which only the gradient is returned."""
     return lambda *p: catalyst.value_and_grad(function, argnums=argnums)(*p)[1]
 
 
 def by_differences(loss: Callable[..., jax.Array], argnums: tuple[int, ...]) -> Callable[..., Arrays]:
-    """catalyst.grad by finite differences: right wherever the loss is, so that only the layout can
-    spoil it.
+    """catalyst.grad by finite differences: right wherever the loss is, so that only the memory layout can
+    make it wrong.
     """
     gradient: Callable[..., Arrays] = catalyst.grad(loss, argnums=argnums, method="fd")
     return gradient
@@ -295,7 +302,7 @@ def every_other(X: np.ndarray) -> np.ndarray:
 
 
 def scan_scores(score: Callable[..., jax.Array]) -> Scores:
-    """Scores of a batch, (rows,), by lax.scan."""
+    """A function for the scores of a batch, (B,), by lax.scan."""
     return lambda circuit, X: jax.lax.scan(lambda carry, x: (carry, score(*circuit, x)), 0.0, X)[1]
 
 
@@ -340,7 +347,7 @@ def loss_for_loop(q: Problem) -> Arrays:
 
 
 def loss_autograph(q: Problem) -> Arrays:
-    """A Python for, which autograph turns into a loop of the program."""
+    """A Python for, which autograph turns into a loop in the program."""
     rows, row_loss = (
         q.rows,
         catalyst.disable_autograph(lambda p, x, y, w: q.loss(p, q.score(*q.circuit_of(p), x), y, w)),
@@ -366,12 +373,12 @@ def loss_vmap(q: Problem) -> Arrays:
 
 
 def loss_jax_vmap(q: Problem) -> Arrays:
-    """jax.vmap of the QNode, in the qjit."""
+    """jax.vmap of the QNode, inside the qjit."""
     return q.of_loss(lambda circuit, X: jax.vmap(lambda x: q.score(*circuit, x))(X))
 
 
 def loss_unrolled(q: Problem) -> Arrays:
-    """A Python loop that is unrolled into the program."""
+    """A Python loop, unrolled into the program."""
     return q.of_loss(lambda circuit, X: jnp.stack([q.score(*circuit, X[k]) for k in range(q.rows)]))
 
 
@@ -410,9 +417,10 @@ def inside_for_loop(q: Problem) -> Arrays:
 
 
 def by_chain_rule(q: Problem, value: Value) -> Arrays:
-    """dL/dtheta = sum_k d_k alpha ds_k/dtheta written out.
+    """dL/dtheta = sum_k dL/dl_k alpha ds_k/dtheta, with the chain rule through the head written out.
 
-    value(circuit, x) -> s, one ds per circuit group.
+    Args:
+        value: (circuit, x) -> s, and one ds per circuit group.
     """
 
     def row(x: jax.Array, y: jax.Array, w: jax.Array, p: Arrays) -> Arrays:
@@ -426,9 +434,9 @@ def by_chain_rule(q: Problem, value: Value) -> Arrays:
 
 
 def value_of_one_vector(q: Problem) -> Value:
-    """value_and_grad of one QNode call in one flat vector.
+    """value_and_grad of one QNode call with respect to one flat vector of angles.
 
-    For `z_vec`, ds/dw_i = <Z_i>, from a forward pass.
+    Trained coefficients get ds/dw_i = <P_i> (<Z_i> for `z_vec`), from a forward pass.
     """
     shape, size, count = q.arrays["weights"].shape, q.arrays["weights"].size, q.circuit.coefficients
     angles = q.spec["has_readout"] and q.arrays["readout"].size > count
@@ -457,12 +465,16 @@ def value_of_one_vector(q: Problem) -> Value:
 
 
 def row_by_row(q: Problem) -> Arrays:
-    """The package's: one differentiated argument."""
+    """The package's formulation: one QNode call per row, one differentiated argument."""
     return by_chain_rule(q, value_of_one_vector(q))
 
 
 def row_by_row_two(q: Problem) -> Arrays:
-    """Two differentiated arguments."""
+    """The same with two differentiated arguments.
+
+    Raises:
+        NotApplicable: the measurement has no readout.
+    """
     if not q.spec["has_readout"]:
         raise NotApplicable("this measurement has one group of circuit parameters")
     return by_chain_rule(q, lambda circuit, x: catalyst.value_and_grad(q.score, argnums=(0, 1))(*circuit, x))
@@ -472,7 +484,7 @@ def row_by_row_two(q: Problem) -> Arrays:
 
 
 def python_loop(q: Problem) -> Arrays:
-    """The compiled gradient of a row's loss."""
+    """The compiled gradient of a row's loss, called in a Python loop."""
     gradient = catalyst.qjit(lambda x, y, w, *p: q.of_row(x, y, w, p), autograph=False)
     rows = [gradient(np.ascontiguousarray(x), y, w, *q.params) for x, y, w in zip(*q.batch, strict=True)]
     return tuple(sum((np.asarray(g) for g in column), np.zeros(())) for column in zip(*rows, strict=True))
@@ -506,7 +518,11 @@ def jax_scan(q: Problem) -> Arrays:
 
 
 def by_engine(q: Problem, name: str) -> Arrays:
-    """The gradient by one of the package's engines, where the stack has it."""
+    """The gradient by one of the package's engines.
+
+    Raises:
+        NotApplicable: qnb is not installed in this stack.
+    """
     spec = spec_of(q.spec)
     from qnb.core.engine import make_engine
     from qnb.core.objective import Objective
@@ -519,8 +535,8 @@ def by_engine(q: Problem, name: str) -> Arrays:
 
 
 class Formulation(NamedTuple):
-    """A way to ask for the gradient: its title, its program, what of a Problem it varies, and whether a quick
-    audit includes it.
+    """A formulation: its title, its program, the options of Problem that it sets, and whether a quick audit
+    includes it.
     """
 
     title: str
@@ -529,7 +545,7 @@ class Formulation(NamedTuple):
     quick: bool = True
 
     def gradient(self, problem: "Problem") -> Arrays:
-        """The gradient of a problem that has no options of its own yet."""
+        """The gradient of a problem, with this formulation's options."""
         return self.program(problem.variant(**self.options))
 
 
@@ -601,9 +617,11 @@ FORMULATIONS = {  # in the order of the report
 
 
 def work(folder: Path, job: dict[str, Any]) -> None:
-    """Run FORMULATIONS[job["key"]].
+    """Run FORMULATIONS[job["key"]]; write its gradient to FOLDER/<name>.npz, or what it raised to
+    FOLDER/<name>.json.
 
-    Leave its gradient in FOLDER/<name>.npz, or what was raised in FOLDER/<name>.json.
+    Args:
+        job: name, key, inputs (file of the arrays in FOLDER) and spec; see `Problem`.
     """
     started = time.perf_counter()
     try:
@@ -627,9 +645,7 @@ def work(folder: Path, job: dict[str, Any]) -> None:
 
 
 def telling(message: str, lines: int = 3, width: int = 400) -> str:
-    """The lines of a compiler's message that tell what is wrong, or its last ones, without paths, addresses
-    and backtrace.
-    """
+    """The lines of a compiler's message that name the error, or its last ones, without paths or backtrace."""
     kept = [
         line.strip()
         for line in message.splitlines()

@@ -1,5 +1,5 @@
-"""What a readout can express: range of scores and logits, what alpha carries, and the rank of the scores'
-Jacobian.
+"""Expressivity of a readout: range of scores and logits, contribution of the logit scale, and the rank of
+the Jacobian of the scores.
 """
 
 from dataclasses import dataclass, replace
@@ -48,8 +48,12 @@ class GeometryConfig(SimulatedModelConfig):
 
 @dataclass(frozen=True)
 class Jacobian:
-    """ds_k/dp at rows k for all circuit parameters p: `values` (B, P), `names` of the P parameters, `floor`
-    of its rank.
+    """ds_k/dp at rows k for all parameters p of weights and readout.
+
+    Attributes:
+        values: (B, P).
+        names: of the P parameters, like weights[0, 1, 2].
+        floor: relative size below which a singular value counts as zero.
     """
 
     values: np.ndarray
@@ -68,19 +72,19 @@ class Jacobian:
 
     @property
     def rank(self) -> int:
-        """Singular values that are not rounding errors."""
+        """Number of singular values above rounding errors: over `floor` times the largest."""
         s = self.singular_values
         return int(np.sum(s > self.floor * max(s.max(initial=0), 1e-6)))
 
     @property
     def dead(self) -> list[str]:
-        """Parameters that move no score at all."""
+        """Names of the parameters that move no score: |ds_k/dp| <= `floor` at all rows."""
         size = np.abs(self.values).max(axis=0)
         return [name for name, s in zip(self.names, size, strict=True) if s <= self.floor]
 
     def null_vectors(self) -> list[dict[str, float]]:
-        """Directions in which no score moves, as few parameters each as elimination gives: name ->
-        component.
+        """A basis of the directions in which no score moves, made sparse by elimination: each a dict from
+        parameter name to component.
         """
         _, _, v = np.linalg.svd(self.values)
         return [
@@ -107,11 +111,15 @@ def _echelon(rows: np.ndarray) -> np.ndarray:
 
 
 def jacobian(engine: Engine, params: Params, X: np.ndarray) -> Jacobian:
-    """ds/dp, where the ansatz turns by Pauli rotations alone by forward passes only, so that no gradient is
+    """ds/dp at rows X (B, features), for weights and readout.
+
+    If the ansatz has Pauli rotations only, it takes forward passes only, so that no gradient needs to be
     trusted: the parameter-shift rule (s(p + pi/2) - s(p - pi/2)) / 2 for angles (Mitarai et al., PRA 98,
     032309, 2018; Schuld et al., PRA 99, 032331, 2019), and a difference, exact too, for trained coefficients.
-    That rule does not hold for a layer of any gates, whose ds/dp is the engine's, after the gate; the engine
-    then is of `Objective(alpha_mode="direct")`.
+    For a layer of arbitrary gates, where that rule does not hold, it is the engine's gradient, once gated.
+
+    Args:
+        engine: for a layer of arbitrary gates, one of `Objective(alpha_mode="direct")`.
 
     Raises:
         WrongGradientError: the gate found the engine's gradient wrong.
@@ -155,10 +163,13 @@ def _gradients(engine: Engine, params: Params, X: np.ndarray) -> dict[str, np.nd
 def identifiability(
     config: TrainConfig, X: np.ndarray, rng: np.random.Generator, make: Maker | None = None
 ) -> dict[tuple[str, str], Jacobian]:
-    """By (measurement, ansatz), those of this package and those of `config`: the Jacobian at weights and
-    angles uniform on [-pi, pi] and coefficients N(0, 1), on rows X.
+    """By (measurement, ansatz), for those of this package and that of `config`: the Jacobian on rows X
+    (B, features), at weights and readout angles uniform on [-pi, pi] and coefficients drawn from N(0, 1).
 
     `make`: see `qnb.probes.subject.subject`.
+
+    Raises:
+        WrongGradientError: as `jacobian`.
     """
     jacobians = {}
     for ansatz in dict.fromkeys((*ANSATZE, config.ansatz)):
@@ -176,13 +187,13 @@ def identifiability(
 
 
 def measurements(config: TrainConfig) -> tuple[str, ...]:
-    """Those of this package on single wires, and that of `config`."""
+    """The names of this package's measurements on single wires, and that of `config`."""
     return tuple(dict.fromkeys((*OF_WIRES, config.measurement)))
 
 
 def ranks(jacobians: dict[tuple[str, str], Jacobian]) -> pd.DataFrame:
-    """Parameters, rank and dead parameters of weights, of the readout and of both, for each measurement and
-    ansatz.
+    """Number of parameters, rank and number of dead ones, of weights, readout and both, one row for each
+    measurement and ansatz.
     """
     rows = []
     for (measurement, ansatz), j in jacobians.items():
@@ -213,8 +224,8 @@ class Output(TypedDict):
 
 
 class Sides(TypedDict):
-    """A training: what came out at its start and at its end, the labels y (B,) of the watched rows, and the
-    Descent.
+    """A training: its output before (`start`) and after (`end`), the labels y (B,) of the watched rows, and
+    the Descent.
     """
 
     start: Output
@@ -226,9 +237,12 @@ class Sides(TypedDict):
 def trainings(
     config: TrainConfig, prepared: Prepared, steps: int, seed: int, make: Maker | None = None
 ) -> dict[str, Sides]:
-    """Per measurement, those of this package and that of `config`, a short training of the circuit with it.
+    """By measurement (see `measurements`), a short training of the circuit of `config` with it.
 
     `make`: see `qnb.probes.subject.subject`.
+
+    Raises:
+        WrongGradientError, ParameterError: as `qnb.probes.descent.descend`.
     """
     trained: dict[str, Sides] = {}
     for measurement in measurements(config):
@@ -254,9 +268,7 @@ def _output(engine: Engine, params: Params, X: np.ndarray) -> Output:
 
 
 def ranges(trained: dict[str, Sides]) -> pd.DataFrame:
-    """Per measurement, before and after training: range of s and of l, alpha, AUC, and the separation of s
-    and of l.
-    """
+    """Range and separation of s and of l, alpha and AUC: for each measurement before and after training."""
     rows = []
     for measurement, sides in trained.items():
         history = sides["descent"].history
@@ -280,8 +292,8 @@ def ranges(trained: dict[str, Sides]) -> pd.DataFrame:
 
 
 def carried(trained: dict[str, Sides]) -> pd.DataFrame:
-    """Contribution of the logit scale: BCE (nats) of the trained model; of its scores with alpha = 1 and the
-    best bias; of the untrained circuit under the best alpha and bias; and of no model, the prior.
+    """Contribution of the logit scale, per measurement: BCE (nats) of the trained model, of its scores with
+    alpha = 1 and the best bias, of the untrained circuit with the best alpha and bias, and of the prior.
     """
     rows = {}
     for measurement, sides in trained.items():
@@ -316,7 +328,7 @@ def _best_head(s: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
-    """That exactly the last RZ of each wire is dead in the readout of `mean_z_readout`, for each ansatz."""
+    """Is exactly the last RZ of each wire dead in the readout of `mean_z_readout`, with every ansatz?"""
     figures: dict[str, dict[str, Any]] = {}
     holds = True
     for (measurement, ansatz), j in jacobians.items():
@@ -353,10 +365,10 @@ def judge_dead(jacobians: dict[tuple[str, str], Jacobian]) -> Verdict:
 
 
 def judge_alpha(table: pd.DataFrame) -> Verdict:
-    """The note's bottleneck: a bounded score needs alpha to make a margin.
+    """The research note's bottleneck: does a bounded score need alpha for its margin?
 
     Args:
-        table: from `carried`; this package's measurements count.
+        table: from `carried`; this package's measurements with scores in [-1, 1] count.
     """
     bounded = table.loc[[name for name, m in OF_WIRES.items() if not m.weighted]]
     loss = bounded["trained circuit, alpha = 1"] / bounded["trained"] - 1

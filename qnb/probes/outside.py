@@ -1,7 +1,7 @@
-"""A core from outside the package, as a Catalyst user writes it: compiled scores, a loss over lax.scan, two
-ways to its gradient.
+"""A training core as a Catalyst user would write it outside this package: compiled scores, a loss over
+lax.scan, and two ways to differentiate it.
 
-It compiles, so it is imported in the child process alone: `child().call("qnb.probes.outside:check")`.
+It compiles, so it is imported only in the child process: `child().call("qnb.probes.outside:check")`.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Gradient = Callable[[Params, Array, Array, Array, Array], Params]
 
 
 def circuit(weights: Array, coefficients: Array, x: Array) -> Any:
-    """weights (L, 4, 3), coefficients (4,), x (4,) -> a score."""
+    """Body of the QNode: weights (L, 4, 3), coefficients (4,), x (4,) in radians -> a score."""
     for i in range(WIRES):
         qml.RY(x[i], wires=i)
     for layer in range(weights.shape[0]):
@@ -40,17 +40,17 @@ NODE = qml.QNode(circuit, qml.device("lightning.qubit", wires=WIRES), diff_metho
 
 
 def cross_entropy(scores: Array, bias: Array, y: Array, w: Array) -> jax.Array:
-    """Weighted mean of the binary cross-entropy of logits scores + bias, in nats."""
+    """Weighted mean of the binary cross-entropy of logits scores + bias, in nats; scores, y, w: (B,)."""
     logits = scores + bias
     return jnp.mean(w * (jax.nn.softplus(logits) - y * logits))
 
 
 def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(loss, by_catalyst, by_jax, params, coefficients, X, y, w): a loss, two claims of its gradient, and
-    where to check them.
+    """A loss, two claimed gradients of it, and a point to check them at: (loss, by_catalyst, by_jax, params,
+    coefficients, X, y, w).
 
-    `by_catalyst` differentiates the loss over the scan inside one qjit; `by_jax` lets JAX differentiate
-    around the compiled score.
+    `by_catalyst` differentiates the loss over the scan inside one qjit; `by_jax` differentiates outside,
+    with jax.grad around the compiled score.
     """
     score = catalyst.qjit(NODE)
 
@@ -97,6 +97,6 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
 
 
 def check() -> dict[str, dict[str, Any]]:
-    """What the gate says of both ways: `qnb.probes.audit_verdicts.gate`."""
+    """The gate's reports on both gradients, see `qnb.probes.audit_verdicts.gate`."""
     loss, by_catalyst, by_jax, *arguments = build()
     return gate({BY_CATALYST: by_catalyst, BY_JAX: by_jax}, loss, *arguments)

@@ -1,8 +1,8 @@
-"""How many shots per circuit does the AUC survive? From the exact distribution of what one shot measures.
+"""How many shots per circuit does the AUC need? From the exact distribution of a single shot's outcome.
 
-One shot of a readout that is a weighted sum of Z_i gives sum_i c_i z_i, z_i = +-1 the bits measured together;
-the score estimated from S shots is the mean of S such draws. Nothing is approximated: shots are drawn from
-the probabilities of the state vector, multinomially over the distinct values of the sum.
+One shot of a readout that is a weighted sum of Z_i gives sum_i c_i z_i with z_i = +-1, the bits measured
+together; the score estimated from S shots is the mean of S such outcomes. Nothing is approximated: shots are
+drawn from the state vector's probabilities, as multinomial counts of the distinct values of the sum.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,18 @@ FEW = 1000  # shots per circuit that a device gives without effort
 
 
 def outcomes(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What one shot can measure, and how probable that is for each row, in double precision.
+    """The possible outcomes of one shot, and their probabilities for each row, in double precision.
 
     Args:
-        params: of the circuit; X: rows as angles, (B, features).
+        params: weights, readout, and scaling where it is trained.
+        X: rows as the encoder takes them, angles in radians (or amplitudes), (B, features).
 
     Returns:
         values: the distinct values of the measured sum, ascending, (K,).
         probabilities: (B, K); probabilities @ values is the exact score.
 
     Raises:
-        ParameterError: a circuit that the state-vector path cannot run: a parity, or parts of one's own.
+        ParameterError: a circuit that the state-vector path cannot run: a parity, or gates of your own.
     """
     if not spec.fast:
         raise ParameterError(
@@ -69,11 +70,16 @@ def auc_by_shots(
     draws: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """AUC of scores estimated from S shots a circuit: shots, auc (mean over draws), low, high, exact.
+    """AUC of scores estimated from S shots per circuit.
 
     Args:
-        values, probabilities: from `outcomes`; y: labels 0 or 1, (B,).
-        shots: ascending; draws: how often the scores of all rows are drawn for each.
+        values, probabilities: from `outcomes`, (K,) and (B, K).
+        y: (B,) labels in {0, 1}, both present.
+        shots: values of S, ascending.
+        draws: how often the scores of all rows are drawn for each S.
+
+    Returns:
+        Columns shots, auc (mean over draws), low and high (quantiles over draws, coverage LEVEL), exact.
     """
     p = np.clip(probabilities, 0, None)
     p = p / p.sum(axis=1, keepdims=True)
@@ -87,8 +93,11 @@ def auc_by_shots(
 
 
 def enough_shots(curve: pd.DataFrame, margin: float = MARGIN) -> int | None:
-    """The fewest shots from which on the whole interval stays within `margin` of the exact AUC; None if
-    none.
+    """The lowest number of shots from which on the whole interval stays within `margin` of the exact AUC;
+    None if it never does.
+
+    Args:
+        curve: from `auc_by_shots`.
     """
     near = (curve["low"] >= curve["exact"] - margin) & (curve["high"] <= curve["exact"] + margin)
     kept = near[::-1].cummin()[::-1].astype(bool)
@@ -98,11 +107,11 @@ def enough_shots(curve: pd.DataFrame, margin: float = MARGIN) -> int | None:
 def survey(
     trained: dict[str, Sides], config: "TrainConfig", X: np.ndarray, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """`auc_by_shots` of every trained measurement whose shots are known, on its watched rows.
+    """By measurement, `auc_by_shots` on the watched rows, where the distribution of shots is known.
 
     Args:
         trained: from `qnb.probes.geometry.trainings` of `config`.
-        X: the watched rows as angles, (B, features).
+        X: the watched rows as the encoder takes them, (B, features).
         seed: of the draws.
     """
     curves = {}
@@ -117,7 +126,11 @@ def survey(
 
 
 def judge_shots(curves: dict[str, pd.DataFrame]) -> Verdict:
-    """Is the AUC kept by as many shots as a device gives without effort?"""
+    """Do FEW shots per circuit, which a device gives easily, keep the AUC within MARGIN?
+
+    Args:
+        curves: from `survey`.
+    """
     question = f"Do {FEW:,} shots per circuit keep the AUC within {MARGIN:g}?"
     needed = {measurement: enough_shots(curve) for measurement, curve in curves.items()}
     if not needed:

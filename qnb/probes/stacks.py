@@ -1,4 +1,4 @@
-"""Other versions of the quantum stack, each in a virtual environment of its own outside the project."""
+"""Other versions of the quantum stack, each in its own virtual environment outside the project."""
 
 import fcntl
 import hashlib
@@ -23,14 +23,13 @@ INSTALL_LIMIT = 900  # seconds
 
 
 class StackError(QnbError):
-    """A stack could not be installed; the message says why."""
+    """A stack cannot be installed; the message says why."""
 
 
 def requirements(version: str) -> tuple[str, ...]:
-    """pip's arguments for that version of Catalyst: its lock, and nothing is resolved.
+    """pip's arguments for that version of Catalyst: its lock file, so that nothing is resolved.
 
-    A version that has no lock (a release to come, say) is resolved by pip on the day, for nobody has said
-    what belongs with it.
+    A version without a lock file (a future release, say) is resolved by pip when it is installed.
     """
     lock = LOCKS / f"{version}.lock"
     if lock.exists():
@@ -45,15 +44,16 @@ def _recipe(version: str) -> list[str]:
 
 
 def python_of(stack: str, say: Callable[[str], None] = print, cache: Path | None = None) -> Path:
-    """The Python interpreter of a stack, its environment made first if there is none yet.
+    """The Python interpreter of a stack; its environment is created if there is none yet.
 
     Args:
         stack: "current", the one this runs on, or a version of Catalyst.
-        say: told before anything is installed.
+        say: called with a message before anything is installed.
         cache: where environments are kept; None: the user's cache folder.
 
     Raises:
-        StackError: no registry can be reached, the version does not exist, or its requirements cannot be met.
+        StackError: there is no cache folder, no registry can be reached, the version does not exist, its
+            requirements cannot be met, or pip takes longer than INSTALL_LIMIT.
     """
     if stack == CURRENT:
         return Path(sys.executable)
@@ -74,9 +74,9 @@ def python_of(stack: str, say: Callable[[str], None] = print, cache: Path | None
 
 
 def installed(stacks: Iterable[str]) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
-    """(interpreter of each stack that can be had, versions in it), both by stack.
+    """Interpreters and versions, each by stack.
 
-    One that cannot be had says why in `left out`.
+    A stack that cannot be installed has no interpreter, and the reason under "left out" among its versions.
     """
     pythons, versions = {}, {}
     for stack in stacks:
@@ -129,7 +129,11 @@ def _reason(text: str) -> str:
 
 
 def versions_in(python: Path) -> dict[str, str]:
-    """Versions of Python and of NAMES as that interpreter has them installed."""
+    """Versions of Python and of the packages NAMES that this interpreter has installed.
+
+    Raises:
+        subprocess.CalledProcessError: one of the packages is not installed.
+    """
     program = (
         "import json, platform; from importlib.metadata import version; "
         f"print(json.dumps({{'python': platform.python_version(), **{{n: version(n) for n in {NAMES!r}}}}}))"
@@ -140,5 +144,5 @@ def versions_in(python: Path) -> dict[str, str]:
 
 
 def report_name(stack: str, versions: dict[str, str]) -> str:
-    """What reports call a stack: its version of Catalyst, "(current)" behind the one this runs on."""
+    """The name of a stack in reports: its version of Catalyst, with "(current)" for the one this runs on."""
     return f"{versions['pennylane-catalyst']} (current)" if stack == CURRENT else stack

@@ -1,6 +1,4 @@
-"""The model under test: the one that a probe's parameters describe, or that of a finished run of
-train.ipynb.
-"""
+"""The model under test: the one that a probe's parameters describe, or that of a run of train.ipynb."""
 
 import json
 from collections.abc import Collection
@@ -43,17 +41,18 @@ from qnb.training.state import circuit_of, engine_of, objective_of
 
 
 class ProbeConfig(StrictConfig):
-    """A probe of what its groups of parameters describe, or of what a finished run had in these groups."""
+    """A probe of what its groups of parameters describe, or of a finished run's values in these groups."""
 
     run: str | None = None
     """id of a run of train.ipynb that the parameters below are taken from; None: as they stand here"""
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """With the parameters of the run that `run` names, those that the probe has.
+        """This configuration with the parameters of the run that `run` names, as far as the probe has them.
 
         Raises:
-            RunError: no such run, or not one of train.ipynb that got as far as training.
-            ParameterError: a parameter was given beside `run`, or the probe cannot work on such a model.
+            RunError: there is no such run, or it is not a done or failed run of train.ipynb.
+            ParameterError: a parameter was given that differs from the run's, or the probe cannot work on
+                such a model.
         """
         if self.run is None:
             return self
@@ -66,7 +65,7 @@ class ModelConfig(ProbeConfig, InputConfig):
     """A probe of a model on data."""
 
     def training(self) -> TrainConfig:
-        """The model under test as train.ipynb would be asked for it.
+        """The model under test as a configuration of train.ipynb.
 
         Raises:
             ParameterError: a value contradicts another.
@@ -83,7 +82,7 @@ class ModelConfig(ProbeConfig, InputConfig):
 
 
 class SmallModelConfig(ModelConfig):
-    """A probe that needs no large model to make its point: four wires, two layers, short batches."""
+    """A probe that needs no large model: four wires and two layers on 2,000 rows by default."""
 
     sample: Sample = 2_000
     wires: Wires = 4
@@ -95,7 +94,7 @@ class SmallModelConfig(ModelConfig):
 
 
 class SimulatedModelConfig(SimulationConfig, SmallModelConfig):
-    """The same, on an engine to choose; its gradient is always checked."""
+    """The same with a choice of engine; its gradient is always checked."""
 
     engine: SoundEngineName = "catalyst"
 
@@ -107,15 +106,14 @@ class Subject:
     Attributes:
         config: the parameters of the model under test, as the probe uses them.
         prepared: its data.
-        note: the data and where the model comes from, for the foot of figures.
-        said: where the model comes from, and what of it the probe decides, in words.
-        run_id: the run it was taken from, None if it was described by parameters; what follows is empty then.
-        params: the trained parameters, None if the run left no model.
-        history: its history.csv, None if there is none.
-        metrics, manifest: what these files of the run hold.
-        make: what makes its engines by hand; None: the engine that `config` names.
-        identity: the `qnb.training.state.data_identity` of the rows that it was trained on, where a
-            checkpoint says so.
+        note: the data and the origin of the model, for the foot of figures.
+        said: the origin of the model, and which of its parameters the probe sets, in words.
+        run_id: the run it was taken from; None if it was described by parameters.
+        params: the run's trained parameters; None without a run or a saved model.
+        history: the run's history.csv; None if there is none.
+        metrics, manifest: the content of metrics.json and manifest.json of the run; {} without.
+        identity: the `qnb.training.state.data_identity` in the run's checkpoint; None if there is none.
+        make: (spec, objective) -> engine, for engines made by hand; None: the engine that `config` names.
     """
 
     config: TrainConfig
@@ -136,15 +134,19 @@ class Subject:
         return circuit_of(self.config)
 
     def engine(self, objective: Objective | None = None) -> Engine:
-        """The engine of its circuit with this head and loss, its own where none is given.
+        """The engine of its circuit with this head and loss; None: its own.
 
         Raises:
-            ParameterError: one made by hand is of another circuit or head.
+            ParameterError: an engine made by hand is of another circuit or head.
         """
         return engine_of(self.config, self.spec, objective or objective_of(self.config), self.make)
 
     def with_engines(self, make: Maker | None) -> Self:
-        """The same on engines made by hand, `make(spec, objective)`; the note says so."""
+        """The same with engines made by hand, `make(spec, objective)`; the note says so. None: unchanged.
+
+        Raises:
+            ParameterError: they are of another circuit or head.
+        """
         if make is None:
             return self
         made = replace(self, make=make)
@@ -152,10 +154,11 @@ class Subject:
 
 
 def training_run(root: Path, run_id: str) -> Entry:
-    """The entry of a run of train.ipynb, done or failed.
+    """The entry of `qnb.runs.listing.list_runs` of a run of train.ipynb that is done or failed.
 
     Raises:
-        RunError: no such run, or another one.
+        RunError: there is no such run, it is of another notebook or status, or `run_id` is "latest", which
+            would mean another run tomorrow.
     """
     entry = find_run(root, run_id)
     if run_id.rpartition("/")[2] == LATEST:
@@ -170,15 +173,16 @@ def training_run(root: Path, run_id: str) -> Entry:
 
 
 def subject(probe: ModelConfig, root: Path | None = None, make: Maker | None = None) -> Subject:
-    """The model that `probe` is to look at, its data read, split and transformed.
+    """The model under test of `probe`, with its data read, split and transformed.
 
     Args:
-        make: (spec, objective) -> engine, in the place of the one that `probe` names: a class of your own, or
+        root: the project in which `probe.run` is looked up; None: see `qnb.runs.project.find_root`.
+        make: (spec, objective) -> engine, in place of the one that `probe` names: a class of your own, or
             `functools.partial(make_engine, "exact", precision="float64")`.
 
     Raises:
-        RunError: the data has changed since the run that `probe.run` names.
-        ParameterError, DataError: the configuration or the table cannot be used.
+        RunError: there is no run as `probe.run` names it, or the data has changed since.
+        ParameterError, DataError: the configuration, the table or the engine cannot be used.
     """
     config = probe.training()
     prepared = prepare(config)
@@ -199,15 +203,16 @@ def subject(probe: ModelConfig, root: Path | None = None, make: Maker | None = N
 
 
 def finished_run(run_id: str, root: Path | None = None, make: Maker | None = None) -> Subject:
-    """The model that a run of train.ipynb trained, its data read, split and transformed again.
+    """The model that a run of train.ipynb trained, with its data read, split and transformed again.
 
     Args:
-        make: see `subject`.
+        root, make: see `subject`.
 
     Raises:
-        RunError: no such run, or not one of train.ipynb that got as far as training, or its data has changed
-            since.
-        ParameterError, DataError: the configuration or the table cannot be used.
+        RunError: there is no such run, it is not a done or failed one of train.ipynb, its data has changed
+            since, or its files are not those that it wrote.
+        ModelError: its model cannot be loaded.
+        ParameterError, DataError: the configuration, the table or the engine cannot be used.
     """
     root = root or find_root()
     entry = training_run(root, run_id)

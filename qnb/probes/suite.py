@@ -1,4 +1,4 @@
-"""`qnb run probes`: every diagnostic notebook in turn, and one table of their verdicts."""
+"""`qnb run probes`: all diagnostic notebooks one after another, and one table of their verdicts."""
 
 import json
 from pathlib import Path
@@ -26,13 +26,13 @@ SUSPECTS = "suspects"  # last, and only with a run
 def prepare_probes(
     parameters: dict[str, Any], root: str | Path | None = None, resume: str | None = None
 ) -> list[job.Job]:
-    """Check the parameters before the first probe starts: each takes those that its notebook has, and some
-    probe has each.
+    """Check all probes before the first one starts. Each gets the parameters that its notebook declares.
 
-    With `run`, the notebook of suspects comes last.
+    With the parameter `run`, the notebook of suspects is added at the end.
 
     Raises:
-        RunError, ParameterError: as `qnb.runs.job.prepare`, of the first probe that refuses.
+        ParameterError: `resume` is given, or no probe declares one of the parameters.
+        RunError, ParameterError: as `qnb.runs.job.prepare`, for the first probe that is refused.
     """
     if resume is not None:
         raise ParameterError("--resume goes on with one notebook; probes are short: run them again.")
@@ -48,15 +48,18 @@ def prepare_probes(
 
 
 def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
-    """A line for each notebook that does not have some of the parameters."""
+    """A line for each notebook that lacks some of the parameters, naming them."""
     without = {one.path.name: [name for name in parameters if name not in one.parameters] for one in jobs}
     return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in without.items() if names]
 
 
 def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None = None) -> list[Run]:
-    """Run them one after the other.
+    """Run the jobs one after another; see `qnb.runs.headless.execute`.
 
-    One that fails does not keep the rest from running, one that is interrupted does.
+    After a failure the rest still run; after an interrupt they do not.
+
+    Returns:
+        The runs that were started.
     """
     done = []
     for one in jobs:
@@ -67,9 +70,9 @@ def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None 
 
 
 def verdicts_table(finished: list[Run]) -> str:
-    """One line per verdict with its reason, then, if a run was diagnosed, one per component.
+    """The verdicts as text, one line each with its reason, then, if a run was diagnosed, one per component.
 
-    A probe that failed says why.
+    A probe that failed has a line with the reason.
     """
     lines, suspects = [], []
     for run in finished:

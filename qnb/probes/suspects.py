@@ -1,10 +1,10 @@
-"""Rules of thumb on a run's own record: what speaks against each suspect, without a training.
+"""Rules of thumb on a run's own record: evidence against each suspect, without a new training.
 
-Supporting evidence for the diagnosis by intervention (`qnb.studies.diagnosis`), which decides. The
-figures of each suspect come from a run's own folder; `suspects_words` judges them.
+It supports the diagnosis by intervention (`qnb.studies.diagnosis`), which decides. The figures of each
+suspect come from the run's folder, its data and its engine; `suspects_words` judges them.
 
-What a criterion cannot tell while an earlier suspect stands is left open: a history of AUCs says nothing
-about the learning rate if there is nothing to learn, or if the gradient was wrong.
+What a criterion cannot decide while data or compiler are suspected is not judged: a history of AUCs says
+nothing about the learning rate if there is nothing to learn, or if the gradient was wrong.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,11 @@ from qnb.training.twin import functions_of
 
 
 def examine(run: Subject) -> list[Finding]:
-    """A finding for each of SUSPECTS, in that order. `run`: the subject of a finished, or failed, run."""
+    """A finding for each of SUSPECTS, in that order.
+
+    Args:
+        run: from `qnb.probes.subject.finished_run`.
+    """
     data, compiler = examine_data(run), examine_compiler(run)
     blamed = [f.suspect for f in (data, compiler) if f.status == "suspected"]
     findings = [
@@ -40,29 +44,33 @@ def examine(run: Subject) -> list[Finding]:
 
 
 def examine_data(run: Subject) -> Finding:
-    """Do classical models find anything in the same features?"""
+    """Is it the data: do classical models learn anything from the same features?"""
     return words.judge_data(data_figures(run))
 
 
 def examine_compiler(run: Subject) -> Finding:
-    """Is the gradient right?"""
+    """Is it the compiler: is the gradient right?"""
     return words.judge_compiler(compiler_figures(run))
 
 
 def examine_objective(run: Subject, blamed: Sequence[str] = ()) -> Finding:
-    """Does the objective ask for what the AUC measures: both classes, a slope at the start, a
-    positive alpha?
+    """Is it the objective: do both classes count, is there a slope at the start, is alpha positive?
+
+    `blamed`: suspects that were found guilty before.
     """
     return words.judge_objective(objective_figures(run), blamed)
 
 
 def examine_readout(run: Subject) -> Finding:
-    """Does the trainable readout get a gradient, and does it move?"""
+    """Is it the readout: does it get a gradient, and does it move?"""
     return words.judge_readout(readout_figures(run))
 
 
 def examine_optimiser(run: Subject, blamed: Sequence[str] = ()) -> Finding:
-    """Did the circuit move, but not too far, and did that help?"""
+    """Is it the optimiser: did the circuit move, but not too far, and did that help?
+
+    `blamed`: suspects that were found guilty before.
+    """
     return words.judge_optimiser(optimiser_figures(run), blamed)
 
 
@@ -77,8 +85,9 @@ def _failure(run: Subject) -> str:
 
 
 def data_figures(run: Subject) -> Figures:
-    """Test AUCs of the baselines and of the circuit. An AUC of random scores has standard deviation
-    sqrt((n + 1) / (12 n_pos n_neg)) (Mann and Whitney, 1947).
+    """Test AUCs of the baselines (fitted if the run has none) and of the circuit, and the standard deviation
+    of the AUC of random scores, sqrt((n + 1) / (12 n_pos n_neg)) (Mann and Whitney, Ann. Math. Statist. 18,
+    50, 1947).
     """
     y = run.prepared.y["test"]
     train, val, test = (run.prepared.side(name) for name in SIDES)
@@ -95,8 +104,8 @@ def data_figures(run: Subject) -> Figures:
 
 
 def compiler_figures(run: Subject) -> Figures:
-    """The run's own gate, and the gate now: at the parameters where the run ended, with its engine, on its
-    batch size.
+    """The run's own gradient check, and the check repeated now: with its engine and batch size, at its
+    trained parameters (the initial ones if it left no model), all rows weighing 1.
     """
     config, gate = run.config, run.manifest.get("gate")
     then, now = run.manifest.get("versions") or {}, versions()
@@ -121,7 +130,7 @@ def compiler_figures(run: Subject) -> Figures:
 
 
 def objective_figures(run: Subject) -> Figures:
-    """Share of the loss that falls to positives, slope at l = 0 beside BCE's, and how the training ended."""
+    """Share of the loss weight on positives, slope at l = 0 relative to BCE's, and how training ended."""
     config, prior = run.config, run.prepared.prior
     w_neg, w_pos = class_weight_pair(config.class_weights, prior)
     drawn = config.balanced_batches and config.prior_correction == "none"
@@ -145,7 +154,7 @@ def objective_figures(run: Subject) -> Figures:
 
 
 def readout_figures(run: Subject) -> Figures:
-    """Gradient norm of the readout beside that of the weights, and how far it has moved."""
+    """Gradient norm of the readout relative to that of the weights, and how far it has moved."""
     figures: Figures = {"measurement": run.config.measurement, "has_readout": run.spec.has_readout}
     history = _history(run)
     if history is None or not run.spec.has_readout:
@@ -160,8 +169,8 @@ def readout_figures(run: Subject) -> Figures:
 
 
 def optimiser_figures(run: Subject) -> Figures:
-    """Distance of a circuit angle from its start (root mean square), training loss, best epoch, AUC lost
-    since.
+    """Distance of the circuit weights from their initial values (root mean square, rad), training loss, best
+    epoch, and AUC lost since.
     """
     figures: Figures = {"lr": run.config.lr, "failure": _failure(run)}
     if (history := _history(run)) is None:

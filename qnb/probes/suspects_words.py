@@ -1,4 +1,4 @@
-"""What the figures of a suspect say: suspected, cleared or open, and why, in words."""
+"""Judgement of a suspect by its figures: suspected, cleared or open, and why, in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,8 +30,13 @@ NO_EPOCH = "No epoch was finished."
 
 @dataclass(frozen=True)
 class Finding:
-    """One suspect: `status` is suspected, cleared or open; `evidence` in words with the numbers; `figures`
-    the numbers.
+    """The finding on one suspect.
+
+    Attributes:
+        suspect: one of SUSPECTS.
+        status: suspected, cleared or open.
+        evidence: in words, with the numbers.
+        figures: the numbers, by name.
     """
 
     suspect: str
@@ -58,7 +63,7 @@ def _not_judged(blamed: Sequence[str]) -> tuple[bool, str]:
 
 
 def judge_data(figures: Figures) -> Finding:
-    """Suspected where no classical model's AUC is CHANCE_SDS standard deviations above 0.5."""
+    """Suspected if no classical model's test AUC is CHANCE_SDS standard deviations above 0.5."""
     aucs, spread = figures["baselines_test_auc"], figures["standard_deviation_of_chance"]
     best = max(aucs, key=lambda name: aucs[name])
     text = f"The best classical model on the same features ({best}) has test AUC {aucs[best]:.3f}"
@@ -70,7 +75,7 @@ def judge_data(figures: Figures) -> Finding:
 
 
 def twin_sentence(metrics: Figures) -> str:
-    """How the run's circuit stands against its dequantised twin; that it has none, where it has none."""
+    """The run's circuit against its dequantised twin in a sentence, or that it has no twin."""
     against, twin = metrics.get("against_twin"), (metrics.get("baselines") or {}).get("twin")
     if not (against and twin):
         return "This run has no dequantised twin to stand against."
@@ -78,7 +83,9 @@ def twin_sentence(metrics: Figures) -> str:
 
 
 def judge_compiler(figures: Figures) -> Finding:
-    """Suspected where a gate refuses the gradient; open where it was never gated on the stack it ran on."""
+    """Suspected if a gate refused the gradient or it is wrong on purpose; open if it was never checked on
+    the stack that the run used.
+    """
     own = "off" if figures["gate"] == "off" else figures["gate_of_the_run"]
     evidence = [(False, f"The run's own gate: {own}.")]
     if figures["engine"] in WRONG_ON_PURPOSE:
@@ -99,8 +106,8 @@ def judge_compiler(figures: Figures) -> Finding:
 
 
 def judge_objective(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
-    """Suspected where one class decides alone, focal loss mutes the start or keeps it there, or alpha is
-    inverted.
+    """Suspected if one class has almost all of the loss, focal loss mutes the initial slope or keeps the
+    loss on its plateau, or alpha is inverted.
     """
     share, gamma, attenuation = figures["share_of_positives"], figures["focal_gamma"], figures["attenuation"]
     text = f"{share:.2%} of the loss falls to the positives (they are {figures['prior']:.2%} of the rows)."
@@ -123,7 +130,7 @@ def judge_objective(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
 
 
 def judge_readout(figures: Figures) -> Finding:
-    """Suspected where its gradient is dead or it has not moved."""
+    """Suspected if the readout's gradient is zero relative to the weights', or it has not moved."""
     if not figures["has_readout"]:
         text = f"{figures['measurement']} has no trainable readout that could be dead."
         return _finding("readout", figures, [(False, text)])
@@ -141,7 +148,7 @@ def judge_readout(figures: Figures) -> Finding:
 
 
 def judge_optimiser(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
-    """Suspected where the circuit hardly moved, moved too far, or the run got worse."""
+    """Suspected if training diverged, the circuit hardly moved or moved too far, or loss or AUC got worse."""
     if "not finite" in figures["failure"]:
         return _finding("optimiser", figures, [(True, f"Training diverged: {figures['failure']}")])
     if "epochs" not in figures:

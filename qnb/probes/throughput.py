@@ -1,7 +1,6 @@
-"""Samples per second: what was run, how long its first call and the later ones took, and what failed with
-which message.
+"""Samples per second: seconds of the first and of later calls of each contender, and why the others failed.
 
-An engine made by hand is one more contender: `CONTENDERS[name] = Contender(make)`.
+To measure an engine made by hand, add it: `CONTENDERS[name] = Contender(make)`.
 """
 
 import itertools
@@ -46,9 +45,9 @@ class Grid:
     """The sizes that are measured.
 
     Attributes:
-        batches: rows of `by_batch`.
-        wires, layers, rows: circuits of `by_shape`, one axis at a time from the circuit under test, and their
-            batch.
+        batches: batch sizes (rows) of `by_batch`.
+        wires, layers: circuits of `by_shape`: the circuit under test with one of the two changed.
+        rows: the batch size of `by_shape`.
         thread_wires: circuits of `by_threads`.
     """
 
@@ -75,12 +74,16 @@ FULL = Grid(
 
 @dataclass(frozen=True)
 class Timing:
-    """One call, timed.
+    """The times of one contender at one size.
 
     Attributes:
-        first: seconds of the first call, compile included; None if it failed.
-        seconds: of the calls after it.
-        failure: what was said where it could not be run.
+        name: a key of CONTENDERS.
+        kind: "forward" or "gradient".
+        wires, layers, rows: of the circuit and the batch.
+        threads: of OpenMP.
+        first: seconds of the first call, compilation included; None if it failed.
+        seconds: of the later calls.
+        failure: the message, if it could not be run.
     """
 
     name: str
@@ -95,30 +98,34 @@ class Timing:
 
     @property
     def median(self) -> float | None:
-        """Seconds of the median call."""
+        """Median of `seconds`; None without any."""
         return float(np.median(self.seconds)) if self.seconds else None
 
     @property
     def compile(self) -> float | None:
-        """Seconds of the first call over a later one."""
+        """Compile time: seconds of the first call minus the median, at least 0; None without times."""
         return None if self.first is None or self.median is None else max(self.first - self.median, 0.0)
 
     @property
     def took(self) -> float:
-        """The median of a call that could be run."""
+        """The median of `seconds`, for a timing that was measured.
+
+        Raises:
+            ValueError: it was not.
+        """
         if self.median is None:
             raise ValueError(f"{self.name}, {self.kind}, {self.rows} rows was not measured: {self.failure}")
         return self.median
 
     @property
     def rate(self) -> float:
-        """Rows per second, by the median, of a call that could be run."""
+        """Rows per second, by the median, for a timing that was measured; raises as `took`."""
         return self.rows / self.took
 
 
 def timed(call: Callable[[], object], repeats: int, seconds: float) -> tuple[float, tuple[float, ...]]:
-    """(seconds of the first call, seconds of up to `repeats` more): at least one, none begun after
-    `seconds`.
+    """(seconds of the first call, seconds of the later ones): at least one later call and at most `repeats`,
+    no further one started after `seconds`.
     """
     started = time.perf_counter()
     call()
@@ -132,7 +139,7 @@ def timed(call: Callable[[], object], repeats: int, seconds: float) -> tuple[flo
 
 
 def batch(spec: CircuitSpec, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """X (rows, features) uniform in [0, pi], labels and unequal weights (rows,)."""
+    """Random X (rows, features) in [0, pi], labels (rows,), and weights (rows,) in [0.5, 1.5]."""
     rng = np.random.default_rng(seed)
     return (
         rng.uniform(0, np.pi, (rows, spec.features)),
@@ -142,7 +149,7 @@ def batch(spec: CircuitSpec, rows: int, seed: int = 0) -> tuple[np.ndarray, np.n
 
 
 def call_of(contender: Way, kind: str, spec: CircuitSpec, rows: int) -> Callable[[], object]:
-    """What is timed: from numpy rows to numpy scores, or to loss and gradient."""
+    """The call that is timed: from numpy rows to scores (`kind` "forward"), or to loss and gradient."""
     params, (X, y, w) = spec.init(0), batch(spec, rows)
     return (
         (lambda: contender.scores(params, X))
@@ -152,7 +159,7 @@ def call_of(contender: Way, kind: str, spec: CircuitSpec, rows: int) -> Callable
 
 
 def unmeasured(name: str, kind: str, spec: CircuitSpec, rows: int, failure: Exception | str = "") -> Timing:
-    """One contender at one size, on one thread, without times."""
+    """The timing of a contender without times (one OpenMP thread), with the reason in `failure`."""
     if isinstance(failure, Exception):
         error, message = type(failure).__name__, str(failure)
         # from the child process: the message begins with the kind of error that it was there
@@ -165,10 +172,15 @@ def unmeasured(name: str, kind: str, spec: CircuitSpec, rows: int, failure: Exce
 def measure(
     name: str, contender: Way, kind: str, spec: CircuitSpec, rows: int, repeats: int, seconds: float
 ) -> Timing:
-    """One contender at one size; a failure of FAILURES is an outcome, not an error.
+    """Time one contender at one size; an exception of FAILURES becomes the timing's `failure`.
 
-    OpenMP is held to one thread, so that contenders are compared and not their numbers of threads. XLA's own
+    OpenMP is limited to one thread, so that contenders are compared and not their numbers of threads. XLA's
     threads are not OpenMP's.
+
+    Args:
+        name, contender: its key in CONTENDERS, and what its `build` returned.
+        kind: "forward" or "gradient".
+        repeats, seconds: see `timed`.
     """
     try:
         with ThreadpoolController().limit(limits=1, user_api="openmp"):
@@ -187,10 +199,10 @@ def by_batch(
     seconds: float,
     quick: bool,
 ) -> list[Timing]:
-    """Every contender, forward and gradient, at growing batch sizes.
+    """Time every contender, forward and gradient, at growing batch sizes.
 
     A contender that failed is not tried again, and one whose next size would take more than ten times
-    `seconds` stops there.
+    `seconds` stops there. With `quick`, those that compile for minutes are left out, with the reason.
     """
     timings: list[Timing] = []
     sizes = sorted(batches)
@@ -216,7 +228,7 @@ def by_batch(
 def by_shape(
     specs: Iterable[CircuitSpec], objective: Objective, device: str, rows: int, repeats: int, seconds: float
 ) -> list[Timing]:
-    """Both engines, forward and gradient, on circuits of other sizes."""
+    """Time both engines, forward and gradient, on circuits of other sizes with batches of `rows`."""
     timings = []
     for spec, name, kind in itertools.product(specs, (CATALYST, EXACT), KINDS):
         try:
@@ -236,8 +248,12 @@ def by_threads(
     repeats: int,
     seconds: float,
 ) -> list[Timing]:
-    """One compiled loop over the rows, forward, with OpenMP held to one thread and to two in the process that
-    runs it.
+    """Time one compiled loop over the rows, forward, with OpenMP limited to one and to two threads in the
+    process that runs it.
+
+    Raises:
+        NotMeasured: a circuit has a trained scaling.
+        EngineError: a circuit cannot be compiled or run.
     """
     name, timings = "lax.scan over qjit", []
     for spec in specs:
@@ -253,8 +269,8 @@ def by_threads(
 
 
 def timings_table(timings: list[Timing]) -> pd.DataFrame:
-    """One row per timing: samples/s by the median, the spread of the times in percent of it, compile apart
-    from run time. One call has no spread: NaN.
+    """One row per timing: median, fastest and slowest call (s), samples/s by the median, spread of the times
+    relative to the median (NaN for one call), and compile time apart from run time.
     """
     rows = []
     for t in timings:
@@ -273,15 +289,15 @@ def timings_table(timings: list[Timing]) -> pd.DataFrame:
 
 
 def failures(timings: list[Timing]) -> pd.DataFrame:
-    """What could not be measured, and what was said."""
+    """The timings that failed: way (the contender), kind, said (the message)."""
     return pd.DataFrame([{"way": t.name, "kind": t.kind, "said": t.failure} for t in timings if t.failure])
 
 
 def judge_ceiling(timings: list[Timing]) -> Verdict:
-    """The note's claim that throughput is bounded by serial evaluation: does the fastest way gain from a
-    larger batch?
+    """The research note's claim: is throughput bounded by serial evaluation of the rows?
 
-    Yes if none computes gradients of the largest batch at more than 10 times the catalyst engine's rate.
+    Yes if no contender computes gradients of the catalyst engine's largest batch (or of larger ones) at more
+    than 10 times its rate; inconclusive if that engine was not measured.
     """
     gradient = [t for t in timings if t.kind == "gradient" and t.seconds]
     mine = max((t for t in gradient if t.name == CATALYST), key=lambda t: t.rows, default=None)
@@ -313,8 +329,10 @@ def judge_ceiling(timings: list[Timing]) -> Verdict:
 
 
 def judge_threads(timings: list[Timing]) -> Verdict:
-    """Whether a second OpenMP thread speeds up the circuit, by more than 5 %: yes if at every size measured,
-    no if at none.
+    """Does a second OpenMP thread speed up the circuit by more than 5 %? Yes at all sizes, no at none.
+
+    Args:
+        timings: from `by_threads`.
     """
     by_size: dict[int, dict[int | None, Timing]] = {}
     for t in timings:

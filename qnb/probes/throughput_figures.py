@@ -1,6 +1,6 @@
 """The figures of throughput.ipynb: tables of `qnb.probes.throughput` in, a matplotlib Figure out.
 
-`note` says what the machine is.
+`note` names the machine, at the foot of each.
 """
 
 from collections.abc import Iterable
@@ -43,9 +43,8 @@ def _style(name: str) -> dict[str, Any]:
 
 @styled
 def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Samples/s against batch size, forward and gradient, one line per way.
-
-    Bars from the slowest to the fastest call.
+    """Samples/s against batch size, forward and gradient, one line per contender, with bars from the slowest
+    to the fastest call.
 
     Args:
         table: of `qnb.probes.throughput.timings_table`; rows without a median are left out.
@@ -100,8 +99,11 @@ def _ideal(axes: Axes, line: pd.DataFrame) -> None:
 
 @styled
 def time_by_shape(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Time per row of both engines against wires, and against layers where more than one number was
-    measured.
+    """Time per row (µs) of both engines against wires, and against layers if more than one number of them
+    was measured.
+
+    Args:
+        table: `qnb.probes.throughput.timings_table` of `qnb.probes.throughput.by_shape`.
     """
     by_layers = table["layers"].nunique() > 1
     figure, panels = new_figure(
@@ -159,7 +161,7 @@ def _lines(axes: Axes, table: pd.DataFrame, key: str) -> None:
 
 @styled
 def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
-    """Seconds that the first call takes over a later one, per way: the largest over batch sizes."""
+    """Compile time (s) per contender, the first call minus a later one: the largest over batch sizes."""
     measured = table.dropna(subset=["compile_s"])
     names = [name for name in CONTENDERS if name in set(measured["name"])]
     figure, (axes,) = new_figure(width=8.0, height=0.8 + 0.42 * len(names))
@@ -177,8 +179,10 @@ def compile_times(table: pd.DataFrame, note: str | None = None) -> Figure:
 
 @styled
 def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
-    """The speed-up of two OpenMP threads over one, against wires. timings: of
-    `qnb.probes.throughput.by_threads`.
+    """Speed-up of two OpenMP threads over one, against wires.
+
+    Args:
+        timings: of `qnb.probes.throughput.by_threads`.
     """
     medians = {(t.wires, t.threads): t.took for t in timings}
     wires = sorted({w for w, _ in medians})

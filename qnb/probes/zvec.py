@@ -1,4 +1,4 @@
-"""The gradient of `z_vec` in its coefficients, d/dw_i <sum_j w_j Z_j> = <Z_i>, four ways side by side."""
+"""The gradient of `z_vec` with respect to its coefficients, d/dw_i <sum_j w_j Z_j> = <Z_i>, four ways."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -45,8 +45,13 @@ class ZvecConfig(SimulatedModelConfig):
 
 @dataclass(frozen=True)
 class Identity:
-    """What was measured at random parameters: `z` (B, n) the <Z_i>; `ways` name -> ds/dw (B, n); `moved` (n,)
-    the largest change of a score when w_i is moved by 0.1.
+    """The identity's two sides, measured at random parameters.
+
+    Attributes:
+        z: (B, n) the expectation values <Z_i>.
+        ways: by name (WAYS), ds/dw (B, n).
+        moved: (n,) the largest change of a score when w_i is changed by 0.1.
+        tolerance: absolute, of ds/dw = <Z_i>; it follows the engine's precision.
     """
 
     z: np.ndarray
@@ -56,7 +61,7 @@ class Identity:
 
 
 def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
-    """Parameters at random: weights uniform on [-pi, pi], coefficients N(0, 1)."""
+    """Random parameters: weights uniform on [-pi, pi], readout from N(0, 1)."""
     weights = rng.uniform(-np.pi, np.pi, spec.shapes["weights"])
     return spec.init(0, "direct") | {"weights": weights, "readout": rng.normal(size=spec.readout_size)}
 
@@ -64,11 +69,11 @@ def random_point(spec: CircuitSpec, rng: np.random.Generator) -> Params:
 def measure(
     engine: Engine, X: np.ndarray, rng: np.random.Generator, device: str = DEFAULT_DEVICE
 ) -> Identity:
-    """The identity at rows X (B, features) and parameters drawn from `rng`.
+    """Both sides of the identity at rows X (B, features) and parameters drawn from `rng`.
 
     Args:
         engine: of `Objective(alpha_mode="direct")`.
-        device: on which Catalyst is asked for the gradient in the coefficients.
+        device: where Catalyst computes the gradient with respect to the coefficients.
 
     Raises:
         ParameterError: the circuit does not measure `z_vec`, or encodes amplitudes, which Catalyst cannot
@@ -99,7 +104,7 @@ def measure(
 
 
 def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0.1) -> np.ndarray:
-    """Per coefficient, the largest |change of s| over the rows when it is moved by `change`: (n,)."""
+    """For each coefficient, the largest |change of s| over the rows when `change` is added to it: (n,)."""
     before = engine.scores(params, X)
     return np.array(
         [
@@ -112,13 +117,13 @@ def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0
 def by_coefficients(
     spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit"
 ) -> np.ndarray:
-    """ds/dw as a user would ask Catalyst for it (`qnb.probes.compiled.coefficient_gradients`). (B, n)."""
+    """ds/dw, (B, n), by catalyst.grad; see `qnb.probes.compiled.coefficient_gradients`."""
     gradients: np.ndarray = child().call("qnb.probes.compiled:coefficient_gradients", spec, params, X, device)
     return gradients
 
 
 def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw by central differences of the engine's scores. (B, n)."""
+    """ds/dw, (B, n), by central differences of the engine's scores."""
     pairs = [
         [engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))
     ]
@@ -126,13 +131,13 @@ def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
 
 
 def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw as the engine trains with it, row by row. (B, n)."""
+    """ds/dw, (B, n), as the engine uses it in training, row by row."""
     return np.array([score_gradient(engine, params, x)[1]["readout"] for x in X])
 
 
 @own_settings()
 def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """<Z_i> and ds/dw on PennyLane's default.qubit, differentiated by JAX: (B, n) each."""
+    """<Z_i> and ds/dw, each (B, n), on PennyLane's default.qubit with backpropagation by JAX."""
     device = qml.device("default.qubit", wires=spec.wires)
 
     def expectations(x: jax.Array) -> list[Any]:
@@ -158,20 +163,17 @@ def _moved(params: Params, i: int, by: float) -> Params:
 
 
 def judge_claims(measured: Identity, history: pd.DataFrame) -> list[Verdict]:
-    """Three claims: the dead gradient of the note, the identity for everything else, and a readout that
-    cannot learn.
+    """Verdicts on three claims: the dead gradient, the identity, and a readout that cannot learn.
 
     Args:
         history: of a short training of `z_vec` by `qnb.training.loop.fit`; its grad_norm_readout and
-            delta_readout are read.
+            delta_readout are used.
     """
     return [judge_coefficients(measured), judge_identity(measured), judge_training(history)]
 
 
 def judge_coefficients(measured: Identity) -> Verdict:
-    """The note's finding: the gradient through Hamiltonian coefficients is zero although they move
-    the score.
-    """
+    """Is Catalyst's gradient through Hamiltonian coefficients zero although they move the score?"""
     gradient, largest = measured.ways[WAYS[0]], float(np.abs(measured.z).max())
     worst, size = float(np.abs(gradient - measured.z).max()), float(np.abs(gradient).max())
     used = bool((measured.moved > 100 * DEAD).all())
@@ -200,7 +202,7 @@ def judge_coefficients(measured: Identity) -> Verdict:
 
 
 def judge_identity(measured: Identity) -> Verdict:
-    """The identity, for the three ways that training and checking lean on."""
+    """Is ds/dw_i = <Z_i> for the three ways that training and checking use?"""
     errors = {name: float(np.abs(measured.ways[name] - measured.z).max()) for name in WAYS[1:]}
     holds = max(errors.values()) <= measured.tolerance and np.abs(measured.z).max() > 100 * measured.tolerance
     worst = max(errors, key=lambda name: errors[name])
@@ -220,7 +222,7 @@ def judge_identity(measured: Identity) -> Verdict:
 
 
 def judge_training(history: pd.DataFrame) -> Verdict:
-    """Whether the readout of `z_vec` is dead in training: no if its gradient is alive and it moves."""
+    """Is the readout of `z_vec` dead in training? No if its gradient is not zero and it keeps moving."""
     norms, delta = history["grad_norm_readout"].to_numpy(), history["delta_readout"].to_numpy()
     figures = {"grad_norm_readout": norms.tolist(), "delta_readout": delta.tolist()}
     alive = bool((norms > DEAD).all() and delta[0] > DEAD and delta[-1] > delta[0])
