@@ -148,7 +148,7 @@ def judge_readout(figures: Figures) -> Finding:
 
 
 def judge_optimiser(figures: Figures, blamed: Sequence[str] = ()) -> Finding:
-    """Suspected if training diverged, the circuit hardly moved or moved too far, or loss or AUC got worse."""
+    """Suspected if training diverged, the circuit moved too little or too far, or loss or AUC got worse."""
     if "not finite" in figures["failure"]:
         return _finding("optimiser", figures, [(True, f"Training diverged: {figures['failure']}")])
     if "epochs" not in figures:

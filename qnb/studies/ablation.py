@@ -1,4 +1,4 @@
-"""An ablation: every arm trained from every seed, here or by a sweep, and gathered for comparison."""
+"""An ablation: every arm trained from every seed, here or by a sweep, and collected for comparison."""
 
 import json
 from collections import defaultdict
@@ -67,12 +67,12 @@ class AblationConfig(TablesConfig, SweepConfig):
             super()._check_reference()
 
     def resolved(self, root: Path, given: Collection[str]) -> Self:
-        """The configuration of the sweep that this one names: all of it, margin and reference too, was stated
-        before its runs.
+        """The configuration of the sweep that this one names, if any: all of it, margin and reference too,
+        was stated before its runs.
 
         Raises:
             RunError: there is no such sweep.
-            ParameterError: something else than the sweep has was given beside it.
+            ParameterError: a parameter was given that differs from the sweep's.
         """
         if self.sweep is None:
             return self
@@ -82,16 +82,16 @@ class AblationConfig(TablesConfig, SweepConfig):
 
 @dataclass(frozen=True)
 class Study:
-    """What an ablation is decided on.
+    """The results that an ablation is decided on.
 
     Attributes:
         config: arms, seeds, base and margin.
         results: one row per arm and seed: arm, seed, hash, status, why, the FIGURES, the NORMS of the best
             epoch, and the baselines' test AUC.
-        histories: per arm one history per seed, see `qnb.training.loop.fit`; None where the run failed.
-        cards: by seed the data card of a run that finished, see `qnb.data.table` and
-            `qnb.data.overlap.split_card`; all arms have the same.
-        other_code: a sentence for each way in which runs of a sweep were made by different code or stacks.
+        histories: by arm, one history per seed, see `qnb.training.loop.fit`; None where the run failed.
+        cards: by seed, the data card of a run that finished, see `qnb.data.table` and
+            `qnb.data.overlap.split_card`; all arms have the same one.
+        other_code: sentences on runs of a sweep that were made by different code or stacks.
     """
 
     config: AblationConfig
@@ -107,12 +107,12 @@ class Study:
 
     @property
     def fingerprints(self) -> list[str]:
-        """Of each distinct table, in order of seeds."""
+        """Fingerprints of the distinct tables, in order of seeds."""
         return list(dict.fromkeys(card["fingerprint"] for card in self.cards.values()))
 
     def size(self, side: str) -> float:
-        """What that side of the split holds, the mean over seeds: groups where the split keeps groups
-        together, else rows.
+        """Size of a side ("train", "val", "test"), mean over seeds: in groups if the split keeps groups
+        together, else in rows.
         """
         grouped = self.config.split == "group"
         return float(
@@ -125,7 +125,11 @@ class Study:
         )
 
     def compare(self) -> Comparison:
-        """Every arm against the reference on test AUC; see `qnb.statistics.compare.compare`."""
+        """Every arm against the reference on test AUC, paired by seed; see `qnb.statistics.compare.compare`.
+
+        Raises:
+            CompareError: as that function.
+        """
         config = self.config
         return compare(
             self.values(),
@@ -138,14 +142,14 @@ class Study:
         )
 
     def values(self, figure: str = "test_auc") -> dict[str, np.ndarray]:
-        """Per arm the figure of each seed, (seeds,); NaN where a run failed."""
+        """By arm, a column of `results` over seeds, (seeds,); NaN where a run failed."""
         return {
             arm: self.results.loc[self.results["arm"] == arm, figure].to_numpy(float)
             for arm in self.config.arms
         }
 
     def save(self, folder: Path) -> None:
-        """Write results.csv and histories.csv into a folder."""
+        """Write results.csv and histories.csv into an existing folder."""
         atomic_write(folder / RESULTS, self.results.to_csv(index=False).encode())
         parts = [
             history.assign(arm=arm, seed=self.config.seed + k)
@@ -157,13 +161,11 @@ class Study:
 
 
 def train_here(config: AblationConfig, progress: bool = True) -> Study:
-    """Train every arm from every seed in this process.
-
-    What has one shape trains together where the engine can.
+    """Train every arm from every seed in this process, those of one shape together where the engine can.
 
     Raises:
-        ParameterError, DataError, WrongGradientError: an arm cannot be trained, or not be trusted.
-        QnbError: every run failed; the message is the first one's.
+        ParameterError, DataError, EngineError, WrongGradientError: as `qnb.training.train.train_all`.
+        QnbError: every run failed; it is the error of the first one.
     """
     plan = config.plan()
     outcomes = train_all([planned.config for planned in plan], progress)
@@ -183,11 +185,14 @@ def train_here(config: AblationConfig, progress: bool = True) -> Study:
 
 
 def from_sweep(config: AblationConfig, sweep_id: str, root: Path | None = None) -> Study:
-    """The study of `config`'s arms and seeds from the runs of a sweep.
+    """The study of the arms and seeds of `config` from the runs of a sweep.
+
+    Args:
+        root: the project; None: see `qnb.runs.project.find_root`.
 
     Raises:
-        RunError: no such sweep, or its runs had different tables.
-        ParameterError: it has no run that finished.
+        RunError: there is no such sweep, its runs had different tables, or a file is not what its run wrote.
+        ParameterError: no run of it finished.
     """
     sweep = load_sweep(root or find_root(), sweep_id)
     require_one_table(sweep)
@@ -234,7 +239,7 @@ def _row(
 
 
 def arms_table(config: AblationConfig) -> pd.DataFrame:
-    """One row per arm: what it overrides, and what those parameters are in the base."""
+    """One row per arm: the values of all parameters that some arm overrides."""
     rows = []
     for arm, overrides in config.arms.items():
         rows.append(
@@ -252,12 +257,12 @@ def _overridden(config: AblationConfig) -> list[str]:
 
 
 def rule(config: AblationConfig) -> str:
-    """The decision rule of `qnb.statistics.words.rule` for these arms and seeds, before any number."""
+    """The decision rule for these arms and seeds, before any result; see `qnb.statistics.words.rule`."""
     return words.rule(config.min_effect, config.seeds, len(config.arms), config.resampled)
 
 
 def what_seeds_cover(study: Study) -> str:
-    """What the spread over seeds holds, and so what a conclusion is about."""
+    """What varies between seeds, and so what a conclusion covers, in words."""
     config = study.config
     count = f"{config.seeds} seeds ({config.seed} to {config.seed + config.seeds - 1})"
     if config.resample == "none":
@@ -303,7 +308,7 @@ def _shared_groups(study: Study) -> str:
 
 
 def note(study: Study) -> str:
-    """The data, and which arms have a wrong gradient on purpose, for the foot of every figure."""
+    """The data, and the arms with a wrong gradient on purpose, for the foot of every figure."""
     wrong = [
         p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE
     ]
@@ -312,8 +317,8 @@ def note(study: Study) -> str:
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row per arm: mean and standard deviation over seeds of the key figures, and how many runs finished,
-    were degenerate or diverged.
+    """One row per arm: mean and standard deviation over seeds of the key figures, median and range of the
+    best epoch, and how many runs finished, were degenerate, diverged or were still improving.
     """
     rows = []
     for arm in study.config.arms:
@@ -337,7 +342,7 @@ def _improving(runs: pd.DataFrame) -> int:
 
 
 def not_levelled(study: Study) -> list[str]:
-    """One sentence where arms had not levelled off, else none. It decides nothing."""
+    """A list with one sentence on the arms that were still improving when training ended; [] without any."""
     results = study.results
     counts = {arm: _improving(results[results["arm"] == arm]) for arm in study.config.arms}
     short = [f"{arm} in {count} of {study.config.seeds} runs" for arm, count in counts.items() if count]
@@ -352,7 +357,7 @@ def not_levelled(study: Study) -> list[str]:
 
 
 def baselines_sentence(study: Study) -> str:
-    """Test AUC of the classical models on the same rows and features, in words."""
+    """Test AUC of the classical baselines on the same rows and features, in words."""
     parts = []
     for name, model in NAMES.items():
         aucs = study.results[f"{name}_test_auc"].dropna()
@@ -362,10 +367,10 @@ def baselines_sentence(study: Study) -> str:
 
 
 def against_twin(study: Study) -> Comparison | None:
-    """Every arm against its own twin on test AUC, paired by seed; None where no arm has one.
+    """Every arm against its own dequantised twin on test AUC, paired by seed; None where no arm has one.
 
-    The comparison is of the differences, so the reference "twin" is 0 in every seed. Where the split is one
-    and the same, a twin's AUC is one number, and the interval is over the circuit's seeds alone.
+    What is compared are the differences, so the reference "twin" is 0 in every seed. If all seeds have the
+    same split, a twin's AUC is one number, and the interval is over the circuit's seeds only.
     """
     twins = study.values("twin_test_auc")
     differences = {arm: values - twins[arm] for arm, values in study.values().items()}
@@ -389,7 +394,7 @@ TWIN = {"better": "above", "worse": "below"}
 
 
 def twin_decisions(comparison: Comparison | None) -> dict[str, dict[str, Any]]:
-    """By arm, for metrics.json: decision (above | equivalent | below | undecided), difference, low, high."""
+    """By arm, for metrics.json: decision (above, equivalent, below or undecided), difference, low, high."""
     found = {}
     for arm, d in comparison.differences.items() if comparison else ():
         low, high = d.stated
@@ -421,8 +426,8 @@ def _signed(value: float | None) -> str:
 
 
 def metrics(study: Study, comparison: Comparison) -> dict[str, Any]:
-    """The content of metrics.json: per arm mean and sd of its figures, and the comparison with its
-    decisions.
+    """The content of metrics.json: decisions and conclusion, mean and sd of each arm's figures, the
+    comparison, and the arms against their twins.
     """
     arms = {}
     for arm in study.config.arms:

@@ -39,8 +39,8 @@ DECISION_COLOURS = {
 
 @styled
 def forest(comparison: Comparison, note: str | None = None) -> Figure:
-    """Per arm the differences to the reference: every seed, their mean, the interval of each decision, the
-    margin of equivalence.
+    """Forest plot of the differences to the reference: for each arm every seed, the mean, the intervals that
+    decide, and the margin of equivalence.
     """
     rows = list(comparison.differences.values())
     figure, (axes,) = new_figure(height=1.9 + 0.62 * len(rows), width=9.5)
@@ -99,7 +99,7 @@ def forest(comparison: Comparison, note: str | None = None) -> Figure:
 
 @styled
 def over_tables(found: OverTables, note: str | None = None) -> Figure:
-    """Per arm, its difference on every table with its 95 % interval, and over tables."""
+    """For each arm, its difference on every table and over tables, with 95 % intervals."""
     arms = found.arms
     names = [*found.comparisons, *(["overall"] if found.overall else [])]
     figure, panels = new_figure(len(arms), height=1.6 + 0.34 * len(names), width=3.0 + 2.6 * len(arms))
@@ -120,8 +120,8 @@ def over_tables(found: OverTables, note: str | None = None) -> Figure:
 
 @styled
 def slopes(comparison: Comparison, note: str | None = None) -> Figure:
-    """One line per seed across the arms, the reference first, and the means: what is paired shows as lines
-    that run alike.
+    """One line per seed across the arms, the reference first, and the means; lines that run in parallel show
+    the pairing.
     """
     names = [comparison.reference, *comparison.differences]
     values = np.array([comparison.arms[name].values for name in names])  # (arms, S)
@@ -162,11 +162,11 @@ def slopes(comparison: Comparison, note: str | None = None) -> Figure:
 
 @styled
 def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str | None = None) -> Figure:
-    """Validation AUC and loss against epoch: per arm the mean over seeds and a band of one sd.
+    """Validation AUC and loss by epoch: for each arm the mean over seeds and a band of one sd.
 
     Args:
-        histories: per arm one table of `qnb.training.loop.fit` per seed, None where the run failed; the
-            reference first.
+        histories: by arm, the reference first, one table of `qnb.training.loop.fit` per seed; None where the
+            run failed.
     """
     figure, panels = new_figure(2, height=3.9)
     columns = {

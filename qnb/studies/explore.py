@@ -1,8 +1,8 @@
-"""The arithmetic of explore.ipynb: one input at a time, and where a training that was stopped goes on
+"""The arithmetic of explore.ipynb: one input at a time, and the checkpoint that a stopped training resumes
 from.
 
-The circuit is asked once for the score and its gradient; loss, logit and all gradients follow from them by
-the chain rule, so that gamma and alpha move without the circuit.
+The circuit is run for the score and its gradient; logit, loss and all other gradients follow from them by
+the chain rule.
 """
 
 import json
@@ -31,9 +31,9 @@ SCANNED = 61  # values of the moved feature at which the score is drawn
 
 
 class ExploreConfig(TrainConfig):
-    """explore.ipynb: one input, then a training to watch.
+    """explore.ipynb: a single-input explorer, then live training.
 
-    The model is small, so that it follows the controls.
+    The model is small by default, so that it follows the controls.
     """
 
     row: Annotated[int, Field(ge=0)] = 0
@@ -46,22 +46,22 @@ class ExploreConfig(TrainConfig):
     engine: EngineName = "exact"
 
     def training(self) -> TrainConfig:
-        """The training that is watched."""
+        """The configuration of the live training."""
         return training_of(self)
 
 
 @dataclass(frozen=True)
 class Hand:
-    """What the controls hold.
+    """The values of the controls.
 
     Attributes:
-        measurement: one of `qnb.core.circuit.MEASUREMENTS`.
+        measurement: one of `Bench.measurements`.
         row: the input, a row of the validation side.
         feature: its first feature: an angle in radians, or, with `amplitude`, the first entry of the vector.
-        readout: the readout parameter under the hand, w_0 of <Z_0> or the RY angle of wire 0; None where the
-            measurement has none.
+        readout: the readout parameter that can be moved, the coefficient of the first word or the RY angle
+            of wire 0 (radians); None where the measurement has none.
         gamma: of the focal loss.
-        alpha: the scale of the head itself, not its raw value.
+        alpha: the scale of the head, not the raw parameter.
     """
 
     measurement: str
@@ -74,14 +74,15 @@ class Hand:
 
 @dataclass(frozen=True)
 class InputResult:
-    """What one input gives.
+    """The result for one input.
 
     Attributes:
         y: its label, 0 or 1.
         score, logit, probability: s, l = alpha (s + bias), sigmoid(l).
-        loss: in nats. slope: d loss / d logit.
-        gradient: of the loss, per group: weights (layers, wires, 3), readout (r,), bias (), alpha () with
-            respect to alpha itself.
+        loss: in nats.
+        slope: d loss / d logit.
+        gradient: of the loss, by group: weights (layers, *shape of a layer), readout (r,), scaling where it
+            is trained, bias (), and alpha () with respect to alpha itself.
     """
 
     y: float
@@ -95,13 +96,12 @@ class InputResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """A circuit with its data, ready to be read.
+    """A circuit with its data, evaluated at the values of the controls.
 
     Attributes:
-        config: the configuration; the hand may ask for another measurement than its own.
+        config: the configuration; the controls may choose another measurement than its own.
         prepared: its data.
-        params: trained parameters of config.measurement, which then is the only one; None: the initial ones
-            of any.
+        params: trained parameters, for config.measurement only; None: initial ones, for every measurement.
         make: see `qnb.probes.subject.subject`.
     """
 
@@ -112,18 +112,18 @@ class Bench:
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """The measurements that the hand can choose from."""
+        """The measurements to choose from."""
         mine = self.config.measurement
         return tuple(dict.fromkeys((*MEASUREMENTS, mine))) if self.params is None else (mine,)
 
     @cached_property
     def feature_range(self) -> tuple[float, float]:
-        """Least and largest value of the first feature over the validation rows."""
+        """Smallest and largest value of the first feature over the validation rows."""
         values = self.prepared.X["val"][:, 0]
         return float(values.min()), float(values.max())
 
     def start(self, row: int) -> Hand:
-        """The hand on `row` of the validation side, where nothing has been moved yet.
+        """The values of the controls for `row` of the validation side, before anything is moved.
 
         Raises:
             ParameterError: there is no such row.
@@ -144,12 +144,12 @@ class Bench:
         return replace(hand, readout=self.readout_at_rest(hand.measurement))
 
     def readout_at_rest(self, measurement: str) -> float | None:
-        """The value of the readout parameter under the hand before it is moved; None where there is none."""
+        """The value of the movable readout parameter before it is moved; None where there is none."""
         spec = self._spec(measurement)
         return float(self._resting(spec)["readout"][_under_hand(spec)]) if spec.has_readout else None
 
     def read(self, hand: Hand) -> InputResult:
-        """Score, logit, loss and every gradient of the input under the hand."""
+        """Score, logit, loss and all gradients at the values of the controls."""
         engine, params = self._circuit(hand)
         x, y = self._input(hand), float(self.prepared.y["val"][hand.row])
         score, slopes = score_gradient(engine, params, x)
@@ -169,10 +169,7 @@ class Bench:
         )
 
     def scan(self, hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The first feature over its range, with the score and the logit that each value gives.
-
-        All (SCANNED,).
-        """
+        """The first feature over its range, and score and logit at each value: three arrays (SCANNED,)."""
         engine, params = self._circuit(hand)
         values = np.linspace(*self.feature_range, SCANNED)
         X = np.tile(self._input(hand), (SCANNED, 1))
@@ -210,14 +207,14 @@ _BCE = Objective(0.0, "direct")
 
 
 def going_on_from(run: Run) -> Path | None:
-    """The folder whose checkpoint the training of `run` goes on from; None: it begins.
+    """The folder whose checkpoint the training of `run` resumes from; None: it starts from the beginning.
 
-    In this order: the run that `qnb run --resume` named; the run that the parameter `resume` names, after the
+    It is the run that `qnb run --resume` named, else the one that the parameter `resume` names, after the
     kernel was stopped. (A training cell that was stopped resumes by itself when it is run again.)
 
     Raises:
-        RunError: `resume` names no run of explore.ipynb, or one without a finished epoch, or whose training
-            was asked otherwise.
+        RunError: `run` is not one of explore.ipynb; or `resume` names no such run, one without a finished
+            epoch, or one with other parameters.
     """
     if run.resume_from is not None:
         return run.resume_from

@@ -1,6 +1,4 @@
-"""The live half of explore.ipynb: controls that move a reading, and a curve that grows while a cell
-trains.
-"""
+"""The interactive part of explore.ipynb: controls for one input, and a curve that grows during training."""
 
 import base64
 import html
@@ -22,7 +20,7 @@ LABELS = {"description_width": "9em"}
 
 
 def words(result: InputResult) -> str:
-    """A reading in one line."""
+    """The result for one input in one line."""
     norms = ", ".join(f"{group} {np.linalg.norm(value):.3e}" for group, value in result.gradient.items())
     return (
         f"label {result.y:.0f}: s = {result.score:+.4f}, l = {result.logit:+.4f}, p = "
@@ -32,12 +30,15 @@ def words(result: InputResult) -> str:
 
 
 def controls(bench: Bench, row: int, note: str | None = None) -> ipywidgets.VBox:
-    """Controls for measurement, input, its first feature, readout, gamma and alpha, over a figure and a line
-    that follow them.
+    """Controls for measurement, input, its first feature, readout, gamma and alpha, above a line of text and
+    a figure that follow them.
 
     Args:
         row: of the validation side, shown first.
-        note: what the data is, for the foot of the figure.
+        note: describes the data, at the foot of the figure.
+
+    Raises:
+        ParameterError: there is no such row.
     """
     start = bench.start(row)
     low, high = bench.feature_range
@@ -117,9 +118,10 @@ def _image(figure: Figure) -> str:
 
 
 def live_curve(epochs: int, note: str | None = None) -> OnEpoch:
-    """Show an empty curve in this cell.
+    """Show an empty learning curve in this cell.
 
-    What is returned, given to `train` as `on_epoch`, redraws it after every epoch.
+    Returns:
+        A callback that redraws it after every epoch: the `on_epoch` of `qnb.training.train.train`.
     """
     shown = display(explore_figures.live([], epochs, note), display_id=True)
     return lambda rows: shown.update(explore_figures.live(rows, epochs, note))

@@ -26,8 +26,8 @@ FLOOR = 1e-9  # a gradient below it is drawn as none
 
 
 def steady(values: np.ndarray | float, least: float) -> float:
-    """The first of 1, 2, 5, 10, 20, 50, ... from `least` on that no value exceeds: an axis that ends there
-    stays as it is while a slider moves, until the values outgrow it.
+    """The smallest number 1, 2 or 5 times a power of ten that is at least `least` and no |value| exceeds: an
+    axis limit that stays the same while a slider moves, until the values outgrow it.
     """
     largest = max(float(np.abs(values).max()), least)
     decade = 10.0 ** np.floor(np.log10(largest))
@@ -36,8 +36,8 @@ def steady(values: np.ndarray | float, least: float) -> float:
 
 @styled
 def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = None) -> Figure:
-    """Score and logit along the input's first feature, the loss along the logit with its slope, and the
-    gradient per group.
+    """Score and logit against the input's first feature, the loss with its slope against the logit, and the
+    gradient norm per group.
     """
     figure, (score, logit, loss, gradient) = new_figure(4, height=3.2, width=14.0)
     values, scores, logits = bench.scan(hand)
@@ -110,11 +110,11 @@ def _gradient(axes: Axes, result: InputResult) -> None:
 
 @styled
 def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
-    """Loss and validation AUC of the epochs that are finished, on an axis that has room for all of them.
+    """Loss and validation AUC of the epochs finished so far, on axes with room for all epochs.
 
     Args:
-        rows: the history so far, as `qnb.training.loop.fit` gives it to `on_epoch`.
-        epochs: that the training will have.
+        rows: the history so far, as `qnb.training.loop.fit` passes it to `on_epoch`.
+        epochs: of the whole training.
     """
     figure, (loss, auc) = new_figure(2, height=3.2)
     history = pd.DataFrame(rows, columns=None if rows else ["epoch", "train_loss"])

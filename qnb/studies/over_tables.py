@@ -1,6 +1,6 @@
-"""One ablation on several tables: a comparison on each, and one over them.
+"""One ablation on several tables: a comparison on each, and one over all of them.
 
-Over tables, a table counts once: its value is the mean difference over its seeds, and the interval is
+Over tables, each table counts once: its value is the mean difference over its seeds, and the interval is
 Student's over tables (Demsar 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, Journal of
 Machine Learning Research 7, 1-30: tables, not seeds, are the independent units of such a statement).
 """
@@ -24,9 +24,9 @@ class OverTables:
     """The comparisons of one ablation.
 
     Attributes:
-        studies: by table, the ablation's own first.
+        studies: by table, the ablation's own (BASE) first.
         comparisons: by table.
-        overall: over tables, `seeds` being their number; None where there is one table.
+        overall: over tables, with their number as `seeds`; None where there is only one table.
     """
 
     studies: dict[str, Study]
@@ -35,11 +35,11 @@ class OverTables:
 
     @property
     def arms(self) -> list[str]:
-        """Without the reference."""
+        """Names of the arms, without the reference."""
         return list(self.comparisons[BASE].differences)
 
     def of(self, arm: str) -> dict[str, PairedDifference]:
-        """By table the arm's difference; that over tables last, under "overall"."""
+        """By table, the arm's difference; the one over tables last, under "overall", if there is one."""
         found = {table: c.differences[arm] for table, c in self.comparisons.items()}
         return found | ({"overall": self.overall.differences[arm]} if self.overall else {})
 
@@ -55,10 +55,10 @@ def on_tables(
 
     Args:
         base: the ablation on its own table.
-        train: makes a study of a configuration.
+        train: configuration -> its study; by default `qnb.studies.ablation.train_here`.
 
     Raises:
-        ParameterError, DataError, QnbError: as `train` does.
+        ParameterError, DataError, QnbError: as `train`.
     """
     studies = {BASE: base}
     for table in config.other_tables or ():
@@ -79,26 +79,28 @@ def _overall(comparisons: dict[str, Comparison]) -> Comparison:
 
 
 def results(found: OverTables) -> pd.DataFrame:
-    """The rows of every study's results, with the table in front."""
+    """The rows of every study's results, with a column for the table in front."""
     parts = [study.results.assign(table=table) for table, study in found.studies.items()]
     every = pd.concat(parts, ignore_index=True)
     return every[["table", *every.columns.drop("table")]]
 
 
 def cell(difference: PairedDifference) -> str:
-    """Effect, interval and decision, in words."""
+    """Mean difference, interval and decision, as text."""
     low, high = difference.stated
     return f"{difference.mean:+.4f} [{low:+.4f}, {high:+.4f}] {difference.decision}"
 
 
 def table(found: OverTables) -> pd.DataFrame:
-    """One row per table, the one over tables last, and one column per arm."""
+    """One row per table, with the one over tables last, and one column per arm."""
     columns = {arm: {name: cell(d) for name, d in found.of(arm).items()} for arm in found.arms}
     return pd.DataFrame(columns).rename_axis("table").reset_index()
 
 
 def sentences(found: OverTables) -> list[str]:
-    """Per arm what holds over tables, and where its sign changes; empty for one table."""
+    """For each arm a sentence on its difference over tables, and on where its sign changes; [] for one
+    table.
+    """
     return [_sentence(found, arm) for arm in found.arms] if found.overall else []
 
 
@@ -118,9 +120,7 @@ def _sentence(found: OverTables, arm: str) -> str:
 
 
 def metrics(found: OverTables) -> dict[str, Any]:
-    """What metrics.json says of them: by table and over tables, each arm's difference; nothing for one
-    table.
-    """
+    """The entries of metrics.json: each arm's difference by table and over tables; {} for one table."""
     if found.overall is None:
         return {}
     tables: dict[str, Any] = {}

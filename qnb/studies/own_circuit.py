@@ -1,4 +1,4 @@
-"""Parameters of own_circuit.ipynb: a circuit written in a cell, and the ablation that it is compared in."""
+"""Parameters of own_circuit.ipynb: a circuit written in a cell, and the ablation that compares it."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ CONTROLS = ("strongly_entangling", "unentangled")  # arms beside the circuit of 
 
 
 class OwnCircuitConfig(StrictConfig):
-    """What the notebook trains its circuit on, small enough to wait for."""
+    """own_circuit.ipynb: trainings of a circuit of your own, small by default, so that they are quick."""
 
     sample: Sample = 2_000
     wires: Wires = 4
@@ -37,11 +37,19 @@ class OwnCircuitConfig(StrictConfig):
     lr: Rate = 0.05
 
     def training(self, ansatz: Any) -> TrainConfig:
-        """A training of this ansatz, without baselines."""
+        """A training of this ansatz, without baselines.
+
+        Raises:
+            ParameterError: the ansatz cannot be used.
+        """
         return TrainConfig.make(self._shared() | {"ansatz": ansatz, "baselines": ()})
 
     def ablation(self, ansatz: Any) -> AblationConfig:
-        """The ansatz against CONTROLS: without entanglement, and as entangled as qnb's own."""
+        """The ansatz against CONTROLS: qnb's strongly entangling one, and one without entanglement.
+
+        Raises:
+            ParameterError: the ansatz cannot be used.
+        """
         arms = {"mine": {"ansatz": ansatz}} | {name: {"ansatz": name} for name in CONTROLS}
         values = self._shared() | {"arms": arms, "reference": "mine", "seeds": self.seeds, "baselines": ()}
         return AblationConfig.make(values)

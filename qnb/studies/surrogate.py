@@ -1,8 +1,8 @@
-"""What surrogate.ipynb asks of a trained model's polynomial: what of it carries the ranking, and what that
-says about the circuit.
+"""The analysis of surrogate.ipynb: which terms of a trained model's polynomial carry the ranking, and what
+that says about the circuit.
 
-The ANOVA of `qnb.studies.surrogate_anova` is over independent, uniform angles. The features of data are near
-uniform one by one, for they are quantiles, but they depend on each other: so what matters on data is asked of
+The ANOVA of `qnb.studies.surrogate_anova` is over independent, uniform angles. Features of data, mapped by
+quantiles, are nearly uniform one by one but depend on each other. So what matters on data is measured on
 data, by least squares and by AUC on test rows.
 """
 
@@ -44,7 +44,7 @@ Comparison = dict[str, float]
 
 
 class SurrogateConfig(ModelConfig, TrainConfig):
-    """surrogate.ipynb: the model is trained as train.ipynb would train it, or is that of `run`."""
+    """surrogate.ipynb: the model is trained as in train.ipynb, or is that of `run`."""
 
     terms: Annotated[int, Field(ge=1, le=200)] = 12
     """rows of the table of the largest terms"""
@@ -74,13 +74,17 @@ def _has_a_surrogate(c: SurrogateConfig) -> Iterator[str]:
 def under_test(config: SurrogateConfig, make: Maker | None = None) -> Subject:
     """The model to train, or that of `config.run`, with its data.
 
-    `make` and what is raised are as in `qnb.probes.subject.finished_run`.
+    Args:
+        make: see `qnb.probes.subject.subject`.
+
+    Raises:
+        RunError, ModelError, ParameterError, DataError: as `qnb.probes.subject.finished_run`.
     """
     return subject(config, make=make) if config.run is None else finished_run(config.run, make=make)
 
 
 class Figures(TypedDict):
-    """What metrics.json holds of the study; `conclusion` puts it into words."""
+    """The figures of the study for metrics.json; `conclusion` puts them into words."""
 
     test_auc: float
     share_by_order: Sequence[float]
@@ -94,10 +98,12 @@ class Figures(TypedDict):
 
 
 def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None]:
-    """The model under test, its metrics and its gate's verdict: those of its run, or of a training now.
+    """The model under test, its metrics and its gradient check (None with gate="off"): those of its run, or
+    of a training now.
 
     Raises:
         RunError: the run left no model.
+        WrongGradientError, TrainingDiverged, DegenerateError: as `qnb.training.train.train`.
     """
     if subject.run_id is None:
         engine = subject.engine() if subject.make is not None else None
@@ -113,8 +119,8 @@ def trained(subject: Subject) -> tuple[Model, metrics.Row, dict[str, Any] | None
 
 
 def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) -> float:
-    """Largest |difference| in the logits of rows X (B, n) from the model itself: its head on its circuit, run
-    on PennyLane's default.qubit in float64.
+    """Largest |difference| of the logits of rows X (B, n), angles in radians, between surrogate and model,
+    whose circuit is run on PennyLane's default.qubit in float64.
     """
     node = qml.QNode(model.spec.score, qml.device("default.qubit", wires=model.spec.wires))
     params, columns = model.params, np.asarray(X).T  # broadcast over the rows
@@ -124,8 +130,8 @@ def difference_from_circuit(surrogate: Surrogate, model: Model, X: ArrayLike) ->
 
 
 def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    """AUC on rows X (B, n), y (B,) of the surrogate cut to its largest terms, and their share of the
-    variance, against their number.
+    """The surrogate truncated to its largest terms, one row per number of terms: terms, share of the
+    variance, and auc on rows X (B, n) in radians, y (B,).
     """
     total = expansion.coefficients.size - 1
     counts = np.unique(np.round(np.geomspace(1, total, STEPS)).astype(int))
@@ -135,16 +141,17 @@ def by_terms(expansion: Expansion, X: np.ndarray, y: np.ndarray) -> pd.DataFrame
 
 
 def by_order(expansion: Expansion, train: Side, test: Side) -> pd.DataFrame:
-    """One row per order of interaction k = 1 ... n.
-
-    Columns: `terms` of that order; `share` of the variance over independent, uniform angles, `added up`;
-        `auc`, on the test rows, of
-    the parts up to k. Of the least-squares fit of the logit on the training rows by all terms up to k: `fit
-    R2` and `fit auc` on the test rows; NaN where there are fewer than ROWS_PER_COLUMN rows for each term, 1
-    and the model's own where k = n.
+    """The surrogate by order of interaction k.
 
     Args:
         train, test: pairs (X (B, n) in radians, y (B,)).
+
+    Returns:
+        One row for each k = 1 ... n: `order` (k); `terms`, the number of terms of that order; `share` of the
+        variance over independent, uniform angles, and the same `added up`; `auc` on the test rows of the
+        parts up to k; `fit R2` and `fit auc` on the test rows of the least-squares fit of the logit, on the
+        training rows, by all terms up to k. The last two are NaN with fewer than ROWS_PER_COLUMN training
+        rows per term, and 1 and the model's own AUC at k = n.
     """
     (X, _), (X_test, y_test) = train, test
     logit, logit_test = (expansion.surrogate.logits_of_features(rows) for rows in (X, X_test))
@@ -183,8 +190,11 @@ def _least_squares(columns: np.ndarray, target: np.ndarray, elsewhere: np.ndarra
 
 
 def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: int) -> np.ndarray:
-    """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to that order
+    """Test logits (B,) of scikit-learn's logistic regression, at its defaults, on all terms up to this order
     of interaction.
+
+    Args:
+        train, test: pairs (X (B, n) in radians, y (B,)).
     """
     (X, y), (X_test, _) = train, test
     with threadpool_limits(1):
@@ -194,14 +204,14 @@ def logistic(expansion: Expansion, train: Side, test: Side, order: int, seed: in
 
 
 def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
-    """How far rows X (B, n) are from what the ANOVA supposes, independent angles uniform on the encoded
-    range.
+    """How far rows X (B, n), in radians, are from the ANOVA's assumption: independent angles, uniform on the
+    encoded range.
 
     Returns:
         from_uniform: largest distance of a feature's distribution function from the uniform one
             (Kolmogorov-Smirnov).
         correlation: largest |Spearman's rho| of two features.
-        variance_data, variance_uniform: of the score, on these rows and over that measure.
+        variance_data, variance_uniform: variance of the score on these rows and under the assumption.
     """
     ranges = zip(*expansion.surrogate.feature_map.encoded_range(), strict=True)
     distances = [
@@ -218,9 +228,7 @@ def on_data(expansion: Expansion, X: np.ndarray) -> dict[str, float]:
 
 
 def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
-    """Rows per second from angles to logits: median of REPEATS calls on X (B, n), repeated to that
-    many rows.
-    """
+    """Rows per second from angles to logits: median of REPEATS calls, X (B, n) repeated to `rows` rows."""
     X = np.resize(X, (rows, X.shape[1]))
     seconds = []
     for _ in range(1 + REPEATS):  # the first call compiles
@@ -233,11 +241,18 @@ def rate(surrogate: Surrogate, X: np.ndarray, rows: int) -> float:
 def compare(
     logits: np.ndarray, others: dict[str, np.ndarray], y: np.ndarray, resamples: int, seed: int
 ) -> dict[str, Comparison]:
-    """By name of the other: its `auc`, and `difference`, `low`, `high` of AUC(model) - AUC(other) on the same
-    rows.
+    """The model's AUC minus that of others on the same rows, with a 95 % interval.
 
-    The 95 % interval is a paired bootstrap of the rows: what other test rows could have given, not another
-    training.
+    The interval is a paired bootstrap over rows: it covers other test rows, not another training.
+
+    Args:
+        logits: (B,) of the model.
+        others: by name, logits (B,).
+        y: (B,) labels in {0, 1}.
+        resamples, seed: of the bootstrap.
+
+    Returns:
+        By name: auc of the other; difference, low, high.
     """
     comparisons = {}
     for name, other in others.items():
@@ -249,14 +264,14 @@ def compare(
 
 
 def needed(table: pd.DataFrame, column: str, auc: float, min_effect: float) -> int:
-    """The first value of `column` from which on the table's `auc` stays within `min_effect` of `auc`."""
+    """The lowest value of `column` from which on the table's `auc` stays within `min_effect` of `auc`."""
     outside = np.flatnonzero((table["auc"] - auc).abs() > min_effect)
     return int(table[column].iloc[outside[-1] + 1 if len(outside) else 0])
 
 
 def outcome(interval: Comparison, min_effect: float) -> str:
-    """`better`, `worse`, `equal` or `undecided`: where the interval of a difference in AUC lies, and if it
-    would matter.
+    """`equal` if the interval lies within ±min_effect; `better` or `worse` if it excludes 0 and the
+    difference is at least min_effect; otherwise `undecided`.
     """
     low, high, difference = interval["low"], interval["high"], interval["difference"]
     if -min_effect < low and high < min_effect:
@@ -276,7 +291,7 @@ def figures(
     test_auc: float,
     min_effect: float,
 ) -> Figures:
-    """The figures of the study, from its tables: see `by_order`, `by_terms` and `compare`."""
+    """The figures of the study, from its tables; see `by_order`, `by_terms` and `compare`."""
     return {
         "test_auc": test_auc,
         "share_by_order": expansion.share_by_order().tolist(),
@@ -291,7 +306,7 @@ def figures(
 
 
 def conclusion(figures: Figures, min_effect: float) -> str:
-    """What the figures say, in words."""
+    """The conclusion from the figures, in words."""
     main, pairs = (outcome(figures["against"][name], min_effect) for name in ("main", "pairs"))
     return " ".join(
         [

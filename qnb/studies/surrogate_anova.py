@@ -1,16 +1,15 @@
-"""What a surrogate is made of: the functional ANOVA of a trigonometric polynomial, and the same polynomial
-cut short.
+"""Functional ANOVA of a surrogate, a trigonometric polynomial, and the same polynomial truncated.
 
 Over independent angles, each uniform on its encoded range, a function of n angles is a unique sum of parts
-s_A, one for each set A of wires, orthogonal to each other, so that Var s = sum_A Var s_A (Hoeffding, Ann.
-Math. Stat. 19, 293, 1948; Sobol', Math. Model. Comput. Exp. 1, 407, 1993). The order of interaction of s_A is
-the number of wires in A; parts of order 1 are main effects.
+s_A, one for each set A of wires, that are orthogonal to each other, so that Var s = sum_A Var s_A
+(Hoeffding, Ann. Math. Stat. 19, 293, 1948; Sobol', Math. Model. Comput. Exp. 1, 407, 1993). The order of
+interaction of s_A is the number of wires in A; parts of order 1 are main effects.
 
-1, sin and cos are not orthogonal over half a turn, so a squared C_k is no variance. With E[f f^T] =
-L_i L_i^T (Cholesky), f = L_i phi on wire i:
+1, sin and cos are not orthogonal over half a turn, so a squared C_k is not a variance. With E[f f^T] =
+L_i L_i^T (Cholesky) and f = L_i phi on wire i:
     s(x) = sum_k D_k prod_i phi_{k_i}(x_i),    D = C x_1 L_1 ... x_n L_n,
-    Var s_A = sum of D_k^2 over k with k_i > 0 just for i in A,
-phi = (1, ...) orthonormal.
+    Var s_A = sum of D_k^2 over all k with k_i > 0 exactly for i in A,
+where phi = (1, ...) is orthonormal.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +32,8 @@ class Expansion:
     """A surrogate in a basis that is orthonormal over its encoded range.
 
     Attributes:
-        coefficients: D, `(d,) * n`; their squares are parts of the score's variance.
+        surrogate: the whole polynomial.
+        coefficients: D, `(d,) * n`; the squares of all but the first add up to the score's variance.
         triangles: L_i of each wire, `(n, d, d)`, with f = L_i phi.
     """
 
@@ -54,7 +54,7 @@ class Expansion:
         return float(np.sum(self.coefficients.ravel()[1:] ** 2))
 
     def share_by_order(self) -> np.ndarray:
-        """Share of the variance in all parts of order 1 ... n, `(n,)`."""
+        """Share of the variance in the parts of each order 1 ... n, `(n,)`."""
         sums = np.bincount(self.orders.ravel(), self.coefficients.ravel() ** 2)
         return sums[1:] / self.variance
 
@@ -67,17 +67,17 @@ class Expansion:
         return parts / self.variance
 
     def terms(self) -> np.ndarray:
-        """Flat indices of the terms that vary, those of most variance first; ties by index."""
+        """Flat indices of all terms but the constant, by falling variance; ties by index."""
         return 1 + np.argsort(-np.abs(self.coefficients.ravel()[1:]), kind="stable")
 
     def largest(self, count: int) -> Surrogate:
-        """The mean and the `count` terms of most variance: of that many terms the best in mean square."""
+        """The mean and the `count` terms of most variance: best in mean square of that many terms."""
         keep = np.zeros(self.coefficients.size, bool)
         keep[[0, *self.terms()[:count]]] = True
         return self._kept(keep.reshape(self.coefficients.shape))
 
     def up_to_order(self, order: int) -> Surrogate:
-        """The mean and all parts up to that order of interaction."""
+        """The mean and all parts up to this order of interaction."""
         return self._kept(self.orders <= order)
 
     def _kept(self, keep: np.ndarray) -> Surrogate:
@@ -85,7 +85,7 @@ class Expansion:
         return replace(self.surrogate, coefficients=along_every_wire(cut, np.linalg.inv(self.triangles)))
 
     def columns(self, X: ArrayLike, order: int) -> np.ndarray:
-        """Every term but the constant up to that order of interaction, (B, columns), for rows X (B, n) of
+        """All terms but the constant up to this order of interaction, (B, columns), at rows X (B, n) of
         angles in radians.
         """
         f = basis(self.surrogate.encoder, self.surrogate.angles(np.asarray(X)).T)  # (d, n, B)
@@ -94,10 +94,10 @@ class Expansion:
 
 
 def expand(surrogate: Surrogate) -> Expansion:
-    """The surrogate over independent angles, each uniform on the range that its feature map encodes into.
+    """The expansion over independent angles, each uniform on the range that the feature map encodes into.
 
     Raises:
-        ModelError: the score is constant over that range, or a feature is.
+        ModelError: the score is constant over that range, or the range of a feature is narrower than NARROW.
     """
     low, high = surrogate.encoded_range()
     i = int(np.argmin(high - low))
@@ -126,7 +126,7 @@ def gram(encoder: str, low: float, high: float) -> np.ndarray:
 
 
 def formula(expansion: Expansion, count: int) -> pd.DataFrame:
-    """The terms of most variance: what they are, their order, D_k, their share of the variance, and the
+    """The `count` terms of most variance: term, order, coefficient D_k, share of the variance, and the
     shares added up.
 
     A factor such as `cos x3` stands for phi: cos of the angle of wire 3, less its mean, over its standard
@@ -152,9 +152,8 @@ def term_name(expansion: Expansion, flat: int) -> str:
 
 
 def written(expansion: Expansion, count: int) -> str:
-    """The model in one line, with the terms of most variance: `s(x) = 0.015 − 0.035 cos x0 … .
-
-    Logit = 15.16 (s + 0.146)`.
+    """The model in one line, with its `count` terms of most variance:
+    `s(x) = 0.015 − 0.035 cos x0 + …; logit = 15.16 (s + 0.146)`.
     """
     chosen = expansion.terms()[:count]
     terms = [f"{_signed(expansion.coefficients.flat[k])} {term_name(expansion, k)}" for k in chosen]

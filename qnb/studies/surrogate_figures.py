@@ -1,6 +1,6 @@
 """The figures of surrogate.ipynb: arrays or tables in, a matplotlib Figure out.
 
-`note` says what the data is.
+`note` describes the data, at the foot of each.
 """
 
 import numpy as np
@@ -25,11 +25,11 @@ MOST_LABELLED = 10  # wires up to which the cells of a matrix carry their number
 
 @styled
 def composition(shares: np.ndarray, by_wires: np.ndarray, note: str | None = None) -> Figure:
-    """Where the score's variance is: by order of interaction, and in main effects and pairs of wires.
+    """The variance of the score by order of interaction, and in main effects and pairs of wires.
 
     Args:
-        shares: (n,), of order 1 ... n.
-        by_wires: `(2,) * n`, of each set of wires.
+        shares: (n,) from `qnb.studies.surrogate_anova.Expansion.share_by_order`.
+        by_wires: `(2,) * n` from `qnb.studies.surrogate_anova.Expansion.share_by_wires`.
     """
     figure, (bars, pairs) = new_figure(2, height=3.9, gridspec_kw={"width_ratios": [1.2, 1]})
     orders = np.arange(1, len(shares) + 1)
@@ -76,7 +76,7 @@ def carried(
     min_effect: float,
     note: str | None = None,
 ) -> Figure:
-    """Test AUC of the model cut short: against the number of terms kept, and against the order of
+    """Test AUC of the truncated model against the number of terms kept, and against the order of
     interaction.
 
     Args:

@@ -1,4 +1,4 @@
-"""A study repeated on other tables: the parameter that names them, and the study's configuration on each."""
+"""A study repeated on other tables: the parameter that names them, and its configuration on each."""
 
 from typing import Any, ClassVar, Self
 
@@ -20,10 +20,10 @@ class TablesConfig(StrictConfig):
     THE_SAME: ClassVar[frozenset[str]] = frozenset({"other_tables"})  # on all tables
 
     def on(self, table: str) -> Self:
-        """The study on one of its tables: data and splits are the table's, the rest its own.
+        """The study on one of its other tables, by name: data and splits are the table's, the rest its own.
 
         Raises:
-            ParameterError: the overrides make no configuration.
+            ParameterError: the overrides are unknown, not valid, or contradict each other.
         """
         fields = type(self).model_fields
         defaults = {name: fields[name].default for name in OF_A_TABLE if name in fields}

@@ -1,9 +1,9 @@
-"""The search for the best model: trials on the exact engine, pruned, chosen on validation rows, confirmed
-where nothing was chosen.
+"""The search for the best model: trials on the exact engine, with pruning; the best on validation rows is
+confirmed on rows that the search never saw.
 
-The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows that the
-split sets aside before it are the confirmation's. The bundled capture can be drawn anew: there every seed of
-the confirmation trains and tests on a fresh one.
+The search (Optuna: Akiba et al., KDD 2019) is given training and validation rows only. The test rows, set
+aside by the split before it, are used by the confirmation. The bundled capture can be generated again: there
+every seed of the confirmation trains and tests on a fresh one.
 """
 
 import sys
@@ -44,7 +44,7 @@ class SearchError(QnbError):
 class TuneConfig(TablesConfig, BaselinesConfig, SplitConfig, TableConfig):
     """tune.ipynb: the table, the budget of the search, and the seeds of the confirmation.
 
-    On other tables it searches, to find which parameters decide there; the winner is the table's own.
+    On other tables it only searches, to find which parameters decide there; the winner is not theirs.
     """
 
     sample: Annotated[
@@ -63,7 +63,7 @@ class TuneConfig(TablesConfig, BaselinesConfig, SplitConfig, TableConfig):
     """of the confirmation, one a seed"""
 
     def training(self) -> TrainConfig:
-        """What every trial starts from: the defaults of train.ipynb on the exact engine.
+        """The configuration that trials vary: the defaults of train.ipynb on the exact engine.
 
         Raises:
             ParameterError: a value contradicts another.
@@ -90,13 +90,13 @@ class TuneConfig(TablesConfig, BaselinesConfig, SplitConfig, TableConfig):
 
 @dataclass(frozen=True)
 class Search:
-    """What the trials found.
+    """The outcome of a search.
 
     Attributes:
-        trials: one row per trial, in order: number, state (COMPLETE, PRUNED, FAIL), val_auc (the best
-            epoch's), epochs, and SEARCHED.
+        trials: one row per trial, in order: number, state (COMPLETE, PRUNED, or FAIL if it diverged),
+            val_auc (of its best epoch), epochs, and SEARCHED.
         best: the configuration with the highest validation AUC.
-        space: what was searched, by name.
+        space: by name, the distribution of each searched parameter.
     """
 
     trials: pd.DataFrame
@@ -104,18 +104,18 @@ class Search:
     space: dict[str, optuna.distributions.BaseDistribution]
 
     def overrides(self) -> dict[str, Any]:
-        """What of the best configuration differs from the defaults of train.ipynb."""
+        """The parameters of the best configuration that differ from the defaults of train.ipynb."""
         default = TrainConfig()
         return {name: value for name, value in self.best if value != getattr(default, name)}
 
 
 def batches(rows: int) -> list[int]:
-    """The batch sizes that are searched: of those at most a quarter of the `rows` to train on."""
+    """The batch sizes to search: those of 32 to 256 that are at most a quarter of the training `rows`."""
     return [b for b in (32, 64, 128, 256) if b <= rows // 4] or [rows // 4]
 
 
 def suggest(trial: optuna.Trial, rows: int) -> dict[str, Any]:
-    """One point of the space that is searched; `rows` to train on bound the batch."""
+    """One point of the search space; the number of training `rows` bounds the batch size."""
     return {
         "angle_range": trial.suggest_categorical("angle_range", ["0_pi", "pm_pi_2", "pm_pi"]),
         "lr": trial.suggest_float("lr", 0.005, 0.3, log=True),
@@ -133,15 +133,16 @@ def search(
 ) -> Search:
     """Run `config.trials` trials, the defaults of train.ipynb first.
 
-    A trial is stopped after an epoch in which its validation AUC is below the median of the earlier trials at
-    that epoch.
+    A trial is stopped after an epoch if its best validation AUC so far is below the median of the earlier
+    trials at that epoch; not within the first WARM_UP trials and epochs (Optuna's MedianPruner).
 
     Args:
-        on_trial: called with the trials so far after each.
+        progress: whether to show the progress bar.
+        on_trial: called after each trial with the table of the trials so far.
 
     Raises:
         SearchError: no trial finished.
-        DataError, WrongGradientError: as training does.
+        ParameterError, DataError, WrongGradientError: as training.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP)
@@ -175,13 +176,15 @@ def search(
 
 
 def importances(result: Search, seed: int) -> pd.Series:
-    """Share of the variance of validation AUC that each searched parameter accounts for by itself, by name.
+    """Importance of each searched parameter for the validation AUC, by name.
 
-    Functional ANOVA of a random forest over the trials (Hutter, Hoos and Leyton-Brown 2014, An Efficient
-    Approach for Assessing Hyperparameter Importance, ICML, 754-762; applied to quantum neural networks by
-    Moussa, van Rijn, Baeck and Dunjko 2023, Hyperparameter importance and optimization of quantum neural
-    networks across small datasets, Machine Learning 113, 1941-1966). Trials that were stopped early count,
-    with the AUC that they had. 0 for all where every trial has one AUC.
+    It is the variance of the parameter's main effect in a functional ANOVA of a random forest over the
+    trials (Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter
+    Importance, ICML, 754-762; applied to quantum neural networks by Moussa, van Rijn, Baeck and Dunjko 2023,
+    Hyperparameter importance and optimization of quantum neural networks across small datasets, Machine
+    Learning 113, 1941-1966), as a share of the sum over parameters: Optuna normalises importances to 1, so
+    that interactions are left out. Trials that were stopped early count with the AUC that they had. All are
+    0 if every trial has the same AUC.
 
     Args:
         seed: of the forest.
@@ -200,10 +203,13 @@ def importances(result: Search, seed: int) -> pd.Series:
 
 
 def decides(config: TuneConfig, own: Search) -> pd.DataFrame:
-    """`importances` on the table of the search and on each other table, where a search of its own is run.
+    """`importances` on the table of the search and on each other table, on which its own search is run.
 
     Returns:
         One row per parameter, the most important on average first; one column per table.
+
+    Raises:
+        SearchError, ParameterError, DataError, WrongGradientError: as `search`.
     """
     found = {"as configured": importances(own, config.seed)}
     for table in config.other_tables or ():
@@ -214,7 +220,11 @@ def decides(config: TuneConfig, own: Search) -> pd.DataFrame:
 
 
 def what_decides(shares: pd.DataFrame) -> str:
-    """The order of the parameters in words, and the two questions of Moussa et al. (2023)."""
+    """The order of the parameters in words, and the answers to two questions of Moussa et al. (2023).
+
+    Args:
+        shares: from `decides`.
+    """
     mean = shares.mean(axis=1)
     order = ", ".join(f"{name} {mean[name]:.2f}" for name in shares.index)
     text = f"Share of the variance of validation AUC, mean over {shares.shape[1]} table(s): {order}."
@@ -275,9 +285,8 @@ class Confirmation:
     """The chosen configuration on rows that the search was not given.
 
     Attributes:
-        results: one per seed, the first seed first; all have the same rows, or each those of a capture of
-            its own.
-        over: by baseline the circuit's test AUC minus the baseline's: mean over seeds, and an interval over
+        results: one per seed, in order; all on the same rows, or each on its own capture.
+        over: by baseline, the circuit's test AUC minus the baseline's: mean over seeds, and an interval over
             `drawn`.
     """
 
@@ -290,19 +299,19 @@ class Confirmation:
         return np.array([r.metrics["test_auc"] for r in self.results])
 
     def test_auc_of(self, baseline: str) -> np.ndarray:
-        """Of a classical model on the same rows, for each seed, (S,)."""
+        """Test AUC of a classical baseline on the same rows, for each seed, (S,)."""
         return np.array([r.metrics["baselines"][baseline]["test_auc"] for r in self.results])
 
     @property
     def against_twin(self) -> dict[str, Any] | None:
-        """The decision of `qnb.statistics.auc.against` on the twin; None where there is no twin."""
+        """The circuit against its twin, see `qnb.statistics.auc.against`; None where there is no twin."""
         return against(self.over["twin"], MIN_EFFECT) if "twin" in self.over else None
 
     @property
     def test_auc_interval(self) -> tuple[float, float]:
-        """95 % interval of the mean test AUC over `drawn`.
+        """95 % interval of the mean test AUC over `drawn`, within [0, 1].
 
-        A constant score has AUC 1/2 on any rows, so it is that of the difference from one.
+        On common rows it is computed as that of the difference from a constant score, whose AUC is 1/2.
         """
         if self.captures:
             found = _over_captures(self.test_auc)
@@ -316,17 +325,17 @@ class Confirmation:
 
     @property
     def captures(self) -> bool:
-        """Whether every seed has a capture of its own."""
+        """Whether every seed has its own capture."""
         return _on_captures(self.results)
 
     @property
     def drawn(self) -> str:
-        """What the intervals are over, in words."""
+        """What the intervals are taken over, in words."""
         return f"{len(self.results)} captures, one a seed" if self.captures else f"seeds and {self.units}"
 
     @property
     def units(self) -> str:
-        """What the interval resamples beside seeds, in words."""
+        """What the intervals resample besides seeds, in words."""
         groups = self.results[0].prepared.card["groups"]
         if groups is None:
             return "rows"
@@ -335,7 +344,7 @@ class Confirmation:
 
     @property
     def rows(self) -> str:
-        """Where the test rows come from, in words."""
+        """The origin of the test rows, in words."""
         config, prepared = self.results[0].config, self.results[0].prepared
         count = f"{len(prepared.y['test']):,}"
         if self.captures:
@@ -357,11 +366,11 @@ class Confirmation:
 
 
 def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Confirmation:
-    """Train `best` from fresh seeds and test it: each on a fresh capture where the data is the bundled one,
+    """Train `best` from fresh seeds and test it: each on a fresh capture if the data is the bundled one,
     else on the rows set aside.
 
     Raises:
-        QnbError: a seed's training failed, or there are too few groups of one class for an interval.
+        QnbError: the training of a seed failed, or there are too few groups of one class for an interval.
     """
     following = ("seed", *(FOLLOWS["capture"] if best.data == "bundled" else ()))
     seeds = range(config.confirm_seed, config.confirm_seed + config.confirm_runs)
@@ -376,13 +385,13 @@ def confirm(config: TuneConfig, best: TrainConfig, progress: bool = True) -> Con
 
 
 def differences(results: list[TrainResult], seed: int) -> dict[str, AUCDifference]:
-    """By baseline, the test AUC of the circuits minus its own, with an interval.
+    """By baseline, the test AUC of the circuits minus the baseline's, with an interval.
 
-    It is Student's over captures where every seed has one of its own, else over seeds and groups, or rows
-    where there are none.
+    The interval is Student's over captures if every seed has its own, otherwise a bootstrap over seeds and
+    groups of rows, or rows if there are no groups.
 
     Args:
-        results: of one configuration under several seeds, on the same rows or on captures of their own.
+        results: of one configuration with several seeds, on the same rows or each on its own capture.
         seed: of the resampling.
     """
     if _on_captures(results):
@@ -423,9 +432,12 @@ def _over_captures(values: np.ndarray) -> AUCDifference:
 
 
 def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
-    """The winner as a file for `-f`, with a header that says where it comes from.
+    """The winner as YAML for `-f`, with a header that says where it comes from.
 
-    `path` is its own, from the root.
+    Args:
+        data: the table's name.
+        auc: its validation AUC.
+        path: of the file itself, from the project's root.
     """
     head = (
         f"# The best of {len(result.trials)} trials on validation rows of {data}: validation AUC {auc:.4f}.\n"
@@ -434,7 +446,7 @@ def parameters_file(result: Search, data: str, auc: float, path: str) -> str:
 
 
 def sentence(confirmed: Confirmation, note: str) -> str:
-    """What the confirmation says, in words."""
+    """The outcome of the confirmation in words, ending with `note`."""
     auc, (low, high) = confirmed.test_auc, confirmed.test_auc_interval
     text = (
         f"Test AUC {auc.mean():.4f} (95 % interval {low:.4f} to {high:.4f} over "
@@ -469,9 +481,7 @@ def _end(value: float) -> str:
 
 
 def metrics(result: Search, confirmed: Confirmation, conclusion: str) -> dict[str, Any]:
-    """The content of metrics.json: the winner, its validation AUC, what the confirmation found, and that in
-    words (`sentence`).
-    """
+    """The content of metrics.json: the winner, its validation AUC, the confirmation, and the conclusion."""
     finished = result.trials[result.trials["state"] == "COMPLETE"]
     return {
         "conclusion": conclusion,

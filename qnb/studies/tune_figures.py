@@ -1,6 +1,6 @@
 """The figures of tune.ipynb: a search or a confirmation in, a matplotlib Figure out.
 
-`note` says what the data is.
+`note` describes the data, at the foot of each.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ STATES = {"COMPLETE": (BLUE, "finished"), "PRUNED": (MUTED, "stopped early")}
 
 @styled
 def progress(result: Search, note: str | None = None) -> Figure:
-    """Validation AUC of every trial in order, and the best so far."""
+    """Validation AUC of every trial in order, and the best one so far."""
     figure, (axes,) = new_figure(height=3.8, width=9.0)
     for state, (colour, label) in STATES.items():
         trials = result.trials[result.trials["state"] == state]
@@ -49,10 +49,7 @@ def progress(result: Search, note: str | None = None) -> Figure:
 
 @styled
 def by_parameter(result: Search, note: str | None = None) -> Figure:
-    """Validation AUC of the trials against each parameter that was searched.
-
-    What was stopped early in grey.
-    """
+    """Validation AUC of the trials against each searched parameter; those that were stopped early in grey."""
     figure, panels = new_figure(-(-len(SEARCHED) // 2), rows=2, height=5.6, width=12.0)
     for axes, name in zip(panels, SEARCHED, strict=True):
         values = result.trials[name]
@@ -83,7 +80,11 @@ def by_parameter(result: Search, note: str | None = None) -> Figure:
 
 @styled
 def importances(shares: pd.DataFrame, note: str | None = None) -> Figure:
-    """Per searched parameter its share of the variance on each table, and the mean over tables."""
+    """Importance of each searched parameter on each table, and its mean over tables.
+
+    Args:
+        shares: from `qnb.studies.tune.decides`.
+    """
     figure, (axes,) = new_figure(height=1.4 + 0.36 * len(shares), width=8.0)
     rows = np.arange(len(shares))
     axes.barh(rows, shares.mean(axis=1), color=BLUE, alpha=0.25, label="mean over tables")
@@ -98,7 +99,7 @@ def importances(shares: pd.DataFrame, note: str | None = None) -> Figure:
 
 @styled
 def confirmation(confirmed: Confirmation, note: str | None = None) -> Figure:
-    """Test AUC of every fresh seed beside the classical models on the same rows, and the differences with
+    """Test AUC of every fresh seed and of the classical baselines on the same rows, and the differences with
     their intervals.
     """
     figure, (seeds, differences) = new_figure(2, height=3.8, width=10.5)

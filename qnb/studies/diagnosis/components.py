@@ -1,8 +1,8 @@
 """The components of a run and their references, in one table.
 
-A component is a set of parameters. Its reference is what the package's own defaults are, which learn on every
-table of the bench (`benchmarks/silent_faults.py`); a component that has its reference is cleared without a
-training, for changing it would give the identical configuration.
+A component is a set of parameters. Its reference are the package's defaults, which learn on every table of
+the benchmark (`benchmarks/silent_faults.py`). A component at its reference is cleared without training,
+because changing it would give the same configuration.
 """
 
 import math
@@ -26,12 +26,12 @@ SAME_ANGLE = 1e-6  # rad
 
 @dataclass(frozen=True)
 class Component:
-    """What is changed together.
+    """Parameters that are changed together.
 
     Attributes:
-        reference: parameter -> value, or a function of the configuration and its batches per epoch.
-        words: the component in a sentence.
-        share: the part of what the AUC lacks to 1 that its reference must restore for blame.
+        reference: by parameter, its value, or a function of the configuration and its batches per epoch.
+        words: the component's name in a sentence.
+        share: of the AUC's gap to 1, which its reference must restore to be blamed.
     """
 
     name: str
@@ -108,7 +108,11 @@ TRAINED = tuple(name for name in COMPONENTS if name not in ("gradient", "data"))
 
 
 def reference_of(config: TrainConfig, name: str, batches: int) -> dict[str, Any]:
-    """The parameters of a component that differ from their reference, with the reference's values."""
+    """The parameters of a component that differ from its reference, with the reference's values.
+
+    Args:
+        batches: per epoch.
+    """
     found = {}
     for parameter, value in COMPONENTS[name].reference.items():
         wanted = value(config, batches) if callable(value) else value
@@ -120,8 +124,11 @@ def reference_of(config: TrainConfig, name: str, batches: int) -> dict[str, Any]
 def changed(config: TrainConfig, names: tuple[str, ...], batches: int) -> TrainConfig:
     """The configuration with these components at their reference.
 
+    Args:
+        batches: per epoch.
+
     Raises:
-        ParameterError: a reference contradicts what is left.
+        ParameterError: a reference contradicts the rest of the configuration.
     """
     changes: dict[str, Any] = {}
     for name in names:
@@ -130,16 +137,18 @@ def changed(config: TrainConfig, names: tuple[str, ...], batches: int) -> TrainC
 
 
 def batches_of(config: TrainConfig, prepared: Prepared) -> int:
-    """Batches per epoch."""
+    """Number of batches per epoch."""
     return batches_per_epoch(len(prepared.y["train"]), config.batch, config.fixed_num_batches)
 
 
 def with_reference_angles(prepared: Prepared, config: TrainConfig) -> Prepared:
-    """The same rows with each feature on 0 to pi over its training range, for `config`, whose encoder takes
-    angles.
+    """The same rows with each feature's training range mapped to the angle range of `config`.
 
-    For a quantile-mapped feature that is the range `0_pi`, whatever range it had. Rows of amplitudes, and
-    rows that were rescaled otherwise, are prepared anew.
+    For a feature mapped by quantiles that is its value with this range instead of its own. Amplitudes, and
+    rows that were rescaled in another way, are prepared again.
+
+    Raises:
+        DataError: the table can no longer be read.
     """
     rescaled = prepared.asked.get("rescale", config.rescale) != config.rescale
     if rescaled or config.features != prepared.X["train"].shape[1]:
@@ -153,7 +162,7 @@ def with_reference_angles(prepared: Prepared, config: TrainConfig) -> Prepared:
 
 
 def same_angles(a: Prepared, b: Prepared) -> bool:
-    """Whether two preparations give the circuit the same angles."""
+    """Whether two preparations give the circuit the same angles, within SAME_ANGLE (rad)."""
     return all(
         a.X[side].shape == b.X[side].shape
         and float(np.abs(a.X[side] - b.X[side]).max(initial=0)) < SAME_ANGLE

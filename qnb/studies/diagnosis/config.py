@@ -24,11 +24,15 @@ class SuspectsConfig(ProbeConfig, TrainConfig):
 
 
 def case_of(config: SuspectsConfig, root: Path | None = None, make: Maker | None = None) -> Subject:
-    """What is to be diagnosed, its data prepared anew; `make`: see `qnb.probes.subject.subject`.
+    """The case to diagnose, with its data prepared anew.
+
+    Args:
+        root: the project; None: see `qnb.runs.project.find_root`.
+        make: see `qnb.probes.subject.subject`.
 
     Raises:
-        RunError: no such run of train.ipynb, or its data has changed since.
-        ParameterError, DataError: the configuration or the table cannot be used.
+        RunError: there is no such run of train.ipynb, its data has changed since, or its files were altered.
+        ParameterError, DataError: the configuration, the table or the engine cannot be used.
     """
     training = training_of(config)
     if make is None:

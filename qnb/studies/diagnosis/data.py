@@ -1,9 +1,9 @@
-"""The data's own interventions: what of the AUC is the rows', whatever the circuit does.
+"""Interventions on the data: what the rows contribute to the AUC, whatever the circuit does.
 
-Judged with models that take a second (logistic regression, gradient boosting) on the circuit's own features,
-or column by column, with the instruments of the leakage stress test. A check speaks *against* the data where
-there is nothing to learn, where one column gives the label away, where rows that stand on both sides carry
-the score, or where a random split of the same rows would do better by more than chance: the sides differ.
+They use fast models (logistic regression, gradient boosting) on the circuit's own features, or column by
+column, with the methods of the leakage stress test. A check is *against* the data if there is nothing to
+learn, if one column gives the label away, if rows that appear in both train and test carry the score, or if
+a random split of the same rows would do better by more than chance: the sides differ.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,10 @@ class Check:
     """One intervention on the data.
 
     Attributes:
-        name: what was done.
-        against: whether it speaks against the data.
-        gain: AUC with it minus without; NaN where that is not what it measures.
+        name: the intervention.
+        against: whether it is evidence against the data.
+        sentence: the result in words.
+        gain: the difference in AUC that it measures; NaN where it measures none.
         error: standard error of the gain.
     """
 
@@ -50,12 +51,12 @@ class Check:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %, normal."""
+        """95 % interval of the gain, normal approximation."""
         return self.gain - 1.96 * self.error, self.gain + 1.96 * self.error
 
 
 def auc_error(area: float, y: np.ndarray) -> float:
-    """Standard error of an AUC (Hanley and McNeil 1982, Radiology 143, 29-36)."""
+    """Standard error of an AUC for labels y (B,) (Hanley and McNeil 1982, Radiology 143, 29-36)."""
     ones, zeros = float(np.sum(y)), float(np.sum(1 - y))
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     variance = area * (1 - area) + (ones - 1) * (q1 - area**2) + (zeros - 1) * (q2 - area**2)
@@ -63,11 +64,11 @@ def auc_error(area: float, y: np.ndarray) -> float:
 
 
 def nothing_to_learn(ceiling: float, circuit: float, prepared: Prepared) -> Check:
-    """Whether neither the classical models nor the circuit find anything.
+    """Is there nothing to learn: do neither the classical models nor the circuit beat chance?
 
     Args:
-        ceiling: the best classical AUC, the mean of validation and test.
-        circuit: the circuit's best, whatever was changed, likewise.
+        ceiling: the best classical AUC, mean of validation and test.
+        circuit: the circuit's best one, over all changes, likewise.
     """
     spread = float(np.hypot(null_sd(prepared.y["val"]), null_sd(prepared.y["test"]))) / 2
     nothing = max(ceiling, circuit) < 0.5 + CHANCE * spread
@@ -81,9 +82,12 @@ def nothing_to_learn(ceiling: float, circuit: float, prepared: Prepared) -> Chec
 def validation_against_test(
     config: TrainConfig, baselines: dict[str, Any], prepared: Prepared, min_effect: float
 ) -> Check:
-    """Whether the best classical model does worse on test than on validation rows, by more than chance.
+    """Is the best classical model worse on test than on validation rows, by more than chance?
 
-    Where the sides differ by design (a split by time, group or attack, a test file), that is no fault.
+    If the sides differ by design (a split by time, group or attack, a test file), that is not a fault.
+
+    Args:
+        baselines: by name, val_auc and test_auc.
     """
     best = max(baselines, key=lambda name: baselines[name]["val_auc"])
     val, test = (float(baselines[best][f"{side}_auc"]) for side in ("val", "test"))
@@ -103,10 +107,11 @@ def _by_design(config: TrainConfig) -> bool:
 
 
 def near_copies(logits: np.ndarray, prepared: Prepared, min_effect: float) -> Check | None:
-    """The AUC on test rows that have no near copy in training; None where that leaves too few rows.
+    """Does the AUC fall without the test rows that have a near copy in training? None if there are no such
+    rows, or if too few are left without them.
 
     Args:
-        logits: (B,) of the test rows, of the model as it is.
+        logits: (B,) of the test rows, by the model without changes.
     """
     import pandas as pd
 
@@ -130,7 +135,11 @@ def near_copies(logits: np.ndarray, prepared: Prepared, min_effect: float) -> Ch
 
 
 def give_aways(table: Table, seed: int = 0) -> Check:
-    """Columns one at a time: is one of them the label in other words?"""
+    """Does a single column give the label away?
+
+    Args:
+        seed: of the folds in `qnb.leakage.statistics.rate_auc`.
+    """
     rng = np.random.default_rng(seed)
     alone = {name: rate_auc(coded(table.frame[name]), table.y, rng) for name in table.frame.columns}
     aucs = {name: one.auc for name, one in alone.items() if np.isfinite(one.auc)}
@@ -155,7 +164,7 @@ def _boosted(prepared: Prepared, seed: int) -> tuple[float, float]:
 
 
 def other_splits(config: TrainConfig, prepared: Prepared, table: Table, min_effect: float) -> list[Check]:
-    """A fresh random split, and splits by group and by time where the table has them, of the same rows."""
+    """A fresh random split of the same rows, and splits by group and by time where the table has them."""
     own, own_error = _boosted(prepared, config.seed)
     checks = []
     for rule in ("random", "group", "time"):
@@ -203,12 +212,16 @@ def examine(
     logits: np.ndarray,
     min_effect: float,
 ) -> list[Check]:
-    """Every intervention on the data that this table allows.
+    """All interventions that the data allow.
 
     Args:
         baselines: by name, val_auc and test_auc.
         circuit: see `nothing_to_learn`.
-        logits: (B,) of the test rows, of the model as it is.
+        logits: (B,) of the test rows, by the model without changes.
+        min_effect: the difference in AUC that would matter.
+
+    Raises:
+        DataError: the table can no longer be read.
     """
     ceiling = max((float(b["val_auc"]) + float(b["test_auc"])) / 2 for b in baselines.values())
     checks = [
@@ -225,7 +238,7 @@ def examine(
 
 
 def table_of(checks: list[Check]) -> list[dict[str, Any]]:
-    """The checks in plain types, for verdict.json."""
+    """The checks as dicts, for verdict.json."""
     return [
         {"name": c.name, "against": c.against, "gain": c.gain, "interval": c.interval, "sentence": c.sentence}
         for c in checks

@@ -1,18 +1,18 @@
-"""What the gain of an intervention decides.
+"""The decision on the gain of an intervention.
 
-The gains are validation AUCs after the change minus before, paired by seed, compared by the rule of the
-ablations (`qnb.statistics.compare`). A change *matters* where it restores the margin of its component: at
-least `min_effect`, and at least a share of what the AUC lacks to 1, for 0.01 is much at 0.98 and little at
-0.7. More epochs and more layers nearly always help a little, so theirs is the larger share.
+Gains are validation AUCs after the change minus before, paired by seed, compared by the rule of the
+ablations (`qnb.statistics.compare`). A change *matters* if it restores the margin of its component: at least
+`min_effect`, and at least a share of the AUC's gap to 1, because 0.01 is much at 0.98 and little at 0.7.
+More epochs and more layers nearly always help a little, so their share is larger.
 
-    cleared     the 90 % interval of the gain lies under the margin (equivalent, or worse)
-    heals       otherwise, where the mean reaches the margin, and Holm's interval excludes 0, or the AUCs
-                after the change stand above those before by an exact rank test (2.5 % over all changes)
+    cleared     the 90 % interval of the gain lies below the margin (equivalent, or worse)
+    heals otherwise, if the mean reaches the margin, and Holm's interval lies above 0, or the AUCs after
+                the change are above those before by an exact rank test (2.5 % over all changes)
     undecided   otherwise
 
-The rank test is there for faults that make a training erratic: with a rate that is far too large some seeds
-end at 0.99 and some at 0.5, no t interval of five seeds excludes 0, and yet every seed that is healed stands
-above every seed that is not. Only gains are blamed, so that both tests together are made at 5 %, one-sided.
+The rank test covers faults that make training erratic: with a rate that is far too large some seeds end at
+0.99 and some at 0.5, so no t interval of five seeds excludes 0, and yet every seed after the change is above
+every seed before. Only gains are blamed, so both tests together have level 5 %, one-sided.
 """
 
 import itertools
@@ -33,14 +33,14 @@ SUSPECTED = 0.2  # of min_effect: the margin of a component that the run's own h
 
 @dataclass(frozen=True)
 class Gain:
-    """What a change does to the validation AUC.
+    """The gain in validation AUC by a change.
 
     Attributes:
-        mean, interval: of the paired differences, with their 95 % t interval.
+        mean, interval: mean of the paired differences, and its 95 % t interval.
         test: mean difference in test AUC.
-        margin: what the mean must reach to matter.
+        margin: the mean gain that would matter.
         decision: heals | cleared | undecided.
-        values: by seed.
+        values: the differences by seed.
     """
 
     mean: float
@@ -52,20 +52,22 @@ class Gain:
 
 
 def margin(before: np.ndarray, share: float, min_effect: float, suspected: bool = False) -> float:
-    """The gain that matters, where the AUCs before are (S,).
+    """The gain that would matter.
 
     Args:
-        suspected: whether the history speaks against the component by itself: then a small gain is enough,
-            for a readout that never moved is at fault however little that costs.
+        before: (S,) validation AUCs before the change.
+        share: of the AUC's gap to 1.
+        suspected: whether the run's history alone speaks against the component: then a small gain is enough,
+            because a readout that never moved is a fault however little it costs.
     """
     return SUSPECTED * min_effect if suspected else max(min_effect, share * (1 - float(np.mean(before))))
 
 
 def rank_test(before: np.ndarray, after: np.ndarray) -> float:
-    """One-sided exact p that the AUCs after stand above those before, each (S,), by the sum of their ranks.
+    """One-sided p value of the rank-sum test that the AUCs after are above those before, each (S,).
 
-    Wilcoxon 1945 (Biometrics Bulletin 1, 80-83), two samples, mid-ranks for ties; above ENUMERATED seeds
-    by its normal approximation.
+    Two samples, mid-ranks for ties (Wilcoxon 1945, Biometrics Bulletin 1, 80-83): exact by enumeration up to
+    ENUMERATED seeds, above that `scipy.stats.mannwhitneyu`.
     """
     if len(after) > ENUMERATED:
         return float(stats.mannwhitneyu(after, before, alternative="greater").pvalue)
@@ -77,12 +79,12 @@ def rank_test(before: np.ndarray, after: np.ndarray) -> float:
 def decide(
     before: np.ndarray, after: dict[str, np.ndarray], margins: dict[str, float], test: dict[str, float]
 ) -> dict[str, Gain]:
-    """A gain for each change, as one family.
+    """The gain of each change, decided as one family.
 
     Args:
-        before: validation AUCs (S,) without the change.
+        before: (S,) validation AUCs without the change.
         after: by change, validation AUCs (S,) of the same seeds.
-        margins, test: by change, what the gain must reach, and the mean difference in test AUC.
+        margins, test: by change, the gain that would matter, and the mean difference in test AUC.
     """
     if not after:
         return {}

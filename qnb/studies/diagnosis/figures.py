@@ -1,4 +1,4 @@
-"""The figure of a diagnosis: the AUC as it is, with each change, with all; and of classical models."""
+"""The figure of a diagnosis: AUC without changes, with each, and with all; and of classical models."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ LINES = {"logistic": ":", "boosting": "--", "twin": "-.", "svm": (0, (1, 3))}
 
 @styled
 def interventions(diagnosis: Diagnosis, note: str | None = None) -> Figure:
-    """Validation AUC of each training: every seed, their mean and its 95 % t interval; test AUC beside it."""
+    """Validation AUC of each training: every seed, the mean and its 95 % t interval; and mean test AUC."""
     rows: dict[str, Trained] = {"as it is": diagnosis.as_it_is}
     rows |= {f"{name} at its reference": trained for name, trained in diagnosis.alone.items()}
     if diagnosis.healed is not None and len(diagnosis.blamed) > 1:

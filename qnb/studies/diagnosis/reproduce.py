@@ -1,18 +1,17 @@
-"""Does the run come out again? Asked before anything is changed, for a retraining would heal unseen what no
-longer exists: a compiler's fault, stale scores, rows that were shifted.
+"""Is the run reproducible? Checked before anything is changed, because retraining would silently repair
+faults that are gone by then: of the compiler, stale scores, shifted rows.
 
-Training is deterministic. So on rows prepared anew
+Training is deterministic. So, on rows prepared again,
 
-- the labels must be those that its checkpoint names,
-- the engine's scores and gradient must be the exact engine's, at the run's own parameters,
+- the engine's scores and gradient must agree with the exact engine's, at the run's own parameters,
+- the labels must be those of its checkpoint,
 - the saved model must give the recorded AUC, and
-- the first epoch, trained again on the run's own engine from its seed, the recorded history.
+- the first epoch, trained again on the run's own engine from its seed, must give the recorded history.
 
-A miss is itself the finding. Other labels: `data`. Scores or gradients that differ from the exact engine's:
-`gradient`. A saved model with another AUC: `data`, the validation and test rows are not those that were
-scored. A first epoch that differs though the model's AUCs agree: then the saved model's objective on the
-training rows tells which it was, for a wrong gradient leaves the recorded losses true, and other rows or
-labels do not.
+A failure is itself the finding. Scores or gradients that differ from the exact engine's mean `gradient`;
+other labels mean `data`, and so does a saved model with another AUC, because the validation and test rows
+are not those that were scored. If the AUCs agree but the first epoch differs, the saved model's objective on
+the training rows decides: a wrong gradient leaves the recorded losses true, other rows or labels do not.
 """
 
 from dataclasses import dataclass, field
@@ -41,13 +40,13 @@ COMPARED = ("train_loss", "val_auc", "delta_weights", "grad_norm_weights")  # of
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was looked at, and what it says.
+    """The outcome of `reproduce`.
 
     Attributes:
         status: reproduced | gradient | data | not recorded.
-        sentences: what was compared, in words.
-        figures: the numbers.
-        gradient_is_wrong: whether the engine, as it is now, differs from the exact one.
+        sentences: what was compared and found, in words.
+        figures: the numbers, by name.
+        gradient_is_wrong: whether the engine's scores or gradient are wrong now, see `check_engine`.
     """
 
     status: str
@@ -57,10 +56,10 @@ class Reproduction:
 
 
 def reproduce(case: Subject, engine: Engine | None = None) -> Reproduction:
-    """Compare a run with what its own configuration gives now.
+    """Compare a run's record with what its own configuration gives now.
 
     Args:
-        engine: the run's own, if made by hand; else that of the case.
+        engine: the run's own engine, if it was made by hand; None: that of the case.
     """
     engine = engine or case.engine()
     wrong, sentence, figures = check_engine(case, engine)
@@ -100,9 +99,10 @@ def reproduce(case: Subject, engine: Engine | None = None) -> Reproduction:
 
 
 def check_engine(case: Subject, engine: Engine) -> tuple[bool, str, dict[str, Any]]:
-    """Whether the engine's scores or gradient are wrong, in words and in figures.
+    """(whether the engine's scores or gradient are wrong, the reason in words, figures).
 
-    By the gate, and against the exact engine in float64, at the run's parameters.
+    Checked by the gate and against the exact engine, at the run's trained parameters (its initial ones if it
+    left no model). A refusal by the run's own gate, or an engine that is wrong on purpose, also counts.
     """
     config = case.config
     figures: dict[str, Any] = {"engine": engine.name}

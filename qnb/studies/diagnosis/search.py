@@ -1,12 +1,12 @@
-"""The order of the interventions, and what they come to.
+"""The order of the interventions, and the findings from them.
 
-1. Reproduce (`qnb.studies.diagnosis.reproduce`). A gradient that is wrong is replaced first: nothing that is
-   retrained on it says anything about the rest.
-2. Train it as it is; then with one component after another at its reference; then with all.
-3. Of the changes that heal, the one that restores most is to blame, then what restores more on top of it.
-   Where none heals by itself though all together do, pairs: the best of them, with each other one.
-4. Where all together restore nothing, the classical models on the same features say whether there is nothing
-   to learn (the data), nothing more to gain (noise), or a circuit that cannot express it.
+1. Reproduce (`qnb.studies.diagnosis.reproduce`). A wrong gradient is replaced first: retraining on it would
+   say nothing about the rest.
+2. Train without changes; then with one component after another at its reference; then with all of them.
+3. Of the changes that heal, the one that restores most is to blame, then the one that restores more on top
+   of it. If none heals alone but all together do, pairs are tried: the best one with each of the others.
+4. If all together restore nothing, classical models on the same features tell whether there is nothing to
+   learn (the data), nothing more to gain (noise), or a circuit that cannot express it.
 """
 
 import math
@@ -45,13 +45,14 @@ MORE = ("length", "circuit")
 
 @dataclass(frozen=True)
 class Finding:
-    """One component.
+    """The finding on one component.
 
     Attributes:
+        component: a key of COMPONENTS.
         verdict: blamed | cleared | undecided.
-        why: in words, without the figures.
-        gain: what its reference restores by itself; None where nothing was trained for it.
-        on_top: the gain that decided, where it was added to other changes; then `beside` names these.
+        why: the reason in words, without figures; "" where the gain says it all.
+        gain: of its reference alone; None where nothing was trained for it.
+        on_top: the decisive gain, if its reference was added to other changes, which `beside` names.
     """
 
     component: str
@@ -63,26 +64,28 @@ class Finding:
 
     @property
     def decisive(self) -> Gain | None:
-        """The gain that the verdict rests on."""
+        """The gain that the verdict is based on; None without one."""
         return self.on_top or self.gain
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a diagnosis found.
+    """The outcome of a diagnosis.
 
     Attributes:
         case: what was diagnosed.
-        seeds, min_effect: as asked.
-        reproduction: whether the run comes out again.
-        as_it_is, reference: trained unchanged, and with every component at its reference.
-        alone: by component, with that one at its reference.
+        seeds, min_effect: trainings of each configuration, and the gain that would matter.
+        reproduction: whether the run is reproducible.
+        as_it_is, reference: trained without changes, and with every component at its reference.
+        alone: by component, trained with only that one at its reference.
         findings: one for each component, in the order of `COMPONENTS`.
-        blamed: names, the most costly first.
-        checks: the data's own interventions.
-        baselines: by name, val_auc and test_auc of the classical models on the same features.
+        blamed: names of the components to blame, the most costly first.
+        checks: the interventions on the data.
+        baselines: by name, the classical models on the same features: val_auc, test_auc and more.
         improving: whether the run was still improving when it stopped; None: too few evaluations to tell.
-        corrected: the configuration with what is to blame corrected; None where no parameter is.
+        corrected: the configuration with the blamed components corrected; None if that changes no parameter.
+        healed: trained with the blamed components corrected; None if there are none.
+        figures: left empty by `diagnose`.
     """
 
     case: Subject
@@ -103,7 +106,7 @@ class Diagnosis:
 
     @property
     def ceiling(self) -> tuple[str, float]:
-        """The best classical model on the same features, by validation AUC, and its test AUC."""
+        """The name of the best classical model on the same features, by validation AUC, and its test AUC."""
         best = max(self.baselines, key=lambda name: self.baselines[name]["val_auc"])
         return best, float(self.baselines[best]["test_auc"])
 
@@ -118,14 +121,16 @@ def diagnose(
     """What keeps this run from learning?
 
     Args:
-        case: see `qnb.probes.subject.finished_run`; or a configuration that never ran, with its data.
-        seeds: how many trainings of each configuration, from the run's own seed on.
+        case: from `qnb.probes.subject.finished_run`, or a configuration that never ran, with its data.
+        seeds: trainings of each configuration, from the run's own seed on.
         min_effect: the gain in validation AUC that would matter.
-        engine: the run's own, if made by hand.
+        engine: the run's own engine, if it was made by hand.
+        progress: whether to show the progress bar.
 
     Raises:
         ParameterError: fewer than two seeds, or a reference contradicts the configuration.
         WrongGradientError: the exact engine's own gradient is wrong.
+        DataError: the table can no longer be read.
     """
     if seeds < 2:
         raise ParameterError(f"seeds={seeds}: gains are compared over two seeds at the least.")

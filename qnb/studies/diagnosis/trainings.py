@@ -1,4 +1,4 @@
-"""The trainings of a diagnosis: one set of changes at a time, from every seed, none made twice."""
+"""The trainings of a diagnosis: one set of changes at a time, from every seed, none trained twice."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,10 @@ class Trained:
 
     Attributes:
         config: of the first seed.
-        val, test: AUC by seed, (S,), at the epoch that the run's selection chose.
+        val, test: AUC by seed, (S,), at the epoch that the configuration selects.
         logits: by seed, (B,) of the test rows, at that epoch.
         histories: by seed, one row per epoch.
-        failures: by seed, why it ended before its time.
+        failures: by seed, the error that ended it early, or None.
     """
 
     config: TrainConfig
@@ -50,10 +50,11 @@ class Trainings:
     """All trainings of one diagnosis.
 
     Args:
-        config, prepared: what is diagnosed.
+        config, prepared: of the case.
         seeds: how many, from the run's own on.
-        own: the run's own engine, where its gradient is wrong; then `gradient` is a change as any other.
+        own: the run's own engine, if its gradient is wrong; `gradient` is then a change like any other.
             None: everything trains on the exact engine.
+        progress: whether to show the progress bar.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Trainings:
         )
 
     def at_reference(self, name: str) -> bool:
-        """Whether changing this component would give the identical configuration."""
+        """Whether the component is at its reference, so that changing it would give the same training."""
         if name == "gradient":
             return self.own is None
         if reference_of(self.config, name, self.batches):
@@ -83,14 +84,19 @@ class Trainings:
         return name != "encoding" or same_angles(self.prepared, self._reference_angles())
 
     def of(self, names: Iterable[str] = ()) -> Trained:
-        """What comes out with these components at their reference, the others as they are."""
+        """The training with these components at their reference and the others unchanged.
+
+        Raises:
+            ParameterError: a reference contradicts the rest of the configuration.
+            WrongGradientError: the exact engine's gradient is wrong.
+        """
         key = frozenset(name for name in names if not self.at_reference(name))
         if key not in self._done:
             self._done[key] = self._train(tuple(name for name in COMPONENTS if name in key))
         return self._done[key]
 
     def announce(self, trainings: int) -> None:
-        """Let the progress bar count so many more configurations."""
+        """Add this many configurations to the progress bar's total."""
         self._planned += trainings * len(self.seeds)
         self._bar.total = self._planned
         self._bar.refresh()

@@ -1,4 +1,6 @@
-"""A diagnosis in words: the one sentence, what goes with it, the table, verdict.json and metrics.json."""
+"""A diagnosis in words: its main sentence, remarks, tables, and the content of verdict.json and
+metrics.json.
+"""
 
 import math
 from typing import Any
@@ -26,7 +28,7 @@ CORRECTED = "corrected.yaml"
 
 
 def rule(seeds: int, min_effect: float) -> str:
-    """The rule of a diagnosis, before any number."""
+    """The rule of a diagnosis, stated before any result."""
     more = f"{SHARE_OF_MORE:.0%} for more epochs, more layers, and pairs, which nearly always help a little"
     return (
         "Rule, fixed before any number. Gains are differences in validation AUC, paired by seed over "
@@ -41,7 +43,7 @@ def rule(seeds: int, min_effect: float) -> str:
 
 
 def lead(diagnosis: Diagnosis) -> str:
-    """What is to blame and what it costs, in one sentence; what else was moved."""
+    """The main sentence: what is to blame, what it costs, and what the other changes gain."""
     if not diagnosis.blamed:
         return f"Nothing to blame: {_others(diagnosis)}"
     text = "; then ".join(_blame(diagnosis, _finding(diagnosis, name)) for name in diagnosis.blamed)
@@ -49,7 +51,7 @@ def lead(diagnosis: Diagnosis) -> str:
 
 
 def conclusion(diagnosis: Diagnosis, run: Run) -> list[str]:
-    """The sentences that the console shows; the corrected parameters are written into the run folder."""
+    """The sentences for console and report; writes the corrected parameters, if any, into the run folder."""
     said = [lead(diagnosis), *remarks(diagnosis)]
     if diagnosis.corrected is not None:
         path = run.write_text(CORRECTED, params_yaml(plain(diagnosis.corrected)))
@@ -75,7 +77,7 @@ def references() -> pd.DataFrame:
 
 
 def checks_table(diagnosis: Diagnosis) -> pd.DataFrame:
-    """One row per intervention on the data."""
+    """One row per intervention on the data: intervention, against the data, evidence."""
     return pd.DataFrame(
         {"intervention": c.name, "against the data": "yes" if c.against else "no", "evidence": c.sentence}
         for c in diagnosis.checks
@@ -145,8 +147,8 @@ def _list(names: list[str]) -> str:
 
 
 def remarks(diagnosis: Diagnosis) -> list[str]:
-    """What a reader must know beside the sentence: whether the run comes out again, was still improving, and
-    how it stands to classical models.
+    """Sentences that go with the main one: whether the run was reproduced, whether it was still improving,
+    and how it compares with classical models.
     """
     best, ceiling = diagnosis.ceiling
     reached = diagnosis.healed or diagnosis.as_it_is
@@ -180,7 +182,9 @@ def remarks(diagnosis: Diagnosis) -> list[str]:
 
 
 def table(diagnosis: Diagnosis) -> pd.DataFrame:
-    """One row per component: verdict, what its reference changes, the gain with its interval, test AUC."""
+    """One row per component: verdict, parameters that its reference changes, gain with its interval, the
+    gain that would matter, test AUC, evidence.
+    """
     return pd.DataFrame([_row(diagnosis, f) for f in diagnosis.findings])
 
 

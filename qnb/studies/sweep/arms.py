@@ -1,4 +1,4 @@
-"""Arms and seeds: the parameters of a sweep, and the trainings that they make."""
+"""Arms and seeds: the parameters of a sweep, and the trainings they define."""
 
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -29,7 +29,7 @@ FOLLOWS: dict[Resample, tuple[str, ...]] = {
 
 
 class Planned(NamedTuple):
-    """One training of an ablation."""
+    """One training of an ablation: its arm, its seed, and its configuration."""
 
     arm: str
     seed: int
@@ -39,8 +39,8 @@ class Planned(NamedTuple):
 class SweepConfig(TrainConfig):
     """Arms, each a set of overrides of one base configuration, times seeds.
 
-    The base is every field of TrainConfig; `seed` is the first seed. In one seed all arms share rows, split
-    and batches, so an arm may not override what decides those.
+    The base is given by the fields of TrainConfig; `seed` is the first seed. Within a seed all arms share
+    rows and split, so an arm may not override what decides those (SHARED).
     """
 
     arms: Annotated[dict[str, dict[str, Any]], AfterValidator(_with_own_parts)] = TWO_MEASUREMENTS
@@ -68,7 +68,7 @@ class SweepConfig(TrainConfig):
         """Every training, seed by seed.
 
         Raises:
-            ParameterError: an arm's overrides make no configuration; the message names the arm.
+            ValueError: the overrides of an arm are not valid or contradict the base; the message names it.
         """
         base = dict(training_of(self))
         found = []

@@ -1,4 +1,4 @@
-"""What `qnb sweep` calls."""
+"""The implementation of `qnb sweep`."""
 
 from typing import Any
 
@@ -22,7 +22,21 @@ def sweep(
     resume: str | None,
     dry_run: bool,
 ) -> int:
-    """Plan, then run or estimate; print the result. Returns the exit code."""
+    """Plan a sweep, then run it or, with `dry_run`, estimate its time; print the result.
+
+    Args:
+        values: parameters of SweepConfig.
+        root, resume: see `qnb.studies.sweep.plan.plan_sweep`.
+        workers: local processes; None: one per core.
+        scheduler: address of a Dask scheduler to use instead.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 3 done but a training diverged, 130 interrupted.
+
+    Raises:
+        ParameterError: `workers` and `scheduler` are both given, or as `plan_sweep`.
+        DataError, RunError: as `plan_sweep` and `qnb.studies.sweep.dispatch.execute`.
+    """
     if workers is not None and scheduler is not None:
         raise ParameterError(
             "--workers starts workers here, --scheduler uses those of a running cluster: give one of the two."

@@ -1,8 +1,8 @@
-"""Hand the runs of a sweep to the workers of a Dask cluster, one to each at a time, and keep the sweep's own
-folder true.
+"""Hands the runs of a sweep to the workers of a Dask cluster, one to each at a time, and keeps the sweep's
+folder up to date.
 
-The scheduler is told which worker takes a run, rather than left to queue them: workers that were started with
-threads for several tasks would take several. A run whose worker is lost goes to another.
+Each run is submitted to a given worker instead of to the scheduler's queue, because workers that were
+started with several threads would take several at once. A run whose worker is lost goes to another one.
 """
 
 import contextlib
@@ -43,13 +43,13 @@ Outcome = dict[str, Any]  # what `worker.run_one` returns
 
 
 def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: TextIO = sys.stderr) -> Sweep:
-    """Run what is to do of a plan, and write the sweep's folder.
+    """Run the trainings of a plan that are not done, and write the sweep's folder.
 
     SIGINT, SIGTERM and SIGHUP stop the runs and end the sweep as `interrupted` (when called from the main
     thread).
 
     Args:
-        workers: processes of a cluster of our own, on this machine, that share its cores.
+        workers: processes of a local cluster, which share the cores of this machine.
         scheduler: address of a running Dask scheduler, whose workers are used instead.
         log: where progress is shown.
 
@@ -57,8 +57,8 @@ def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: Tex
         The sweep; its status is done, failed (not every run is done) or interrupted.
 
     Raises:
-        RunError: no scheduler there, its workers cannot do it, or the sweep's folder cannot be made; nothing
-            was started.
+        RunError: there is no such scheduler, its workers cannot run the sweep, or the sweep's folder cannot
+            be created; nothing was started.
     """
     if not plan.todo:
         print("every run is done", file=log)
@@ -159,7 +159,11 @@ def _within(seconds: float, what: str, call: Callable[..., T], *arguments: Any, 
 
 
 def count_workers(scheduler: str) -> int:
-    """How many workers the scheduler at that address has. RunError if there is none."""
+    """Number of workers of the scheduler at this address.
+
+    Raises:
+        RunError: there is no scheduler with workers.
+    """
     with _client(0, scheduler) as client:
         return len(_addresses(client))
 

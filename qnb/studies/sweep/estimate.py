@@ -1,4 +1,4 @@
-"""What a sweep would run and how long that should take: as finished runs of the same shape took."""
+"""What a sweep would run, and how long that should take, by finished runs of the same shape."""
 
 import heapq
 import json
@@ -39,10 +39,11 @@ SHAPE = (
 
 
 def describe(plan: Plan, workers: int, finished: dict[str, list[float]] | None = None) -> str:
-    """Every run of the plan and its state, and the estimate.
+    """Every run of the plan with its state, and the estimated time, as text.
 
     Args:
-        finished: seconds of finished runs by shape; None: those of the project.
+        workers: how many runs go at once.
+        finished: by shape, seconds of finished runs; None: those of the project.
     """
     head = f"{len(plan.planned)} runs: {len(plan.config.arms)} arms x {plan.config.seeds} seeds"
     if plan.resumed:
@@ -82,12 +83,12 @@ def _times(plan: Plan, workers: int, finished: dict[str, list[float]]) -> list[s
 
 
 def shape(config: TrainConfig) -> str:
-    """What decides how long a run takes, as text."""
+    """The parameters that decide how long a run takes (SHAPE), as JSON text."""
     return json.dumps([plain(getattr(config, name)) for name in SHAPE])
 
 
 def seconds_by_shape(root: Path) -> dict[str, list[float]]:
-    """Wall times in seconds of the train runs that are done and were not resumed, by shape."""
+    """By shape, wall times in seconds of the project's train runs that are done and were not resumed."""
     seconds: dict[str, list[float]] = {}
     for run in list_runs(root):
         whole = run["status"] == "done" and not run.get("resumed_from")
@@ -99,7 +100,7 @@ def seconds_by_shape(root: Path) -> dict[str, list[float]]:
 
 
 def makespan(seconds: list[float], workers: int) -> float:
-    """Time until the last of these runs has ended, when each goes to the worker that is first free."""
+    """Seconds until the last of these runs has ended, if each goes to the first worker that is free."""
     free = [0.0] * workers
     for one in seconds:
         heapq.heapreplace(free, free[0] + one)
@@ -107,7 +108,7 @@ def makespan(seconds: list[float], workers: int) -> float:
 
 
 def duration(seconds: float) -> str:
-    """A time for the eye: 12 s, 3 min 20 s, 2 h 5 min."""
+    """A duration for display: 12 s, 3 min 20 s, 2 h 5 min."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

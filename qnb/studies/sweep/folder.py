@@ -1,7 +1,7 @@
-"""A sweep as its files tell it: executed/sweep/<sweep_id>/ and the run folders that name it.
+"""A sweep read from its files: executed/sweep/<sweep_id>/ and the run folders that name it.
 
-A sweep that was resumed is a folder of its own, whose manifest says `resumed_from`; the runs of all sweeps of
-that chain count.
+Resuming a sweep creates a new folder, whose manifest has `resumed_from`; the runs of all sweeps of that
+chain count.
 """
 
 import csv
@@ -40,17 +40,17 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep and what became of its runs.
+    """A sweep and the state of its runs.
 
     Attributes:
         id: name of its folder.
         folder: absolute.
-        status: running, done, failed, interrupted or killed.
-        config: what was asked.
+        status: running, done, failed, interrupted, killed or broken.
+        config: its configuration.
         rows: one dict per arm and seed, in the order of `config.plan()`: arm, seed, hash, split_seed, run_id,
-            folder (absolute Path), status, why, wall_seconds, fingerprint (of its data), made_by (`git` and
-            `versions` of its manifest) and the names of FIGURES. Without a run, run_id and folder are None
-            and the status is "not run"; figures that a run has not are None.
+            folder (absolute Path), status, why, wall_seconds (s), fingerprint (of its data), made_by (`git`
+            and `versions` of its manifest) and the names of FIGURES, None where missing. Without a run
+            folder, run_id and folder are None and the status is "not run", or "failed" if it was refused.
     """
 
     id: str
@@ -71,13 +71,13 @@ class Sweep:
 
 
 def load_sweep(root: Path, sweep_id: str) -> Sweep:
-    """The sweep of that id (or its unambiguous beginning), with the runs of those that it was resumed from.
+    """The sweep of this id (or its unambiguous beginning), with the runs of those that it was resumed from.
 
-    Of several attempts at one run the finished one counts, else the last.
+    Of several attempts at one run the finished one counts, otherwise the last.
 
     Raises:
-        RunError: there is no such sweep, or its manifest cannot be read.
-        ParameterError: its parameters mean nothing to this version of qnb.
+        RunError: there is no such sweep, or its manifest does not hold its parameters.
+        ParameterError: its parameters are not valid in this version of qnb.
     """
     entry = find_sweep(root, sweep_id)
     if not isinstance(entry.get("parameters"), dict):
@@ -112,7 +112,7 @@ def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
 
 
 def require_one_table(sweep: Sweep) -> None:
-    """Raise RunError, naming two of them, where runs that should have the same rows had different tables."""
+    """Raise RunError, naming two runs, if runs with the same split_seed had different tables."""
     first: dict[int, dict[str, Any]] = {}
     for row in sweep.done:
         known = first.setdefault(row["split_seed"], row)
@@ -128,9 +128,7 @@ def require_one_table(sweep: Sweep) -> None:
 
 
 def other_code(sweep: Sweep) -> list[str]:
-    """One sentence for each way in which code or stack of runs that are done differs from that of the
-    first.
-    """
+    """Sentences on how code or stack of the runs that are done differs from the first one's, if it does."""
     if not sweep.done:
         return []
     first = sweep.done[0]
@@ -144,9 +142,10 @@ def other_code(sweep: Sweep) -> list[str]:
 
 
 def find_sweep(root: Path, sweep_id: str) -> Entry:
-    """Its entry in `qnb.runs.listing.list_runs`.
+    """The entry of a sweep in `qnb.runs.listing.list_runs`.
 
-    The beginning of an id will do if no other begins so, and its path.
+    Args:
+        sweep_id: its id, an unambiguous beginning of it, or its path.
 
     Raises:
         RunError: there is none, or more than one.
@@ -169,7 +168,11 @@ def find_sweep(root: Path, sweep_id: str) -> Entry:
 
 
 def chain(root: Path, sweep_id: str) -> list[str]:
-    """Ids of the sweep and of those that it was resumed from, the latest first."""
+    """Ids of the sweep and of those that it was resumed from, the latest first.
+
+    Raises:
+        RunError: one of them is missing.
+    """
     ids: list[str] = []
     link: str | None = sweep_id
     while link is not None and link not in ids:
@@ -179,15 +182,15 @@ def chain(root: Path, sweep_id: str) -> list[str]:
 
 
 def attempts(root: Path, sweeps: list[str], digest: str | None = None) -> list[Entry]:
-    """The runs of these sweeps, with that hash if one is given, as entries of `qnb.runs.listing.list_runs`,
-    oldest first.
+    """The runs of these sweeps, or those with this hash, as entries of `qnb.runs.listing.list_runs`, oldest
+    first.
     """
     runs = [run for run in list_runs(root) if run.get("sweep") in sweeps]
     return [run for run in runs if digest in (None, run.get("hash"))]
 
 
 def write_results(run: Run, sweep: Sweep) -> None:
-    """runs.csv, one line per arm and seed, and metrics.json with the counts."""
+    """Write runs.csv, one line per arm and seed, and metrics.json with the counts into the run folder."""
     text = io.StringIO()
     table = csv.DictWriter(
         text,
@@ -202,9 +205,8 @@ def write_results(run: Run, sweep: Sweep) -> None:
 
 
 def summary(sweep: Sweep) -> str:
-    """A line per arm: how many runs are done, mean and standard deviation of the AUC over their seeds.
-
-    Then what is missing.
+    """A table with one line per arm: runs done, mean and standard deviation of the AUCs over seeds,
+    degenerate runs; then notes on data, code, and runs that diverged or are missing.
     """
     lines: list[tuple[str, ...]] = [("arm", "done", "test AUC", "val AUC", "degenerate")]
     for arm in sweep.config.arms:

@@ -1,6 +1,4 @@
-"""What a sweep is to do, checked before anything starts: the ablation, each of its trainings, and the sweep
-to go on with.
-"""
+"""The plan of a sweep, checked before anything starts: the ablation, its trainings, the sweep to resume."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -29,10 +27,10 @@ class Plan:
 
     Attributes:
         root: the project.
-        config: what was asked.
+        config: its configuration.
         planned: every training.
-        done: of those, the hashes that the resumed sweep has done, each with its run id.
-        resumed: id of the sweep to go on with; None: a sweep of its own.
+        done: by hash of the configuration, the run ids of those that the resumed sweep has done.
+        resumed: id of the sweep to resume; None: a new one.
     """
 
     root: Path
@@ -48,17 +46,18 @@ class Plan:
 
 
 def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: str | None = None) -> Plan:
-    """Check a sweep.
+    """Check a sweep and plan its trainings.
 
     Args:
         values: parameters of SweepConfig.
-        root: the project; None looks for it.
-        resume: id of the sweep to go on with, or LAST for the latest one of the same configuration.
+        root: the project; None: see `qnb.runs.project.find_root`.
+        resume: id of the sweep to resume, or LAST for the latest one of the same configuration.
 
     Raises:
         ParameterError: a parameter is refused.
-        RunError: the notebook cannot be run, or there is nothing to resume: no such sweep, another
-            configuration, still running, or its runs had another table.
+        DataError: the table cannot be opened, or lacks named columns.
+        RunError: the notebook cannot be run; or the sweep cannot be resumed: there is none, it is of another
+            configuration, still running, resumed already, or its table has changed.
     """
     folder = given_root(root)
     with own.looked_for_in(folder):
@@ -106,9 +105,7 @@ def _require_same_table(earlier: Sweep, planned: list[Planned]) -> None:
 
 
 def changes(plan: Plan) -> list[str]:
-    """One sentence for each way in which code or stack is not as it was when the runs that are done
-    were run.
-    """
+    """Sentences on how the code or stack differs now from that of the runs that are done; [] without any."""
     here = made_by(plan.root)
     then = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
     differ = Counter("; ".join(found) for run in then if (found := differences(run, here)))
@@ -119,7 +116,7 @@ def changes(plan: Plan) -> list[str]:
 
 
 def overrides(config: TrainConfig) -> dict[str, Any]:
-    """The parameters to inject: those that differ from the notebook's defaults."""
+    """The parameters to inject: those that differ from the defaults of train.ipynb, as JSON values."""
     default = TrainConfig()
     return {name: plain(value) for name, value in config if value != getattr(default, name)}
 

@@ -1,5 +1,5 @@
-"""One run of a sweep, as the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON;
-see `worker.run_one`).
+"""One run of a sweep, the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON;
+see `worker.run_process`).
 """
 
 import json
@@ -14,10 +14,10 @@ from qnb.errors import QnbError
 
 
 def main(order: dict[str, Any], log: TextIO) -> None:
-    """Run the notebook. SIGTERM ends it as interrupted.
+    """Run the notebook of an order. SIGTERM ends it as interrupted.
 
     Raises:
-        QnbError: it was refused, or its outcome could not be written.
+        QnbError: the run was refused, or its outcome could not be written.
     """
     own.ship(order["own"])
     from qnb.runs.headless import execute  # takes seconds, in which the worker may end
@@ -35,9 +35,8 @@ def main(order: dict[str, Any], log: TextIO) -> None:
 
 
 def end_with_the_worker() -> None:
-    """The worker holds the other end of stdin: it is closed when the worker ends, however it ends.
-
-    The run then counts as killed.
+    """Kill this process when stdin is closed: the worker holds its other end, so that happens however the
+    worker ends. The run then counts as killed.
     """
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGKILL)

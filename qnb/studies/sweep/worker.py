@@ -1,5 +1,5 @@
-"""What a Dask worker does in a sweep: one run at a time, in a process of its own that cannot outlive the
-worker.
+"""The part of a sweep that runs in a Dask worker: one run at a time, in its own process, which cannot
+outlive the worker.
 """
 
 import contextlib
@@ -37,9 +37,15 @@ _stopped: set[str] = set()
 
 
 def describe(folder: str, cwd: str) -> dict[str, Any]:
-    """Who this worker is and what it sees: host, the cores that it may use, versions, the kernel's
-    interpreter and this one, and whether `folder`, which the sweep has locked, and `cwd` are there, and the
-    lock is seen.
+    """What this worker is and sees.
+
+    Args:
+        folder: a run folder that the sweep has locked.
+        cwd: working directory of `qnb sweep`.
+
+    Returns:
+        host, cores (those it may use), versions, interpreter, kernel (the notebook kernel's interpreter),
+        missing (of the two folders), locked (whether it sees the lock).
     """
     return {
         "host": socket.gethostname(),
@@ -53,7 +59,7 @@ def describe(folder: str, cwd: str) -> dict[str, Any]:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use."""
+    """The numbers of the cores that this process may use."""
     return (
         sorted(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
@@ -62,9 +68,9 @@ def cores() -> list[int]:
 
 
 def deaf() -> None:
-    """Leave SIGINT and SIGHUP, which a terminal sends to everyone, to the sweep.
+    """Ignore SIGINT and SIGHUP, which a terminal sends to all its processes; the sweep handles them.
 
-    In the worker's main thread.
+    Call it in the worker's main thread.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -73,16 +79,16 @@ def deaf() -> None:
 def run_one(order: dict[str, Any]) -> dict[str, Any]:
     """Run one training to its end, unless it is done already.
 
-    Before it starts, earlier attempts of the same sweep (and of those that it resumes) at the same parameters
-    are looked at: a finished one is the answer; one that is alive, in the hands of a worker that the
-    scheduler has lost, is waited for; of one that was cut short the checkpoint is gone on from.
+    First it looks for earlier attempts at the same parameters in this sweep and those that it resumes. A
+    finished one is returned; one that is still running, on a worker that the scheduler has lost, is waited
+    for; one that ended early is resumed from its checkpoint.
 
     Args:
         order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, own (texts of
             the user's circuits, by hash), threads, cwd (that of `qnb sweep`).
 
     Returns:
-        status (of the run, `stopped` if it was not started, `failed` if it never had a folder), run_id, why,
+        status (of the run; `stopped` if it was not started, `failed` if it has no folder), run_id, why,
         metrics.
     """
     root = Path(order["root"])
@@ -131,12 +137,12 @@ def _outcome(run: Entry) -> dict[str, Any]:
 
 
 def run_process(order: dict[str, Any]) -> str:
-    """Start the process of a run, wait for it, and return the last that it wrote on stderr.
+    """Start the process of a run, wait for it, and return the end of its stderr.
 
-    Its stdin is its life line.
+    The process ends when its stdin is closed, which happens when this one ends.
 
     Args:
-        order: as of `run_one`, with `resume`: the id of a run to go on from, or None.
+        order: that of `run_one`, with `resume`: the id of a run to resume, or None.
     """
     threads = dict.fromkeys(THREADS, str(order["threads"]))
     command = [sys.executable, "-P", "-m", PROCESS, json.dumps(order)]
@@ -160,7 +166,7 @@ def run_process(order: dict[str, Any]) -> str:
 
 
 def stop(sweep: str) -> None:
-    """Start no more runs of that sweep, and have the one that is running end as interrupted."""
+    """Start no more runs of this sweep, and end the one that is running as interrupted."""
     _stopped.add(sweep)
     if (process := _processes.get(sweep)) is not None:
         with contextlib.suppress(ProcessLookupError):
