@@ -131,7 +131,7 @@ def run(
 
     values = collect(parameters_file, parameters_yaml, parameters, parameters_raw)
     if notebook == "probes":
-        return _probes(values, root, resume, timeout)
+        return _probes(values, root, resume, timeout, start_timeout, opens)
     prepared = job.prepare(notebook, values, root, resume)
     _refuse_early(prepared)
     finished = headless.execute(prepared, timeout, start_timeout=start_timeout)
@@ -149,7 +149,14 @@ def _refuse_early(job: "Job") -> None:
         require_source(job.config)
 
 
-def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeout: int | None) -> int:
+def _probes(
+    values: dict[str, Any],
+    root: str | None,
+    resume: str | None,
+    timeout: int | None,
+    start_timeout: int,
+    opens: bool,
+) -> int:
     from qnb.probes import suite
 
     jobs = suite.prepare_probes(values, root, resume)
@@ -157,10 +164,12 @@ def _probes(values: dict[str, Any], root: str | None, resume: str | None, timeou
         _refuse_early(job)
     for line in suite.left_out(jobs, values):
         click.echo(line, err=True)
-    finished = suite.execute(jobs, timeout)
+    finished = suite.execute(jobs, timeout, start_timeout=start_timeout)
     click.echo(suite.verdicts_table(finished))
     for one in finished:
         click.echo(f"report  {one.folder / 'report.html'}")
+        if opens:
+            _open(one.folder)
     return max(EXIT_CODES[one.manifest["status"]] for one in finished)
 
 
@@ -367,8 +376,8 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None, 
     threshold, in the order of the table.
 
     RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the
-    columns that the model takes, whatever its size; or `breast_cancer`; or `bundled`, the capture that the
-    run drew. With a label column in it, its AUC is told.
+    columns that the model takes, whatever its size; or a table of scikit-learn, `breast_cancer` say; or
+    `bundled`, the capture that the run drew. With a label column in it, its AUC is told.
 
     Exit codes: 0 done, 2 refused; then nothing was written.
     """
@@ -392,7 +401,9 @@ def data(file: str, parameters: Pairs, parameters_yaml: tuple[str, ...]) -> int:
     out and why, rows, attack types, and what a reader must know first.
 
     FILE is read whole, unless -p sample says how many rows. The parameters are those of train.ipynb that
-    concern data: label, positive, negative, drop, time, identifiers, attack_type, group_by, test_data.
+    decide the table: label, positive, negative, drop, time, identifiers, attack_type, missing,
+    missing_values, sample, group_by, split_seed, test_data; and of the bundled capture data_seed, leaks,
+    attack_ring, attack_push, attack_share.
 
     Exit codes: 0 done, 2 refused.
     """

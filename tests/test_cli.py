@@ -13,6 +13,7 @@ from papermill.cli import papermill as papermill_command
 
 from qnb import cli
 from qnb.config import TableConfig, TrainConfig
+from qnb.data.prepare import DECIDES_TABLE
 from qnb.errors import ParameterError
 from qnb.runs import headless
 from qnb.runs.folder import create
@@ -363,6 +364,12 @@ def test_no_stdin_no_reader_no_traceback(root):
     assert refused.returncode == 2 and refused.stderr.startswith("qnb: Unknown parameter 'sed'")
     closed = subprocess.run(f"'{qnb}' runs --json | true", shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in closed.stderr
+
+
+def test_the_help_of_data_names_every_parameter_that_it_takes(capsys):
+    cli.main(["data", "--help"])
+    told = capsys.readouterr().out
+    assert [name for name in DECIDES_TABLE if name != "data" and not re.search(rf"\b{name}\b", told)] == []
 
 
 def test_data_says_what_is_recognised_without_training(tmp_path, monkeypatch, capsys):

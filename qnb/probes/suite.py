@@ -53,7 +53,12 @@ def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
     return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in without.items() if names]
 
 
-def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None = None) -> list[Run]:
+def execute(
+    jobs: list[job.Job],
+    timeout: int | None = None,
+    log: TextIO | None = None,
+    start_timeout: int = headless.START_SECONDS,
+) -> list[Run]:
     """Run the jobs one after another; see `qnb.runs.headless.execute`.
 
     After a failure the rest still run; after an interrupt they do not.
@@ -63,7 +68,7 @@ def execute(jobs: list[job.Job], timeout: int | None = None, log: TextIO | None 
     """
     done = []
     for one in jobs:
-        done.append(headless.execute(one, timeout, log))
+        done.append(headless.execute(one, timeout, log, start_timeout))
         if done[-1].manifest["status"] == "interrupted":
             break
     return done

@@ -22,7 +22,8 @@ from qnb.runs.cells import DECLARED, assigned_names, literals, names_read
 from qnb.runs.listing import LATEST, Entry, find_run
 from qnb.runs.project import RunError, given_root
 
-NAMES_A_RUN = {"run": "train", "resume": "explore"}  # parameters, and the notebook whose run they name
+# parameters, and the notebook whose run they name
+NAMES_A_RUN = {"run": "train", "resume": "explore", "sweep": "sweep"}
 
 
 @dataclass(frozen=True)

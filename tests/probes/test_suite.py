@@ -54,6 +54,24 @@ def test_everything_is_checked_before_the_first_probe_starts(monkeypatch, projec
         suite.prepare_probes({}, project, resume=run_id)
 
 
+def test_every_option_reaches_the_probes(monkeypatch, project):
+    """Which of them a kernel is given, and that each report is opened."""
+    asked, opened = [], []
+
+    def finished(job, timeout, log, start_timeout):
+        asked.append((timeout, start_timeout))
+        run = create(job.root, job.path.stem, job.config)
+        run.finish({})
+        (run.folder / "report.html").write_text("")
+        return run
+
+    monkeypatch.setattr(suite, "NOTEBOOKS", MINE[:2])
+    monkeypatch.setattr(headless, "execute", finished)
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert cli.main(["run", "probes", "--timeout", "9", "--start-timeout", "7", "--open", "--root", str(project)]) == cli.DONE
+    assert asked == [(9, 7)] * 2 and [MINE[k] in address for k, address in enumerate(opened)] == [True] * 2
+
+
 def test_a_probe_takes_the_parameters_that_it_has_and_the_others_are_named(monkeypatch, project):
     monkeypatch.setattr(suite, "NOTEBOOKS", (*MINE[:2], "throughput"))
     asked = {"push": 0.3, "wires": 2}
@@ -83,7 +101,7 @@ def started(monkeypatch):
     """Probes that end as `outcomes` says instead of being executed."""
     outcomes = {}
 
-    def execute(job, timeout, log):
+    def execute(job, timeout, log, start_timeout):
         status, verdicts = outcomes[job.path.stem]
         return ended(outcomes["root"], job.path.stem, status, verdicts)
 

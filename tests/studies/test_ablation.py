@@ -228,8 +228,12 @@ def test_beside_a_sweep_nothing_else_is_taken(swept, values, message):
 
 
 def test_a_sweep_that_is_not_there_is_refused_before_a_kernel_starts(swept):
-    with pytest.raises(RunError, match="No sweep 'x'"):
+    with pytest.raises(RunError, match="No run 'x'"):
         job.prepare("ablation", {"sweep": "x"}, swept[0])
+
+
+def test_the_latest_sweep_is_named_by_its_id(swept):
+    assert job.prepare("ablation", {"sweep": "latest"}, swept[0]).parameters == {"sweep": swept[1].id}
 
 
 GROUPED = {
