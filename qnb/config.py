@@ -281,7 +281,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 class TableConfig(StrictConfig):
-    """The rows before they are split, and what their label is."""
+    """The table before it is split, the roles of its columns, and the meaning of its label."""
 
     data: str = "bundled"
     '"bundled" (a synthetic capture), a table of scikit-learn ("breast_cancer", ...), or the path of a file'
@@ -319,7 +319,7 @@ class TableConfig(StrictConfig):
 
 
 class RuleConfig(StrictConfig):
-    """The rule of a split."""
+    """The rule of the split, or a file that is the test."""
 
     split: SplitName = "random"
     '"random", "group", "time", "attack": which rows may appear in both train and test'
@@ -328,7 +328,7 @@ class RuleConfig(StrictConfig):
 
 
 class SidesConfig(StrictConfig):
-    """What the rules for splitting ask."""
+    """Parameters of the splitting rules, and the sizes of the sides."""
 
     group_by: Names | None = None
     """columns whose rows belong together, "host pair" or "Attack_type"; None: session, else host pair"""
@@ -349,7 +349,7 @@ class SplitConfig(SidesConfig, RuleConfig):
 
 
 class DataConfig(SplitConfig, TableConfig):
-    """A table, its split, and how its columns become features: reduced, rescaled, to what range of angles."""
+    """A table, its split, and how its columns become features: reduction, rescaling, range of angles."""
 
     reduction: Literal["pls", "none"] = "pls"
     '"pls": partial least squares; "none": the columns as they are, one per feature'
@@ -400,7 +400,7 @@ class EngineConfig(SimulationConfig):
 
 
 class ObjectiveConfig(StrictConfig):
-    """The head, the loss, and what each row weighs in it."""
+    """The head, the loss, and the weight of each row in it."""
 
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
     """0: binary cross-entropy"""
@@ -419,7 +419,7 @@ class ObjectiveConfig(StrictConfig):
 
 
 class OptimiserConfig(StrictConfig):
-    """Adam: how long, in which batches, at which rates."""
+    """Adam: number of epochs, batches, learning rates and weight decays."""
 
     seed: Seed = 0
     """initial parameters and batches"""
@@ -449,7 +449,7 @@ class OptimiserConfig(StrictConfig):
 
 
 class SelectionConfig(StrictConfig):
-    """Which epoch counts, when to stop, and which thresholds are degenerate."""
+    """Which epoch is selected, when to stop early, and which thresholds are degenerate."""
 
     val_objective: Literal["auc", "sep", "val_loss", "weighted_loss", "bacc", "f1"] = "auc"
     'which epoch is best: "auc", "sep", "val_loss", "weighted_loss", "bacc", "f1"'
@@ -466,18 +466,18 @@ class SelectionConfig(StrictConfig):
 
 
 class BaselinesConfig(StrictConfig):
-    """The classical models beside the circuit."""
+    """The classical models that the circuit is compared with."""
 
     baselines: Annotated[tuple[BaselineName, ...], Listed] = ("logistic", "boosting", "twin", "svm")
     """classical models beside the circuit: "logistic", "boosting", "twin", "svm"; [] for none"""
 
 
 class InputConfig(CircuitConfig, DataConfig):
-    """Data, and the circuit that takes their rows. pydantic lists the fields of the last base first."""
+    """Data, and the circuit that takes their rows. (pydantic lists the fields of the last base first.)"""
 
     @property
     def encoding(self) -> str | None:
-        """The range of the angles; None for `amplitude` and without rescaling, which take none."""
+        """`angle_range`; None for `amplitude` and with rescale="none", where it does not apply."""
         return None if self.encoder == "amplitude" or self.rescale == "none" else self.angle_range
 
 

@@ -132,6 +132,9 @@ def batch_of(spec: CircuitSpec, X: np.ndarray, y: np.ndarray, rows: int, seed: i
 def reference(spec: CircuitSpec, arrays: dict[str, np.ndarray]) -> Reference:
     """The reference gradient of BCE on alpha (s + bias), in float64: scores row by row on default.qubit,
     differentiated by backpropagation through JAX.
+
+    Args:
+        arrays: parameters and batch, see `Reference.arrays`.
     """
     node = qml.QNode(
         spec.score, qml.device("default.qubit", wires=spec.wires), diff_method="backprop", interface="jax"
@@ -171,7 +174,7 @@ def references(
 
 
 def in_memory_order(X: np.ndarray) -> np.ndarray:
-    """X as read without regard to its strides: consecutive numbers in memory, row by row."""
+    """X (B, features) as read without regard to its strides: consecutive numbers in memory, row by row."""
     strides = np.cumprod([X.itemsize, *X.shape[:0:-1]])[::-1]
     return np.lib.stride_tricks.as_strided(X, X.shape, strides, writeable=False).copy()
 

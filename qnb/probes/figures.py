@@ -36,7 +36,7 @@ COLOURS = (ORANGE, BLUE, GREEN, PURPLE, INK)
 
 @styled
 def identity(measured: "Identity", note: str | None = None) -> Figure:
-    """ds/dw_i computed in every way against <Z_i>: per wire for the first row, then for all rows; and the
+    """ds/dw_i, computed in each way, against <Z_i>: per wire for the first row, then for all rows; and the
     change of the score when w_i is changed.
 
     Args:

@@ -202,9 +202,9 @@ def judge_value(table: pd.DataFrame) -> Verdict:
 def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
     """Does focal loss stall training? Yes if under every optimiser, no if under none.
 
-    It stalls under an optimiser if the median ratio of steps exceeds STALLED. Left out as inconclusive are
-    seeds in which BCE itself never leaves the plateau, or focal does not within fewer than STALLED times
-    BCE's steps.
+    It stalls under an optimiser if the median ratio of steps exceeds STALLED. Seeds that say nothing are not
+    counted: those in which BCE itself never leaves the plateau, and those in which focal does not but was
+    trained for less than STALLED times BCE's steps.
 
     Args:
         tables: from `times`, one for each seed.

@@ -84,7 +84,7 @@ class Circuit:
         return tuple(qml.expval(qml.PauliZ(i)) for i in self.wires)
 
     def gates(self, weights: Array, readout: Array, x: Array) -> None:
-        """Queue the circuit up to its measurement."""
+        """Queue the circuit up to its measurement. Raises as `score`."""
         self.require_unscaled()
         for layer in range(self.spec["layers"]):
             if layer == 0 or self.spec["reupload"]:
@@ -102,7 +102,7 @@ class Circuit:
             raise NotApplicable("a trained scaling is not written out here")
 
     def entangle(self, layer: int) -> None:
-        """Queue the CNOTs of a layer."""
+        """Queue the CNOTs of a layer. Raises NotApplicable for an ansatz that is not restated here."""
         n, ansatz = len(self.wires), self.spec["ansatz"]
         if ansatz not in ("strongly_entangling", "ring", "unentangled"):
             raise NotApplicable(f"ansatz {ansatz!r} is not written out here")
@@ -113,7 +113,11 @@ class Circuit:
             qml.CNOT(wires=[i, (i + reach) % n])
 
     def encode(self, x: Array) -> None:
-        """Queue the encoder for one row x: angles in radians, or amplitudes."""
+        """Queue the encoder for one row x: angles in radians, or amplitudes.
+
+        Raises:
+            NotApplicable: the encoder is not restated here.
+        """
         if self.spec["encoder"] not in ("angle_y", "angle_xy", "amplitude"):
             raise NotApplicable(f"encoder {self.spec['encoder']!r} is not written out here")
         if self.spec["encoder"] == "amplitude":
@@ -289,12 +293,12 @@ def by_differences(loss: Callable[..., jax.Array], argnums: tuple[int, ...]) -> 
 
 
 def column_major(X: np.ndarray) -> np.ndarray:
-    """X in column-major order."""
+    """A copy of X (B, features) in column-major order."""
     return np.asfortranarray(X)
 
 
 def every_other(X: np.ndarray) -> np.ndarray:
-    """X as a view of every other column of a larger array."""
+    """X (B, features) as a view of every other column of a larger array."""
     return np.repeat(X, 2, axis=1)[:, ::2]
 
 

@@ -67,7 +67,7 @@ class Jacobian:
 
     @property
     def singular_values(self) -> np.ndarray:
-        """Singular values, largest first."""
+        """Singular values, largest first, (min(B, P),)."""
         return np.linalg.svd(self.values, compute_uv=False)
 
     @property

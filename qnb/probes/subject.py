@@ -62,7 +62,7 @@ class ProbeConfig(StrictConfig):
 
 
 class ModelConfig(ProbeConfig, InputConfig):
-    """A probe of a model on data."""
+    """A probe of a model on data, by default the one of train.ipynb's defaults."""
 
     def training(self) -> TrainConfig:
         """The model under test as a configuration of train.ipynb.

@@ -104,7 +104,7 @@ def measure(
 
 
 def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0.1) -> np.ndarray:
-    """For each coefficient, the largest |change of s| over the rows when `change` is added to it: (n,)."""
+    """For each coefficient, the largest |change of s| over rows X when `change` is added to it: (n,)."""
     before = engine.scores(params, X)
     return np.array(
         [
@@ -117,13 +117,13 @@ def sensitivity(engine: Engine, params: Params, X: np.ndarray, change: float = 0
 def by_coefficients(
     spec: CircuitSpec, params: Params, X: np.ndarray, device: str = "lightning.qubit"
 ) -> np.ndarray:
-    """ds/dw, (B, n), by catalyst.grad; see `qnb.probes.compiled.coefficient_gradients`."""
+    """ds/dw, (B, n), at rows X by catalyst.grad; see `qnb.probes.compiled.coefficient_gradients`."""
     gradients: np.ndarray = child().call("qnb.probes.compiled:coefficient_gradients", spec, params, X, device)
     return gradients
 
 
 def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw, (B, n), by central differences of the engine's scores."""
+    """ds/dw, (B, n), at rows X (B, features) by central differences of the engine's scores."""
     pairs = [
         [engine.scores(_moved(params, i, h), X) for h in (STEP, -STEP)] for i in range(len(params["readout"]))
     ]
@@ -131,13 +131,13 @@ def by_differences(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
 
 
 def by_engine(engine: Engine, params: Params, X: np.ndarray) -> np.ndarray:
-    """ds/dw, (B, n), as the engine uses it in training, row by row."""
+    """ds/dw, (B, n), at rows X (B, features) as the engine uses it in training, row by row."""
     return np.array([score_gradient(engine, params, x)[1]["readout"] for x in X])
 
 
 @own_settings()
 def by_default_qubit(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """<Z_i> and ds/dw, each (B, n), on PennyLane's default.qubit with backpropagation by JAX."""
+    """<Z_i> and ds/dw at rows X, each (B, n), on PennyLane's default.qubit, by JAX's backpropagation."""
     device = qml.device("default.qubit", wires=spec.wires)
 
     def expectations(x: jax.Array) -> list[Any]:

@@ -361,7 +361,11 @@ def _nearest_file(path: Path) -> str:
 
 
 def parse_parameters(text: str, where: str) -> dict[str, Any]:
-    """As `read_parameters`, for YAML text; `where` names it in messages."""
+    """As `read_parameters`, for YAML text; `where` names it in messages.
+
+    Raises:
+        ParameterError: it is no YAML mapping of names to values, or gives a name twice.
+    """
     try:
         node = yaml.compose(text, Loader=NoDatesSafeLoader)
         values = yaml.load(text, Loader=NoDatesSafeLoader)

@@ -24,9 +24,9 @@ def list_runs(root: Path | None = None) -> list[Entry]:
     """Every run folder of the project, oldest first: its manifest, with these keys corrected or added.
 
     `status`: as in the manifest, but `killed` for a run that claims to be running and is not alive, and
-    `broken` for a folder whose files are missing, unreadable or altered; `why`: what happened to a run that
-    is not done, or that diverged; `metrics`: the content of metrics.json; `folder`: relative to the project;
-    `notebook` and `run_id`: from the folder's path.
+    `broken` for one whose files are missing or unreadable, or whose metrics.json has been altered; `why`:
+    what happened to a run that is not done, or that diverged; `metrics`: the content of metrics.json;
+    `folder`: relative to the project; `notebook` and `run_id`: from the folder's path.
 
     What cannot be read at all (a folder without permission, a name that is not UTF-8) is left out, with a
     SkippedWarning that names it.

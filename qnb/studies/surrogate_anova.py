@@ -50,7 +50,7 @@ class Expansion:
 
     @property
     def variance(self) -> float:
-        """Var s over independent, uniform angles."""
+        """Variance of the score s over independent, uniform angles."""
         return float(np.sum(self.coefficients.ravel()[1:] ** 2))
 
     def share_by_order(self) -> np.ndarray:
@@ -67,7 +67,7 @@ class Expansion:
         return parts / self.variance
 
     def terms(self) -> np.ndarray:
-        """Flat indices of all terms but the constant, by falling variance; ties by index."""
+        """Flat indices of all terms but the constant, (d^n - 1,), by falling variance; ties by index."""
         return 1 + np.argsort(-np.abs(self.coefficients.ravel()[1:]), kind="stable")
 
     def largest(self, count: int) -> Surrogate:
