@@ -118,11 +118,11 @@ def run(
     opens: bool,
     root: str | None,
 ) -> int:
-    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in a run folder of its own. `probes`
-    stands for all diagnostic notebooks: they end in one table of verdicts and, with -p run RUN_ID, in one row
+    """Execute NOTEBOOK, a name in notebooks/ or the path of an .ipynb, in its own run folder. `probes`
+    stands for all diagnostic notebooks: they end with one table of verdicts and, with -p run RUN_ID, one row
     for each suspect.
 
-    Files are read first, then -y, -p and -r; the later one overrides.
+    Files are read first, then -y, -p and -r; later ones override earlier ones.
 
     Exit codes: 0 done, 1 failed, 2 refused before it started, 3 done but the training diverged, 130
     interrupted.
@@ -215,8 +215,8 @@ def sweep(
     dry_run: bool,
     root: str | None,
 ) -> int:
-    """Run every arm and seed of FILE, a YAML file of the parameters of ablation.ipynb, each as a train
-    notebook of its own.
+    """Run every arm and seed of FILE, a YAML file of parameters of ablation.ipynb, each as its own run of
+    train.ipynb.
 
     The runs share the cores of this machine, or of a Dask cluster (--scheduler) that sees the project under
     the same path.
@@ -306,10 +306,10 @@ def _tell(run: Run) -> None:
 )
 @ROOT
 def runs(words: tuple[str, ...], limit: int | None, as_json: bool, root: str | None) -> int:
-    """List runs, the newest last: how they ended, their key figures, the parameters that were changed.
+    """List runs, the newest last: status, key figures, changed parameters.
 
-    Every WORD narrows the list: `epochs=2` is a parameter (or status, notebook, seed) that has exactly this
-    value, another word a part of the notebook's name, the run id or the status.
+    Every WORD filters the list: `epochs=2` matches a parameter (or status, notebook, seed) with exactly this
+    value, any other word a part of the notebook's name, the run id or the status.
     """
     entries = selected(list_runs(given_root(root)), words, limit)
     if words and not entries and not as_json:
@@ -324,7 +324,7 @@ def runs(words: tuple[str, ...], limit: int | None, as_json: bool, root: str | N
 @click.option("--open", "opens", is_flag=True, help="Open its report in the browser.")
 @ROOT
 def show(run: str, opens: bool, root: str | None) -> int:
-    """Print what RUN was and how it ended: its id or the beginning of it, its path, or `latest`."""
+    """Print a summary of RUN, given by its id or the beginning of it, its path, or `latest`."""
     project = given_root(root)
     entry = find_run(project, run)
     click.echo(summary(entry, project))
@@ -351,7 +351,7 @@ def _open(folder: Path) -> None:
 def report(root: str | None) -> int:
     """Build executed/index.html: every run on one page, to filter, sort and compare. Prints its path.
 
-    The page is made from the run folders, asks nothing of the outside, and replaces the one from before; no
+    The page is made from the run folders, loads nothing from elsewhere, and replaces an earlier one; no
     other file is touched.
     """
     from qnb.runs import index
@@ -376,10 +376,10 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None, 
     threshold, in the order of the table.
 
     RUN is the id of a run, its folder, or a folder with a model. TABLE is a CSV or Parquet file with the
-    columns that the model takes, whatever its size; or a table of scikit-learn, `breast_cancer` say; or
-    `bundled`, the capture that the run drew. With a label column in it, its AUC is told.
+    columns that the model takes, of any size; or a table of scikit-learn, `breast_cancer` for example; or
+    `bundled`, the capture that the run drew. If TABLE has the label column, its AUC is printed.
 
-    Exit codes: 0 done, 2 refused; then nothing was written.
+    Exit codes: 0 done, 2 refused, with nothing written.
     """
     from qnb import scoring
 
@@ -397,13 +397,13 @@ def score(run: str, table: str, output: str, surrogate: bool, root: str | None, 
     "-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Parameters as YAML: 'drop: [a, b]'."
 )
 def data(file: str, parameters: Pairs, parameters_yaml: tuple[str, ...]) -> int:
-    """Say what FILE is, without training: the data set that it is known as, its label, which columns are left
-    out and why, rows, attack types, and what a reader must know first.
+    """Describe FILE without training: the data set that it is recognised as, its label, rows, attack types,
+    the columns that are left out and why, and cautions.
 
-    FILE is read whole, unless -p sample says how many rows. The parameters are those of train.ipynb that
-    decide the table: label, positive, negative, drop, time, identifiers, attack_type, missing,
-    missing_values, sample, group_by, split_seed, test_data; and of the bundled capture data_seed, leaks,
-    attack_ring, attack_push, attack_share.
+    The whole of FILE is read, unless -p sample gives a number of rows. The parameters are those of
+    train.ipynb that decide the table: label, positive, negative, drop, time, identifiers, attack_type,
+    missing, missing_values, sample, group_by, split_seed, test_data; and of the bundled capture data_seed,
+    leaks, attack_ring, attack_push, attack_share.
 
     Exit codes: 0 done, 2 refused.
     """

@@ -89,8 +89,9 @@ def score(
     Args:
         run: a run folder, a model folder, or the id of a run (its beginning, `notebook/id`), see
             `qnb.runs.listing.find_run`.
-        table: a CSV or Parquet file with the columns that the model takes (others are ignored); or
-            "breast_cancer" or "bundled", the capture drawn again with the run's own seed and leaks.
+        table: a CSV or Parquet file with the columns that the model takes (others are ignored); a table of
+            scikit-learn, "breast_cancer" for example; or "bundled", the capture drawn again with the run's
+            own parameters.
         out: a new file, .parquet or .csv.
         root: the project in which a run is looked up; None: that of the working directory.
         surrogate: score with `model.surrogate()` rather than with the engine that trained.

@@ -74,6 +74,7 @@ def fit(
         ParameterError: see `qnb.training.state.start`.
         RunError: `folder` is that of a run with other parameters.
         CheckpointError: the checkpoint is of another configuration or of other data.
+        EngineError: the engine cannot compile or run the circuit.
         WrongGradientError: the gradient is wrong at the start or at the trained parameters.
         TrainingDiverged: a loss or a parameter became NaN or infinite.
         DegenerateError: an epoch is degenerate and `abort_on_degen` is set.
