@@ -254,7 +254,7 @@ def _reach(one: Single, level: float) -> str:
     )
 
 
-def judge_features(raw: Raw, singles: list[Single], pair: Pair | None) -> LeakVerdict:
+def judge_features(singles: list[Single], pair: Pair | None) -> LeakVerdict:
     """The verdict: does one feature nearly equal the label?"""
     features = [one for one in singles if one.kind == "feature" and np.isfinite(one.auc)]
     level = ALPHA / max(len(features), 1)

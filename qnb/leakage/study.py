@@ -150,9 +150,9 @@ def about(raw: Raw, table: Table) -> str:
     words.
     """
     return (
-        f"{len(raw.y):,} rows as the source writes them; {len(table):,} after cleaning. The tests of one "
-        f"suspicion together are made at the level {ALPHA:.0%}, and none counts without an effect of a "
-        f"stated size. {' '.join([*table.card['notes'], *table.card['cautions']])}"
+        f"{len(raw.y):,} rows as the source writes them, and, drawn apart, {len(table):,} cleaned ones. The "
+        f"tests of one suspicion together are made at the level {ALPHA:.0%}, and none counts without an "
+        f"effect of a stated size. {' '.join([*table.card['notes'], *table.card['cautions']])}"
     )
 
 

@@ -75,8 +75,10 @@ def examine_optimiser(run: Subject, blamed: Sequence[str] = ()) -> Finding:
 
 
 def _history(run: Subject) -> pd.DataFrame | None:
-    """One row per epoch; None where none was finished."""
-    return None if run.history is None or run.history.empty else run.history
+    """One row per epoch; None where none was evaluated."""
+    if run.history is None or "val_auc" not in run.history or run.history["val_auc"].isna().all():
+        return None
+    return run.history
 
 
 def _failure(run: Subject) -> str:

@@ -25,7 +25,7 @@ EPOCHS_TO_JUDGE = 3  # epochs that a history needs for that
 
 Figures = dict[str, Any]
 Evidence = list[tuple[bool, str]]  # whether it speaks against the suspect, and what it is
-NO_EPOCH = "No epoch was finished."
+NO_EPOCH = "No epoch was finished and evaluated."
 
 
 @dataclass(frozen=True)

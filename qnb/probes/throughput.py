@@ -249,16 +249,17 @@ def by_threads(
     seconds: float,
 ) -> list[Timing]:
     """Time one compiled loop over the rows, forward, with OpenMP limited to one and to two threads in the
-    process that runs it.
-
-    Raises:
-        NotMeasured: a circuit has a trained scaling.
-        EngineError: a circuit cannot be compiled or run.
+    process that runs it; an exception of FAILURES becomes the timings' `failure`.
     """
     name, timings = "lax.scan over qjit", []
     for spec in specs:
-        call = call_of(CONTENDERS[name].build(spec, objective, device), "forward", spec, rows)
-        call()  # compiled, and the OpenMP runtime loaded
+        try:
+            call = call_of(CONTENDERS[name].build(spec, objective, device), "forward", spec, rows)
+            call()  # compiled, and the OpenMP runtime loaded
+        except FAILURES as error:
+            failed = unmeasured(name, "forward", spec, rows, error)
+            timings += [replace(failed, threads=threads) for threads in (1, 2)]
+            continue
         for threads in (1, 2):
             child().call("qnb.probes.compiled:use_threads", threads)
             first, later = timed(call, repeats, seconds)
@@ -336,7 +337,8 @@ def judge_threads(timings: list[Timing]) -> Verdict:
     """
     by_size: dict[int, dict[int | None, Timing]] = {}
     for t in timings:
-        by_size.setdefault(t.wires, {})[t.threads] = t
+        if t.seconds:
+            by_size.setdefault(t.wires, {})[t.threads] = t
     gains = {
         wires: times[1].took / times[2].took for wires, times in by_size.items() if 1 in times and 2 in times
     }

@@ -182,9 +182,9 @@ def thread_gain(timings: Iterable[Timing], note: str | None = None) -> Figure:
     """Speed-up of two OpenMP threads over one, against wires.
 
     Args:
-        timings: of `qnb.probes.throughput.by_threads`.
+        timings: of `qnb.probes.throughput.by_threads`; what could not be measured is left out.
     """
-    medians = {(t.wires, t.threads): t.took for t in timings}
+    medians = {(t.wires, t.threads): t.took for t in timings if t.seconds}
     wires = sorted({w for w, _ in medians})
     gains = [medians[w, 1] / medians[w, 2] for w in wires]
     figure, (axes,) = new_figure(width=5.5, height=3.4)

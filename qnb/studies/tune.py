@@ -182,8 +182,8 @@ def importances(result: Search, seed: int) -> pd.Series:
     trials (Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter
     Importance, ICML, 754-762; applied to quantum neural networks by Moussa, van Rijn, Baeck and Dunjko 2023,
     Hyperparameter importance and optimization of quantum neural networks across small datasets, Machine
-    Learning 113, 1941-1966), as a share of the sum over parameters: Optuna normalises importances to 1, so
-    that interactions are left out. Trials that were stopped early count with the AUC that they had. All are
+    Learning 113, 1941-1966), as a share of the variance of the forest's AUC; what is missing to 1 belongs to
+    interactions. Trials that were stopped early count with the AUC that they had. All are
     0 if every trial has the same AUC.
 
     Args:
@@ -198,7 +198,7 @@ def importances(result: Search, seed: int) -> pd.Series:
         done = optuna.trial.create_trial(params=params, distributions=result.space, value=row["val_auc"])
         study.add_trial(done)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
     return pd.Series(found).reindex(SEARCHED, fill_value=0.0)
 
 

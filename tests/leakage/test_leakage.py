@@ -178,7 +178,7 @@ def quick_verdicts(raw):
         "formatting": formatting.judge_forms(formatting.examine(raw.columns, raw.y, raw.source.features)),
         "identifiers": single_columns.judge_identifiers(singles),
         "sessions": single_columns.judge_time(singles),
-        "feature": single_columns.judge_features(raw, singles, single_columns.best_pair(raw, singles)),
+        "feature": single_columns.judge_features(singles, single_columns.best_pair(raw, singles)),
         "duplicates": duplicates.judge_twins(duplicates.examine(raw)),
     }
 
@@ -228,7 +228,7 @@ def test_a_feature_that_is_the_label_is_called_a_leak(captures):
     twin = column(np.where(raw.y, "yes", "no").tolist())
     source = dataclasses.replace(raw.source, columns=[*raw.source.columns, "twin"])
     raw = dataclasses.replace(raw, columns=raw.columns | {"twin": twin}, source=source)
-    verdict = single_columns.judge_features(raw, single_columns.examine(raw), None)
+    verdict = single_columns.judge_features(single_columns.examine(raw), None)
     assert verdict.verdict == "yes" and verdict.figures["columns"] == ["twin"]
 
 

@@ -122,6 +122,15 @@ def test_each_criterion_by_itself(subjects, examine, config, changes, words):
     assert found.status == "suspected" and words in found.evidence
 
 
+@pytest.mark.parametrize("seen", [{}, {"val_auc": [np.nan] * 4}])
+def test_a_run_that_ended_before_its_first_evaluation_is_examined(subjects, seen):
+    """With eval_every_epochs over 1 the history of such a run has no validation AUC."""
+    before = history().drop(columns="val_auc").assign(**seen)
+    stopped = replace(subjects["none"], history=before, params=None, metrics={})
+    status = {f.suspect: f.status for f in suspects.examine(stopped)}
+    assert status == {"data": "cleared", "objective": "open", "readout": "open", "optimiser": "open", "compiler": "cleared"}
+
+
 def test_what_cannot_be_judged_is_open(subjects):
     stopped = replace(subjects["none"], history=None, params=None, metrics={})
     status = {f.suspect: f.status for f in suspects.examine(stopped)}

@@ -7,7 +7,7 @@ import pytest
 from qnb.core.circuit import CircuitSpec
 from qnb.core.engine import EngineError, make_engine
 from qnb.core.objective import Objective
-from qnb.probes import throughput
+from qnb.probes import throughput, throughput_figures
 from qnb.probes.contenders import CATALYST, CONTENDERS, EXACT, Contender, NotMeasured, tensorcircuit
 from qnb.probes.throughput import Timing
 
@@ -143,6 +143,15 @@ def test_shapes_and_threads_run_on_the_engines():
     assert all(t.rate > 0 for t in timings)
     timings = throughput.by_threads([SMALL], BCE, "lightning.qubit", 4, 2, 0.05)
     assert [t.threads for t in timings] == [1, 2] and throughput.judge_threads(timings).verdict != "inconclusive"
+
+
+def test_a_circuit_that_no_thread_can_run_is_a_failure_and_judges_nothing():
+    """A trained scaling is not written out for the compiled loop."""
+    timings = throughput.by_threads([CircuitSpec(2, 1, scaling=True)], BCE, "lightning.qubit", 4, 2, 0.05)
+    assert [(t.threads, t.seconds) for t in timings] == [(1, ()), (2, ())] and "trained scaling" in timings[0].failure
+    assert throughput.judge_threads(timings).verdict == "inconclusive"
+    assert "trained scaling" in str(throughput.failures(timings))
+    assert throughput_figures.thread_gain(timings).axes
 
 
 @pytest.mark.parametrize("grid", [throughput.QUICK, throughput.FULL])

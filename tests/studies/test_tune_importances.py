@@ -37,6 +37,12 @@ def test_two_additive_effects_share_by_their_variances():
     assert shares["reupload"] / shares["layers"] == pytest.approx(4, rel=0.25)
 
 
+def test_what_two_parameters_do_only_together_belongs_to_neither():
+    """An exclusive or of two fair halves: no main effect, all variance in the interaction."""
+    shares = tune.importances(searched(lambda p: 0.7 + 0.1 * (p["reupload"] != (p["layers"] > 3)), 400), seed=0)
+    assert shares.sum() < 0.25
+
+
 def test_where_all_trials_agree_nothing_decides():
     assert (tune.importances(searched(lambda p: 0.8), seed=0) == 0).all()
 

@@ -165,7 +165,10 @@ def count_workers(scheduler: str) -> int:
         RunError: there is no scheduler with workers.
     """
     with _client(0, scheduler) as client:
-        return len(_addresses(client))
+        try:
+            return len(_addresses(client))
+        except OSError as error:
+            raise RunError(f"The scheduler at {scheduler} is gone: {error}.") from None
 
 
 def _addresses(client: Client) -> list[str]:
