@@ -133,7 +133,29 @@ def _of_ablation(name: str, metrics: dict[str, Any], root: Path) -> str:
     rows = [[table, *(_cell(of[arm]) for arm in arms)] for table, of in found.items()]
     seeds = metrics["comparison"]["seeds"]
     head = f"Test AUC minus that of `{reference}`, 95 % interval, decision; {seeds} seeds"
-    return f"{head}:\n\n{_markdown([('table', *arms), *rows])}\n{_epochs(name, metrics, root)}\n"
+    said = " ".join(filter(None, [_signs(found), _epochs(name, metrics, root)]))
+    return f"{head}:\n\n{_markdown([('table', *arms), *rows])}\n{said}\n"
+
+
+def _signs(found: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Which arms are above the reference on one table and below it on another, by their 95 % intervals.
+
+    Empty where there is one table.
+    """
+    tables = [table for table in found if table != "overall"]
+    if len(tables) < 2:
+        return ""
+    sentences = []
+    for arm in found[tables[0]]:
+        bounds = {table: (found[table][arm]["low"], found[table][arm]["high"]) for table in tables}
+        known = {table: pair for table, pair in bounds.items() if None not in pair}
+        above = [table for table, (low, _) in known.items() if low > 0]
+        below = [table for table, (_, high) in known.items() if high < 0]
+        if above and below:
+            sentences.append(f"`{arm}` is above 0 on {', '.join(above)}, below on {', '.join(below)}")
+    if not sentences:
+        return "No arm's interval is above 0 on one table and below on another."
+    return f"Signs change with the table: {'; '.join(sentences)}."
 
 
 def _epochs(name: str, metrics: dict[str, Any], root: Path) -> str:

@@ -73,6 +73,23 @@ def test_a_table_says_effect_interval_and_decision(tmp_path, several):
     assert row.endswith("| **not seen** (holds on 1, not seen on 1) |" if several else "| **holds** (holds on 1) |")
 
 
+def cells(**bounds):
+    return {table: {"arm": {"low": low, "high": high}} for table, (low, high) in bounds.items()}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (cells(a=(0.1, 0.2)), ""),
+        (cells(a=(0.1, 0.2), b=(-0.1, 0.2)), "No arm's interval is above 0 on one table and below on another."),
+        (cells(a=(0.1, 0.2), b=(-0.2, -0.1), c=(None, None)), "Signs change with the table: `arm` is above 0 on a, below on b."),
+        (cells(a=(0.1, 0.2), overall=(-0.2, -0.1)), ""),
+    ],
+)
+def test_what_changes_its_sign_with_the_table_is_said(found, said):
+    assert claims._signs(found) == said
+
+
 def test_of_any_other_report_the_conclusion_is_quoted(tmp_path):
     folder = tmp_path / "executed" / "reference"
     folder.mkdir(parents=True)
