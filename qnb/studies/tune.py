@@ -197,8 +197,7 @@ def importances(result: Search, seed: int) -> pd.Series:
         params = {name: row[name] for name in SEARCHED}
         done = optuna.trial.create_trial(params=params, distributions=result.space, value=row["val_auc"])
         study.add_trial(done)
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
+    found = optuna.importance.FanovaImportanceEvaluator(seed=seed).evaluate(study)
     return pd.Series(found).reindex(SEARCHED, fill_value=0.0)
 
 
