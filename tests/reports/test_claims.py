@@ -1,6 +1,7 @@
 """The tables of docs/claims.md are those that the published reports give."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_has_the_tables_of_the_published_reports():
     text = (ROOT / claims.PAGE).read_text("utf-8")
     assert claims.filled(text, ROOT) == text, "make reference writes them"
+
+
+def test_the_readme_has_the_speed_up_of_the_report():
+    (said,) = re.findall(r"a speed-up of (\d+)", (ROOT / "executed" / "reference" / "throughput.json").read_text("utf-8"))
+    assert f"to {said} (4,096; [throughput]" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_ablation_report_is_quoted_and_every_claim_its_reports():
