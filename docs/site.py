@@ -28,6 +28,7 @@ NAVIGATION = {
     "Diagnosis": "docs/diagnosis.md",
     "Claims": "docs/claims.md",
     "Formulas": "docs/formulas.md",
+    "Speed": "docs/speed.md",
     "Design": "docs/design.md",
     "Clusters": "docs/clusters.md",
     "Reports": "docs/reports.md",

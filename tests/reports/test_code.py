@@ -85,7 +85,7 @@ def test_code_and_parameters_count(copy, name, old, new):
     ("name", "old", "new"),
     [
         ("qnb/training/progress.py", "LAST = 3  # the last third", "LAST = 3  # a third"),
-        ("qnb/training/progress.py", '"""Was a training still', '"""Is a training still'),
+        ("qnb/training/progress.py", '"""Was training still', '"""Is training still'),
         ("qnb/studies/tune.py", "WARM_UP = 5", "WARM_UP = 6"),  # which train.ipynb does not use
         ("qnb/runs/progress.py", "\nimport", "\nX = 1\nimport"),  # which decides no number
     ],
