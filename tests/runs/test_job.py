@@ -170,3 +170,19 @@ def test_a_parameters_file_that_is_not_there_is_answered_with_the_nearest(root):
             read_parameters(given)
     with pytest.raises(ParameterError, match=r"No such file or directory\.$"):
         read_parameters("nothing/like.it")
+
+
+LAYERS = {"one": {}, "two": {"layers": 2}}
+
+
+@pytest.mark.parametrize("arms", [{}, {"arms": LAYERS, "reference": "one"}])
+def test_a_parameter_that_every_arm_overrides_is_refused(arms):
+    """The arms of the notebook's default are of two measurements."""
+    root = Path(__file__).parents[2]
+    if arms:
+        assert prepare("ablation", {"measurement": "z0"} | arms, root).config.measurement == "z0"
+        return
+    with pytest.raises(
+        ParameterError, match=r"measurement would have no effect: every arm \(mean_z, mean_z_readout\) overrides it"
+    ):
+        prepare("ablation", {"measurement": "z0"}, root)
