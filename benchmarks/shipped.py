@@ -9,12 +9,11 @@ import json
 import sys
 from pathlib import Path
 
-import nbformat
 import papermill
 
 from qnb.files import atomic_write
-from qnb.reports.code import digest_of
-from qnb.reports.publish import SHIPPED, scrub
+from qnb.reports.code import code_cells, digest_of
+from qnb.reports.publish import SHIPPED, stamped, text_of
 from qnb.runs.provenance import code_state
 
 ROOT = Path(__file__).parents[1]
@@ -26,20 +25,16 @@ SOURCES = {
 
 def digest(name: str, root: Path = ROOT) -> str:
     """Of the notebook's cells, the benchmark's files, and what they use of qnb."""
-    nb = nbformat.read(root / "benchmarks" / f"{name}.ipynb", as_version=4)
-    sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    return digest_of(
-        name,
-        [*sources, *(root.joinpath("benchmarks", f"{file}.py").read_text("utf-8") for file in SOURCES[name])],
-        root,
-    )
+    folder = root / "benchmarks"
+    files = [(folder / f"{file}.py").read_text("utf-8") for file in SOURCES[name]]
+    return digest_of(name, [*code_cells(folder / f"{name}.ipynb"), *files], root)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Execute, scrub, ship.
 
     Raises:
-        papermill.PapermillExecutionError: a cell failed; nothing is shipped.
+        papermill.PapermillExecutionError, ValueError: a cell failed, or the notebook is too large; nothing is shipped.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shipped", description=__doc__)
     parser.add_argument("name", choices=SOURCES)
@@ -52,14 +47,11 @@ def main(arguments: list[str] | None = None) -> None:
     parameters = {"results": str(Path(asked.results).resolve())} if asked.results else {}
     stamp = {"code": digest(asked.name), "commit": str(code_state()["commit"])}
     notebook = str(ROOT / "benchmarks" / f"{asked.name}.ipynb")
-    nb = scrub(papermill.execute_notebook(notebook, None, parameters, cwd=str(ROOT), kernel_name="python3"))
+    nb = papermill.execute_notebook(notebook, None, parameters, cwd=str(ROOT), kernel_name="python3")
     for cell in nb.cells:
-        if "injected-parameters" in cell.metadata.get(
-            "tags", []
-        ):  # the name of a file here, without its folder
+        if "injected-parameters" in cell.metadata.get("tags", []):  # a file's name, without its folder here
             cell.source = cell.source.replace(parameters["results"], Path(parameters["results"]).name)
-    nb.metadata.setdefault("qnb", {})["reference"] = stamp
-    atomic_write(ROOT / SHIPPED / f"{asked.name}.ipynb", (nbformat.writes(nb) + "\n").encode())
+    atomic_write(ROOT / SHIPPED / f"{asked.name}.ipynb", text_of(stamped(nb, stamp), asked.name))
     print(f"shipped: {SHIPPED / asked.name}.ipynb {json.dumps(stamp)}")
 
 

@@ -30,9 +30,13 @@ def digest(report: Report, root: Path) -> str:
     Raises:
         ParameterError: as `qnb.reports.plan.Report.parameters`.
     """
-    nb = nbformat.read(root / "notebooks" / f"{report.notebook}.ipynb", as_version=4)
-    cells = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    cells = code_cells(root / "notebooks" / f"{report.notebook}.ipynb")
     return digest_of(json.dumps(plain(report.parameters(root)), sort_keys=True), cells, root)
+
+
+def code_cells(path: Path) -> list[str]:
+    """Sources of a notebook's code cells."""
+    return [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
 
 
 def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:

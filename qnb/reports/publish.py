@@ -70,6 +70,25 @@ def thumbnail(nb: nbformat.NotebookNode) -> bytes:
     return buffer.getvalue()
 
 
+def stamped(nb: nbformat.NotebookNode, stamp: dict[str, str]) -> nbformat.NotebookNode:
+    """The scrubbed notebook, with the stamp in its metadata."""
+    nb = scrub(nb)
+    nb.metadata.setdefault("qnb", {})["reference"] = stamp
+    return nb
+
+
+def text_of(nb: nbformat.NotebookNode, name: str) -> bytes:
+    """The file of a notebook that is shipped as `name`.
+
+    Raises:
+        ValueError: it is larger than LIMIT.
+    """
+    text: bytes = (nbformat.writes(nb) + "\n").encode()
+    if len(text) > LIMIT:
+        raise ValueError(f"{name} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
+    return text
+
+
 def publish(folder: Path, name: str, root: Path, stamp: dict[str, str]) -> None:
     """Put a finished run into executed/reference/: NAME.ipynb, NAME.report.html, NAME.json (its metrics)
     and, for an ablation, NAME.csv (its results); and its thumbnail into docs/thumbnails/.
@@ -83,11 +102,8 @@ def publish(folder: Path, name: str, root: Path, stamp: dict[str, str]) -> None:
     Raises:
         ValueError: the notebook is larger than LIMIT, or has no figure for a thumbnail.
     """
-    nb = scrub(nbformat.read(folder / NOTEBOOK, as_version=4))
-    nb.metadata.setdefault("qnb", {})["reference"] = stamp
-    text = (nbformat.writes(nb) + "\n").encode()
-    if len(text) > LIMIT:
-        raise ValueError(f"{name} has {len(text):,} bytes; at most {LIMIT:,} are shipped.")
+    nb = stamped(nbformat.read(folder / NOTEBOOK, as_version=4), stamp)
+    text = text_of(nb, name)
     picture, shipped = thumbnail(nb), root / SHIPPED
     shipped.mkdir(parents=True, exist_ok=True)
     atomic_write(root / "docs" / "thumbnails" / f"{name}.png", picture)
