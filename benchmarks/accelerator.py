@@ -11,15 +11,16 @@ import functools
 import platform
 import sys
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 import optax
 import pandas as pd
 
-from benchmarks.rows import batch
+from benchmarks.rows import batch, params_of
 from benchmarks.timing import median_seconds
-from qnb.core.circuit import CircuitSpec
+from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.exact import PRECISIONS, ExactEngine
 from qnb.core.gate import check_gradient
 from qnb.core.objective import Objective
@@ -36,8 +37,14 @@ def where() -> str:
     return f"{device.device_kind} ({device.platform}, {platform.machine()}), JAX {jax.__version__}"
 
 
-def error(engine: ExactEngine, params, data) -> float:
-    """How far a gradient is from that of float64 on the processor, relative to its largest entry."""
+def error(engine: ExactEngine, params: Params) -> float:
+    """How far a gradient is from that of float64 on the processor, relative to its largest entry.
+
+    Raises:
+        WrongGradientError: the gate finds the gradient wrong on those rows.
+    """
+    data = batch(engine.spec, CHECKED)
+    check_gradient(engine, params, *data)
     with jax.default_device(jax.devices("cpu")[0]):
         _, known = ExactEngine(engine.spec, engine.objective, precision="float64").loss_and_grad(
             params, *data
@@ -47,20 +54,9 @@ def error(engine: ExactEngine, params, data) -> float:
     return max(float(np.abs(grads[group] - known[group]).max()) for group in known) / largest
 
 
-def measure(wires: int, rows: int, precision: str) -> dict[str, object]:
-    """A row of the table: times in ms, medians.
-
-    Raises:
-        WrongGradientError: the gate finds the gradient wrong there.
-    """
-    spec = CircuitSpec(wires)
-    engine = ExactEngine(spec, Objective(), precision=precision)
-    rng = np.random.default_rng(wires)
-    params = {
-        name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in spec.init(0).items()
-    }
-    check_gradient(engine, params, *batch(spec, CHECKED))
-    data, started = batch(spec, rows), time.perf_counter()
+def times(engine: ExactEngine, params: Params, rows: int) -> dict[str, object]:
+    """Of a batch of so many rows: times in ms, medians."""
+    data, started = batch(engine.spec, rows), time.perf_counter()
     step = median_seconds(functools.partial(engine.loss_and_grad, params, *data), SECONDS)
     count = max(1, min(STEPS, engine.steps_at_once(rows), int(CHUNK_SECONDS / step)))
     adam = optax.adam(1e-3)
@@ -69,16 +65,25 @@ def measure(wires: int, rows: int, precision: str) -> dict[str, object]:
     chunk = tuple(np.stack([column] * count) for column in data)
     took = functools.partial(engine.take_steps, adam.update, params, state, *chunk)
     return {
-        "wires": wires,
-        "batch": rows,
-        "precision": precision,
         "path": engine.path(rows),
         "step ms": 1e3 * step,
         "chunk ms": 1e3 * median_seconds(took, SECONDS) / count,
         "steps of a chunk": count,
-        "error": error(engine, params, batch(spec, CHECKED)),
         "seconds to measure": time.perf_counter() - started,
     }
+
+
+def lines(wires: int, precision: str) -> Iterator[dict[str, object]]:
+    """A line of the table for each batch, once the gate has passed.
+
+    Raises:
+        WrongGradientError: as `error`.
+    """
+    engine = ExactEngine(CircuitSpec(wires), Objective(), precision=precision)
+    params = params_of(engine.spec)
+    known = {"wires": wires, "precision": precision, "error": error(engine, params)}
+    for rows in BATCHES:
+        yield known | {"batch": rows} | times(engine, params, rows)
 
 
 def main(path: str | None = None, *wires: str) -> None:
@@ -87,8 +92,8 @@ def main(path: str | None = None, *wires: str) -> None:
     rows = []
     for n in map(int, wires or WIRES):
         for precision in PRECISIONS:
-            for size in BATCHES:
-                rows.append(measure(n, size, precision) | {"device": where()})
+            for line in lines(n, precision):
+                rows.append(line | {"device": where()})
                 print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                                 for name, value in list(rows[-1].items())[:-1]), flush=True)  # fmt: skip
                 if path:

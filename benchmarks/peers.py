@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from pennylane.devices import ExecutionConfig
 from threadpoolctl import ThreadpoolController
 
-from benchmarks.rows import batch
+from benchmarks.rows import batch, params_of
 from benchmarks.timing import in_turn
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.exact import ExactEngine
@@ -141,10 +141,7 @@ def measure(wires: tuple[int, ...] = WIRES, batches: tuple[int, ...] = BATCHES) 
     rows, over = [], {name: np.inf for name in PEERS}  # work = rows * 2^wires from which a peer is left out
     for n in wires:
         spec, objective = CircuitSpec(wires=n), Objective()
-        rng = np.random.default_rng(n)
-        params = {
-            name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in spec.init(0).items()
-        }
+        params = params_of(spec)
         made = {}
         for name, build in PEERS.items():
             try:

@@ -1,8 +1,8 @@
-"""The rows that steps and forward passes are timed on."""
+"""The rows, and the parameters, that steps and forward passes are timed at."""
 
 import numpy as np
 
-from qnb.core.circuit import CircuitSpec
+from qnb.core.circuit import CircuitSpec, Params
 
 
 def batch(spec: CircuitSpec, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -13,3 +13,9 @@ def batch(spec: CircuitSpec, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndar
         rng.integers(0, 2, rows).astype(float),
         rng.uniform(0.5, 1.5, rows),
     )
+
+
+def params_of(spec: CircuitSpec) -> Params:
+    """Away from the initial ones, where gradients are small."""
+    rng = np.random.default_rng(spec.wires)
+    return {name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in spec.init(0).items()}

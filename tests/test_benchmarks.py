@@ -135,11 +135,12 @@ def test_small_tables_have_both_classes_and_come_out_again(generator, columns):
 @pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("float64", 1e-12)])
 def test_a_line_of_the_accelerators_table_is_gated_and_compared(monkeypatch, precision, most):
     monkeypatch.setattr(accelerator, "SECONDS", 0.01)
-    line = accelerator.measure(2, 8, precision)
+    monkeypatch.setattr(accelerator, "BATCHES", (8,))
+    (line,) = accelerator.lines(2, precision)
     assert 0 <= line["error"] < most and line["step ms"] > 0 and line["chunk ms"] > 0 and 1 <= line["steps of a chunk"] <= 64
     monkeypatch.setattr(accelerator.ExactEngine, "loss_and_grad", one_row_of_the_batch(accelerator.ExactEngine.loss_and_grad))
     with pytest.raises(WrongGradientError):
-        accelerator.measure(2, 8, precision)
+        list(accelerator.lines(2, precision))
 
 
 def one_row_of_the_batch(loss_and_grad):
