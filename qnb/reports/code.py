@@ -1,22 +1,21 @@
 """The digest of what decides a report: its parameters, its notebook's code, and the modules that this uses.
 
-Comments, docstrings and text cells do not count, nor do the modules that store and show a run (KEEPING):
-they decide no number.
+Comments, docstrings, layout, names of local variables (see `qnb.reports.normal`) and text cells do not count,
+nor do the modules that store and show a run (KEEPING): they decide no number.
 """
 
 import ast
 import hashlib
-import io
 import json
 import re
-import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import nbformat
 
 from qnb.files import plain
+from qnb.reports.normal import normal
 from qnb.reports.plan import Report
 
 KEEPING = ("qnb.runs", "qnb.files", "qnb.errors", "qnb.studies.sweep")
@@ -45,32 +44,11 @@ def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:
     """
     found = hashlib.sha256(parameters.encode())
     for source in sources:
-        found.update(bare(source).encode())
+        found.update(normal(source).encode())
     start = {module for source in sources for module in _imported(source, root)}
     for module, source in sorted(_closure(start, root).items()):
-        found.update(f"{module}\n{bare(source)}".encode())
+        found.update(f"{module}\n{normal(source)}".encode())
     return found.hexdigest()[:16]
-
-
-@cache
-def bare(source: str) -> str:
-    """Python source without comments, docstrings and blank lines."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for first, last in _docstrings(ast.parse(source)):
-        lines[first - 1 : last] = [""] * (last - first + 1)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    """First and last line of every text that stands as a statement of its own."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Expr(value=ast.Constant(value=str())):
-                yield node.lineno, node.end_lineno or node.lineno
 
 
 def _closure(start: set[str], root: Path) -> dict[str, str]:

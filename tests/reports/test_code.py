@@ -86,11 +86,12 @@ def test_code_and_parameters_count(copy, name, old, new):
     [
         ("qnb/training/progress.py", "LAST = 3  # the last third", "LAST = 3  # a third"),
         ("qnb/training/progress.py", '"""Was training still', '"""Is training still'),
+        ("qnb/training/progress.py", "third = len", "# a third\n    third = len"),
         ("qnb/studies/tune.py", "WARM_UP = 5", "WARM_UP = 6"),  # which train.ipynb does not use
         ("qnb/runs/progress.py", "\nimport", "\nX = 1\nimport"),  # which decides no number
     ],
 )
-def test_comments_docstrings_and_what_is_not_used_do_not(copy, name, old, new):
+def test_comments_docstrings_layout_and_what_is_not_used_do_not(copy, name, old, new):
     before = code.digest(TRAIN, copy)
     changed(copy, name, old, new)
     assert code.digest(TRAIN, copy) == before
@@ -99,11 +100,6 @@ def test_comments_docstrings_and_what_is_not_used_do_not(copy, name, old, new):
 def test_parameters_of_files_count_later_ones_over_earlier():
     assert Report("ablation", ("mean_z_vs_readout", "note")).parameters(ROOT)["epochs"] == 5
     assert code.digest(Report("train", values={"seed": 1}), ROOT) != code.digest(Report("train"), ROOT)
-
-
-def test_bare_leaves_the_code():
-    source = '"""Doc."""\nx = "# no comment"  # a comment\n\n\ndef f():\n    """Doc\n    of two lines."""\n    return x  # yes\n'
-    assert code.bare(source) == 'x = "# no comment"\ndef f():\n    return x'
 
 
 @pytest.mark.parametrize("name", REPORTS)
