@@ -1,6 +1,6 @@
 """Benchmarks, one after the other: python -m benchmarks [NAME ...]; without a name all those of speed."""
 
-import sys
+import argparse
 
 from benchmarks import (
     accelerator,
@@ -19,6 +19,7 @@ from benchmarks import (
     steps,
     surrogate,
 )
+from qnb.errors import nearest
 
 BENCHMARKS = {
     "data": data,
@@ -39,8 +40,12 @@ BENCHMARKS = {
 }
 SPEED = [name for name in BENCHMARKS if not name.startswith(("gate", "small", "statistics", "accelerator"))]
 
-for name in sys.argv[1:] or SPEED:
+parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+names = parser.parse_args().names
+for name in names:
     if name not in BENCHMARKS:
-        sys.exit(f"No benchmark is called {name!r}. Valid: {', '.join(BENCHMARKS)}.")
+        parser.error(f"no benchmark is called {name!r}. {nearest(name, BENCHMARKS)}")
+for name in names or SPEED:
     print(f"\n=== {BENCHMARKS[name].__doc__.splitlines()[0]}\n", flush=True)
     BENCHMARKS[name].main()
