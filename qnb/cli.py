@@ -20,6 +20,7 @@ from qnb.config import DataConfig, TableConfig
 from qnb.errors import ParameterError, QnbError, refuse_unknown
 from qnb.files import REPORT
 from qnb.hints import Commands
+from qnb.runs import grammar
 from qnb.runs.flags import flags, pointer
 from qnb.runs.folder import Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
@@ -447,9 +448,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if sys.stdin is None:  # closed by a batch system; papermill asks for it when imported
         os.open(os.devnull, os.O_RDONLY)
-    # None: not there. When jsonschema is imported, for nbformat, it has this build a grammar of addresses,
-    # which takes a second; no notebook holds what it is for
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    grammar.leave_out()
     try:
         with _skipped_on_stderr():
             return cli.main(arguments, prog_name="qnb", standalone_mode=False) or DONE

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from qnb import own
 from qnb.errors import QnbError
+from qnb.runs import grammar
 
 
 def main(order: dict[str, Any], log: TextIO) -> None:
@@ -20,6 +21,7 @@ def main(order: dict[str, Any], log: TextIO) -> None:
         QnbError: the run was refused, or its outcome could not be written.
     """
     own.ship(order["own"])
+    grammar.leave_out()
     from qnb.runs.headless import execute  # takes seconds, in which the worker may end
     from qnb.runs.job import prepare
     from qnb.runs.project import RunError
