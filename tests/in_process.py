@@ -78,6 +78,7 @@ def execute(notebook, overrides, project, monkeypatch):
                 plt.close("all")
         run = kernel._current
     finally:
+        shell.reset(new_session=False)  # a shell lives as long as the process, and what a notebook made with it
         InteractiveShell.clear_instance()
     return run, [files(run.folder), shown], reads
 
