@@ -1,25 +1,16 @@
-"""No parameter is dead: the code behind each notebook reads it, and changing it changes what is found, or is refused.
-
-What is found is every artefact but the parameters, the manifest and timings. The small version reads all notebooks that need no
-compiler and changes every parameter of a training; the full one, marked slow, executes each notebook with each parameter changed.
-"""
+"""Tables and helpers of the tests in no_dead_parameter/: of each notebook, small configurations, and for each parameter a change."""
 
 import functools
 import importlib
-import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from in_process import execute, findings
+from in_process import execute
 
-from qnb.config import TrainConfig
 from qnb.errors import QnbError
-from qnb.probes import throughput
 from qnb.runs.job import read_notebook
-from qnb.training.train import train
 
 ROOT = Path(__file__).parents[1]
 TABLE = {"data": "tiny.csv", "label": "label", "drop": ("kind", "other_kind"), "time": ("frame.time",), "sample": 160}
@@ -184,83 +175,6 @@ def labelled(rows):
     return frame.assign(label=y, other=1 - y)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project with a small table, and with one that is long enough for the search."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    (folder / "pyproject.toml").write_text('[project]\nname = "qnb"\n')
-    for name, rows in (("tiny", 300), ("long", 600)):
-        frame = labelled(rows)
-        frame.to_csv(folder / f"{name}.csv", index=False)
-        frame.assign(a=frame["label"] + frame["a"] / 10).to_csv(folder / f"easy_{name}.csv", index=False)
-    (folder / "circuits.py").write_text(CIRCUITS)
-    return folder
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """Throughput at few sizes."""
-    grid = throughput.Grid(batches=(4,), wires=(2,), layers=(), rows=4, thread_wires=(2,))
-    monkeypatch.setattr(throughput, "QUICK", grid)
-    monkeypatch.setattr(throughput, "FULL", throughput.Grid((4, 8), (2,), (), 4, (2,)))
-
-
-@pytest.mark.parametrize("notebook", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in BASES])
-def test_every_parameter_is_read(notebook, project, monkeypatch, small):
-    reads = Counter()
-    for base in BASES[notebook]:
-        _, _, read = execute(notebook, base, project, monkeypatch)
-        reads += read
-    assert set(configuration(notebook).model_fields) - set(reads) == set()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", [name for name in BASES if "ansatz" in configuration(name).model_fields])
-def test_a_notebook_runs_with_a_circuit_of_ones_own(notebook, project, monkeypatch, small):
-    parts = {"ansatz": "circuits.py:chain"} if notebook == "surrogate" else PARTS  # the others are refused there
-    given = {name: part for name, part in parts.items() if name in configuration(notebook).model_fields}
-    run, _, _ = execute(notebook, BASES[notebook][0] | given, project, monkeypatch)
-    assert run.manifest["status"] == "done"
-    assert {own["part"].partition("@")[0] for own in run.manifest["own"]} == set(given.values())
-    assert {name: run.manifest["parameters"][name].partition("@")[0] for name in given} == given
-
-
-def test_the_tables_above_have_every_parameter():
-    assert set(CHANGES) == set(TrainConfig.model_fields)
-    for notebook in BASES:
-        fields = set(configuration(notebook).model_fields)
-        assert set(OWN.get(notebook, {})) <= fields
-        assert fields - set(CHANGES) - set(OWN.get(notebook, {})) <= SOURCES
-
-
-@functools.lru_cache(maxsize=100)
-def trained(items):
-    """What a training finds, or the error that refuses it."""
-    try:
-        result = train(TrainConfig.make(dict(items)), progress=False)
-    except QnbError as error:
-        return str(error)
-    return repr([findings(result.metrics), findings(result.history.to_dict("list"))])
-
-
-def test_a_training_finds_the_same_again(project, monkeypatch):
-    monkeypatch.chdir(project)
-    items = tuple(TRAINING.items())
-    assert trained.__wrapped__(items) == trained.__wrapped__(items)
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_parameter_of_a_training_changes_what_it_finds(name, project, monkeypatch):
-    monkeypatch.chdir(project)
-    value, beside = CHANGES[name]
-    base = TRAINING | beside
-    assert base.get(name, TrainConfig.model_fields[name].default) != value
-    before = trained(tuple(base.items()))
-    assert before.startswith("["), before
-    assert trained(tuple((base | {name: value}).items())) != before
-
-
 # what needs other arms to count: what every arm overrides is refused by `qnb run` (tests/runs/test_job.py)
 OF_OTHER_ARMS = {"ablation": {"measurement": ("z0", {"arms": {"one": {}, "two": {"layers": 2}}, "reference": "one"})}}
 
@@ -271,7 +185,16 @@ def changes_of(notebook):
     return {name: change for name, change in (CHANGES | own).items() if name in fields and name not in SOURCES}
 
 
-FINDING = [name for name in BASES if name != "throughput"]  # that one finds timings
+FINDING = {  # notebooks, by the test file that changes their parameters: files are shared out between processes. One finds timings
+    "trainings": ("train", "explore", "surrogate", "own_circuit", "suspects"),
+    "studies": ("ablation", "tune", "leakage_stress_test", "zvec_gradient_identity"),
+    "probes": ("alpha_sign_inversion", "focal_fixed_point", "readout_geometry", "gradient_audit"),
+}
+
+
+def cases(file):
+    """[(notebook, parameter)] of that test file."""
+    return [(notebook, name) for notebook in FINDING[file] for name in changes_of(notebook)]
 
 
 @functools.lru_cache(maxsize=1)
@@ -280,17 +203,8 @@ def cached(notebook, items, project):
         return execute(notebook, dict(items), project, patch)[1]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", FINDING)
-def test_a_notebook_finds_the_same_again(notebook, project, monkeypatch):
-    base = BASES[notebook][0]
-    before = cached(notebook, tuple(base.items()), project)
-    assert repr(execute(notebook, base, project, monkeypatch)[1]) == repr(before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("notebook", "name"), [(nb, name) for nb in FINDING for name in changes_of(nb)])
-def test_every_parameter_of_a_notebook_changes_what_it_finds(notebook, name, project, monkeypatch):
+def require_found_or_refused(notebook, name, project, monkeypatch):
+    """Executed with the parameter changed, the notebook finds other than before, or refuses it."""
     value, beside = changes_of(notebook)[name]
     fields = configuration(notebook).model_fields
     base = BASES[notebook][0] | {n: v for n, v in beside.items() if n in fields}
