@@ -246,16 +246,16 @@ def collect(
 
     for name, value in (*pairs, *raw):
         if "=" in name:
-            name, _, given = name.partition("=")
+            name, _, assigned = name.partition("=")
             raise ParameterError(
-                f"-p takes a name and a value, -p {name} {given} (given: {name}={given} and {value})."
+                f"-p takes a name and a value, -p {name} {assigned} (given: {name}={assigned} and {value})."
             )
-    beside: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for text in texts:
-        beside |= parse_parameters(text, f"-y {text!r}")
-    beside |= {name: _value(value) for name, value in pairs} | dict(raw)
+        options |= parse_parameters(text, f"-y {text!r}")
+    options |= {name: _value(value) for name, value in pairs} | dict(raw)
     values: dict[str, Any] = {}
-    for layer in (*map(read_parameters, files), beside):
+    for layer in (*map(read_parameters, files), options):
         values = _on_its_table(values, layer) | layer
     return values
 
@@ -267,14 +267,14 @@ def _on_its_table(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, An
     """
     if layer.get("data", "bundled") == "bundled":
         return values
-    gone = [name for name in OF_THE_GENERATOR if name in values and name not in layer]
-    if gone:
+    dropped = [name for name in OF_THE_GENERATOR if name in values and name not in layer]
+    if dropped:
         click.echo(
             f"qnb: left out, for it belongs to the bundled capture and data={layer['data']!r} was given: "
-            f"{', '.join(f'{name}={values[name]!r}' for name in gone)}.",
+            f"{', '.join(f'{name}={values[name]!r}' for name in dropped)}.",
             err=True,
         )
-    return {name: value for name, value in values.items() if name not in gone}
+    return {name: value for name, value in values.items() if name not in dropped}
 
 
 def _value(text: str) -> Any:

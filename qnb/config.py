@@ -184,19 +184,19 @@ class StrictConfig(BaseModel):
             if name in type(self).model_fields and name != source
         }
         # a part of the user's that is given beside `source` stands for the one of the same text there
-        beside = {n: v for n, v in self if n in given and own.same(v, brought.get(n))}
-        taken = type(self).make(dict(self) | brought | beside)
-        other = [
-            f"{name}={getattr(self, name)!r} (the {source} has {getattr(taken, name)!r})"
+        parts = {n: v for n, v in self if n in given and own.same(v, brought.get(n))}
+        config = type(self).make(dict(self) | brought | parts)
+        conflicts = [
+            f"{name}={getattr(self, name)!r} (the {source} has {getattr(config, name)!r})"
             for name in brought
-            if getattr(self, name) != getattr(taken, name) and (name in given or self.changed(name))
+            if getattr(self, name) != getattr(config, name) and (name in given or self.changed(name))
         ]
-        if other:
+        if conflicts:
             raise ParameterError(
-                f"{source}={getattr(self, source)!r} brings its own parameters: leave {', '.join(other)} "
+                f"{source}={getattr(self, source)!r} brings its own parameters: leave {', '.join(conflicts)} "
                 f"out, or {source}=None."
             )
-        return taken
+        return config
 
     def hash(self) -> str:
         """The first 10 hex digits of the SHA-256 of the effective configuration as canonical JSON."""
@@ -250,10 +250,10 @@ def _explain(cls: type[BaseModel], error: ErrorDetails) -> str:
     name = str(error["loc"][0]) if error["loc"] else None
     if name is None:  # raised by a validator of ours: the message is complete
         return str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
-    given = error["input"]
-    text = f"Parameter {name} = {given!r}: {error['msg'][0].lower() + error['msg'][1:]}."
+    value = error["input"]
+    text = f"Parameter {name} = {value!r}: {error['msg'][0].lower() + error['msg'][1:]}."
     if error["type"] == "literal_error":
-        text += " " + nearest(given, _choices(cls.model_fields[name].annotation))
+        text += " " + nearest(value, _choices(cls.model_fields[name].annotation))
     field = cls.model_fields[name]
     return f"{text} Default: {field.get_default(call_default_factory=True)!r}."
 
@@ -274,10 +274,10 @@ def _how_to_give(errors: Collection[ErrorDetails]) -> Iterator[str]:
 
 
 def _choices(annotation: Any) -> list[str]:
-    found: list[Any] = []
+    choices: list[Any] = []
     for arg in get_args(annotation):
-        found += _choices(arg) if get_args(arg) else [arg]
-    return [c for c in found if isinstance(c, str)]
+        choices += _choices(arg) if get_args(arg) else [arg]
+    return [c for c in choices if isinstance(c, str)]
 
 
 class TableConfig(StrictConfig):
@@ -494,8 +494,8 @@ def training_of(config: StrictConfig, **fixed: Any) -> TrainConfig:
     Raises:
         ParameterError: a value is not valid or contradicts another.
     """
-    own = {name: getattr(config, name) for name in TrainConfig.model_fields if hasattr(config, name)}
-    return TrainConfig.make(own | fixed)
+    values = {name: getattr(config, name) for name in TrainConfig.model_fields if hasattr(config, name)}
+    return TrainConfig.make(values | fixed)
 
 
 @contradiction

@@ -104,8 +104,8 @@ def is_part(given: Any) -> bool:
     """Whether a value is a part of the user's, or a string that names one, and not a built-in name."""
     if isinstance(given, str):
         return isinstance(given, Own) or ":" in given or "@" in given
-    made = dataclasses.is_dataclass(given) and not isinstance(given, type)
-    return made or callable(given) or isinstance(given, list | tuple)
+    instance = dataclasses.is_dataclass(given) and not isinstance(given, type)
+    return instance or callable(given) or isinstance(given, list | tuple)
 
 
 def same(own: Any, recorded: Any) -> bool:
@@ -123,22 +123,22 @@ def in_place_of(recorded: Any, given: Any) -> Own:
     Raises:
         ParameterError: it has another text or name, the run has a built-in part there, or as `part`.
     """
-    found = part(given)
-    if not same(found, recorded):
+    loaded = part(given)
+    if not same(loaded, recorded):
         raise ParameterError(
-            f"{found} is not what the run had, {recorded}: give the same name, of a file with the same text."
+            f"{loaded} is not what the run had, {recorded}: give the same name, of a file with the same text."
         )
     file, colon, _ = str(recorded).partition("@")[0].rpartition(":")
-    return Own(found.value, found.name, file if colon else None, found.text)
+    return Own(loaded.value, loaded.name, file if colon else None, loaded.text)
 
 
 def parts_of(values: Any) -> Iterator[Own]:
     """Every `Own` in a mapping of parameters, nested ones (arms) too, each once."""
-    found: dict[str, Own] = {}
+    parts: dict[str, Own] = {}
 
     def walk(value: Any) -> None:
         if isinstance(value, Own):
-            found.setdefault(str(value), value)
+            parts.setdefault(str(value), value)
         elif isinstance(value, Mapping):
             for item in value.values():
                 walk(item)
@@ -147,7 +147,7 @@ def parts_of(values: Any) -> Iterator[Own]:
                 walk(item)
 
     walk(dict(values))
-    yield from found.values()
+    yield from parts.values()
 
 
 @contextlib.contextmanager
@@ -192,10 +192,10 @@ def _from_file(file: str, name: str, digits: str) -> Own:
     text = _shipped.get(digits) if digits else None
     if text is None:
         text = _read(file)
-    found = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
-    if digits and found != digits:
+    sha256 = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    if digits and sha256 != digits:
         raise ParameterError(
-            f"{file} has changed: {name} was recorded from a text of SHA-256 {digits}..., it is {found}... "
+            f"{file} has changed: {name} was recorded from a text of SHA-256 {digits}..., it is {sha256}... "
             "now. Bring the old text back, or give another file that has it."
         )
     namespace = _run(text, file)
@@ -220,25 +220,25 @@ def _read(file: str) -> str:
 
 def _find(file: str) -> Path:
     """The file, in notebooks/ or in the project; without a project set, in that of the working directory."""
-    project, here = _project.get() or _default, Path.cwd()
-    around = [here, *(p for p in here.parents if (p / "notebooks").is_dir())]
+    project, cwd = _project.get() or _default, Path.cwd()
+    around = [cwd, *(p for p in cwd.parents if (p / "notebooks").is_dir())]
     roots = [project] if project is not None else around
     places = [base.resolve() for root in roots for base in (root / "notebooks", root)]
-    found = [path for base in places if (path := (base / file).resolve()).is_file()]
-    if not found:
+    paths = [path for base in places if (path := (base / file).resolve()).is_file()]
+    if not paths:
         raise ParameterError(
             f"There is no file {file!r} in {' or '.join(map(str, places[:2]))}: a file beside the notebook, "
             "or in the project, is given as FILE:NAME."
         )
-    path = found[0]
+    path = paths[0]
     if not any(path.is_relative_to(base) for base in places):
         raise ParameterError(f"{file!r} leads out of the project: give a file in it.")
     if "executed" in path.parts:
         raise ParameterError(
             f"{file!r} is in executed/: code is not run from run folders. Give your own copy."
         )
-    if len({p.read_bytes() for p in found[:2]}) > 1:
-        raise ParameterError(f"{file!r} is both {found[0]} and {found[1]}, with different texts: keep one.")
+    if len({p.read_bytes() for p in paths[:2]}) > 1:
+        raise ParameterError(f"{file!r} is both {paths[0]} and {paths[1]}, with different texts: keep one.")
     return path
 
 

@@ -155,17 +155,19 @@ def _unseen(logits: np.ndarray, truth: np.ndarray | str, new: np.ndarray | None)
     if isinstance(truth, str) or new is None:
         return 0, None
     count = int((new & truth).sum())
-    some = new | ~truth
-    return count, auc(logits[some], truth[some]) if count else None
+    rows = new | ~truth
+    return count, auc(logits[rows], truth[rows]) if count else None
 
 
 def told(scores: Scores) -> str:
     """A summary of the scores, as lines for the terminal."""
     ranking = f"no AUC: {scores.without_auc}"
     if scores.auc_interval is not None:
-        found = scores.auc_interval
-        few = f"; {found.few}" if found.few else ""
-        ranking = f"AUC {scores.auc:.4f} (95 % interval {found.low:.4f} to {found.high:.4f} over rows{few})"
+        interval = scores.auc_interval
+        few = f"; {interval.few}" if interval.few else ""
+        ranking = (
+            f"AUC {scores.auc:.4f} (95 % interval {interval.low:.4f} to {interval.high:.4f} over rows{few})"
+        )
     lines = [
         f"scored  {scores.rows:,} rows with engine {scores.engine!r}",
         f"{scores.positive:,} positive ({scores.positive / scores.rows:.1%}) at the stored threshold "
@@ -217,12 +219,12 @@ def _manifest(manifest: Path) -> dict[str, Any]:
     if not manifest.exists():
         return {}
     try:
-        found = json.loads(manifest.read_text("utf-8"))
+        content = json.loads(manifest.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ScoringError(
             f"{manifest} cannot be read: {error}. Give the run's model/ folder instead."
         ) from None
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
@@ -230,8 +232,8 @@ def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
 
     Nothing where it does not.
     """
-    found = manifest.get(name)
-    return found if isinstance(found, dict) else {}
+    entry = manifest.get(name)
+    return entry if isinstance(entry, dict) else {}
 
 
 def _score_rows(
@@ -241,8 +243,8 @@ def _score_rows(
     attack type that training never saw, (N,), None where the table has no types.
     """
     needed, absent = model.feature_map.needed, frozenset(model.feature_map.missing.values)
-    beside = [name for name in (source.label, source.attack) if name is not None]
-    wanted = list(dict.fromkeys([*needed, *beside]))
+    labels = [name for name in (source.label, source.attack) if name is not None]
+    wanted = list(dict.fromkeys([*needed, *labels]))
     logits, truth, new, done = [], Truth(source), list[np.ndarray](), 0
     numeric, worded = set[str](), set[str]()  # columns of text in training with a number here, with text here
     with tqdm(
@@ -253,7 +255,7 @@ def _score_rows(
                 name: clean_column(column, name, absent if name in needed else frozenset())
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
-            columns = {name: found.values for name, found in cells.items()}
+            columns = {name: cleaned.values for name, cleaned in cells.items()}
             refuse_header_rows(source, columns, done)
             for name in model.feature_map.categories:
                 if cells[name].texts is not None:

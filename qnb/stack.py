@@ -9,10 +9,10 @@ PACKAGES = ("qnb", *STACK, "optax", "numpy", "scipy", "pandas", "scikit-learn", 
 
 def versions() -> dict[str, str]:
     """Versions of Python, qnb and the packages that decide a run's numbers, and the platform, by name."""
-    found = {name: metadata.version(name) for name in PACKAGES}
+    packages = {name: metadata.version(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),
-        **found,
+        **packages,
         "platform": f"{platform.system()} {platform.machine()}",
     }
 

@@ -56,6 +56,6 @@ permute.defvjp(_permute_forward, _permute_backward)
 
 def inverse(permutation: np.ndarray) -> np.ndarray:
     """The inverse of a permutation (N,) of 0 ... N - 1, int32 (N,)."""
-    out = np.empty(len(permutation), np.int32)
-    out[permutation] = np.arange(len(permutation), dtype=np.int32)
-    return out
+    back = np.empty(len(permutation), np.int32)
+    back[permutation] = np.arange(len(permutation), dtype=np.int32)
+    return back

@@ -196,18 +196,18 @@ def _runs(spec: CircuitSpec) -> list[Run]:
     kept = recording.light_cone(wires, measured)
     runs: list[Run] = []
     open_on: dict[int, int] = {}  # by wire, the run that a gate on it may lengthen
-    for place, (own, by_row) in enumerate(zip(wires, rowwise, strict=True)):
+    for place, (gate_wires, by_row) in enumerate(zip(wires, rowwise, strict=True)):
         if not kept[place]:
             continue
-        k = open_on.get(own[0])
-        if len(own) == 1 and k is not None and runs[k].rowwise == by_row:
+        k = open_on.get(gate_wires[0])
+        if len(gate_wires) == 1 and k is not None and runs[k].rowwise == by_row:
             runs[k] = runs[k]._replace(places=(*runs[k].places, place))
             continue
-        for w in own:
+        for w in gate_wires:
             open_on.pop(w, None)
-        if len(own) == 1:
-            open_on[own[0]] = len(runs)
-        runs.append(Run(own, by_row, (place,)))
+        if len(gate_wires) == 1:
+            open_on[gate_wires[0]] = len(runs)
+        runs.append(Run(gate_wires, by_row, (place,)))
     return runs
 
 
@@ -238,10 +238,10 @@ def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
     x, others = np.full(spec.features, 0.5), (params["weights"], params["readout"], params.get("scaling"))
 
     def numbers(x: jax.Array, weights: jax.Array, readout: jax.Array, scaling: Any) -> list[list[jax.Array]]:
-        found = _record(spec, (weights, readout, x, scaling))
+        operations = _record(spec, (weights, readout, x, scaling))
         return [
             [jnp.asarray(p) for p in (op.parameters if _compute_matrix(op) else [op.matrix()])]
-            for op in found
+            for op in operations
         ]
 
     try:
@@ -273,11 +273,11 @@ def _compute_matrix(
     single = operation.parameters and all(np.ndim(p) == 0 for p in operation.parameters)
     if not single or function is qml.operation.Operator.compute_matrix:
         return None
-    takes = inspect.signature(function).parameters.values()
-    names = {p.name for p in takes}
-    any_name = any(p.kind is p.VAR_KEYWORD for p in takes)
-    others = {name: v for name, v in operation.hyperparameters.items() if any_name or name in names}
-    return type(operation), function, others
+    parameters = inspect.signature(function).parameters.values()
+    names = {p.name for p in parameters}
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    hyperparameters = {name: v for name, v in operation.hyperparameters.items() if any_name or name in names}
+    return type(operation), function, hyperparameters
 
 
 def _products(spec: CircuitSpec, blocks: Sequence[Block], point: Point) -> list[jax.Array]:
@@ -296,36 +296,36 @@ def _matrices(
     """The matrices of the operations at these places: all of one class at once, where they have numbers."""
     kind = jnp.result_type(dtype, jnp.complex64)
     classes: dict[tuple[type, str], list[int]] = {}
-    found: dict[int, jax.Array] = {}
+    matrices: dict[int, jax.Array] = {}
     for place in places:
         formula = _compute_matrix(operations[place])
         if formula is None:
-            found[place] = jnp.asarray(operations[place].matrix()).astype(kind)
+            matrices[place] = jnp.asarray(operations[place].matrix()).astype(kind)
         else:
             classes.setdefault((formula[0], repr(formula[2])), []).append(place)
-    for own in classes.values():
-        _, function, others = _compute_matrix(operations[own[0]]) or (None, jnp.asarray, {})
-        columns = zip(*(operations[place].parameters for place in own), strict=True)
+    for members in classes.values():
+        _, function, hyperparameters = _compute_matrix(operations[members[0]]) or (None, jnp.asarray, {})
+        columns = zip(*(operations[place].parameters for place in members), strict=True)
         numbers = [jnp.stack([jnp.asarray(p, dtype) for p in column]) for column in columns]
-        stack = jax.vmap(functools.partial(function, **others))(*numbers).astype(kind)
-        found |= dict(zip(own, jnp.unstack(stack), strict=True))
-    return found
+        stack = jax.vmap(functools.partial(function, **hyperparameters))(*numbers).astype(kind)
+        matrices |= dict(zip(members, jnp.unstack(stack), strict=True))
+    return matrices
 
 
 def _run_products(runs: Sequence[Run], matrices: dict[int, jax.Array]) -> list[jax.Array]:
     """The matrix of each run; those of one wire are multiplied side by side."""
     single = [run for run in runs if len(run.wires) == 1]
-    found = {run: matrices[run.places[0]] for run in runs if len(run.wires) > 1}
+    products = {run: matrices[run.places[0]] for run in runs if len(run.wires) > 1}
     if single:
-        one = jnp.eye(2, dtype=next(iter(matrices.values())).dtype)
+        identity = jnp.eye(2, dtype=next(iter(matrices.values())).dtype)
         longest = max(len(run.places) for run in single)
         columns = [
-            jnp.stack([matrices[run.places[j]] if j < len(run.places) else one for run in single])
+            jnp.stack([matrices[run.places[j]] if j < len(run.places) else identity for run in single])
             for j in range(longest)
         ]
         product = functools.reduce(lambda before, after: after @ before, columns)
-        found |= dict(zip(single, jnp.unstack(product), strict=True))
-    return [found[run] for run in runs]
+        products |= dict(zip(single, jnp.unstack(product), strict=True))
+    return [products[run] for run in runs]
 
 
 def _block_product(block: Block, of_run: dict[Run, jax.Array]) -> jax.Array:
@@ -374,8 +374,8 @@ class _States:
             return functools.reduce(jnp.add, terms)
 
         a, b = front
-        both = jnp.stack([product(re, a) - product(im, b), product(re, b) + product(im, a)])
-        self.parts.append((wires + rest, both.reshape(2, -1, self.rows)))
+        products = jnp.stack([product(re, a) - product(im, b), product(re, b) + product(im, a)])
+        self.parts.append((wires + rest, products.reshape(2, -1, self.rows)))
 
     def all(self, wires: Sequence[int]) -> jax.Array:
         """The states over `wires` in that order, (2, 2^n, B)."""
@@ -401,8 +401,8 @@ class _States:
 def _joined(a: tuple[list[int], jax.Array], b: tuple[list[int], jax.Array]) -> tuple[list[int], jax.Array]:
     """Two parts as one: the product of their states."""
     (a_re, a_im), (b_re, b_im) = a[1][:, :, None], b[1][:, None]
-    both = jnp.stack([a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re])
-    return a[0] + b[0], both.reshape(2, -1, both.shape[-1])
+    product = jnp.stack([a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re])
+    return a[0] + b[0], product.reshape(2, -1, product.shape[-1])
 
 
 def words(spec: CircuitSpec) -> list[Words]:
@@ -411,11 +411,13 @@ def words(spec: CircuitSpec) -> list[Words]:
     for k, word in enumerate(spec.words):
         of_flips.setdefault(tuple(i for i, p in enumerate(word) if p in "XY"), []).append(k)
     bits = (np.arange(2**spec.wires) >> np.arange(spec.wires - 1, -1, -1)[:, None]) & 1
-    found = []
-    for flips, own in of_flips.items():
-        factors = np.stack([_factor(spec.words[k], bits) for k in own])  # (K, 2^n), of {1, -1, i, -i}
-        found.append(Words(flips, tuple(own), factors.real.astype(np.int8), -factors.imag.astype(np.int8)))
-    return found
+    groups = []
+    for flips, indices in of_flips.items():
+        factors = np.stack([_factor(spec.words[k], bits) for k in indices])  # (K, 2^n), of {1, -1, i, -i}
+        groups.append(
+            Words(flips, tuple(indices), factors.real.astype(np.int8), -factors.imag.astype(np.int8))
+        )
+    return groups
 
 
 def _factor(word: str, bits: np.ndarray) -> np.ndarray:
@@ -428,8 +430,8 @@ def _expectation(spec: CircuitSpec, coefficients: jax.Array, state: jax.Array) -
     """sum_k c_k <psi|P_k|psi>, (B,): Re(z f) = Re z Re f - Im z Im f, z_i = conj(psi_i) psi_(i ^ flips)."""
     re, im = state
     total: Any = 0.0
-    for flips, own, real, imaginary in words(spec):
-        c = coefficients[np.array(own)]
+    for flips, indices, real, imaginary in words(spec):
+        c = coefficients[np.array(indices)]
         if not flips:
             total += (c @ real.astype(re.dtype)) @ (re * re + im * im)
             continue
@@ -438,8 +440,8 @@ def _expectation(spec: CircuitSpec, coefficients: jax.Array, state: jax.Array) -
             total += jnp.sum((c @ real.astype(re.dtype))[:, None] * (re * there_re + im * there_im), 0)
         if imaginary.any():
             total += jnp.sum((c @ imaginary.astype(re.dtype))[:, None] * (re * there_im - im * there_re), 0)
-    found: jax.Array = total
-    return found
+    expectation: jax.Array = total
+    return expectation
 
 
 def _flipped(part: jax.Array, flips: Sequence[int], wires: int) -> jax.Array:

@@ -58,15 +58,15 @@ class Programs:
         Raises:
             EngineError: Catalyst or the device cannot compile the program.
         """
-        program, vector, out = self._program("scores", CHUNK), self._vector(params), np.empty(len(X))
+        program, vector, scores = self._program("scores", CHUNK), self._vector(params), np.empty(len(X))
         for start in range(0, len(X), CHUNK):
             rows = X[start : start + CHUNK]
             room = np.zeros((CHUNK, X.shape[1]))
             room[: len(rows)] = rows
-            out[start : start + len(rows)] = self._call(program, np.append(vector, len(rows)), room)[
+            scores[start : start + len(rows)] = self._call(program, np.append(vector, len(rows)), room)[
                 : len(rows)
             ]
-        return out
+        return scores
 
     def loss_and_grad(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
@@ -77,9 +77,9 @@ class Programs:
             EngineError: Catalyst or the device cannot compile the program.
         """
         program = self._program("gradient", len(X))
-        found = self._call(program, self._vector(params), np.column_stack([X, y, w]))
+        numbers = self._call(program, self._vector(params), np.column_stack([X, y, w]))
         ends = np.cumsum([1, self._theta, self._coefficients, 1])
-        loss, theta, coefficients, bias, alpha = np.split(found, ends)
+        loss, theta, coefficients, bias, alpha = np.split(numbers, ends)
         weights, angles, scaling = self._split(theta)
         unused = self.spec.measured.rotated and not self.spec.measured.weighted
         return float(loss[0]), {
@@ -155,9 +155,9 @@ class Programs:
             yield
         except (CompileError, qml.exceptions.QuantumFunctionError, ValueError) as error:
             last = "\n".join(str(error).strip().splitlines()[-5:])
-            other = "" if self.device == DEFAULT_DEVICE else f" Its own device is {DEFAULT_DEVICE!r}."
+            hint = "" if self.device == DEFAULT_DEVICE else f" Its own device is {DEFAULT_DEVICE!r}."
             raise EngineError(
-                f"Catalyst could not compile the {name} of {self.spec} for device={self.device!r}.{other}\n"
+                f"Catalyst could not compile the {name} of {self.spec} for device={self.device!r}.{hint}\n"
                 f"Stack: {describe_stack()}\nLast lines of the compiler:\n{last}"
             ) from error
 
@@ -199,8 +199,8 @@ class Programs:
             def row(k: jax.Array, out: jax.Array) -> jax.Array:
                 return out.at[k].set(score(theta, coefficients, X[k]))
 
-            found: jax.Array = catalyst.for_loop(0, count, 1)(row)(jnp.zeros(rows))
-            return found
+            row_scores: jax.Array = catalyst.for_loop(0, count, 1)(row)(jnp.zeros(rows))
+            return row_scores
 
         return scores
 
@@ -227,8 +227,8 @@ class Programs:
                 )
 
             size = self._theta + self._coefficients + 3
-            found: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(size))
-            return found
+            sums: jax.Array = catalyst.for_loop(0, rows, 1)(row)(jnp.zeros(size))
+            return sums
 
         return gradient
 

@@ -181,10 +181,10 @@ def _environment() -> dict[str, str]:
     import the same files, and with one OpenMP thread, because gates on few wires are far too small to share
     between threads.
     """
-    own = [str(Path(qnb.__file__).parents[1]), *(p or os.getcwd() for p in sys.path)]
+    entries = [str(Path(qnb.__file__).parents[1]), *(p or os.getcwd() for p in sys.path)]
     path = [
         p
-        for p in dict.fromkeys(own)
+        for p in dict.fromkeys(entries)
         if not Path(p).is_relative_to(sys.base_prefix) and not Path(p).is_relative_to(sys.prefix)
     ]
     kept = {name: value for name, value in os.environ.items() if name.lower() not in SETTINGS}
@@ -297,8 +297,8 @@ os.register_at_fork(after_in_child=_after_fork)
 def resolve(function: str) -> Callable[..., Any]:
     """The function that "module:name" names."""
     module, name = function.split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return target
 
 
 def _answer_to(number: int, body: bytes) -> bytes:

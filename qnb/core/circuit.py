@@ -126,9 +126,9 @@ class CircuitSpec:
     def __post_init__(self) -> None:
         parts = {"encoder": encoder_of, "ansatz": ansatz_of, "measurement": measurement_of}
         for name, attribute in zip(parts, ("encode", "layer", "measured"), strict=True):
-            given = own.part(getattr(self, name))
-            object.__setattr__(self, name, given)
-            object.__setattr__(self, attribute, parts[name](own.value_of(given)))
+            part = own.part(getattr(self, name))
+            object.__setattr__(self, name, part)
+            object.__setattr__(self, attribute, parts[name](own.value_of(part)))
         for name in ("wires", "layers"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -157,16 +157,20 @@ class CircuitSpec:
             recording.check(
                 f"encoder {self.encoder!r}", self.wires, lambda: self.encode(self, x), f"x of shape {x.shape}"
             )
-        given = f"weights of shape {weights.shape[1:]}"
+        arguments = f"weights of shape {weights.shape[1:]}"
         for layer in range(self.layers):
             build = functools.partial(self.layer.queue, weights[layer], self.wires, layer, x)
-            recording.check(f"ansatz {self.ansatz!r}, layer {layer},", self.wires, build, given)
+            recording.check(f"ansatz {self.ansatz!r}, layer {layer},", self.wires, build, arguments)
 
     @property
     def _built_in(self) -> bool:
         """Whether all parts are this package's: functions that hold nothing, whose results never change."""
-        measured = self.measured.coefficients
-        return self.fast and self.layer.f in PATTERNS and (not callable(measured) or measured in COEFFICIENTS)
+        coefficients = self.measured.coefficients
+        return (
+            self.fast
+            and self.layer.f in PATTERNS
+            and (not callable(coefficients) or coefficients in COEFFICIENTS)
+        )
 
     @property
     def fast(self) -> bool:
@@ -415,17 +419,17 @@ class CircuitSpec:
         return _fingerprint_once(self) if self._built_in else self._fingerprint()
 
     def _fingerprint(self) -> str:
-        digest, rng = hashlib.sha256(), np.random.default_rng(0)
+        sha256, rng = hashlib.sha256(), np.random.default_rng(0)
         for _ in range(2):
             params = {name: rng.uniform(0.1, 1, shape) for name, shape in self.shapes.items()}
             operations = self.record(params, rng.uniform(0.1, 1, self.features))
-            for described in _described(operations) if self.fast else _computed(operations):
-                digest.update(repr(described).encode())
+            for gate in _described(operations) if self.fast else _computed(operations):
+                sha256.update(repr(gate).encode())
             coefficients = self.coefficients(params["readout"]).tolist()
-            digest.update(
+            sha256.update(
                 repr((self.measured.rotated, coefficients, self.measured.words and self.words)).encode()
             )
-        return digest.hexdigest()
+        return sha256.hexdigest()
 
 
 def _described(operations: list[qml.operation.Operator]) -> list[tuple[Any, ...]]:

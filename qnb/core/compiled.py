@@ -38,9 +38,9 @@ class CatalystEngine:
     def __init__(self, spec: CircuitSpec, objective: Objective, device: str = DEFAULT_DEVICE):
         if device not in qml.plugin_devices:
             installed = sorted(n for n in qml.plugin_devices if n.startswith("lightning."))
-            known = nearest(device, installed)
+            hint = nearest(device, installed)
             raise ParameterError(
-                f"device = {device!r} is not installed (PennyLane knows none of that name). {known}"
+                f"device = {device!r} is not installed (PennyLane knows none of that name). {hint}"
             )
         needed, free = STATES * 16 * 2.0 ** min(spec.wires, 1000), MEMORY_SHARE * available_memory()
         if needed > free:

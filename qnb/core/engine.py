@@ -199,11 +199,13 @@ def require_model(engine: Engine, spec: CircuitSpec, objective: Objective) -> No
     """
     pairs = [(n, getattr(spec, n), getattr(engine.spec, n)) for n in CircuitSpec.names()]
     pairs += [(n, getattr(objective, n), getattr(engine.objective, n)) for n in Objective.names()]
-    other = [
+    differences = [
         f"{name} is {there!r} in the engine, {here!r} here" for name, here, there in pairs if here != there
     ]
-    if other:
-        raise ParameterError(f"The engine is of another model than the configuration: {'; '.join(other)}.")
+    if differences:
+        raise ParameterError(
+            f"The engine is of another model than the configuration: {'; '.join(differences)}."
+        )
 
 
 def by_hand(engine: Engine) -> str:

@@ -228,8 +228,8 @@ class ExactEngine:
         def program() -> Callable[..., Any]:
             return steps.steps_program(self._gradient_of_angles(path), update, runs)
 
-        done: steps.Steps = jax.tree.map(np.asarray, self._call(key, program, *arguments))
-        return done._replace(losses=done.losses[:count], norms=done.norms[:count])
+        taken: steps.Steps = jax.tree.map(np.asarray, self._call(key, program, *arguments))
+        return taken._replace(losses=taken.losses[:count], norms=taken.norms[:count])
 
     def _batches(
         self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int, room: int
@@ -304,17 +304,17 @@ class ExactEngine:
             seeds: runs in one program.
         """
         once, _ = PATHS[path].memory(self.spec, self.dtype.itemsize)
-        each = self._bytes(path, 1, seeds) - seeds * once
+        per_row = self._bytes(path, 1, seeds) - seeds * once
         limit = min(
             PATHS[path].row_limit(self.spec, self.dtype.itemsize) // seeds,
-            (self._memory - seeds * once) // each,
+            (self._memory - seeds * once) // per_row,
         )
         parts = math.ceil(rows / max(limit, 16))
         return padded(math.ceil(rows / parts))
 
     def _bytes(self, path: str, rows: int, seeds: int) -> int:
-        once, each = PATHS[path].memory(self.spec, self.dtype.itemsize)
-        return seeds * (once + rows * (each + self.dtype.itemsize * self.spec.features))
+        once, per_row = PATHS[path].memory(self.spec, self.dtype.itemsize)
+        return seeds * (once + rows * (per_row + self.dtype.itemsize * self.spec.features))
 
     def _cast(self, params: Params, seeds: int | None = None) -> Params:
         """Arrays of the engine's dtype, checked against the shapes of the spec, angles reduced."""
@@ -335,9 +335,9 @@ class ExactEngine:
         return trig.reduced(X) if angles else X
 
     def _rows(self, X: np.ndarray, size: int) -> np.ndarray:
-        padded = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
-        padded[: len(X)] = self._reduced(X)
-        return padded
+        rows = np.ones((size, self.spec.features), self.dtype)  # ones: `amplitude` cannot encode zeros
+        rows[: len(X)] = self._reduced(X)
+        return rows
 
     def _batch(
         self, X: np.ndarray, y: np.ndarray, w: np.ndarray, size: int
@@ -443,11 +443,11 @@ def compilation_cache() -> Iterator[None]:
     if jax.config.values["jax_compilation_cache_dir"] is not None or folder is None:
         yield
         return
-    ours = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.1}
+    settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.1}
     with _COMPILING:
-        before = {name: jax.config.values[name] for name in ours}
+        before = {name: jax.config.values[name] for name in settings}
         try:
-            for name, value in ours.items():
+            for name, value in settings.items():
                 jax.config.update(name, value)
             persistent.reset_cache()
             yield

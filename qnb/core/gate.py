@@ -297,11 +297,11 @@ def check_gradient_of(
     def gradient(groups: Params) -> Params:
         return tree.groups_of(grad(tree.rebuilt(groups), *args))
 
-    coarser = (
+    precision = (
         coarser_precision(loss(params, *args), grad(params, *args)) if dtype is None else np.dtype(dtype).name
     )
     subject = getattr(grad, "__name__", type(grad).__name__)
-    return _gate(value, gradient, tree.start, coarser, subject, np.random.default_rng(seed), None, None)
+    return _gate(value, gradient, tree.start, precision, subject, np.random.default_rng(seed), None, None)
 
 
 def _gate(

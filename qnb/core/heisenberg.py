@@ -173,8 +173,8 @@ def products(spec: CircuitSpec, rows: int) -> float:
     """
     joined = spec.layers - 1 - plan(spec).apart
     of_row = 2 * (1 + spec.scaling) * features(spec) ** spec.wires
-    found: int = 3 * joined * 4**spec.wires * 8 * spec.wires + of_row * rows
-    return found
+    multiply_adds: int = 3 * joined * 4**spec.wires * 8 * spec.wires + of_row * rows
+    return multiply_adds
 
 
 def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:

@@ -53,8 +53,8 @@ class Objective:
         loss: Loss | None = None,
         slope: Loss | None = None,
     ):
-        given = {"focal_gamma": focal_gamma, "alpha_mode": alpha_mode, "own_loss": loss, "own_slope": slope}
-        for name, value in given.items():
+        fields = {"focal_gamma": focal_gamma, "alpha_mode": alpha_mode, "own_loss": loss, "own_slope": slope}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
         self._check()
 
@@ -151,8 +151,8 @@ def _derivative(loss: Loss, logit: Any, y: Any) -> Any:
 def _as_given(like: Array | float, function: Loss, *args: Any) -> Array:
     """What a function of the user's returns: of JAX's arrays traced, of others in numpy's float64."""
     if isinstance(like, jax.Array):
-        found: Array = function(*args)
-        return found
+        values: Array = function(*args)
+        return values
     with enable_x64():
         return np.asarray(function(*args), dtype=np.float64)
 
@@ -178,8 +178,8 @@ def _softplus(x: Array | float) -> Array:
 
 
 def _sigmoid(x: Array | float) -> Array:
-    found: Array = jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
-    return found
+    probability: Array = jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
+    return probability
 
 
 def _exp(x: Array) -> Array:

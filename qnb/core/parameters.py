@@ -123,8 +123,8 @@ def _readout_name(spec: Circuit, k: int) -> str:
 
 def _operations(spec: Circuit, params: dict[str, Any], x: Any) -> list[qml.operation.Operator]:
     """What is queued behind a state preparation, gates of several numbers taken apart."""
-    given = params["weights"], params["readout"], x, params.get("scaling")
-    queue = recording.queued(lambda: spec.apply(*given)).operations
+    arguments = params["weights"], params["readout"], x, params.get("scaling")
+    queue = recording.queued(lambda: spec.apply(*arguments)).operations
     rest = [op for op in queue if not isinstance(op, qml.operation.StatePrepBase)]
     return [part for op in recording.elementary(rest) for part in _finest(op)]
 
@@ -172,18 +172,18 @@ def _on_basis_states(spec: Circuit, gates: Sequence[Gate]) -> Iterator[bool]:
 
 def _commuting(spec: Circuit, gates: Sequence[Gate]) -> list[bool]:
     letters = [set(on_wire) for on_wire in zip(*spec.live_words, strict=True)]
-    reached = {i for i, found in enumerate(letters) if found != {"I"}}
-    diagonal = {i for i, found in enumerate(letters) if found <= {"I", "Z"}}
-    found = []
+    reached = {i for i, paulis in enumerate(letters) if paulis != {"I"}}
+    diagonal = {i for i, paulis in enumerate(letters) if paulis <= {"I", "Z"}}
+    commuting = []
     for wires, matrix in reversed(gates):
         touched = [place for place, w in enumerate(wires) if w in reached]
         commutes = all(wires[k] in diagonal for k in touched) and _is_block_diagonal(matrix, touched)
-        found.append(commutes)
+        commuting.append(commutes)
         if not commutes:
             reached |= set(wires)
             kept = {w for place, w in enumerate(wires) if _pulled_back(wires, matrix, place, diagonal)}
             diagonal = diagonal - set(wires) | kept
-    return found[::-1]
+    return commuting[::-1]
 
 
 def _pulled_back(wires: tuple[int, ...], matrix: Any, place: int, diagonal: set[int]) -> bool:

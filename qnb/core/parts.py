@@ -109,12 +109,12 @@ class Layer:
         Raises:
             ParameterError: it is not a tuple of whole numbers from 1 up.
         """
-        found: Any = self.shape(wires) if callable(self.shape) else self.shape or (wires, 3)
-        if not isinstance(found, tuple | list) or not all(_is_count(k) for k in found):
+        shape: Any = self.shape(wires) if callable(self.shape) else self.shape or (wires, 3)
+        if not isinstance(shape, tuple | list) or not all(_is_count(k) for k in shape):
             raise ParameterError(
-                f"shape = {found!r} of {name_of(self.f)}: a tuple of whole numbers from 1 up was expected."
+                f"shape = {shape!r} of {name_of(self.f)}: a tuple of whole numbers from 1 up was expected."
             )
-        return tuple(int(k) for k in found)
+        return tuple(int(k) for k in shape)
 
     def queue(self, weights: Array, wires: int, layer: int, x: Array) -> None:
         """Queue the gates of one layer, weights of shape `shape_for(wires)`, x (features,)."""
@@ -190,12 +190,12 @@ class Measurement:
         """
         if self.words is None:
             return tuple("I" * i + "Z" + "I" * (wires - i - 1) for i in range(wires))
-        given = self.words(wires) if callable(self.words) else self.words
-        if isinstance(given, str) or not len(given):
+        words = self.words(wires) if callable(self.words) else self.words
+        if isinstance(words, str) or not len(words):
             raise ParameterError(
-                f"words = {given!r}: a list of Pauli words was expected, ['ZZI', 'IXX'] say."
+                f"words = {words!r}: a list of Pauli words was expected, ['ZZI', 'IXX'] say."
             )
-        return tuple(_letters(word, wires) for word in given)
+        return tuple(_letters(word, wires) for word in words)
 
     def fixed(self, wires: int) -> np.ndarray | None:
         """The coefficients c, float64 (K,) for K words; None where they are trained.
@@ -206,11 +206,11 @@ class Measurement:
         if self.coefficients is None:
             return None
         count = len(self.letters(wires))
-        given = self.coefficients(count) if callable(self.coefficients) else self.coefficients
-        c = np.asarray(given, dtype=np.float64)
+        values = self.coefficients(count) if callable(self.coefficients) else self.coefficients
+        c = np.asarray(values, dtype=np.float64)
         if c.shape != (count,) or not np.isfinite(c).all():
             raise ParameterError(
-                f"The measurement has {count} Pauli words and the coefficients {given!r}: {count} finite "
+                f"The measurement has {count} Pauli words and the coefficients {values!r}: {count} finite "
                 "numbers were expected."
             )
         return c

@@ -79,7 +79,7 @@ def check(who: str, wires: int, build: Callable[[], object], given: str) -> None
         state = _random_state()
         first, second = queued(build), queued(build)
         drew = state != _random_state()
-        found, again = ([*_checked(tape, wires)] for tape in (first, second))
+        recorded, again = ([*_checked(tape, wires)] for tape in (first, second))
     except ParameterError as error:
         raise ParameterError(f"{who}: {error}") from error
     except (IndexError, TypeError, ValueError) as error:
@@ -92,8 +92,9 @@ def check(who: str, wires: int, build: Callable[[], object], given: str) -> None
         raise ParameterError(
             f"{who} draws random numbers: every call would be another circuit. Draw them once, outside of it."
         )
-    same = len(found) == len(again) and all(
-        a.wires == b.wires and np.array_equal(a.matrix, b.matrix) for a, b in zip(found, again, strict=True)
+    same = len(recorded) == len(again) and all(
+        a.wires == b.wires and np.array_equal(a.matrix, b.matrix)
+        for a, b in zip(recorded, again, strict=True)
     )
     if not same:
         raise ParameterError(
@@ -122,12 +123,12 @@ def _checked(tape: qml.tape.QuantumScript, wires: int) -> list[Gate]:
             f"{batched[0].name} has a parameter of shape {np.shape(batched[0].parameters[0])} where one "
             "circuit takes one number: x is (features,), the weights are those of one layer."
         )
-    found = gates(tape.operations)
-    for gate in found:
+    recorded = gates(tape.operations)
+    for gate in recorded:
         product = np.asarray(gate.matrix) @ np.conj(np.transpose(gate.matrix))
         if not np.abs(product - np.eye(len(product))).max() <= UNITARY:
             raise ParameterError(f"a gate on wires {list(gate.wires)} is not unitary.")
-    return found
+    return recorded
 
 
 def _measures(operation: qml.operation.Operator) -> bool:
@@ -145,8 +146,8 @@ def light_cone(wires: Sequence[Iterable[int]], measured: Iterable[int]) -> list[
     The other gates cancel, since U^+ U = 1.
     """
     reached, kept = set(measured), []
-    for own in map(set, reversed(wires)):
-        inside = bool(reached & own)
-        reached |= own if inside else set()
+    for gate_wires in map(set, reversed(wires)):
+        inside = bool(reached & gate_wires)
+        reached |= gate_wires if inside else set()
         kept.append(inside)
     return kept[::-1]

@@ -49,27 +49,28 @@ def replayed(
     """
     whole = engine.take_steps(update, params, optimiser, X, y, w)
     for k in range(len(y)):
-        one = engine.take_steps(update, params, optimiser, X[k : k + 1], y[k : k + 1], w[k : k + 1])
-        expected, state = step(params, optimiser, one.gradient)
+        single = engine.take_steps(update, params, optimiser, X[k : k + 1], y[k : k + 1], w[k : k + 1])
+        expected, state = step(params, optimiser, single.gradient)
         subject = f"step {k + 1} of {len(y)} in one program on engine {engine.name!r} on {engine.spec}"
         for group in params:
-            _require(subject, group, "parameters", one.params[group], expected[group], params[group])
-        for found, right in zip(jax.tree.leaves(one.optimiser), jax.tree.leaves(state), strict=True):
-            _require(subject, "optimiser", "state", found, right, 0)
-        _require(subject, "loss", "value", whole.losses[k], one.losses[0], 0)
+            _require(subject, group, "parameters", single.params[group], expected[group], params[group])
+        for leaf, right in zip(jax.tree.leaves(single.optimiser), jax.tree.leaves(state), strict=True):
+            _require(subject, "optimiser", "state", leaf, right, 0)
+        _require(subject, "loss", "value", whole.losses[k], single.losses[0], 0)
         for place, group in enumerate(groups_of(params)):
             norm = np.sqrt(
                 np.sum(
-                    np.square(one.gradient[group]), axis=tuple(range(y.ndim - 2, one.gradient[group].ndim))
+                    np.square(single.gradient[group]),
+                    axis=tuple(range(y.ndim - 2, single.gradient[group].ndim)),
                 )
             )
             _require(subject, group, "gradient's norm", whole.norms[k, place], norm, 0)
-        params, optimiser = one.params, one.optimiser
+        params, optimiser = single.params, single.optimiser
     for group in params:
         subject = f"{len(y)} steps in one program on engine {engine.name!r} on {engine.spec}"
         _require(subject, group, "parameters", whole.params[group], params[group], params[group])
-    for found, right in zip(jax.tree.leaves(whole.optimiser), jax.tree.leaves(optimiser), strict=True):
-        _require(subject, "optimiser", "state", found, right, 0)
+    for leaf, right in zip(jax.tree.leaves(whole.optimiser), jax.tree.leaves(optimiser), strict=True):
+        _require(subject, "optimiser", "state", leaf, right, 0)
     return whole
 
 

@@ -193,14 +193,14 @@ def cost(spec: CircuitSpec, rows: int) -> float:
     """Multiply-adds of a training step: for each Rotate 2^(n+1) numbers a row times the matrix of every
     group, 3 times (the value and two gradients).
     """
-    found: int = (
+    multiply_adds: int = (
         3
         * rows
         * 2 ** (spec.wires + 1)
         * sum(2 ** (g + 1) for g in group_sizes(spec.wires))
         * _rotations(spec)
     )
-    return found
+    return multiply_adds
 
 
 def memory(spec: CircuitSpec, itemsize: int) -> tuple[int, int]:
@@ -317,10 +317,10 @@ def _later_encodings(spec: CircuitSpec, X: jax.Array, scaling: jax.Array | None,
 
     later = range(1, spec.encodings)
     if scaling is None and later:
-        different = [phases(0)] * len(later)
+        factors = [phases(0)] * len(later)
     else:
-        different = [phases(encoding) for encoding in later]
-    return [parts for parts in different for _ in _encoding(spec)]
+        factors = [phases(encoding) for encoding in later]
+    return [parts for parts in factors for _ in _encoding(spec)]
 
 
 def _row_phases(sin: jax.Array, cos: jax.Array) -> Parts:

@@ -90,8 +90,8 @@ def steps_program(gradient: Gradient, update: Update, runs: int | None) -> Calla
         of_runs = () if runs is None else (runs,)
         losses, norms = (jnp.zeros((len(y), *shape, *of_runs), y.dtype) for shape in ((), (len(groups),)))
         start = Steps(params, jax.tree.map(jnp.asarray, optimiser), losses, norms, grads)
-        done: Steps = jax.lax.fori_loop(0, count, step, start)
-        return done
+        taken: Steps = jax.lax.fori_loop(0, count, step, start)
+        return taken
 
     return program
 

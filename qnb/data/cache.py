@@ -112,8 +112,8 @@ def _key(source: Source, file: TableFile) -> str:
         source.missing_values,
     ]
     kinds = [type(value).__name__ for value in (source.positive, *source.negative)]
-    said = [_code(), file.path.suffix.lower(), file.sha256, roles, kinds]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+    identity = [_code(), file.path.suffix.lower(), file.sha256, roles, kinds]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
 
 
 @functools.cache
@@ -158,10 +158,10 @@ def _to_arrow(values: np.ndarray | pa.ChunkedArray) -> pa.Array | pa.ChunkedArra
 def _from_arrow(column: pa.ChunkedArray) -> np.ndarray | pa.ChunkedArray:
     if not pa.types.is_dictionary(column.type):
         return column.to_numpy() if pa.types.is_floating(column.type) else column
-    whole = column.combine_chunks()
+    encoded = column.combine_chunks()
     # code -1, a missing value, takes the last
-    texts = np.array([*whole.dictionary.to_pylist(), None], dtype=object)
-    return texts[whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return texts[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 
 
 class _Writer:

@@ -156,9 +156,9 @@ def _counts(attack_share: float | None) -> np.ndarray:
 def _exact_shares(rows: int, counts: np.ndarray) -> np.ndarray:
     """`rows` integers, each as often as its share of `counts` says, up to rounding (largest remainder)."""
     share = rows * counts / counts.sum()
-    whole = np.floor(share).astype(int)
-    whole[np.argsort(whole - share, kind="stable")[: rows - whole.sum()]] += 1
-    return np.repeat(np.arange(len(counts)), whole)
+    repeats = np.floor(share).astype(int)
+    repeats[np.argsort(repeats - share, kind="stable")[: rows - repeats.sum()]] += 1
+    return np.repeat(np.arange(len(counts)), repeats)
 
 
 def _sessions(

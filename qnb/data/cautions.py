@@ -20,17 +20,17 @@ def cautions(card: dict[str, Any]) -> list[str]:
     Args:
         card: of a table; its sides are examined too if it contains `qnb.data.overlap.split_card`.
     """
-    told = [sentence(card.get("look_alikes", {})), *_of_test_file(card)]
+    sentences = [sentence(card.get("look_alikes", {})), *_of_test_file(card)]
     sides = {name: side for name, side in card.get("sides", {}).items() if name != "test"}
-    told += [_of_side(name, side["rows"], side["prior"]) for name, side in sides.items()]
-    return [text for text in told if text]
+    sentences += [_of_side(name, side["rows"], side["prior"]) for name, side in sides.items()]
+    return [text for text in sentences if text]
 
 
 def _of_test_file(card: dict[str, Any]) -> list[str]:
     test = card.get("test")
     if test is None:
         return []
-    told = (
+    caution = (
         f"The test is the file {test['source']} ({test['rows_kept']:,} rows, {test['prior']:.1%} positive); "
         f"validation is carved from {card['source']} ({card['prior']:.1%} positive). Validation and test AUC "
         "are of different rows: the first does not stand for the second."
@@ -38,11 +38,11 @@ def _of_test_file(card: dict[str, Any]) -> list[str]:
     unseen = test["unseen_types"]
     if unseen:
         listed = ", ".join(f"{kind} {count:,}" for kind, count in list(unseen.items())[:8])
-        told += (
+        caution += (
             f" {sum(unseen.values()):,} test rows are of {len(unseen)} attack types that {card['source']} "
             f"does not have: {listed}{', ...' if len(unseen) > 8 else ''}."
         )
-    return [told]
+    return [caution]
 
 
 def _of_side(name: str, rows: int, prior: float) -> str:
@@ -51,9 +51,9 @@ def _of_side(name: str, rows: int, prior: float) -> str:
     few = min(positive, rows - positive)
     if few >= FEW_ROWS:
         return ""
-    what = "positives" if few == positive else "negatives"
+    rarer = "positives" if few == positive else "negatives"
     return (
-        f"The {name} side has {few} {what} among {rows:,} rows. An AUC of so few says little: at random it "
+        f"The {name} side has {few} {rarer} among {rows:,} rows. An AUC of so few says little: at random it "
         f"scatters by {_chance_sd(few, rows - few):.2f} (one standard deviation)."
     )
 

@@ -50,14 +50,14 @@ def clean_parts(source: Source, tally: dict[str, Any]) -> Iterator[Part]:
             with its place; a feature mixes numbers and text, or is missing or infinite where that is
             refused; or one class only.
     """
-    wanted = list(
+    names = list(
         dict.fromkeys(c for c in (*source.features, source.label, source.attack, *source.groups) if c)
     )
     labels, first_seen, types = Labels(source), FirstSeen(), ColumnTypes(source)
     attacks, rows_read, duplicates, disagree = _Attacks(source), 0, 0, 0
     known = source.profile.missing if source.profile else ()
     unmet = missing_texts(source.missing_values) - missing_texts(known)
-    for batch in source.batches(wanted):
+    for batch in source.batches(names):
         columns, texts, row_hash, met = _clean_batch(batch, source)
         unmet -= met
         refuse_header_rows(source, columns, rows_read)

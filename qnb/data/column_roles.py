@@ -93,8 +93,8 @@ class Source:
     @property
     def features(self) -> list[str]:
         """The columns that a model may use."""
-        aside = {self.label, self.attack, *self.groups, *self.dropped}
-        return [c for c in self.columns if c not in aside]
+        excluded = {self.label, self.attack, *self.groups, *self.dropped}
+        return [c for c in self.columns if c not in excluded]
 
     def place(self, row: int) -> str:
         """The place of row number `row` (from 0), in words."""
@@ -120,7 +120,7 @@ def known_roles(profile: Profile, columns: list[str]) -> dict[str, Any]:
     dropped = (
         {c: "time" for c in times}
         | {c: f"identifier ({kind})" for c, kind in kinds.items() if c not in kept}
-        | {c: why for name, why in profile.drop.items() for c in spelled(columns, [name])}
+        | {c: reason for name, reason in profile.drop.items() for c in spelled(columns, [name])}
         | dict.fromkeys(extra, "kept for splits")
         | ({attack: "attack type"} if attack else {})
         | dict.fromkeys(spelled(columns, profile.label), "label")
@@ -154,13 +154,13 @@ def with_roles(source: Source, reading: Reading) -> Source:
     Raises:
         DataError: a name is not a column, or is the label in a role other than attack_type.
     """
-    given = {
+    roles = {
         "drop": reading.drop,
         "time": reading.time or (),
         "identifiers": reading.identifiers,
         "attack_type": () if reading.attack_type is None else (reading.attack_type,),
     }
-    for role, names in given.items():
+    for role, names in roles.items():
         for name in names:
             if name not in source.columns:
                 raise DataError(

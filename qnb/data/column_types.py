@@ -179,16 +179,16 @@ class ColumnType:
                 self.texts[text] += rows
 
     def _count_missing(self, missing: np.ndarray, infinite: np.ndarray, start: int) -> None:
-        for key, which in ((None, missing), (np.inf, infinite)):
-            if which.any():
-                self.first.setdefault(key, start + int(which.argmax()))
+        for key, mask in ((None, missing), (np.inf, infinite)):
+            if mask.any():
+                self.first.setdefault(key, start + int(mask.argmax()))
         self.missing, self.infinite = self.missing + int(missing.sum()), self.infinite + int(infinite.sum())
 
     def _add_numbers(self, values: np.ndarray, rows: int | None = None) -> None:
         self.numbers += len(values) if rows is None else rows
         if len(values) and (self.one_number is None or self.one_number == self.one_number):
-            one = float(values[0]) if self.one_number is None else self.one_number
-            self.one_number = one if (values == one).all() else np.nan
+            number = float(values[0]) if self.one_number is None else self.one_number
+            self.one_number = number if (values == number).all() else np.nan
 
     @property
     def distinct(self) -> int:
@@ -204,8 +204,10 @@ class ColumnType:
             return "text"  # words alone, or one way of writing throughout
         numeric = self.numbers + spoiled
         constant = spoiled == 0 and self.one_number == self.one_number
-        others = sum(1 for text in self.texts if text.lower() not in PLACEHOLDERS and not spoiled_as(text))
-        outnumbered = words > numeric and (others > 1 or constant)
+        distinct_words = sum(
+            1 for text in self.texts if text.lower() not in PLACEHOLDERS and not spoiled_as(text)
+        )
+        outnumbered = words > numeric and (distinct_words > 1 or constant)
         return "text" if outnumbered or (constant and words > 1) else "mixed"
 
     def summary(self, text: bool) -> dict[str, Any]:
@@ -216,11 +218,11 @@ class ColumnType:
             text: whether the data set keeps the column as text, whatever it looks like.
         """
         verdict = self.verdict()
-        found: dict[str, Any] = {"type": "text" if text and self.texts else verdict}
-        if found["type"] == "text":
+        entry: dict[str, Any] = {"type": "text" if text and self.texts else verdict}
+        if entry["type"] == "text":
             more = "+" if self.distinct == KEPT else ""
-            found |= {"values": f"{self.distinct}{more}", "numbers": self.numbers}
-        return found | ({"missing": self.missing} if self.missing else {})
+            entry |= {"values": f"{self.distinct}{more}", "numbers": self.numbers}
+        return entry | ({"missing": self.missing} if self.missing else {})
 
 
 class ColumnTypes:
@@ -264,40 +266,42 @@ class ColumnTypes:
         ]
         texts = column.words + column.placeholders + sum(column.spoiled.values())
         more = f" and {column.distinct - SHOWN} more" if column.distinct > SHOWN else ""
-        others = f" Columns of the same kind: {', '.join(map(repr, names[1:6]))}." if names[1:] else ""
+        siblings = f" Columns of the same kind: {', '.join(map(repr, names[1:6]))}." if names[1:] else ""
         return (
             f"{self.source.name}: column {names[0]!r} holds numbers in {column.numbers:,} rows and text in "
             f"{texts:,}, so it is neither numbers nor categories: {', '.join(shown)}{more}. "
-            f"{' '.join(self._advice(names[0], column))}{others}"
+            f"{' '.join(self._advice(names[0], column))}{siblings}"
         )
 
     def _advice(self, name: str, column: ColumnType) -> list[str]:
-        said = []
+        sentences = []
         for kind in column.spoiled:
             texts = [text for text in column.texts if spoiled_as(text) == kind]
             if not texts:  # it occurred only after the texts that are kept
                 continue
-            about, mend = f"{texts[0]!r} is among {kind}", f"frame[{name!r}]{SPOILED[kind].mend}"
+            example, mend = f"{texts[0]!r} is among {kind}", f"frame[{name!r}]{SPOILED[kind].mend}"
             units = sorted({_unit_of(text) for text in texts}) if kind == UNIT else []
             if len(units) > 1:
-                said.append(f"{about}, of {', '.join(units)}: write them in one.")
+                sentences.append(f"{example}, of {', '.join(units)}: write them in one.")
             elif kind != THOUSANDS or DECIMAL not in column.spoiled:  # 1,234 is 1.234 beside 1,5
-                said.append(
-                    f"{about}: read the table as text (dtype=str) and write it anew with "
+                sentences.append(
+                    f"{example}: read the table as text (dtype=str) and write it anew with "
                     f"frame[{name!r}] = {mend}."
                 )
             if kind == THOUSANDS and "," in texts[0] and DECIMAL not in column.spoiled:
-                said.append("If its comma is a decimal one, with .str.replace(',', '.') instead.")
+                sentences.append("If its comma is a decimal one, with .str.replace(',', '.') instead.")
         if column.words or column.placeholders:
             common = [text for text, _ in column.texts.most_common() if not spoiled_as(text)]
             strays = [text for text in common if len(text) <= LONGEST_NUMBER][:SHOWN] or ["..."]
-            said.append(
+            sentences.append(
                 f"Texts that stand for no value are named: missing_values={strays!r} and missing='median' or "
                 "'indicator'; else mend the file, or leave the column out."
             )
             if column.words:
-                said.append("Where it holds categories, write them so that none reads as a number ('c12').")
-        return said
+                sentences.append(
+                    "Where it holds categories, write them so that none reads as a number ('c12')."
+                )
+        return sentences
 
     def _refuse_gaps(self) -> None:
         gaps = []
@@ -308,12 +312,12 @@ class ColumnTypes:
                 gaps.append((name, column.infinite, "infinite", column.first[np.inf]))
         if not gaps:
             return
-        listed = "; ".join(f"column {name!r}: {rows} rows {what}" for name, rows, what, _ in gaps[:10])
+        listed = "; ".join(f"column {name!r}: {rows} rows {kind}" for name, rows, kind, _ in gaps[:10])
         more = f" and {len(gaps) - 10} more" if len(gaps) > 10 else ""
         advice = ["Leave these columns out or mend them"]
         if self.source.missing == "refuse":
             advice.append("missing='median' or 'indicator' fills in what is missing")
-        if any(what == "infinite" for _, _, what, _ in gaps):
+        if any(kind == "infinite" for _, _, kind, _ in gaps):
             advice.append("missing_values=['inf', '-inf'] reads infinite values as missing")
         raise DataError(
             f"{self.source.name} has values that are no finite numbers: {listed}{more}; the first on "

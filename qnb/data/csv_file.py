@@ -265,15 +265,15 @@ class CsvFile:
 
     def _fault(self, columns: list[str]) -> str | None:
         """A description of the first malformed row; None where there is none."""
-        wanted = [self.columns.index(name) for name in columns]
+        positions = [self.columns.index(name) for name in columns]
         wrong = None
         for line, fields in self._rows():
             if wrong:
                 return wrong
             if len(fields) != len(self.columns):
                 wrong = f"line {line}: expected {len(self.columns)} columns, got {len(fields)}."
-            elif not _is_utf8([fields[k] for k in wanted]):
-                name = next(self.columns[k] for k in wanted if not _is_utf8([fields[k]]))
+            elif not _is_utf8([fields[k] for k in positions]):
+                name = next(self.columns[k] for k in positions if not _is_utf8([fields[k]]))
                 wrong = (
                     f"line {line}: column {name!r} is not in UTF-8. Write the file anew in one encoding, "
                     "UTF-8."
@@ -344,14 +344,14 @@ def _lines_like(header: bytes, previous: bytes, chunk: bytes, following: bytes) 
     if not header:
         return 0
     text = previous[-4:] + chunk + following
-    start, end, found = len(previous[-4:]), len(previous[-4:]) + len(chunk), 0
+    start, end, count = len(previous[-4:]), len(previous[-4:]) + len(chunk), 0
     at = text.find(header, start)
     while 0 <= at < end:
         before = text[max(0, at - 4) : at].removesuffix(b"\xef\xbb\xbf")
         after = text[at + len(header) : at + len(header) + 1]
-        found += before[-1:] in (b"\n", b"\r") and after in (b"", b"\n", b"\r")
+        count += before[-1:] in (b"\n", b"\r") and after in (b"", b"\n", b"\r")
         at = text.find(header, at + len(header))
-    return found
+    return count
 
 
 def _is_header(batch: pa.RecordBatch) -> pa.Array:

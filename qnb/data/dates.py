@@ -49,8 +49,8 @@ def _dated(texts: pa.Array) -> np.ndarray:
             pc.fill_null(pc.match_substring_regex(texts, shape), False).to_numpy(zero_copy_only=False)
         )
         if len(at):
-            found = texts.take(pa.array(at))
-            found = found if cut is None else pc.replace_substring_regex(found, cut, r"\1")
-            stamps = pd.to_datetime(pd.Series(found.to_pylist()), format=form, errors="coerce", utc=True)
+            dates = texts.take(pa.array(at))
+            dates = dates if cut is None else pc.replace_substring_regex(dates, cut, r"\1")
+            stamps = pd.to_datetime(pd.Series(dates.to_pylist()), format=form, errors="coerce", utc=True)
             seconds[at] = (stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     return seconds

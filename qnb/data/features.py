@@ -122,16 +122,16 @@ class FeatureMap:
                 angle_range without rescaling.
         """
         known = {"angle_range": ANGLE_RANGES, "reduction": REDUCTIONS, "rescale": RESCALES}
-        given = {"angle_range": angle_range, "reduction": reduction, "rescale": rescale}
-        for name, value in given.items():
+        choices = {"angle_range": angle_range, "reduction": reduction, "rescale": rescale}
+        for name, value in choices.items():
             if value not in known[name]:
                 raise DataError(f"{name}={value!r} is unknown. {nearest(value, map(str, known[name]))}")
         texts = [c for c in frame.columns if not is_numeric(frame[c])]
         if rescale == "none":
             _refuse_as_radians(texts, angle_range)
-        treated = fit_missing(frame.drop(columns=texts), missing, missing_values)
-        categories = {c: _categories(frame[c], treated) for c in texts}
-        x = _matrix(frame, list(frame.columns), categories, treated)
+        treatment = fit_missing(frame.drop(columns=texts), missing, missing_values)
+        categories = {c: _categories(frame[c], treatment) for c in texts}
+        x = _matrix(frame, list(frame.columns), categories, treatment)
         varies = np.array([column.max() > column.min() for column in x.T])
         if not varies.any():
             raise DataError(
@@ -143,11 +143,13 @@ class FeatureMap:
         if reduction == "none":
             varies[:] = True
         columns = [c for c, v in zip(frame.columns, varies, strict=False) if v]
-        told = varies[len(frame.columns) :]  # of the indicators
-        treated = treated.keeping(columns, [c for c, v in zip(treated.indicators, told, strict=True) if v])
+        mask = varies[len(frame.columns) :]  # of the indicators
+        treatment = treatment.keeping(
+            columns, [c for c, v in zip(treatment.indicators, mask, strict=True) if v]
+        )
         x = _keep(x, varies)
         if reduction == "none":
-            _require_one_each([*columns, *treated.indicators], components)
+            _require_one_each([*columns, *treatment.indicators], components)
             mean, scale, rotation = np.zeros(components), np.ones(components), np.eye(components)
         else:
             mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
@@ -166,7 +168,7 @@ class FeatureMap:
             quantiles=quantile.quantiles_,
             levels=quantile.references_,
             angle_range=angle_range,
-            missing=treated,
+            missing=treatment,
             reduction=reduction,
             rescale=rescale,
         )
@@ -221,11 +223,11 @@ class FeatureMap:
     def meta(self) -> dict[str, Any]:
         """Everything but the arrays, JSON-serialisable; floats survive JSON exactly."""
         names = ("columns", "categories", "constant", "angle_range")
-        found = {"version": 1} | {name: getattr(self, name) for name in names}
+        entries = {"version": 1} | {name: getattr(self, name) for name in names}
         for name, usual in (("reduction", REDUCTIONS[0]), ("rescale", RESCALES[0])):
             if getattr(self, name) != usual:
-                found[name] = getattr(self, name)
-        return found if self.missing == Missing() else found | {"missing": self.missing.meta()}
+                entries[name] = getattr(self, name)
+        return entries if self.missing == Missing() else entries | {"missing": self.missing.meta()}
 
     @classmethod
     def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "FeatureMap":
@@ -304,8 +306,8 @@ def _column(
             )
         return numbers
     codes, keys = _texts(frame[name], missing)
-    found: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
-    return found
+    values: np.ndarray = np.array([categories.get(key, categories[RARE]) for key in keys] + [np.nan])[codes]
+    return values
 
 
 def _matrix(

@@ -77,11 +77,11 @@ def _host_pairs(table: Table) -> np.ndarray:
         codes, distinct = pd.factorize(_column(table, first), use_na_sentinel=False)
         hosts = list(distinct)
         for other in others:  # ARP's fields where a frame has no IP addresses
-            there, more = pd.factorize(_column(table, other), use_na_sentinel=False)
+            other_codes, other_hosts = pd.factorize(_column(table, other), use_na_sentinel=False)
             codes = np.where(
-                np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + there, codes
+                np.isin(np.array(hosts, dtype=object), ["0", "0.0"])[codes], len(hosts) + other_codes, codes
             )
-            hosts = [*hosts, *more]
+            hosts = [*hosts, *other_hosts]
         ends.append(np.array(["(none)" if pd.isna(h) else str(h) for h in hosts], dtype=object)[codes])
     # few hosts: pairs are made of codes, not of texts
     codes, names = pd.factorize(np.concatenate(ends), sort=True)
@@ -131,12 +131,12 @@ def _one_try(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -
     for group_of in _set_aside(holds, len(wanted), rng):
         for s, k in group_of:
             side[order[k]] = s
-    have = np.stack([counts[side == s].sum(axis=0) for s in range(len(wanted))]).astype(float)
+    rows = np.stack([counts[side == s].sum(axis=0) for s in range(len(wanted))]).astype(float)
     for g in order[side[order] < 0]:
-        gain = ((2 * (have - wanted) + counts[g]) * counts[g] / np.maximum(wanted, 1e-9)).sum(axis=1)
+        gain = ((2 * (rows - wanted) + counts[g]) * counts[g] / np.maximum(wanted, 1e-9)).sum(axis=1)
         side[g] = s = int(gain.argmin())
-        have[s] += counts[g]
-    return side, float((np.abs(have - wanted).sum(axis=1) / counts.sum()).max())
+        rows[s] += counts[g]
+    return side, float((np.abs(rows - wanted).sum(axis=1) / counts.sum()).max())
 
 
 def _set_aside(holds: np.ndarray, sides: int, rng: np.random.Generator) -> Iterator[list[tuple[int, int]]]:

@@ -128,9 +128,9 @@ class Labels:
 
     def _refuse(self, wrong: list[str], why: str) -> None:
         if wrong:
-            where = f"first {wrong[0][:40]!r} on {self.source.place(self.first[wrong[0]])}"
+            example = f"first {wrong[0][:40]!r} on {self.source.place(self.first[wrong[0]])}"
             raise DataError(
-                f"Values of label column {self.source.label!r} {why}: {where}. Seen: {self._shown()}."
+                f"Values of label column {self.source.label!r} {why}: {example}. Seen: {self._shown()}."
             )
 
     def _shown(self) -> str:
@@ -138,15 +138,15 @@ class Labels:
 
     def check(self) -> None:
         """Raise DataError unless both classes were seen, and the named value among them."""
-        about = f"The values of label column {self.source.label!r}"
+        subject = f"The values of label column {self.source.label!r}"
         if self.named is not None and not self.named & {self._fold(text) for text in self.seen}:
-            one = self.source.negative[0] if self.source.negative else self.source.positive
+            value = self.source.negative[0] if self.source.negative else self.source.positive
             raise DataError(
-                f"{about} do not contain {self.means}. {nearest(one, self.seen)} Seen: {self._shown()}."
+                f"{subject} do not contain {self.means}. {nearest(value, self.seen)} Seen: {self._shown()}."
             )
         if len(self.seen) < 2:
             raise DataError(
-                f"{about} are all the same: one class only, and two are needed to train. Seen: "
+                f"{subject} are all the same: one class only, and two are needed to train. Seen: "
                 f"{self._shown()}."
             )
 

@@ -36,14 +36,14 @@ def look_alikes(frame: pd.DataFrame) -> dict[str, dict[str, str]]:
         column -> `role`, the parameter in which to name it (`time`, `identifiers`, `attack_type` or `drop`),
         and `why`, in words.
     """
-    found: dict[str, dict[str, str]] = {}
+    suspects: dict[str, dict[str, str]] = {}
     for name in frame.columns:
         values = frame[name][:SHOWN]
         rules = NUMBERS if pd.api.types.is_numeric_dtype(values.dtype) else TEXT
         first = next((seen for rule in rules if (seen := rule(_words(name), values))), None)
         if first:
-            found[str(name)] = dict(zip(("role", "why"), first, strict=True))
-    return found
+            suspects[str(name)] = dict(zip(("role", "why"), first, strict=True))
+    return suspects
 
 
 Seen = tuple[str, str] | None

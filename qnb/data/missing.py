@@ -54,8 +54,8 @@ class Missing:
 
     def meta(self) -> dict[str, Any]:
         """The treatment, JSON-serialisable; floats survive JSON exactly."""
-        found = dataclasses.asdict(self)
-        return found | {name: list(found[name]) for name in ("values", "indicators")}
+        fields = dataclasses.asdict(self)
+        return fields | {name: list(fields[name]) for name in ("values", "indicators")}
 
     @classmethod
     def from_meta(cls, meta: dict[str, Any] | None) -> "Missing":
@@ -107,7 +107,7 @@ def count_missing(frame: pd.DataFrame, sides: dict[str, np.ndarray]) -> dict[str
     """
     absent = {name: frame[name].isna().to_numpy() for name in frame.columns}
     return {
-        name: {side: int(which[rows].sum()) for side, rows in sides.items()}
-        for name, which in absent.items()
-        if which.any()
+        name: {side: int(mask[rows].sum()) for side, rows in sides.items()}
+        for name, mask in absent.items()
+        if mask.any()
     }

@@ -26,7 +26,7 @@ def joined(frame: pd.DataFrame, test: pd.DataFrame, name: str) -> pd.DataFrame:
                 f"{name}, given as test_data, lacks the column {column!r} that data has. "
                 f"{nearest(column, test.columns)}"
             )
-        is_text = [not pd.api.types.is_numeric_dtype(of[column].dtype) for of in (frame, test)]
+        is_text = [not pd.api.types.is_numeric_dtype(table[column].dtype) for table in (frame, test)]
         if is_text == [False, True]:
             numbers, texts = parse_values(list(test[column].unique()))
             text = next(t for n, t in zip(numbers, texts, strict=True) if np.isnan(n) and t is not None)
@@ -65,11 +65,11 @@ def joined_card(card: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
         raise DataError(
             f"{without['source']} has no column of attack types, and the other table has one. Drop it there."
         )
-    about = {name: test[name] for name in ("source", "rows_kept", "prior", "attack_types", "fingerprint")}
+    summary = {name: test[name] for name in ("source", "rows_kept", "prior", "attack_types", "fingerprint")}
     unseen = {kind: count for kind, count in test["attack_types"].items() if kind not in card["attack_types"]}
-    both = f"{card['fingerprint']} {test['fingerprint']}"
+    fingerprints = f"{card['fingerprint']} {test['fingerprint']}"
     return card | {
-        "test": about | {"unseen_types": unseen},
-        "fingerprint": hashlib.sha256(both.encode()).hexdigest(),
+        "test": summary | {"unseen_types": unseen},
+        "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
         "notes": list(dict.fromkeys([*card["notes"], *test["notes"]])),
     }

@@ -44,14 +44,14 @@ def split_card(table: Table, split: Split, config: SplitConfig, roles: Roles | N
     """
     roles = roles or Roles(table, config.group_by)
     sides = dict(zip(SIDES, split, strict=True))
-    asked: dict[str, float | None] = dict(zip(SIDES, fractions(config), strict=True))
+    shares: dict[str, float | None] = dict(zip(SIDES, fractions(config), strict=True))
     if table.official is not None:
-        asked["test"] = None
+        shares["test"] = None
     return {
         "split": config.split,
         "rule": _rule(roles, config),
         "sides": {
-            name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": asked[name]}
+            name: {"rows": len(rows), "prior": float(table.y[rows].mean()), "asked": shares[name]}
             for name, rows in sides.items()
         },
         "missing_of_sides": count_missing(table.frame, sides),
@@ -148,9 +148,9 @@ def _also_there(codes: np.ndarray, early: np.ndarray, late: np.ndarray) -> int:
 
     Codes are small integers.
     """
-    there = np.zeros(codes.max(initial=-1) + 1, bool)
-    there[codes[early]] = True
-    return int(there[codes[late]].sum())
+    present = np.zeros(codes.max(initial=-1) + 1, bool)
+    present[codes[early]] = True
+    return int(present[codes[late]].sum())
 
 
 def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
@@ -160,7 +160,7 @@ def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
     hashes too. The probability that any two different rows among N share a hash is below N^2 / 2^65 (the
     birthday bound).
     """
-    found = np.zeros(len(frame), np.uint64)
+    row_hash = np.zeros(len(frame), np.uint64)
     for name in frame.columns:
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values.dtype):
@@ -169,8 +169,8 @@ def row_hashes(frame: pd.DataFrame, bits: int | None = None) -> np.ndarray:
         else:
             codes, distinct = pd.factorize(values, use_na_sentinel=False)
             hashes = pd.util.hash_array(np.array(distinct, dtype=object), categorize=False)[codes]
-        found = found * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
-    return found
+        row_hash = row_hash * np.uint64(0x9E3779B97F4A7C15) + hashes  # wraps around, as hashes do
+    return row_hash
 
 
 def _rounded(numbers: np.ndarray, bits: int) -> np.ndarray:
@@ -178,5 +178,5 @@ def _rounded(numbers: np.ndarray, bits: int) -> np.ndarray:
     binary form.
     """
     rest = 53 - bits
-    whole = numbers.view(np.int64) + (1 << (rest - 1))
-    return (whole >> rest << rest).view(np.float64)
+    integers = numbers.view(np.int64) + (1 << (rest - 1))
+    return (integers >> rest << rest).view(np.float64)

@@ -141,7 +141,7 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
     """
     tables: dict[tuple[Any, ...], Table] = {}
     done: dict[tuple[Any, ...], Prepared] = {}
-    found = []
+    prepared = []
     for config in configs:
         key = tuple(_deciding(config).values())
         if key not in done:
@@ -150,8 +150,8 @@ def prepare_all(configs: Sequence[TrainConfig]) -> list[Prepared]:
                 tables = {of_table: load_table(config)}  # one at a time: a table can be large
             done[key] = prepare(config, tables[of_table])
         _refuse_small(config, len(done[key].y["train"]), done[key].card["rows_kept"])
-        found.append(done[key])
-    return found
+        prepared.append(done[key])
+    return prepared
 
 
 def _deciding(config: InputConfig) -> dict[str, Any]:

@@ -292,9 +292,9 @@ def same(name: str) -> str:
 
 def profile_of(columns: Iterable[str]) -> Profile | None:
     """The data set that has these columns; None if it is not known."""
-    here = set(map(same, columns))
+    names = set(map(same, columns))
     for profile in PROFILES:
-        if any(here >= set(map(same, signature)) for signature in profile.signatures):
+        if any(names >= set(map(same, signature)) for signature in profile.signatures):
             return profile
     return None
 
@@ -313,8 +313,8 @@ def header_of(fields: Sequence[str]) -> tuple[str, ...] | None:
 
 def spelled(columns: Iterable[str], names: Iterable[str]) -> list[str]:
     """The columns that `names` refer to, as spelled in `columns`, in the order of `names`."""
-    here = {same(column): column for column in columns}
-    return [here[same(name)] for name in names if same(name) in here]
+    spellings = {same(column): column for column in columns}
+    return [spellings[same(name)] for name in names if same(name) in spellings]
 
 
 def without_doubles(columns: Sequence[str]) -> list[str]:

@@ -34,10 +34,10 @@ def _bundled(data_seed: int, leaks: tuple[str, ...], difficulty: Difficulty) -> 
         for name, value in difficulty._asdict().items()
         if value != getattr(STANDARD, name) and value is not None
     ]
-    whole = pd.concat([frame, sessions], axis=1)
-    known = known_roles(EDGE_IIOT, list(whole.columns))
+    table = pd.concat([frame, sessions], axis=1)
+    known = known_roles(EDGE_IIOT, list(table.columns))
     return _frame_source(
-        whole,
+        table,
         name="bundled",
         synthetic=True,
         **known

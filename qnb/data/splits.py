@@ -49,8 +49,8 @@ def random_split(y: np.ndarray, val_fraction: float, test_fraction: float, seed:
     sizes = {"validation": round(len(y) * val_fraction), "test": round(len(y) * test_fraction)}
     sizes["training"] = len(y) - sum(sizes.values())
     counts = np.bincount(y, minlength=2)
-    wanted = [size for name, size in sizes.items() if name != "test" or test_fraction > 0]
-    if min(wanted) < 2 or min(counts) < len(wanted):
+    required = [size for name, size in sizes.items() if name != "test" or test_fraction > 0]
+    if min(required) < 2 or min(counts) < len(required):
         raise DataError(
             f"{len(y)} rows ({counts[0]} of class 0, {counts[1]} of class 1) cannot be split into "
             f"{sizes['training']} training, {sizes['validation']} validation and {sizes['test']} test rows "
@@ -142,11 +142,11 @@ def _time(roles: Roles, config: SplitConfig) -> Split:
         side[rows] = np.where(
             early[0] | early[1], -1, (times >= starts[0]).astype(int) + (times >= starts[1])
         )
-    why = (
+    advice = (
         f"split='time' by {clock.column} ({clock.words}) cuts where the rows' times say. "
         "Use a smaller embargo, other val_fraction and test_fraction, more rows, or another split."
     )
-    return check_split(_sides(side), table.y, why, tested=config.test_data is None)
+    return check_split(_sides(side), table.y, advice, tested=config.test_data is None)
 
 
 def _attack(roles: Roles, config: SplitConfig) -> Split:
@@ -165,25 +165,25 @@ def _attack(roles: Roles, config: SplitConfig) -> Split:
         of_type[np.isin(types, config.attack_test)] = 2
     elif len(types) == 2:
         of_type[assign_groups(counts, share[[0, 2]], rng) == 1] = 2
-    rest = np.flatnonzero(of_type < 0)
-    if config.attack_test is None and len(rest) == len(types):
+    unassigned = np.flatnonzero(of_type < 0)
+    if config.attack_test is None and len(unassigned) == len(types):
         of_type = assign_groups(counts, share, rng)
-    elif len(rest) > 1:
-        of_type[rest] = assign_groups(counts[rest], share[:2], rng)
+    elif len(unassigned) > 1:
+        of_type[unassigned] = assign_groups(counts[unassigned], share[:2], rng)
     else:
-        of_type[rest] = 0
+        of_type[unassigned] = 0
     side = np.empty(len(table), int)
     side[positive] = of_type[kind]
     negative = np.flatnonzero(table.y == 0)
     side[negative] = _at_random(len(negative), share, rng)
-    if len(rest) == 1 and (of_type == 1).sum() == 0:
+    if len(unassigned) == 1 and (of_type == 1).sum() == 0:
         training = positive[of_type[kind] == 0]
         side[training] = _at_random(len(training), share[:2], rng)
-    why = (
+    advice = (
         "split='attack' needs three rows of class 0 and of each type that is shared: give more rows "
         "(sample=None takes all)."
     )
-    return check_split(_sides(side), table.y, why)
+    return check_split(_sides(side), table.y, advice)
 
 
 def _known_types(wanted: tuple[str, ...], types: np.ndarray) -> None:

@@ -55,10 +55,10 @@ def parse_present(
     numbers, texts = parse_values(values)
     if not missing:
         return numbers, texts, frozenset()
-    met = [text in missing for text in texts]
-    numbers[met] = math.nan
-    found = frozenset(text for text in texts if text in missing and text is not None)
-    return numbers, [None if gone else text for text, gone in zip(texts, met, strict=True)], found
+    is_missing = [text in missing for text in texts]
+    numbers[is_missing] = math.nan
+    met = frozenset(text for text in texts if text in missing and text is not None)
+    return numbers, [None if gone else text for text, gone in zip(texts, is_missing, strict=True)], met
 
 
 def _number(text: str) -> float | None:

@@ -107,9 +107,9 @@ class ZeekFile:
     @cached_property
     def _separator(self) -> str:
         """As the first line names it, `\\x09` say."""
-        given = self._comments[0].removeprefix(FIRST.decode()).strip(" ")
-        code = re.fullmatch(r"\\x([0-9a-fA-F]{2})", given)
-        return chr(int(code[1], 16)) if code else given[:1] or "\t"
+        separator = self._comments[0].removeprefix(FIRST.decode()).strip(" ")
+        code = re.fullmatch(r"\\x([0-9a-fA-F]{2})", separator)
+        return chr(int(code[1], 16)) if code else separator[:1] or "\t"
 
     @cached_property
     def _fields(self) -> list[str]:

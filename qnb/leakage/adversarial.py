@@ -104,17 +104,17 @@ def _examine(
         3
     )
     best = {str(name): area for name, area in alone.items()}
-    of = classes.names[0] if classes.normal is None else "normal traffic"
-    return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best, of)
+    traffic = classes.names[0] if classes.normal is None else "normal traffic"
+    return Separation(rule.name, len(rows), float(np.mean(areas)), null_sd_of_mean(side, fold), best, traffic)
 
 
 def judge_sides(separations: list[Separation]) -> LeakVerdict:
     """The verdict on all rules together."""
     level = ALPHA / max(len(separations), 1)
     caught = [s for s in separations if s.auc >= 0.5 + EFFECT and s.p <= level]
-    of = separations[0].of if separations else "normal traffic"
+    traffic = separations[0].of if separations else "normal traffic"
     return leak_verdict(
-        question=f"Can {of} in the training rows be distinguished from that in the test rows?",
+        question=f"Can {traffic} in the training rows be distinguished from that in the test rows?",
         leak=bool(caught) if separations else None,
         reaches_model=any(s.rule == "random" for s in caught),
         figures={s.rule: {"auc": s.auc, "p": s.p, "rows": s.rows, "columns": s.columns} for s in separations},
@@ -127,5 +127,5 @@ def _sentence(separations: list[Separation], caught: list[Separation]) -> str:
     if not separations:
         return f"No split that could be used has {MIN_ROWS} normal rows (or rows of class 0) on both sides."
     listed = ", ".join(f"{s.rule} {s.auc:.3f}" for s in separations)
-    most = [f" Under {s.rule}, {', '.join(s.columns)} tell most." for s in caught]
-    return f"AUC of telling them apart, by rule: {listed}.{''.join(most)}"
+    sentences = [f" Under {s.rule}, {', '.join(s.columns)} tell most." for s in caught]
+    return f"AUC of telling them apart, by rule: {listed}.{''.join(sentences)}"

@@ -32,10 +32,10 @@ def classes_of(card: dict[str, Any]) -> Classes:
         zeros = {str(value) for value in card["negative"]}
         sides = [v for v in values if v in zeros], [v for v in values if v not in zeros]
     else:
-        one = {"None": "1", "True": "1", "False": "0"}.get(
+        positive = {"None": "1", "True": "1", "False": "0"}.get(
             str(card.get("positive")), str(card.get("positive"))
         )
-        sides = [v for v in values if v != one], [v for v in values if v == one]
+        sides = [v for v in values if v != positive], [v for v in values if v == positive]
     for k, side in enumerate(sides):
         if side and {v.lower() for v in side} <= NORMAL:
             return _where_normal_is(k)

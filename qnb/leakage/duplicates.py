@@ -84,17 +84,17 @@ def examine(raw: Raw, test_fraction: float = 0.2, seed: int = 0) -> Twins:
     X, text = matrix(raw.frame())
     with_twins = boost(X[train], raw.y[train], X[test], text, seed)
     auc = roc_auc_score(raw.y[test], with_twins)
-    alone = ~twin
+    unique = ~twin
     auc_without = (
-        roc_auc_score(raw.y[test][alone], with_twins[alone]) if _both(raw.y[test][alone]) else np.nan
+        roc_auc_score(raw.y[test][unique], with_twins[unique]) if _both(raw.y[test][unique]) else np.nan
     )
     worth, bounds = np.nan, (np.nan, np.nan)
     if np.bincount(raw.y[test][twin], minlength=2).min() >= MIN_ROWS:
         rest = train[~np.isin(numbers[train], numbers[test])]
         apart = boost(X[rest], raw.y[rest], X[test][twin], text, seed)
-        y, both = raw.y[test][twin], with_twins[twin]
-        worth = roc_auc_score(y, both) - roc_auc_score(y, apart)
-        draws = bootstrap_auc([both, apart], y, np.random.default_rng(seed), numbers[test][twin])
+        y, seen = raw.y[test][twin], with_twins[twin]
+        worth = roc_auc_score(y, seen) - roc_auc_score(y, apart)
+        draws = bootstrap_auc([seen, apart], y, np.random.default_rng(seed), numbers[test][twin])
         bounds = interval(worth, draws[:, 0] - draws[:, 1])
     counts = np.bincount(numbers)
     ones = np.bincount(numbers, weights=raw.y)

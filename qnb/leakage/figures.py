@@ -79,8 +79,10 @@ def formatting(forms: list[Form], note: str | None = None) -> Figure:
         (False, "none", "among rows of equal meaning, no leak"),
         (True, ORANGE, "the same, judged a leak"),
     ):
-        at = [i for i, f in enumerate(text) if f.leaks(tests) == leak]
-        areas.plot([text[i].auc for i in at], at, "o", ms=5, color=ORANGE, mfc=fill, label=label)
+        positions = [i for i, f in enumerate(text) if f.leaks(tests) == leak]
+        areas.plot(
+            [text[i].auc for i in positions], positions, "o", ms=5, color=ORANGE, mfc=fill, label=label
+        )
     areas.plot([f.chance for f in text], place, "|", ms=10, color=INK, label="its mean by chance")
     areas.axvline(0.5, color=INK, lw=0.8)
     areas.set(
@@ -133,14 +135,14 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
         singles: from `qnb.leakage.single_columns.examine`.
         pair: from `qnb.leakage.single_columns.best_pair`.
     """
-    known = [s for s in singles if np.isfinite(s.auc)]
-    nothing = [s for s in known if s.kind in (*single.IDENTIFIERS, *single.WHEN)][:SHOWN]
-    features = [s for s in known if s.kind not in (*single.IDENTIFIERS, *single.WHEN)][
-        : max(12, len(nothing))
+    finite = [s for s in singles if np.isfinite(s.auc)]
+    uninformative = [s for s in finite if s.kind in (*single.IDENTIFIERS, *single.WHEN)][:SHOWN]
+    features = [s for s in finite if s.kind not in (*single.IDENTIFIERS, *single.WHEN)][
+        : max(12, len(uninformative))
     ]
-    rows = max(len(nothing), len(features) + 1, 4)
+    rows = max(len(uninformative), len(features) + 1, 4)
     figure, (left, right) = new_figure(2, height=0.27 * rows + 1.3)
-    _dots(left, nothing, "Host, time, session: should be uninformative")
+    _dots(left, uninformative, "Host, time, session: should be uninformative")
     left.axvline(
         0.5 + single.EFFECT,
         color=INK,
@@ -169,9 +171,9 @@ def columns(singles: list[Single], pair: Pair | None = None, note: str | None = 
 
 def _dots(axes: Axes, singles: list[Single], title: str) -> None:
     for kind, colour in KIND_COLOURS.items():
-        at = [i for i, s in enumerate(singles) if s.kind == kind]
-        if at:
-            axes.plot([singles[i].auc for i in at], at, "o", ms=5, color=colour, label=kind)
+        positions = [i for i, s in enumerate(singles) if s.kind == kind]
+        if positions:
+            axes.plot([singles[i].auc for i in positions], positions, "o", ms=5, color=colour, label=kind)
     names = [s.column + (" (a feature)" if s.reaches_model and s.kind != "feature" else "") for s in singles]
     axes.set(
         title=title,
@@ -195,30 +197,30 @@ def splits(compared: list[Compared], refused: list[str], note: str | None = None
     rules = list(dict.fromkeys(c.rule for c in compared))
     figure, (areas, drops, gains) = new_figure(3, height=3.8, gridspec_kw={"width_ratios": [1.15, 1, 1]})
     for k, (model, colour) in enumerate(MODEL_COLOURS.items()):
-        mine = [c for c in compared if c.model == model]
+        cases = [c for c in compared if c.model == model]
         shift = 0.2 * (k - 1)
         _bars(
             areas,
-            [rules.index(c.rule) + shift for c in mine],
-            [c.auc for c in mine],
-            [c.auc_interval for c in mine],
+            [rules.index(c.rule) + shift for c in cases],
+            [c.auc for c in cases],
+            [c.auc_interval for c in cases],
             colour,
             MODEL_NAMES[model],
         )
-        others = [c for c in mine if c.rule != "random"]
-        at = [rules.index(c.rule) + shift for c in mine]
+        others = [c for c in cases if c.rule != "random"]
+        positions = [rules.index(c.rule) + shift for c in cases]
         _bars(
             drops,
-            at[len(mine) - len(others) :],
+            positions[len(cases) - len(others) :],
             [c.drop for c in others],
             [c.drop_interval for c in others],
             colour,
         )
-        _bars(gains, at, [c.gain for c in mine], [c.gain_interval for c in mine], colour)
+        _bars(gains, positions, [c.gain for c in cases], [c.gain_interval for c in cases], colour)
         if model in DECIDE:
             limits = [SEEN * (1 - c.apart) for c in others]
             gains.plot(
-                at[len(mine) - len(others) :],
+                positions[len(cases) - len(others) :],
                 limits,
                 "_",
                 ms=11,
@@ -250,9 +252,9 @@ def _bars(
     colour: str,
     label: str | None = None,
 ) -> None:
-    at = np.asarray(y, float)
-    error = np.abs(np.asarray(intervals, float).reshape(-1, 2).T - at) if len(at) else None
-    axes.errorbar(x, at, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
+    values = np.asarray(y, float)
+    error = np.abs(np.asarray(intervals, float).reshape(-1, 2).T - values) if len(values) else None
+    axes.errorbar(x, values, error, fmt="o", ms=4.5, color=colour, elinewidth=1.2, capsize=2.5, label=label)
 
 
 @styled
@@ -290,10 +292,10 @@ def duplicates(twins: Twins, note: str | None = None) -> Figure:
         xlim=(-0.5, 1.7),
     )
     # without twins a class may be missing
-    known = [value for value in (twins.auc, twins.auc_without) if np.isfinite(value)]
-    if known:
+    aucs = [value for value in (twins.auc, twins.auc_without) if np.isfinite(value)]
+    if aucs:
         # a difference under 0.005 is not to look large
-        middle, half = float(np.mean(known)), max(float(np.ptp(known)), 0.005)
+        middle, half = float(np.mean(aucs)), max(float(np.ptp(aucs)), 0.005)
         areas.set_ylim(middle - half, middle + half)
     if np.isnan(twins.worth):
         text_instead(worth, "Too few rows with twins\nto compare.")
@@ -321,13 +323,13 @@ def preprocessing(gains: list[StepGain], sizes: pd.DataFrame, note: str | None =
     """
     figure, (own, small) = new_figure(2, height=3.4, gridspec_kw={"width_ratios": [1, 1.5]})
     for k, model in enumerate(dict.fromkeys(f.model for f in gains)):
-        mine = [f for f in gains if f.model == model]
-        at = [list(STEPS).index(f.step) + 0.16 * (2 * k - 1) for f in mine]
+        cases = [f for f in gains if f.model == model]
+        positions = [list(STEPS).index(f.step) + 0.16 * (2 * k - 1) for f in cases]
         _bars(
             own,
-            at,
-            [f.gain for f in mine],
-            [f.gain_interval for f in mine],
+            positions,
+            [f.gain for f in cases],
+            [f.gain_interval for f in cases],
             MODEL_COLOURS[model],
             MODEL_NAMES[model],
         )
@@ -396,7 +398,7 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     themselves; the rows used are named at the foot.
     """
     figure, (axes,) = new_figure(height=0.55 * max(len(separations), 2) + 1.5, width=9.0)
-    of = separations[0].of if separations else "normal traffic"
+    traffic = separations[0].of if separations else "normal traffic"
     for row, separation in enumerate(separations):
         axes.errorbar(
             separation.auc,
@@ -421,7 +423,7 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     axes.axvline(0.5, color=INK, lw=0.8)
     axes.axvline(0.5 + TOLD, color=INK, lw=0.8, ls="--", label=f"leak from {0.5 + TOLD:g} on, if p is small")
     axes.set(
-        title=f"{of[:1].upper()}{of[1:]}: training side told from test side",
+        title=f"{traffic[:1].upper()}{traffic[1:]}: training side told from test side",
         xlabel="AUC",
         yticks=range(len(separations)),
         yticklabels=[t.rule for t in separations],
@@ -431,4 +433,4 @@ def adversarial(separations: list[Separation], note: str | None = None) -> Figur
     legend(axes)
     axes.invert_yaxis()
     used = ", ".join(f"{s.rule} {s.rows:,}" for s in separations)
-    return caption(figure, _with_rows(note, f"{of}, rows used: {used}"))
+    return caption(figure, _with_rows(note, f"{traffic}, rows used: {used}"))

@@ -126,13 +126,13 @@ def _p_over_groups(
     rows = rows[some_rows(len(rows), rng)]
     codes, labels = column.codes[rows], y[rows]
     # groups of rows of one meaning exchange among themselves: an exchange changes no row's meaning
-    of = np.unique(np.stack([meaning[codes], groups[rows]]), axis=1, return_inverse=True)[1].ravel()
+    units = np.unique(np.stack([meaning[codes], groups[rows]]), axis=1, return_inverse=True)[1].ravel()
 
     def won(taken: np.ndarray) -> float:
         counts = _counts(codes[taken], labels, size)
         return float(sum(_won(counts[s][None])[0] for s in strata))
 
-    return p_of_exchanges(won, of, round(2 * tests / ALPHA), rng, within=meaning[codes])
+    return p_of_exchanges(won, units, round(2 * tests / ALPHA), rng, within=meaning[codes])
 
 
 def _counts(codes: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
@@ -213,7 +213,7 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
     text = [form for form in forms if not np.isnan(form.auc_alone)]
     tests = max(len(text), 1)
     caught = [form for form in text if form.leaks(tests)]
-    two = [f.column for f in text if f.p < 1 or not np.isnan(f.chance)]
+    several = [f.column for f in text if f.p < 1 or not np.isnan(f.chance)]
     tolerance = {"p at most": ALPHA / tests, "AUC above chance at least": EFFECT}
     figures = {
         "columns": [form.column for form in caught],
@@ -221,7 +221,7 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
         "of each": {
             f.column: {"auc": f.auc, "chance": f.chance, "p": f.p, "auc alone": f.auc_alone} for f in caught
         },
-        "columns with two spellings of one value": two,
+        "columns with two spellings of one value": several,
         "reaches the model": [form.column for form in caught if form.reaches_model],
     }
     return leak_verdict(
@@ -230,7 +230,7 @@ def judge_forms(forms: list[Form], classes: Classes = USUAL) -> LeakVerdict:
         any(form.reaches_model for form in caught),
         figures,
         tolerance,
-        _sentence(len(text), len(two), caught, classes),
+        _sentence(len(text), len(several), caught, classes),
     )
 
 
@@ -243,8 +243,8 @@ def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes
     if not examined:
         return "The source stores numbers, so there is no formatting to examine."
     if not caught:
-        two = f"{with_two} write a value in two ways"
-        return f"Of {examined} text columns {two}; in none does that tell the label."
+        clause = f"{with_two} write a value in two ways"
+        return f"Of {examined} text columns {clause}; in none does that tell the label."
     inside = ", ".join(form.column for form in caught if form.reaches_model)
     reader = (
         f"does not make them equal in {inside}" if inside else "makes them equal before the model sees them"
@@ -256,13 +256,13 @@ def _sentence(examined: int, with_two: int, caught: list[Form], classes: Classes
 
 
 def _described(caught: list[Form], classes: Classes) -> str:
-    shown = []
+    phrases = []
     for form in caught:
         (text, (negative, positive)) = max(
             (form.example or {}).items(), key=lambda item: abs(item[1][0] - item[1][1])
         )
-        shown.append(
+        phrases.append(
             f"{form.column} ('{text[:12]}' in {negative:.0%} of {classes.names[0]}, {positive:.0%} of "
             f"{classes.names[1]}; AUC {form.auc:.2f})"
         )
-    return ", ".join(shown)
+    return ", ".join(phrases)

@@ -44,14 +44,14 @@ class Exchange:
     """
 
     def __init__(self, groups: np.ndarray, within: np.ndarray | None = None):
-        _, of, self.sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        self.order = np.argsort(of, kind="stable")
+        _, numbers, self.sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        self.order = np.argsort(numbers, kind="stable")
         self.starts = np.cumsum(self.sizes) - self.sizes
-        self.of = of[self.order]
+        self.of = numbers[self.order]
         first = self.order[self.starts]
         kind = np.zeros(len(first), int) if within is None else within[first]
         self.classes = [np.flatnonzero(kind == k) for k in np.unique(kind)]
-        self.place = np.arange(len(of)) - self.starts[self.of]
+        self.place = np.arange(len(numbers)) - self.starts[self.of]
 
     def rows(self, rng: np.random.Generator) -> np.ndarray:
         """For each row the number of the row whose value it takes, int `(N,)`."""
@@ -86,9 +86,9 @@ def p_of_exchanges(
         most: exchanges to draw at most.
     """
     exchange, reached = Exchange(groups, within), 0
-    seen = statistic(np.arange(len(groups)))
+    observed = statistic(np.arange(len(groups)))
     for drawn in range(1, most + 1):
-        reached += statistic(exchange.rows(rng)) >= seen - 1e-12
+        reached += statistic(exchange.rows(rng)) >= observed - 1e-12
         if reached == EXCEEDED:
             return EXCEEDED / drawn
     return (1 + reached) / (1 + most)

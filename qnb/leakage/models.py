@@ -80,13 +80,13 @@ def score_arms(
         baselines = fit_baselines(train, val, test, seed=config.seed)
         scores.append({name: result["test_logits"] for name, result in baselines.items()})
         done(arm.name)
-    for ready, fitted, one in zip(
+    for ready, fitted, logits in zip(
         prepared, fit_together([config] * len(arms), prepared, progress=False), scores, strict=True
     ):
         if fitted.failure is not None:
             raise fitted.failure
         best = fitted.best
-        one["circuit"] = np.asarray(
+        logits["circuit"] = np.asarray(
             fitted.objective.logit(fitted.engine.scores(best, ready.X["test"]), best["bias"], best["alpha"])
         )
     done("circuits")

@@ -153,7 +153,7 @@ def judge_step(step: str, gains: list[StepGain] | DataError) -> LeakVerdict:
     }
     if isinstance(gains, DataError):
         return leak_verdict(question, None, False, {}, tolerance, str(gains))
-    mine = [f for f in gains if f.step == step]
+    cases = [f for f in gains if f.step == step]
     figures = {
         f.model: {
             "fitted on training rows": f.honest,
@@ -161,10 +161,10 @@ def judge_step(step: str, gains: list[StepGain] | DataError) -> LeakVerdict:
             "gain": f.gain,
             "interval": f.gain_interval,
         }
-        for f in mine
+        for f in cases
     }
-    worst = max(mine, key=lambda f: f.gain)
-    leak = any(f.gain >= EFFECT and f.gain_interval[0] > 0 for f in mine)
+    worst = max(cases, key=lambda f: f.gain)
+    leak = any(f.gain >= EFFECT and f.gain_interval[0] > 0 for f in cases)
     low, high = worst.gain_interval
     text = (
         f"It changes the AUC of {worst.model} by {worst.gain:+.4f} ({low:+.4f} to {high:+.4f}). qnb fits it "

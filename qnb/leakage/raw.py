@@ -72,8 +72,8 @@ class RawColumn:
         zero where a packet lacks a field.
         """
         absent = np.array([not text for text in self.cleaned]) | (self.numbers == 0)
-        there: np.ndarray = ~absent[self.codes]
-        return there
+        present: np.ndarray = ~absent[self.codes]
+        return present
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +137,15 @@ def read_raw(
     y = np.concatenate(parts).astype(np.int8)
     rows = _draw(y, sample, np.random.default_rng(seed))
     names = [c for c in source.columns if c not in (source.label, source.attack)]
-    taken, start = [], 0
+    batches, start = [], 0
     for batch in source.batches(names):
         inside = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
-        taken.append(batch.take(pa.array(inside)))
+        batches.append(batch.take(pa.array(inside)))
         start += batch.num_rows
-    table = pa.Table.from_batches(taken).combine_chunks()
-    given, features = missing_texts(source.missing_values), set(source.features)
+    table = pa.Table.from_batches(batches).combine_chunks()
+    missing, features = missing_texts(source.missing_values), set(source.features)
     columns = {
-        name: RawColumn.of(_whole(table.column(name)), given if name in features else frozenset())
+        name: RawColumn.of(_whole(table.column(name)), missing if name in features else frozenset())
         for name in names
     }
     return Raw(columns, y[rows], source)
@@ -165,5 +165,5 @@ def _draw(y: np.ndarray, sample: int | None, rng: np.random.Generator) -> np.nda
 
 
 def _codes_of(texts: list[str]) -> np.ndarray:
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(text, len(known)) for text in texts])
+    codes: dict[str, int] = {}
+    return np.array([codes.setdefault(text, len(codes)) for text in texts])

@@ -98,14 +98,14 @@ def examine(raw: Raw, seed: int = 0, group_by: tuple[str, ...] | None = None) ->
     kinds = {name: kind_of(name, raw.source) for name in raw.columns}
     for name, column in raw.columns.items():
         kind, feature = kinds[name], name in raw.source.features
-        there = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
-        codes, y = codes_of(column, kind)[there], raw.y[there]
-        one = Single(name, kind, *rate_auc(codes, y, rng), float(there.mean()), feature)
-        if groups is not None and name not in (group_by or ()) and _large(one):
+        present = column.present() if kind in IDENTIFIERS else np.ones(len(raw.y), bool)
+        codes, y = codes_of(column, kind)[present], raw.y[present]
+        single = Single(name, kind, *rate_auc(codes, y, rng), float(present.mean()), feature)
+        if groups is not None and name not in (group_by or ()) and _large(single):
             tests = sum((other in IDENTIFIERS) == (kind in IDENTIFIERS) for other in kinds.values())
-            p = _p_over_groups(codes, y, groups[there], round(2 * tests / ALPHA), rng)
-            one = replace(one, p=p, over_groups=True)
-        singles.append(one)
+            p = _p_over_groups(codes, y, groups[present], round(2 * tests / ALPHA), rng)
+            single = replace(single, p=p, over_groups=True)
+        singles.append(single)
     return sorted(singles, key=lambda one: -np.nan_to_num(one.auc, nan=0.5))
 
 

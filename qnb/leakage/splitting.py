@@ -107,9 +107,9 @@ def _halves(
     kept, moved = test[half == 0], test[half == 1]
     given_up = []
     for label in (0, 1):
-        mine = train[table.y[train] == label]
-        count = min(int((table.y[moved] == label).sum()), len(mine) // 2)
-        given_up.append(rng.choice(mine, count, replace=False))
+        rows = train[table.y[train] == label]
+        count = min(int((table.y[moved] == label).sum()), len(rows) // 2)
+        given_up.append(rng.choice(rows, count, replace=False))
         excess = np.flatnonzero(table.y[moved] == label)[count:]
         moved = np.delete(moved, excess)
     seen = np.sort(np.concatenate([np.setdiff1d(train, np.concatenate(given_up)), moved]))
@@ -189,11 +189,11 @@ def _compare(
     for i, m in enumerate(MODELS):
         auc = roc_auc_score(y, apart[m])
         random_auc, random_draws = base.setdefault(m, (auc, draws[:, i]))  # the first rule is `random`
-        alone, beside = roc_auc_score(y1, apart[m][first]), roc_auc_score(y1, seen[m])
-        gain, drop = beside - alone, random_auc - auc
-        dropped = rng.choice(random_draws, len(draws)) - draws[:, i]  # on other rows: not paired
-        drop_interval = (np.nan, np.nan) if rule.name == "random" else interval(drop, dropped, models)
-        gained, over_groups = (
+        apart_auc, seen_auc = roc_auc_score(y1, apart[m][first]), roc_auc_score(y1, seen[m])
+        gain, drop = seen_auc - apart_auc, random_auc - auc
+        drop_draws = rng.choice(random_draws, len(draws)) - draws[:, i]  # on other rows: not paired
+        drop_interval = (np.nan, np.nan) if rule.name == "random" else interval(drop, drop_draws, models)
+        gain_interval, over_groups = (
             (np.nan, np.nan) if d is None else interval(gain, d[:, 2 * i + 1] - d[:, 2 * i], models)
             for d in (paired, grouped)
         )
@@ -205,10 +205,10 @@ def _compare(
                 auc_interval=_inside(interval(auc, draws[:, i], models)),
                 drop=drop,
                 drop_interval=drop_interval,
-                apart=alone,
-                seen=beside,
+                apart=apart_auc,
+                seen=seen_auc,
                 gain=gain,
-                gain_interval=gained,
+                gain_interval=gain_interval,
                 gain_over_groups=over_groups,
             )
         )
@@ -244,8 +244,8 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> LeakVerdict:
         "level of the interval": 1 - ALPHA / len(DECIDE),
         "decided by": list(DECIDE),
     }
-    mine = [c for c in compared if c.rule == rule.name]
-    if not mine:
+    cases = [c for c in compared if c.rule == rule.name]
+    if not cases:
         return leak_verdict(question, None, False, {}, tolerance, rule.refused or "")
     figures = {
         c.model: {
@@ -260,9 +260,9 @@ def judge_rule(rule: Rule, compared: list[Compared]) -> LeakVerdict:
             "interval of the gain": c.gain_interval,
             "interval of the gain over groups": c.gain_over_groups,
         }
-        for c in mine
+        for c in cases
     }
-    worst = max((c for c in mine if c.model in DECIDE), key=lambda c: (c.matters, c.share))
+    worst = max((c for c in cases if c.model in DECIDE), key=lambda c: (c.matters, c.share))
     by_type = stands_in(rule.groups)
     text = _sentence(rule, worst)
     if rule.name == "attack":

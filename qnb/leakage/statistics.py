@@ -139,15 +139,15 @@ def bins(values: np.ndarray, limit: int = 64, rows_per_bin: int = 20) -> np.ndar
         limit, rows_per_bin: at most `limit` bins, and about `rows_per_bin` rows or more in each, but at
             least two bins.
     """
-    here = np.isfinite(values)
-    distinct, codes = np.unique(values[here], return_inverse=True)
+    finite = np.isfinite(values)
+    distinct, codes = np.unique(values[finite], return_inverse=True)
     count = min(limit, max(2, len(codes) // rows_per_bin))
     if len(distinct) > count:
-        edges = np.unique(np.quantile(values[here], np.linspace(0, 1, count + 1)[1:-1]))
-        codes = np.searchsorted(edges, values[here], side="right")
-    out = np.zeros(len(values), int)
-    out[here] = codes + 1
-    return out
+        edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, count + 1)[1:-1]))
+        codes = np.searchsorted(edges, values[finite], side="right")
+    coded = np.zeros(len(values), int)
+    coded[finite] = codes + 1
+    return coded
 
 
 def interval(estimate: float, draws: np.ndarray, tests: int = 1) -> tuple[float, float]:

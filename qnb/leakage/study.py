@@ -97,7 +97,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         DataError: the source cannot be used, `columns` or `group_by` names a column that it lacks, or the
             types that `attack_test` names cannot be left out of training.
     """
-    drawn: dict[str, Any] = {
+    options: dict[str, Any] = {
         "sample": config.sample,
         "seed": config.split_seed,
         "data_seed": config.data_seed,
@@ -105,10 +105,10 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
         "difficulty": Difficulty.of(config),
     }
     reading = Reading.of(config)
-    raw = read_raw(config.data, reading, **drawn)
+    raw = read_raw(config.data, reading, **options)
     if config.columns is not None:
         raw = only(raw, config.columns)
-    table = read_table(config.data, **dataclasses.asdict(reading), **drawn)
+    table = read_table(config.data, **dataclasses.asdict(reading), **options)
     types = table.card["types"]
     raw = dataclasses.replace(raw, text=frozenset(name for name in types if types[name]["type"] == "text"))
     raw = dataclasses.replace(raw, source=_as_they_look(raw.source, table.card["look_alikes"]))
@@ -123,7 +123,7 @@ def read(config: LeakageConfig) -> tuple[Raw, Table]:
 
 def _as_they_look(source: Source, look_alikes: dict[str, dict[str, str]]) -> Source:
     """The source with the roles that its columns look as if they had: judged so, though they are features."""
-    roles = {name: seen["role"] for name, seen in look_alikes.items()}
+    roles = {name: look_alike["role"] for name, look_alike in look_alikes.items()}
     times = tuple(name for name, role in roles.items() if role == "time")
     others = {name: "named" for name, role in roles.items() if role in ("identifiers", "drop")}
     return dataclasses.replace(source, time=source.time + times, identifiers=source.identifiers | others)
@@ -231,11 +231,11 @@ def in_short(verdicts: list[LeakVerdict]) -> list[str]:
     leaks = sorted((v for v in verdicts if v.reaches_model is not None), key=lambda v: not v.reaches_model)
     reaching = [v for v in leaks if v.reaches_model]
     inconclusive = sum(v.verdict == INCONCLUSIVE for v in verdicts)
-    harmless, were = len(leaks) - len(reaching), "was" if inconclusive == 1 else "were"
-    found = "1 leak reaches" if len(reaching) == 1 else f"{len(reaching) or 'No'} leaks reach"
+    harmless, verb = len(leaks) - len(reaching), "was" if inconclusive == 1 else "were"
+    phrase = "1 leak reaches" if len(reaching) == 1 else f"{len(reaching) or 'No'} leaks reach"
     sentence = (
-        f"{found} the model as it is, of {len(verdicts)} tests: {harmless} found a leak that does not reach "
-        f"it, {inconclusive} {were} inconclusive on this table."
+        f"{phrase} the model as it is, of {len(verdicts)} tests: {harmless} found a leak that does not reach "
+        f"it, {inconclusive} {verb} inconclusive on this table."
     )
     return [sentence, *(v.text() for v in leaks)]
 
@@ -245,10 +245,10 @@ def verdicts_table(verdicts: list[LeakVerdict]) -> Styler:
     reach = {True: "yes", False: "no", None: ""}
     rows = [(v.question, v.verdict, reach[v.reaches_model], v.sentence) for v in verdicts]
     frame = pd.DataFrame(rows, columns=["question", "verdict", "reaches the model", "reason"])
-    left: list[CSSDict] = [
+    alignment: list[CSSDict] = [
         {"selector": "td, th", "props": [("text-align", "left"), ("vertical-align", "top")]}
     ]
-    styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(left)
+    styler = Styler(frame, cell_ids=False).hide(axis="index").set_table_styles(alignment)
     return styler.map(
         lambda word: "font-weight: bold; color: #c75300" if word == "yes" else "",
         subset=["reaches the model"],

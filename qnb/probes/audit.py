@@ -197,8 +197,8 @@ class Law:
 
     def __str__(self) -> str:
         ends = {0: "first", len(self.coefficients) - 1: "last"}
-        which = "" if self.k is None else f", k = {self.k} ({ends.get(self.k, 'neither end')})"
-        return LAWS[self.name] + which
+        row = "" if self.k is None else f", k = {self.k} ({ends.get(self.k, 'neither end')})"
+        return LAWS[self.name] + row
 
 
 def fit_law(
@@ -224,18 +224,18 @@ def fit_law(
     coefficients = np.linalg.lstsq(rows.T, flat, rcond=None)[0]
     if size <= tolerance * np.linalg.norm(rows.T @ d_scores):
         return Law(ZERO, 0.0, coefficients)
-    known: list[tuple[str, int | None, np.ndarray]] = []
+    candidates: list[tuple[str, int | None, np.ndarray]] = []
     if misread is not None:
-        known.append((STRIDES, None, np.ravel(misread)))
+        candidates.append((STRIDES, None, np.ravel(misread)))
     for b, row in enumerate(rows):
-        known += [
+        candidates += [
             (SUM, b, d_scores.sum() * row),
             (OWN, b, d_scores[b] * row),
             (REPEATED, b, count * d_scores[b] * row),
         ]
-        known += [(SAME, b, d_same[b].sum() * row), (CHAIN, b, d_same[b] @ rows)]
+        candidates += [(SAME, b, d_same[b].sum() * row), (CHAIN, b, d_same[b] @ rows)]
     residual, name, k = min(
-        ((np.linalg.norm(flat - law) / size, name, k) for name, k, law in known), key=lambda fit: fit[0]
+        ((np.linalg.norm(flat - law) / size, name, k) for name, k, law in candidates), key=lambda fit: fit[0]
     )
     if residual > tolerance:
         return Law(NONE, float(residual), coefficients)
@@ -453,22 +453,22 @@ def _outcome(
             "crashed",
             f"The program that runs the formulations ended. {formulations.telling(''.join(lines))}",
         )
-    seconds, gradient, raised = ended["seconds"], folder / f"{name}.npz", folder / f"{name}.json"
+    seconds, path, raised = ended["seconds"], folder / f"{name}.npz", folder / f"{name}.json"
     if ended["limit"]:
         return Outcome(stack, key, measurement, "timed out", f"no answer in {seconds:.0f} s", seconds=seconds)
     if ended["exit"] != 0:
-        how = signal.Signals(-ended["exit"]).name if ended["exit"] < 0 else f"exit code {ended['exit']}"
+        ending = signal.Signals(-ended["exit"]).name if ended["exit"] < 0 else f"exit code {ended['exit']}"
         last = formulations.telling((folder / f"{name}.log").read_text(errors="replace"))
-        return Outcome(stack, key, measurement, "crashed", f"{how}. {last}".strip(), seconds=seconds)
+        return Outcome(stack, key, measurement, "crashed", f"{ending}. {last}".strip(), seconds=seconds)
     if raised.exists():
-        said = json.loads(raised.read_text())
-        verdict = "not applicable" if said["kind"] == "not applicable" else "does not compile"
+        failure = json.loads(raised.read_text())
+        verdict = "not applicable" if failure["kind"] == "not applicable" else "does not compile"
         return Outcome(
-            stack, key, measurement, verdict, f"{said['kind']}: {said['message']}", seconds=seconds
+            stack, key, measurement, verdict, f"{failure['kind']}: {failure['message']}", seconds=seconds
         )
-    with np.load(gradient) as found:
+    with np.load(path) as gradient:
         verdict, errors, laws = compare_with_reference(
-            found, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread
+            gradient, right, LOOSE if key in LOOSE_KEYS else TOLERANCE, misread
         )
     return Outcome(stack, key, measurement, verdict, "", errors, laws, seconds)
 

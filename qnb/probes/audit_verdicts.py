@@ -30,8 +30,8 @@ def judge_audit(outcomes: list[Outcome]) -> list[Verdict]:
     stacks = dict.fromkeys(o.stack for o in outcomes)
     per_stack = [[o for o in outcomes if o.stack == stack] for stack in stacks]
     verdicts = [judge_engines(outcomes)]
-    for some in per_stack:
-        verdicts += [judge_note(some), judge_silence(some), judge_layout(some)]
+    for subset in per_stack:
+        verdicts += [judge_note(subset), judge_silence(subset), judge_layout(subset)]
     return verdicts
 
 
@@ -65,17 +65,17 @@ def judge_note(outcomes: list[Outcome]) -> Verdict:
     """Is the note's formulation silently wrong by the one-sample law on this stack? Yes if so wherever it
     gives a gradient, no if nowhere.
     """
-    mine = [o for o in outcomes if o.key == NOTES]
-    measured = [o for o in mine if o.verdict in ("right", "wrong")]
+    cases = [o for o in outcomes if o.key == NOTES]
+    measured = [o for o in cases if o.verdict in ("right", "wrong")]
     verdict = unanimous(any(law.name == SUM for law in o.laws.values()) for o in measured)
-    figures = {o.measurement: _facts(o) for o in mine}
-    said = "; ".join(f"{o.measurement}: {_in_words(o)}" for o in mine) or "not measured"
+    figures = {o.measurement: _facts(o) for o in cases}
+    findings = "; ".join(f"{o.measurement}: {_in_words(o)}" for o in cases) or "not measured"
     return Verdict(
         f"On {_where(outcomes)}, is the note's batch gradient silently that of one row?",
         verdict,
         figures,
         TOLERANCE,
-        f"On {_where(outcomes)} a loss over lax.scan gives: {said}.",
+        f"On {_where(outcomes)} a loss over lax.scan gives: {findings}.",
     )
 
 

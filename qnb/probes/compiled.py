@@ -128,9 +128,9 @@ def coefficient_gradients(spec: CircuitSpec, params: Params, X: np.ndarray, devi
         params: weights (L, n, 3), readout (n,), and scaling where the circuit has one.
         X: (B, features).
     """
-    on = qml.device(device, wires=spec.wires)
+    backend = qml.device(device, wires=spec.wires)
     scaling = _float64(params["scaling"])[0] if spec.scaling else None
-    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x, scaling), on, diff_method="adjoint")
+    node = qml.QNode(lambda w, weights, x: spec.score(weights, w, x, scaling), backend, diff_method="adjoint")
     gradient = catalyst.qjit(lambda w, weights, x: catalyst.grad(node, argnums=0)(w, weights, x))
     readout, weights, X = _float64(params["readout"], params["weights"], X)
     return np.array([np.asarray(gradient(readout, weights, x)) for x in X])

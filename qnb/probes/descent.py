@@ -121,7 +121,7 @@ def _watch(
     X, y = watched
     objective, scores = engine.objective, engine.scores(params, X)
     logits = np.asarray(objective.logit(scores, params["bias"], params["alpha"]), dtype=np.float64)
-    way = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in of_circuit(params))
+    squared = sum(float(np.sum((params[group] - first[group]) ** 2)) for group in of_circuit(params))
     return {
         "loss": float(np.mean(objective.loss(logits, y))),
         "alpha": float(objective.alpha(params["alpha"])),
@@ -131,5 +131,5 @@ def _watch(
         "auc_s": metrics.auc(scores, y),
         "bce": metrics.bce(logits, y),
         "mean_abs_logit": float(np.mean(np.abs(logits))),
-        "distance": float(np.sqrt(way)),
+        "distance": float(np.sqrt(squared)),
     }

@@ -201,7 +201,7 @@ def plateau(
         histories: by (optimiser, gamma), those of `qnb.probes.descent.Descent`.
         left: by the same keys, the step at which the plateau was left, or None.
     """
-    figure, (own, bce, auc) = new_figure(3, height=4.4)
+    figure, (objective, bce, auc) = new_figure(3, height=4.4)
     colours = dict(zip(dict.fromkeys(name for name, _ in histories), (BLUE, ORANGE), strict=False))
     for (name, gamma), h in histories.items():
         style: dict[str, Any] = {
@@ -209,22 +209,24 @@ def plateau(
             "ls": "--" if gamma else "-",
             "label": f"{name}, gamma = {gamma:g}",
         }
-        own.plot(h["step"], h["loss"], **style)
+        objective.plot(h["step"], h["loss"], **style)
         bce.plot(h["step"], h["bce"], **style)
         auc.plot(h["step"], h["auc"], **style)
-        at = left[name, gamma]
-        if at is not None:
-            bce.plot(at, h["bce"].iloc[at], "o", color=colours[name], mfc="white" if gamma else None)
+        step = left[name, gamma]
+        if step is not None:
+            bce.plot(step, h["bce"].iloc[step], "o", color=colours[name], mfc="white" if gamma else None)
     for gamma in sorted({gamma for _, gamma in histories}):
         value = 2**-gamma * np.log(2)
-        own.axhline(value, color=MUTED, lw=0.8)
-        own.text(0, value, f"{value:.4f}", fontsize=8, color=INK, va="bottom")
+        objective.axhline(value, color=MUTED, lw=0.8)
+        objective.text(0, value, f"{value:.4f}", fontsize=8, color=INK, va="bottom")
     bce.axhline(np.log(2), color=MUTED, lw=0.8)
-    own.set(title="Objective (lines: its value at l = 0)", ylabel="objective (nats per row)", ylim=(0, None))
+    objective.set(
+        title="Objective (lines: its value at l = 0)", ylabel="objective (nats per row)", ylim=(0, None)
+    )
     bce.set(title="BCE of the logits (dots: plateau left)", ylabel="BCE (nats per row)")
     auc.set(title="AUC", ylabel="AUC, watched validation rows")
-    over((own, bce, auc), "step")
-    figure.legend(*own.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
+    over((objective, bce, auc), "step")
+    figure.legend(*objective.get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
     return caption(figure, note)
 
 
@@ -240,13 +242,13 @@ def score_ranges(trained: dict[str, "Sides"], note: str | None = None) -> Figure
     plt.close(figure)
     for column, (measurement, sides) in enumerate(trained.items()):
         start, end = sides["start"], sides["end"]
-        for row, (name, *both) in enumerate(
+        for row, (name, *arrays) in enumerate(
             (("score s", start["s"], end["s"]), ("logit l", start["l"], end["l"]))
         ):
             panel = axes[row, column]
-            bins = np.linspace(np.min(both), np.max(both), 40)
+            bins = np.linspace(np.min(arrays), np.max(arrays), 40)
             for values, colour, label in zip(
-                both, (MUTED, ORANGE), ("at the start", "after training"), strict=True
+                arrays, (MUTED, ORANGE), ("at the start", "after training"), strict=True
             ):
                 panel.hist(values, bins, color=colour, alpha=0.6, label=label)
             panel.set(xlabel=f"{name} (no unit)", title=own.place(measurement) if row == 0 else None)
@@ -292,8 +294,10 @@ def spectra(jacobians: dict[tuple[str, str], "Jacobian"], note: str | None = Non
     figure, panels = new_figure(len(ansatze), height=3.8, sharey=True)
     floor = 1e-18
     for axes, ansatz in zip(panels, ansatze, strict=True):
-        for (measurement, of), colour in zip([k for k in jacobians if k[1] == ansatz], COLOURS, strict=False):
-            j = jacobians[measurement, of]
+        for (measurement, panel_ansatz), colour in zip(
+            [k for k in jacobians if k[1] == ansatz], COLOURS, strict=False
+        ):
+            j = jacobians[measurement, panel_ansatz]
             for part, style, name in ((j, "o-", "all"), (j.part("readout"), "x:", "readout")):
                 if name == "readout" and part.rank == 0:
                     continue

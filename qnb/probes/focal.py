@@ -209,7 +209,7 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
     Args:
         tables: from `times`, one for each seed.
     """
-    stacked, said = pd.concat(tables), []
+    stacked, clauses = pd.concat(tables), []
     stalled: dict[str, bool] = {}
     focal = stacked.columns[1]
     of_optimiser = {str(name): rows for name, rows in stacked.groupby(level=0, sort=False)}
@@ -217,17 +217,17 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
         left = rows.dropna(subset=["gamma = 0"])
         usable = left[left[focal].notna() | (left["trained"] >= STALLED * left["gamma = 0"])]
         if usable.empty:
-            short = (
+            reason = (
                 f"BCE takes {left['gamma = 0'].median():g} steps and focal more than the "
                 f"{rows['trained'].max():g} trained, too few to tell"
             )
-            said.append(f"under {name} " + (short if len(left) else "not even BCE leaves"))
+            clauses.append(f"under {name} " + (reason if len(left) else "not even BCE leaves"))
             continue
         never = int(usable[focal].isna().sum())
         ratio = float(usable["ratio"].fillna(np.inf).median())
         stalled[name] = ratio > STALLED
         without, with_focal = usable["gamma = 0"].median(), usable[focal].fillna(np.inf).median()
-        said.append(
+        clauses.append(
             f"under {name} BCE takes {without:g} steps and focal "
             + (
                 f"{with_focal:g} ({ratio:.1f} times)"
@@ -238,7 +238,7 @@ def judge_stall(tables: list[pd.DataFrame]) -> Verdict:
     figures: dict[str, Any] = {name: rows.to_dict("list") for name, rows in of_optimiser.items()} | {
         "stalled": stalled
     }
-    text = f"To bring the BCE {LEFT:.0%} under log 2, {'; '.join(said)}."
+    text = f"To bring the BCE {LEFT:.0%} under log 2, {'; '.join(clauses)}."
     return Verdict(
         f"Does focal loss ({focal}) stall training that starts near l = 0?",
         unanimous(stalled.values()),

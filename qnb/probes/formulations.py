@@ -639,11 +639,11 @@ def work(folder: Path, job: dict[str, Any]) -> None:
     else:
         if len(gradient) != len(problem.groups):
             gradient = problem.variant(flat=True).split(gradient)
-        found: dict[str, Any] = {
+        arrays: dict[str, Any] = {
             "seconds": time.perf_counter() - started,
             **dict(zip(problem.groups, gradient, strict=True)),
         }
-        np.savez(folder / f"{job['name']}.npz", **found)
+        np.savez(folder / f"{job['name']}.npz", **arrays)
         return
     (folder / f"{job['name']}.json").write_text(json.dumps(failed))
 

@@ -65,8 +65,8 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
     compiled_loss, compiled_gradient = catalyst.qjit(scanned), catalyst.qjit(gradient)
 
     def loss(p: Params, *batch: Array) -> jax.Array:
-        found: jax.Array = compiled_loss(p["weights"], p["bias"], *batch)
-        return found
+        value: jax.Array = compiled_loss(p["weights"], p["bias"], *batch)
+        return value
 
     def by_catalyst(p: Params, *batch: Array) -> Params:
         weights, bias, _ = compiled_gradient(p["weights"], p["bias"], *batch)
@@ -78,8 +78,8 @@ def build() -> tuple[Loss, Gradient, Gradient, Params, np.ndarray, np.ndarray, n
                 jnp.stack([score(p["weights"], coefficients, x) for x in X]), p["bias"], y, w
             )
 
-        found: Params = jax.grad(loss)(p)
-        return found
+        grads: Params = jax.grad(loss)(p)
+        return grads
 
     rng = np.random.default_rng(0)
     params: Params = {"weights": rng.normal(size=(2, WIRES, 3)), "bias": np.array(0.1)}

@@ -55,11 +55,13 @@ def outcomes(spec: CircuitSpec, params: Params, X: np.ndarray) -> tuple[np.ndarr
         tables = jax.tree.map(jnp.asarray, statevector.tables(spec))
         weights, readout = (jnp.asarray(params[group], jnp.float64) for group in ("weights", "readout"))
         steps, diagonal = statevector.prepare(spec, tables, weights, readout)
-        values, which = np.unique(np.round(np.asarray(diagonal), 12), return_inverse=True)
-        of_value = jnp.asarray(np.arange(len(values))[:, None] == which, jnp.float64)
+        values, indices = np.unique(np.round(np.asarray(diagonal), 12), return_inverse=True)
+        of_value = jnp.asarray(np.arange(len(values))[:, None] == indices, jnp.float64)
         scaling = (jnp.asarray(params["scaling"], jnp.float64),) if spec.scaling else ()
-        found = statevector.scores(spec, tables, (steps, of_value), jnp.asarray(X, jnp.float64), *scaling)
-    return values, np.asarray(found).T
+        probabilities = statevector.scores(
+            spec, tables, (steps, of_value), jnp.asarray(X, jnp.float64), *scaling
+        )
+    return values, np.asarray(probabilities).T
 
 
 def auc_by_shots(

@@ -196,10 +196,10 @@ def subject(probe: ModelConfig, root: Path | None = None, make: Maker | None = N
         for name, value in config
         if name not in type(probe).model_fields and config.changed(name)
     ]
-    said = f"The model under test is {source}." + (
+    description = f"The model under test is {source}." + (
         f" This probe decides {', '.join(decided)}." if decided else ""
     )
-    return Subject(config, prepared, note, said, probe.run).with_engines(make)
+    return Subject(config, prepared, note, description, probe.run).with_engines(make)
 
 
 def finished_run(run_id: str, root: Path | None = None, make: Maker | None = None) -> Subject:

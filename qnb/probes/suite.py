@@ -49,8 +49,8 @@ def prepare_probes(
 
 def left_out(jobs: list[job.Job], parameters: dict[str, Any]) -> list[str]:
     """A line for each notebook that lacks some of the parameters, naming them."""
-    without = {one.path.name: [name for name in parameters if name not in one.parameters] for one in jobs}
-    return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in without.items() if names]
+    missing = {one.path.name: [name for name in parameters if name not in one.parameters] for one in jobs}
+    return [f"{notebook} has no parameter {', '.join(names)}" for notebook, names in missing.items() if names]
 
 
 def execute(

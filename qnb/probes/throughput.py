@@ -301,8 +301,8 @@ def judge_ceiling(timings: list[Timing]) -> Verdict:
     than 10 times its rate; inconclusive if that engine was not measured.
     """
     gradient = [t for t in timings if t.kind == "gradient" and t.seconds]
-    mine = max((t for t in gradient if t.name == CATALYST), key=lambda t: t.rows, default=None)
-    if mine is None:
+    base = max((t for t in gradient if t.name == CATALYST), key=lambda t: t.rows, default=None)
+    if base is None:
         return Verdict(
             "Is throughput bounded by serial evaluation of the rows?",
             INCONCLUSIVE,
@@ -310,20 +310,20 @@ def judge_ceiling(timings: list[Timing]) -> Verdict:
             10,
             "The catalyst engine was not measured.",
         )
-    best = max((t for t in gradient if t.rows >= mine.rows), key=lambda t: t.rate)
-    factor = best.rate / mine.rate
+    best = max((t for t in gradient if t.rows >= base.rows), key=lambda t: t.rate)
+    factor = best.rate / base.rate
     broken = factor > 10
     return Verdict(
         "Is throughput bounded by serial evaluation of the rows?",
         answer(not broken),
         {
-            "catalyst_samples_per_s": mine.rate,
+            "catalyst_samples_per_s": base.rate,
             "best": best.name,
             "best_samples_per_s": best.rate,
             "factor": factor,
         },
         10,
-        f"Gradients of batches of {mine.rows} come at {mine.rate:,.0f} samples/s from the catalyst engine; "
+        f"Gradients of batches of {base.rows} come at {base.rate:,.0f} samples/s from the catalyst engine; "
         f"{best.name} reaches {best.rate:,.0f}, a speed-up of {factor:,.0f}."
         + (" The bound is one of the compiler, not of the circuit." if broken else ""),
     )

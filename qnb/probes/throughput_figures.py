@@ -66,12 +66,14 @@ def rate_by_batch(table: pd.DataFrame, note: str | None = None) -> Figure:
         _ideal(axes, measured[(measured["kind"] == kind) & (measured["name"] == EXACT)])
         axes.set(title=kind.capitalize(), xlabel="batch (rows)", xscale="log", yscale="log")
     panels[0].set_ylabel("samples/s")
-    drawn = {
+    entries = {
         label: handle
         for axes in panels
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    panels[1].legend(drawn.values(), drawn.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    panels[1].legend(
+        entries.values(), entries.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
     return caption(figure, note)
 
 

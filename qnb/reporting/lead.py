@@ -20,7 +20,7 @@ def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
         run: with its metrics written and its data noted, see `Run.finish` and `Run.note`.
         sentences: the findings in one or two sentences of Markdown; empty ones are left out.
     """
-    answer = [sentences] if isinstance(sentences, str) else [sentence for sentence in sentences if sentence]
+    findings = [sentences] if isinstance(sentences, str) else [sentence for sentence in sentences if sentence]
     manifest, metrics = run.manifest, run.metrics()
     facts = [
         f"**Gradient check**: {_gradient(manifest.get('gate'))}" if manifest.get("gate") else None,
@@ -29,7 +29,7 @@ def summary(run: Run, sentences: str | Sequence[str]) -> Markdown:
     ]
     raised = flags(metrics, manifest.get("data"))
     warned = [f"- ⚠ **{name}**: {reason}." for name, reason in raised]
-    parts = ["\n\n".join(answer), "\n".join(warned), "\n".join(f"- {fact}" for fact in facts if fact)]
+    parts = ["\n\n".join(findings), "\n".join(warned), "\n".join(f"- {fact}" for fact in facts if fact)]
     return Markdown("\n\n".join(part for part in parts if part))
 
 

@@ -105,12 +105,12 @@ def gradient_code(engine: str) -> str:
     if engine not in GRADIENTS:
         raise ParameterError(f"engine = {engine!r} has no file of qnb's.")
     module, names = GRADIENTS[engine]
-    found = importlib.util.find_spec(module)
-    assert found is not None and found.origin is not None, "the modules of the table are qnb's"
-    text = Path(found.origin).read_text("utf-8")
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None, "the modules of the table are qnb's"
+    text = Path(spec.origin).read_text("utf-8")
     nodes = {n.name: n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)}
-    shown = (ast.get_source_segment(text, nodes[name], padded=True) or "" for name in names)
-    return "\n\n".join([f"# {module.replace('.', '/')}.py", *shown])
+    sources = (ast.get_source_segment(text, nodes[name], padded=True) or "" for name in names)
+    return "\n\n".join([f"# {module.replace('.', '/')}.py", *sources])
 
 
 def listing(spec: "CircuitSpec", engine: str) -> Any:

@@ -109,13 +109,13 @@ def card_rows(card: dict[str, Any]) -> dict[str, str]:
 
 def _data_set_rows(card: dict[str, Any]) -> dict[str, str]:
     """Which known data set it is; nothing for another table."""
-    known = card.get("data_set")
-    if not known:
+    data_set = card.get("data_set")
+    if not data_set:
         return {}
     return {
-        "recognised as": f"{known['name']}: {known['citation']}",
-        "to be had from": known["source"],
-        "official split": known["official_split"],
+        "recognised as": f"{data_set['name']}: {data_set['citation']}",
+        "to be had from": data_set["source"],
+        "official split": data_set["official_split"],
     }
 
 
@@ -150,12 +150,12 @@ def _test_file_rows(card: dict[str, Any]) -> dict[str, str]:
 def _types(types: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Every feature column under its type."""
     listed: dict[str, list[str]] = {}
-    for name, found in types.items():
+    for name, column in types.items():
         words = ""
-        if found["type"] == "text":
-            numbers = f", {found['numbers']:,} rows are numbers" if found["numbers"] else ""
-            words = f" ({found['values']} distinct texts{numbers})"
-        listed.setdefault(found["type"], []).append(name + words)
+        if column["type"] == "text":
+            numbers = f", {column['numbers']:,} rows are numbers" if column["numbers"] else ""
+            words = f" ({column['values']} distinct texts{numbers})"
+        listed.setdefault(column["type"], []).append(name + words)
     kinds = {"number": "numbers", "text": "text (categories)", "empty": "without any value"}
     return {
         f"columns: {words}": f"{len(listed[kind])}: {', '.join(listed[kind])}"
@@ -168,7 +168,7 @@ def _missing(card: dict[str, Any]) -> dict[str, str]:
     """What becomes of missing values, and how many there are in each column: in the file, then on the sides
     of the split.
     """
-    absent = {name: found["missing"] for name, found in card["types"].items() if "missing" in found}
+    absent = {name: column["missing"] for name, column in card["types"].items() if "missing" in column}
     rows = {"missing values": MISSING[card["missing"]]} if absent or card["missing"] != "refuse" else {}
     if card["missing_values"]:
         rows["values that stand for none"] = ", ".join(map(repr, card["missing_values"]))
@@ -429,5 +429,7 @@ def written(run: Run) -> str:
         MANIFEST: "parameters, data, stack, gate verdict, status",
         CHECKPOINT: "the state after the last epoch",
     }
-    lines = [f"- `{name}`: {what}" for name, what in names.items() if (run.folder / name).exists()]
+    lines = [
+        f"- `{name}`: {description}" for name, description in names.items() if (run.folder / name).exists()
+    ]
     return "\n".join([f"Run `{run.id}`, in `executed/{run.folder.parent.name}/{run.id}/`:", "", *lines])

@@ -81,8 +81,8 @@ def filled(text: str, root: Path) -> str:
 
     def between(match: re.Match[str]) -> str:
         name = match[2]
-        said = claims_table(root) if name == CLAIMS else quoted(name, root)
-        return f"{match[1]}{said}{match[3]}"
+        quotation = claims_table(root) if name == CLAIMS else quoted(name, root)
+        return f"{match[1]}{quotation}{match[3]}"
 
     return MARKED.sub(between, text)
 
@@ -91,20 +91,26 @@ def _metrics(name: str, root: Path) -> dict[str, Any] | None:
     path = root / SHIPPED / f"{name}.json"
     if not path.exists():
         return None
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    metrics: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return metrics
 
 
 def _differences(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """By table, then by arm: decision, difference, low, high, n; over all tables last, if there are more."""
     if "tables" in metrics:
-        several: dict[str, dict[str, dict[str, Any]]] = metrics["tables"]
-        return several
-    one = {}
+        by_table: dict[str, dict[str, dict[str, Any]]] = metrics["tables"]
+        return by_table
+    by_arm = {}
     for arm, d in metrics["comparison"]["differences"].items():
         low, high = d["nadeau_bengio"] or d["interval"]
-        one[arm] = {"decision": d["decision"], "difference": d["mean"], "low": low, "high": high, "n": d["n"]}
-    return {"as configured": one}
+        by_arm[arm] = {
+            "decision": d["decision"],
+            "difference": d["mean"],
+            "low": low,
+            "high": high,
+            "n": d["n"],
+        }
+    return {"as configured": by_arm}
 
 
 def _cell(d: dict[str, Any]) -> str:
@@ -120,21 +126,23 @@ def quoted(name: str, root: Path) -> str:
         return f"(`{name}` has not been run.)\n"
     if "comparison" in metrics:
         return _of_ablation(name, metrics, root)
-    said = metrics["conclusion"]
-    text = "".join(f"- {sentence}\n" for sentence in ([said] if isinstance(said, str) else said))
+    conclusion = metrics["conclusion"]
+    text = "".join(
+        f"- {sentence}\n" for sentence in ([conclusion] if isinstance(conclusion, str) else conclusion)
+    )
     return re.sub(r"([_<])(?=\w)", r"\\\1", text)
 
 
 def _of_ablation(name: str, metrics: dict[str, Any], root: Path) -> str:
     """Tables by arms, then the epochs in which the arms were best."""
-    found = _differences(metrics)
+    differences = _differences(metrics)
     reference = metrics["comparison"]["reference"]
-    arms = list(next(iter(found.values())))
-    rows = [[table, *(_cell(of[arm]) for arm in arms)] for table, of in found.items()]
+    arms = list(next(iter(differences.values())))
+    rows = [[table, *(_cell(by_arm[arm]) for arm in arms)] for table, by_arm in differences.items()]
     seeds = metrics["comparison"]["seeds"]
     head = f"Test AUC minus that of `{reference}`, 95 % interval, decision; {seeds} seeds"
-    said = " ".join(filter(None, [_signs(found), _epochs(name, metrics, root)]))
-    return f"{head}:\n\n{_markdown([('table', *arms), *rows])}\n{said}\n"
+    remarks = " ".join(filter(None, [_signs(differences), _epochs(name, metrics, root)]))
+    return f"{head}:\n\n{_markdown([('table', *arms), *rows])}\n{remarks}\n"
 
 
 def _signs(found: dict[str, dict[str, dict[str, Any]]]) -> str:
@@ -163,9 +171,9 @@ def _epochs(name: str, metrics: dict[str, Any], root: Path) -> str:
     results = pd.read_csv(root / SHIPPED / f"{name}.csv")
     own = results[results["table"] == results["table"].iloc[0]] if "table" in results else results
     parts = []
-    for arm, of in metrics["arms"].items():
+    for arm, figures in metrics["arms"].items():
         best = own.loc[own["arm"] == arm, "best_epoch"].dropna().astype(int)
-        rising = f", {of['still_improving']} still improving" if of.get("still_improving") else ""
+        rising = f", {figures['still_improving']} still improving" if figures.get("still_improving") else ""
         parts += [f"`{arm}` {best.median():.0f} ({best.min()} to {best.max()}){rising}"] if len(best) else []
     return f"Best epoch, median and range: {'; '.join(parts)}."
 
@@ -178,13 +186,13 @@ def claims_table(root: Path) -> str:
             metrics = _metrics(name, root)
             if metrics is None:
                 continue
-            found = {table: of[claim.arm] for table, of in _differences(metrics).items()}
-            decided = {table: verdict(claim.expected, d["decision"]) for table, d in found.items()}
-            last = list(found)[-1]
-            each = [kind for table, kind in decided.items() if table != "overall"]
-            counts = ", ".join(f"{kind} on {each.count(kind)}" for kind in dict.fromkeys(each))
-            said = _cell(found[last]), f"**{decided[last]}** ({counts})"
-            rows.append([claim.said, claim.figures, f"`{name}`", *said])
+            differences = {table: by_arm[claim.arm] for table, by_arm in _differences(metrics).items()}
+            verdicts = {table: verdict(claim.expected, d["decision"]) for table, d in differences.items()}
+            last = list(differences)[-1]
+            kinds = [kind for table, kind in verdicts.items() if table != "overall"]
+            counts = ", ".join(f"{kind} on {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+            cells = _cell(differences[last]), f"**{verdicts[last]}** ({counts})"
+            rows.append([claim.said, claim.figures, f"`{name}`", *cells])
     if not rows:
         return "(No report has been run.)\n"
     return _markdown([("the note says", "with", "asked in", "found, over all its tables", "verdict"), *rows])

@@ -42,29 +42,29 @@ def digest_of(parameters: str, sources: Sequence[str], root: Path) -> str:
     """SHA-256 (first 16 hex digits) of parameters (as text), Python sources, and the modules of qnb under
     `root` that the sources import, directly or not.
     """
-    found = hashlib.sha256(parameters.encode())
+    sha256 = hashlib.sha256(parameters.encode())
     for source in sources:
-        found.update(normal(source).encode())
+        sha256.update(normal(source).encode())
     start = {module for source in sources for module in _imported(source, root)}
     for module, source in sorted(_closure(start, root).items()):
-        found.update(f"{module}\n{normal(source)}".encode())
-    return found.hexdigest()[:16]
+        sha256.update(f"{module}\n{normal(source)}".encode())
+    return sha256.hexdigest()[:16]
 
 
 def _closure(start: set[str], root: Path) -> dict[str, str]:
     """The modules of qnb that `start` imports, however far around, and their sources; without those that keep
     runs.
     """
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     todo = set(start)
     while todo:
         module = todo.pop()
-        if module not in found and (module == ARMS or not module.startswith(KEEPING)):
+        if module not in sources and (module == ARMS or not module.startswith(KEEPING)):
             path = root.joinpath(*module.split("."))
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-            found[module] = file.read_text("utf-8")
-            todo |= _imported(found[module], root)
-    return found
+            sources[module] = file.read_text("utf-8")
+            todo |= _imported(sources[module], root)
+    return sources
 
 
 def _imported(source: str, root: Path) -> set[str]:
@@ -75,15 +75,15 @@ def _imported(source: str, root: Path) -> set[str]:
 @cache
 def _names(source: str) -> frozenset[tuple[str, str]]:
     """What `source` imports of qnb, module and name, inside functions too, and names as "module:name"."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {(alias.name, "") for alias in node.names if alias.name.startswith("qnb.")}
+            names |= {(alias.name, "") for alias in node.names if alias.name.startswith("qnb.")}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "qnb":
-            found |= {(str(node.module), alias.name) for alias in node.names}
+            names |= {(str(node.module), alias.name) for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMED.fullmatch(node.value):
-            found.add((node.value.partition(":")[0], ""))
-    return frozenset(found)
+            names.add((node.value.partition(":")[0], ""))
+    return frozenset(names)
 
 
 def _module_of(module: str, name: str, root: Path) -> str:

@@ -51,9 +51,9 @@ def _texts(node: object, names: Names) -> Iterator[str]:
             yield ")"
         case list():
             yield "["
-            for one in node:
-                if not _is_docstring(one):
-                    yield from _texts(one, names)
+            for element in node:
+                if not _is_docstring(element):
+                    yield from _texts(element, names)
                     yield ","
             yield "]"
         case _:
@@ -94,14 +94,14 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, names: 
     if not isinstance(node, ast.Lambda):
         yield f"{names.get(node.name, node.name)!r}"
         yield from _texts([node.decorator_list, node.returns], names)
-    given = node.args
-    every = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
-    yield from _texts([given.defaults, given.kw_defaults], names)
-    yield from _texts([one.annotation for one in every if one is not None], names)
-    yield f"{[[one.arg for one in some] for some in (given.posonlyargs, given.args, given.kwonlyargs)]}"
-    yield f"{[one and one.arg for one in (given.vararg, given.kwarg)]}"
+    args = node.args
+    parameters = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
+    yield from _texts([args.defaults, args.kw_defaults], names)
+    yield from _texts([one.annotation for one in parameters if one is not None], names)
+    yield f"{[[one.arg for one in group] for group in (args.posonlyargs, args.args, args.kwonlyargs)]}"
+    yield f"{[one and one.arg for one in (args.vararg, args.kwarg)]}"
     body = node.body if isinstance(node.body, list) else [node.body]
-    yield from _texts(body, _inside(body, {one.arg for one in every if one is not None}, names))
+    yield from _texts(body, _inside(body, {one.arg for one in parameters if one is not None}, names))
     yield ")"
 
 

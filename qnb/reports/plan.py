@@ -35,10 +35,10 @@ class Report:
         Raises:
             ParameterError: a file is missing or is not a YAML mapping of names to values.
         """
-        found: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         for name in self.files:
-            found |= read_parameters(str(root / "params" / f"{name}.yaml"))
-        return found | self.values
+            parameters |= read_parameters(str(root / "params" / f"{name}.yaml"))
+        return parameters | self.values
 
 
 # shipped as examples, and made by earlier code: what they show is not what docs/claims.md quotes

@@ -16,12 +16,12 @@ def describe(figure: Any) -> str:
 
 def _panel(axes: Any) -> str:
     labels = [] if not axes.axison else [axes.get_ylabel(), axes.get_xlabel()]
-    drawn = " against ".join(label for label in labels if label)
+    relation = " against ".join(label for label in labels if label)
     legend = axes.get_legend()
     names = [text.get_text() for text in legend.get_texts()] if legend is not None else []
-    text = ": ".join(part for part in (axes.get_title(), drawn) if part)
-    shown = text + (f" ({'; '.join(names)})" if names else "")
-    return " ".join(shown.split())
+    text = ": ".join(part for part in (axes.get_title(), relation) if part)
+    description = text + (f" ({'; '.join(names)})" if names else "")
+    return " ".join(description.split())
 
 
 def install(shell: Any) -> None:

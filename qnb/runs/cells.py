@@ -27,15 +27,15 @@ def assigned_names(source: str) -> dict[str, ast.expr | None]:
 
 def assigned(statements: list[ast.stmt]) -> dict[str, ast.expr | None]:
     """As `assigned_names`, for parsed statements."""
-    found: dict[str, ast.expr | None] = {}
+    expressions: dict[str, ast.expr | None] = {}
     for statement in statements:
         targets, value = _assignment(statement)
         for target in targets:
             if isinstance(target, ast.Name):
-                found[target.id] = value
+                expressions[target.id] = value
             elif isinstance(target, ast.Tuple | ast.List):
-                found |= {item.id: None for item in target.elts if isinstance(item, ast.Name)}
-    return found
+                expressions |= {item.id: None for item in target.elts if isinstance(item, ast.Name)}
+    return expressions
 
 
 def _assignment(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
@@ -52,12 +52,12 @@ def _assignment(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
 
 def literals(assigned: dict[str, ast.expr | None]) -> dict[str, Any]:
     """The values of those names that are assigned a literal."""
-    found = {}
+    values = {}
     for name, value in assigned.items():
         if value is not None:
             with contextlib.suppress(ValueError, TypeError):
-                found[name] = ast.literal_eval(value)
-    return found
+                values[name] = ast.literal_eval(value)
+    return values
 
 
 def names_read(code: ast.AST) -> set[str]:

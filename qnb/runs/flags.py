@@ -62,8 +62,8 @@ def flags(metrics: Metrics, card: dict[str, Any] | None = None) -> list[tuple[st
 
 def pointer(metrics: Metrics, run_id: str) -> str:
     """The flags that a diagnosis can explain, with the command that runs it; "" where there are none."""
-    found = [flag.name for flag in FLAGS if flag.diagnosed and flag.reason(metrics)]
-    if not found:
+    names = [flag.name for flag in FLAGS if flag.diagnosed and flag.reason(metrics)]
+    if not names:
         return ""
-    names = "; ".join([found[0], *(name[0].lower() + name[1:] for name in found[1:])])
-    return f"{names}. What it costs, and what heals it: qnb run suspects -p run {run_id}"
+    text = "; ".join([names[0], *(name[0].lower() + name[1:] for name in names[1:])])
+    return f"{text}. What it costs, and what heals it: qnb run suspects -p run {run_id}"

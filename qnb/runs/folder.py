@@ -101,13 +101,13 @@ class Run:
         """Write the texts of the user's own circuit parts into source/, for readers; they are never run from
         there.
         """
-        kept = []
+        entries = []
         for part in own.parts_of(self.config or {}):
             name = f"source/{part.name}-{part.sha256[: own.DIGITS]}.py"
             self.write_text(name, part.text)
-            kept.append({"part": str(part), "file": part.file, "sha256": part.sha256, "text": name})
-        if kept:
-            self.note(own=kept)
+            entries.append({"part": str(part), "file": part.file, "sha256": part.sha256, "text": name})
+        if entries:
+            self.note(own=entries)
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json; {} before `finish`."""
@@ -250,8 +250,8 @@ def reopen(folder: Path, config: StrictConfig, resume_from: Path | None) -> Run:
     run = Run(folder, config, resume_from, json.loads((folder / MANIFEST).read_text("utf-8")), managed=True)
     require_parameters(run.manifest, config)
     here = made_by(folder.parents[2])
-    differ = differences(run.manifest, here)
-    run.note(**here, **describe(config, plain(config), config.hash()), launched_with=differ)
+    mismatches = differences(run.manifest, here)
+    run.note(**here, **describe(config, plain(config), config.hash()), launched_with=mismatches)
     run.write_text(PARAMS, params_yaml(plain(config)))
     return run
 
@@ -261,8 +261,8 @@ def require_parameters(manifest: dict[str, Any], config: StrictConfig) -> None:
 
     If it was created without a configuration class, only the injected parameters are known and compared.
     """
-    asked, here = manifest["parameters"], plain(config)
-    _refuse_others(manifest, config, {**asked, **here} if manifest["config"] is not None else asked)
+    recorded, current = manifest["parameters"], plain(config)
+    _refuse_others(manifest, config, {**recorded, **current} if manifest["config"] is not None else recorded)
 
 
 def require_own_folder(folder: Path, config: StrictConfig) -> None:
@@ -276,14 +276,14 @@ def require_own_folder(folder: Path, config: StrictConfig) -> None:
 
 
 def _refuse_others(manifest: dict[str, Any], config: StrictConfig, names: Iterable[str]) -> None:
-    asked, here = manifest["parameters"], plain(config)
-    differ = [
-        f"{name} = {here.get(name)!r}, but the run was made for {name} = {asked.get(name)!r}"
+    recorded, current = manifest["parameters"], plain(config)
+    mismatches = [
+        f"{name} = {current.get(name)!r}, but the run was made for {name} = {recorded.get(name)!r}"
         for name in names
-        if asked.get(name) != here.get(name)
+        if recorded.get(name) != current.get(name)
     ]
-    if differ:
-        raise RunError(f"Not the parameters of run {manifest['run_id']}: {'; '.join(differ)}.")
+    if mismatches:
+        raise RunError(f"Not the parameters of run {manifest['run_id']}: {'; '.join(mismatches)}.")
 
 
 def require_as_written(folder: Path, names: Iterable[str]) -> None:

@@ -45,12 +45,14 @@ class Guard(ast.NodeTransformer):
         """
         if not isinstance(node, ast.Module) or _begins(node):
             return node
-        now = {name: value for name, value in literals(assigned(node.body)).items() if name in self.values}
-        self.again |= now
+        assignments = {
+            name: value for name, value in literals(assigned(node.body)).items() if name in self.values
+        }
+        self.again |= assignments
         if not self._uses_the_run(node):
             return node
         for name in self.again:
-            value = now.get(name, self.variables.get(name))
+            value = assignments.get(name, self.variables.get(name))
             if (type(value), value) != (type(self.values[name]), self.values[name]):
                 raise StaleParameters(
                     f"{name} is {value!r} in the kernel, but run {self.run.id} began with {name} = "
@@ -62,8 +64,8 @@ class Guard(ast.NodeTransformer):
         return node
 
     def _uses_the_run(self, cell: ast.Module) -> bool:
-        ours = (self.run, self.run.config)
-        return any(any(self.variables.get(name) is one for one in ours) for name in names_read(cell))
+        objects = (self.run, self.run.config)
+        return any(any(self.variables.get(name) is one for one in objects) for name in names_read(cell))
 
 
 def _begins(cell: ast.Module) -> bool:

@@ -90,8 +90,8 @@ def execute(
         job.root, job.path.stem, job.config, job.parameters, source=source, resumed_from=job.resumed, **items
     )
     run.resume_from = job.resume_from
-    with shown_on(sys.stderr) if log is None else contextlib.nullcontext(log) as shown:
-        _watch(nb, job, run, (timeout, start_timeout), shown)
+    with shown_on(sys.stderr) if log is None else contextlib.nullcontext(log) as stream:
+        _watch(nb, job, run, (timeout, start_timeout), stream)
     return run
 
 
@@ -103,12 +103,12 @@ def _watch(
     # what the report needs is imported while the kernel works
     threading.Thread(target=importlib.import_module, args=("qnb.runs.html",), daemon=True).start()
     if job.resumed is not None:
-        what = (
+        origin = (
             f"the checkpoint of {job.resume_from.name}"
             if job.resume_from
             else "the beginning: there is no checkpoint"
         )
-        print(f"resuming {job.resumed} from {what}", file=log, flush=True)
+        print(f"resuming {job.resumed} from {origin}", file=log, flush=True)
     for name in job.unread:
         print(f"nothing in {job.path.name} reads {name}: its value has no effect", file=log, flush=True)
     try:
@@ -119,8 +119,8 @@ def _watch(
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
                 failure = _failure("error", "the notebook ended before run.finish(...)")
             _publish(nb, run, failure)
-            ended = "interrupted" if failure and failure["kind"] == "interrupted" else "failed"
-            run.close(ended if failure else "done", failure)
+            status = "interrupted" if failure and failure["kind"] == "interrupted" else "failed"
+            run.close(status if failure else "done", failure)
     except OSError as error:
         message = f"Cannot write in {run.folder}: {error.strerror or error}."
         # on a full disk this may fail as well: then the run shows as killed
@@ -305,8 +305,8 @@ def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
         _into_the_running_cell(nb, failure, text)
     nb.cells = [cell for cell in nb.cells if BANNER not in cell.metadata.get("tags", [])]
     where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
-    said = _as_markdown(f"{failure['kind']}{where}: {failure['message']}")
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {said}"))
+    paragraph = _as_markdown(f"{failure['kind']}{where}: {failure['message']}")
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {paragraph}"))
 
 
 def _as_markdown(text: str) -> str:
@@ -341,6 +341,6 @@ def _oom_kills() -> int | None:
     for pattern, group in [(p, g[2]) for p in OOM_COUNTERS for g in groups if g[1] in ("", "memory")]:
         for path in (Path(pattern.format(group)), Path(pattern.format(""))):
             with contextlib.suppress(OSError):
-                if found := re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE):
-                    return int(found[1])
+                if match := re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE):
+                    return int(match[1])
     return None

@@ -120,8 +120,8 @@ def as_html(nb: nbformat.NotebookNode, title: str) -> str:
     of light or dark.
     """
     page = HTMLExporter(raw_template=TEMPLATE.replace("%s", STYLE), embed_images=True)
-    shown = _summary_first(with_alt_text(nb))
-    html, _ = page.from_notebook_node(shown, resources={"metadata": {"name": title}})
+    notebook = _summary_first(with_alt_text(nb))
+    html, _ = page.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     return html
 
 
@@ -143,8 +143,10 @@ def _summary_first(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _figure(nb: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """The images of the cell tagged `thumbnail`, without its code, as cells; none if there is none."""
-    shown = [output for cell in nb.cells if _tagged(cell, "thumbnail") for output in cell.get("outputs", [])]
-    images = [output for output in shown if set(IMAGES) & set(output.get("data", {}))]
+    outputs = [
+        output for cell in nb.cells if _tagged(cell, "thumbnail") for output in cell.get("outputs", [])
+    ]
+    images = [output for output in outputs if set(IMAGES) & set(output.get("data", {}))]
     return [nbformat.v4.new_code_cell("", outputs=images)] if images else []
 
 
@@ -169,8 +171,8 @@ def with_alt_text(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for kind in IMAGES:
                 if kind in output.get("data", {}):
                     count += 1
-                    about = output.metadata.setdefault(kind, {})
-                    about.setdefault(
+                    metadata = output.metadata.setdefault(kind, {})
+                    metadata.setdefault(
                         "alt", f"Figure {count}{f', under the heading “{heading}”' if heading else ''}"
                     )
     return nb

@@ -135,9 +135,9 @@ def _text(value: Any) -> str | None:
 
 def decisions(metrics: dict[str, Any]) -> dict[str, str]:
     """The decisions of an ablation, by arm; of another run that on the circuit against its twin, if any."""
-    found = metrics.get("decisions")
-    if isinstance(found, dict):
-        return {arm: str(decision) for arm, decision in found.items()}
+    by_arm = metrics.get("decisions")
+    if isinstance(by_arm, dict):
+        return {arm: str(decision) for arm, decision in by_arm.items()}
     twin = metrics.get("against_twin")
     decision = twin.get("decision") if isinstance(twin, dict) else None
     return {"against the twin:": str(decision)} if decision else {}
@@ -162,10 +162,10 @@ def learning_curves(path: Path) -> tuple[dict[str, list[float | None]], str | No
         there are no curves, why (else None).
     """
     if not path.is_file():
-        many = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
-        return {}, many[
+        reasons = [words.format(name) for name, words in MANY.items() if (path.parent / name).is_file()]
+        return {}, reasons[
             0
-        ] if many else "no history.csv: this notebook trains nothing, or no epoch was finished"
+        ] if reasons else "no history.csv: this notebook trains nothing, or no epoch was finished"
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -81,8 +81,8 @@ def prepare(
         entry = _resumable(folder, path.stem, resume)
         recorded = {name: value for name, value in entry["parameters"].items() if name in declared}
         with own.looked_for_in(folder):
-            beside = {name: own.in_place_of(recorded.get(name), value) for name, value in parameters.items()}
-        parameters = recorded | beside
+            parts = {name: own.in_place_of(recorded.get(name), value) for name, value in parameters.items()}
+        parameters = recorded | parts
     if parameters and not declared:
         raise RunError(
             f"{path.name} has no cell tagged `parameters`, so that {', '.join(parameters)} would arrive "
@@ -93,17 +93,17 @@ def prepare(
     _refuse_executed(nb, path, parameters)
     with own.looked_for_in(folder):
         config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
-        given = parameters if config is None else {name: getattr(config, name) for name in parameters}
+        values = parameters if config is None else {name: getattr(config, name) for name in parameters}
         config = config and config.resolved(folder, parameters)
     if config is not None:
         refuse_overridden(config, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
-        known = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
+        run_name = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(
-            f"The parameters of {known} mean something else to this notebook and this version of qnb."
+            f"The parameters of {run_name} mean something else to this notebook and this version of qnb."
         )
     _require_kernel(nb, path)
-    injected = plain(given)  # as the configuration took them; papermill writes a tuple as text
+    injected = plain(values)  # as the configuration took them; papermill writes a tuple as text
     unread = () if config is not None else _unread(nb, parameters)
     return Job(
         folder,
@@ -119,7 +119,9 @@ def prepare(
 def refuse_overridden(config: StrictConfig, parameters: dict[str, Any]) -> None:
     """Raise ParameterError where every arm overrides a parameter that was changed: it decides nothing."""
     arms: dict[str, dict[str, Any]] = getattr(config, "arms", None) or {}
-    overridden = [name for name in parameters if arms and all(name in own for own in arms.values())]
+    overridden = [
+        name for name in parameters if arms and all(name in overrides for overrides in arms.values())
+    ]
     lost = [name for name in overridden if config.changed(name)]
     if lost:
         raise ParameterError(
@@ -145,11 +147,11 @@ def find_notebook(root: Path, name: str) -> Path:
     """
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name).resolve()
-    known = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    paths = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
     stem = name.removesuffix(".ipynb")
-    if stem not in known:
-        raise RunError(f"No notebook {name!r} in {root / 'notebooks'}. {nearest(stem, known)}")
-    return known[stem]
+    if stem not in paths:
+        raise RunError(f"No notebook {name!r} in {root / 'notebooks'}. {nearest(stem, paths)}")
+    return paths[stem]
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -199,17 +201,17 @@ def _refuse_executed(nb: nbformat.NotebookNode, path: Path, parameters: dict[str
     """Raise RunError where the notebook holds overrides of an earlier execution: they would run under the
     name of the defaults, or be replaced by `parameters` as a whole.
     """
-    given: dict[str, ast.expr | None] = {}
+    overrides: dict[str, ast.expr | None] = {}
     for source in _tagged(nb, "injected-parameters"):
-        given |= assigned_names(source)
-    earlier, defaults = literals(given), literals(declared_parameters(nb, path))
-    same = [name for name in earlier if name in defaults and plain(earlier[name]) == plain(defaults[name])]
-    lost = [name for name in given if name not in parameters and name not in same]
+        overrides |= assigned_names(source)
+    values, defaults = literals(overrides), literals(declared_parameters(nb, path))
+    same = [name for name in values if name in defaults and plain(values[name]) == plain(defaults[name])]
+    lost = [name for name in overrides if name not in parameters and name not in same]
     if lost:
-        options = " ".join(f"-p {name} {earlier.get(name, '...')!r}" for name in lost)
+        options = " ".join(f"-p {name} {values.get(name, '...')!r}" for name in lost)
         raise RunError(
             f"{path.name} is an executed notebook, with "
-            f"{', '.join(f'{name} = {earlier.get(name)!r}' for name in lost)} injected into it. Run its "
+            f"{', '.join(f'{name} = {values.get(name)!r}' for name in lost)} injected into it. Run its "
             f"source, or give what it was given as well: {options}"
         )
 
@@ -221,14 +223,14 @@ def _defaults(
 
     RunError where a checked notebook computes one, which the kernel alone would know.
     """
-    written = literals(declared)
-    computed = [name for name in declared if name not in written and name not in parameters]
+    values = literals(declared)
+    computed = [name for name in declared if name not in values and name not in parameters]
     if computed and "config" in nb.metadata.get("qnb", {}):
         raise RunError(
             f"{path.name} computes the default of {computed[0]}: write its value out, or give one with -p "
             f"{computed[0]}."
         )
-    return written
+    return values
 
 
 def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str, ...]:
@@ -236,16 +238,16 @@ def _unread(nb: nbformat.NotebookNode, parameters: dict[str, Any]) -> tuple[str,
 
     Empty where that cannot be told: a magic, or a call that looks names up.
     """
-    read: set[str] = set()
+    names: set[str] = set()
     for cell in nb.cells:
         if cell.cell_type == "code":
             try:
-                read |= names_read(ast.parse(cell.source))
+                names |= names_read(ast.parse(cell.source))
             except SyntaxError:
                 return ()
-    looked_up = {"begin", "globals", "locals", "vars", "eval", "exec", "get_ipython"}
+    lookups = {"begin", "globals", "locals", "vars", "eval", "exec", "get_ipython"}
     begins = any("begin(" in cell.source for cell in nb.cells if cell.cell_type == "code")
-    return () if begins or read & looked_up else tuple(name for name in parameters if name not in read)
+    return () if begins or names & lookups else tuple(name for name in parameters if name not in names)
 
 
 def _configuration(nb: nbformat.NotebookNode, path: Path, values: dict[str, Any]) -> StrictConfig | None:
@@ -276,16 +278,16 @@ def _require_kernel(nb: nbformat.NotebookNode, path: Path) -> None:
     program. Notes its language.
     """
     name = nb.metadata.get("kernelspec", {}).get("name")
-    known = KernelSpecManager().find_kernel_specs()
+    kernels = KernelSpecManager().find_kernel_specs()
     if not name:
         raise RunError(
             f"{path.name} names no kernel (metadata.kernelspec.name): open it in JupyterLab and choose one "
-            f"of {', '.join(known)}."
+            f"of {', '.join(kernels)}."
         )
     try:
         spec = KernelSpecManager().get_kernel_spec(name)
     except NoSuchKernel:
-        raise RunError(f"{path.name} asks for the kernel {name!r}. {nearest(name, known)}") from None
+        raise RunError(f"{path.name} asks for the kernel {name!r}. {nearest(name, kernels)}") from None
     if spec.language.lower() not in ("python", ""):
         raise RunError(
             f"{path.name} asks for the kernel {name!r}, whose language is {spec.language!r}; qnb runs Python "
@@ -310,21 +312,21 @@ def kernel_program(spec: KernelSpec) -> str:
 
 def _resumable(root: Path, notebook: str, run_id: str) -> Entry:
     entry = find_run(root, run_id)
-    status, known = entry["status"], entry["run_id"]
+    status, full_id = entry["status"], entry["run_id"]
     if entry["notebook"] != notebook:
         command = (
-            f"qnb sweep FILE --resume {known}"
+            f"qnb sweep FILE --resume {full_id}"
             if entry["notebook"] == "sweep"
-            else f"qnb run {entry['notebook']} --resume {known}"
+            else f"qnb run {entry['notebook']} --resume {full_id}"
         )
-        raise RunError(f"{known} is a run of {entry['notebook']}, not of {notebook}: {command}")
+        raise RunError(f"{full_id} is a run of {entry['notebook']}, not of {notebook}: {command}")
     if status == "done":
-        raise RunError(f"{known} is done: there is nothing to resume.")
+        raise RunError(f"{full_id} is done: there is nothing to resume.")
     if status == "running":
-        raise RunError(f"{known} is still running.")
+        raise RunError(f"{full_id} is still running.")
     if not isinstance(entry.get("parameters"), dict):
         raise RunError(
-            f"{known} cannot be resumed: its manifest does not say its parameters ({entry['why']})."
+            f"{full_id} cannot be resumed: its manifest does not say its parameters ({entry['why']})."
         )
     return entry
 
@@ -367,11 +369,11 @@ def _nearest_file(path: Path) -> str:
     """A sentence with the YAML file whose name comes closest, beside `path` or in params/ below the working
     directory.
     """
-    known = {
+    files = {
         str(file): file.name for folder in (path.parent, Path("params")) for file in folder.glob("*.y*ml")
     }
-    close = difflib.get_close_matches(path.name, known.values(), n=1, cutoff=0.5)
-    return f" Did you mean {next(file for file, name in known.items() if name == close[0])}?" if close else ""
+    close = difflib.get_close_matches(path.name, files.values(), n=1, cutoff=0.5)
+    return f" Did you mean {next(file for file, name in files.items() if name == close[0])}?" if close else ""
 
 
 def parse_parameters(text: str, where: str) -> dict[str, Any]:
@@ -390,9 +392,9 @@ def parse_parameters(text: str, where: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ParameterError(f"{where} holds no parameters: expected lines of the form `name: value`.")
     names = [key.value for key, _ in node.value]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ParameterError(f"{where} gives {twice[0]!r} twice.")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ParameterError(f"{where} gives {repeated[0]!r} twice.")
     return values
 
 

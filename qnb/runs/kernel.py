@@ -154,11 +154,11 @@ def _injected(history: list[str], since: int, where: str, values: dict[str, Any]
         source for source in history[min(since, last + 1) :] if source.split("\n", 1)[0].strip() == INJECTED
     ]
     after = [source for source in history[last + 1 :] if source in cells]
-    given: dict[str, Any] = {}
+    injected: dict[str, Any] = {}
     for source in cells:
         refuse_unknown(assigned_names(source), values, where)
-        given |= literals(assigned_names(source))
-    for name, value in given.items():
+        injected |= literals(assigned_names(source))
+    for name, value in injected.items():
         if (type(value), value) != (type(values[name]), values[name]):
             raise ParameterError(
                 f"{name} = {value!r} was injected into {where}, but its variable holds {values[name]!r}: a "

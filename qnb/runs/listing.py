@@ -59,17 +59,17 @@ def _readable(notebook: Path) -> list[Path]:
 
 def _folders(parent: Path) -> list[Path]:
     """The folders in a folder whose names are text and not hidden. OSError if it cannot be read."""
-    found = []
+    folders = []
     for path in parent.iterdir():
         try:
             path.name.encode()
             if path.is_dir() and not path.name.startswith("."):
-                found.append(path)
+                folders.append(path)
         except UnicodeEncodeError:
             _skip(path, "its name is not UTF-8")
         except OSError as error:
             _skip(path, error.strerror)
-    return found
+    return folders
 
 
 def _skip(path: Path, why: str | None) -> None:
@@ -146,14 +146,14 @@ def find_run(root: Path, run_id: str) -> Entry:
         entries = [e for e in entries if e["notebook"] == notebook]
     if wanted == LATEST and entries:
         return entries[-1]
-    found = [e for e in entries if e["run_id"] == wanted] or [
+    hits = [e for e in entries if e["run_id"] == wanted] or [
         e for e in entries if wanted and e["run_id"].startswith(wanted)
     ]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
         raise RunError(
-            f"Run {run_id!r} is ambiguous: {', '.join(e['notebook'] + '/' + e['run_id'] for e in found[:5])}."
+            f"Run {run_id!r} is ambiguous: {', '.join(e['notebook'] + '/' + e['run_id'] for e in hits[:5])}."
         )
     close = difflib.get_close_matches(wanted, [e["run_id"] for e in entries], n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -178,13 +178,13 @@ def run_name(root: Path, text: str) -> str:
     executed = (root / "executed").resolve()
     path = Path(text).expanduser()
     for candidate in (path, root / path):
-        inside = candidate.resolve()
+        resolved = candidate.resolve()
         if (
             candidate.exists()
-            and inside.is_relative_to(executed)
-            and len(inside.relative_to(executed).parts) > 1
+            and resolved.is_relative_to(executed)
+            and len(resolved.relative_to(executed).parts) > 1
         ):
-            return "/".join(inside.relative_to(executed).parts[:2])
+            return "/".join(resolved.relative_to(executed).parts[:2])
     if path.is_absolute() or path.exists():
         raise RunError(f"{text} is in no run folder of {executed}. Name the project of that run with --root.")
     parts = [part for part in path.parts if part not in (".", "executed")]

@@ -61,8 +61,8 @@ def is_project(folder: Path) -> bool:
     if not (folder / "notebooks").is_dir():
         return False
     try:
-        about = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
-        return bool(about.get("project", {}).get("name") == "qnb")
+        pyproject = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        return bool(pyproject.get("project", {}).get("name") == "qnb")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return False
 

@@ -67,17 +67,17 @@ def _since_import() -> State:
 
 def _state(top: Path, paths: tuple[str, ...], tracked: str) -> State:
     """Commit and changes of `paths` in the checkout `top`, whose file `tracked` says that it is one."""
-    nothing = {"commit": None, "dirty": None, "changes": None}
+    unknown = {"commit": None, "dirty": None, "changes": None}
     try:
         if _git(top, "ls-files", "--", tracked) == "":
-            return nothing | {"why": "not under git"}
+            return unknown | {"why": "not under git"}
         commit = _git(top, "rev-parse", "HEAD")
         status = _git(top, "status", "--porcelain", "--", *paths)
         code = [path for path in paths if path != "notebooks"]
-        differs = _git(top, "status", "--porcelain", "--", *code) + _git(top, "diff", "HEAD", "--", *code)
+        diff = _git(top, "status", "--porcelain", "--", *code) + _git(top, "diff", "HEAD", "--", *code)
     except GitError as error:
-        return nothing | {"why": str(error)}
-    digest = hashlib.sha256(differs.encode()).hexdigest()[:12] if differs else None
+        return unknown | {"why": str(error)}
+    digest = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
     return {"commit": commit, "dirty": bool(status), "changes": digest, "why": None}
 
 
@@ -142,19 +142,19 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Code that neither side can name by a commit counts as equal.
     """
     there, here = (side.get("git") or {} for side in (before, now))
-    found = []
+    phrases = []
     if any(there.get(name) != here.get(name) for name in ("commit", "changes")):
-        found.append(f"commit {_code(there)} there, {_code(here)} here")
+        phrases.append(f"commit {_code(there)} there, {_code(here)} here")
     theirs, ours = (git.get("project") or {} for git in (there, here))
     if theirs.get("commit") != ours.get("commit"):
-        found.append(f"notebooks of {_code(theirs or there)} there, of {_code(ours or here)} here")
+        phrases.append(f"notebooks of {_code(theirs or there)} there, of {_code(ours or here)} here")
     old, new = (side.get("versions") or {} for side in (before, now))
-    found += [
+    phrases += [
         f"{name} {old.get(name, 'none')} there, {new.get(name, 'none')} here"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]
-    return found
+    return phrases
 
 
 def _code(git: State) -> str:

@@ -120,12 +120,12 @@ def _with_text(
     cells: list[nbformat.NotebookNode], source: list[nbformat.NotebookNode]
 ) -> list[nbformat.NotebookNode]:
     """The executed cells, with the tags and the text that the same cells have in their notebook."""
-    merged, at = [], 0
+    merged, start = [], 0
     for cell in cells:
-        same = next((k for k in range(at, len(source)) if source[k].source == cell.source), None)
+        same = next((k for k in range(start, len(source)) if source[k].source == cell.source), None)
         if same is not None:
-            merged += [text for text in source[at:same] if text.cell_type == "markdown"]
-            cell.metadata, at = source[same].metadata, same + 1
+            merged += [text for text in source[start:same] if text.cell_type == "markdown"]
+            cell.metadata, start = source[same].metadata, same + 1
         merged.append(cell)
     return merged
 

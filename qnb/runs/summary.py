@@ -28,8 +28,8 @@ def outcome(entry: Entry) -> list[str]:
         f"{name} {number(metrics[name])}{_between(metrics, name)}" for name in KEY_METRICS if name in metrics
     ]:
         baselines = metrics.get("baselines") or {}
-        of = [f"{name} {number(of['test_auc'])} (test_auc)" for name, of in baselines.items()]
-        lines.append("  ".join(figures + of))
+        aucs = [f"{name} {number(baseline['test_auc'])} (test_auc)" for name, baseline in baselines.items()]
+        lines.append("  ".join(figures + aucs))
     return lines + conclusions(metrics)
 
 
@@ -74,11 +74,11 @@ def short_name(entry: Entry) -> str:
     )
     if match is None:
         return str(entry["run_id"])
-    year, month, day, hour, minute, second, seed, digest, again = match.groups()
+    year, month, day, hour, minute, second, seed, digest, attempt = match.groups()
     parts = [
         f"{year}-{month}-{day} {hour}:{minute}:{second}",
         *([f"seed {seed}"] if seed else []),
-        digest + (again or ""),
+        digest + (attempt or ""),
     ]
     return " · ".join(parts)
 

@@ -116,8 +116,8 @@ def auc_difference(
     areas = float(pos_a.mean()), float(pos_b.mean())
     difference = areas[0] - areas[1]
     if areas[0] == areas[1] and areas[0] in (0.0, 1.0):
-        short = [1 - _least_in_order(units.pairs, level) for level in (LEVEL, INNER)]
-        outer, inner = ((-s, s) for s in short)
+        margins = [1 - _least_in_order(units.pairs, level) for level in (LEVEL, INNER)]
+        outer, inner = ((-s, s) for s in margins)
     else:
         se = _standard_error(y, pos_a - pos_b, neg_a - neg_b, units)
         halves = [units.quantile(level) * se for level in (LEVEL, INNER)]

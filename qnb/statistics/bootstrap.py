@@ -114,12 +114,12 @@ def seeds_and_rows_interval(
     for r in range(resamples):
         weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)
         times = np.bincount(rng.integers(0, len(pairs), len(pairs)), minlength=len(pairs))
-        found = [
+        differences = [
             n * (pairs[s][0].auc(weights[units[s]]) - pairs[s][1].auc(weights[units[s]]))
             for s, n in enumerate(times)
             if n
         ]
-        drawn[r] = sum(found) / len(pairs)
+        drawn[r] = sum(differences) / len(pairs)
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < (1 - MOST_UNDEFINED) * resamples:
         raise BootstrapError(
@@ -127,7 +127,9 @@ def seeds_and_rows_interval(
             "units of one class for an interval."
         )
     fewer = min(len(_held(labels, units, label)) for label in (0, 1))
-    outer, inner = (expanded(float(observed), defined, at, count, fewer - 1) for at in (level, 0.9))
+    outer, inner = (
+        expanded(float(observed), defined, confidence, count, fewer - 1) for confidence in (level, 0.9)
+    )
     return AUCDifference(
         difference=float(observed),
         low=outer[0],

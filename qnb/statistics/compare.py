@@ -289,10 +289,10 @@ def _beyond_margin(decision: str, outer: tuple[float, float], min_effect: float)
 
 def _correlation(a: np.ndarray, b: np.ndarray, unit: float) -> float:
     """Pearson's, over the seeds that both have; NaN for fewer than three, or without spread."""
-    both = ~(np.isnan(a) | np.isnan(b))
-    if both.sum() < 3 or min(a[both].std(), b[both].std()) <= unit:
+    shared = ~(np.isnan(a) | np.isnan(b))
+    if shared.sum() < 3 or min(a[shared].std(), b[shared].std()) <= unit:
         return math.nan
-    return float(np.corrcoef(a[both], b[both])[0, 1])
+    return float(np.corrcoef(a[shared], b[shared])[0, 1])
 
 
 def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tuple[str, str]]:
@@ -311,12 +311,12 @@ def identical_arms(histories: dict[str, list[pd.DataFrame | None]]) -> list[tupl
             "Histories of different numbers of seeds: "
             f"{ {arm: len(runs) for arm, runs in histories.items()} }."
         )
-    found = []
+    pairs = []
     for (a, runs_a), (b, runs_b) in combinations(histories.items(), 2):
-        both = [(x, y) for x, y in zip(runs_a, runs_b, strict=True) if x is not None and y is not None]
-        if both and all(_same(x, y) for x, y in both):
-            found.append((a, b))
-    return found
+        finished = [(x, y) for x, y in zip(runs_a, runs_b, strict=True) if x is not None and y is not None]
+        if finished and all(_same(x, y) for x, y in finished):
+            pairs.append((a, b))
+    return pairs
 
 
 def _same(a: pd.DataFrame, b: pd.DataFrame) -> bool:

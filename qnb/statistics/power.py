@@ -24,8 +24,8 @@ def _shares(nodes: int = FINE) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes and weights on 0..1, concentrated towards the ends, where quantiles are steep: u
     = 10 v^3 - 15 v^4 + 6 v^5.
     """
-    at, weights = np.polynomial.legendre.leggauss(nodes)
-    v = (at + 1) / 2
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    v = (points + 1) / 2
     return v**3 * (10 - 15 * v + 6 * v**2), weights / 2 * 30 * (v * (1 - v)) ** 2
 
 
@@ -92,11 +92,11 @@ def power_of_reported(sd: float, n: int, alpha: float, margin: float, ratio: flo
     if n < 2 or not sd > 0:
         return math.nan
     se = standard_error(sd, n, ratio)
-    found = [
+    powers = [
         _beyond(earlier * _centre(margin / se / earlier, n, alpha), margin / se, n, alpha)
         for earlier in _spread(n, nodes=COARSE)
     ]
-    return float(_shares(COARSE)[1] @ found)
+    return float(_shares(COARSE)[1] @ powers)
 
 
 def _centre(margin: float, n: int, alpha: float) -> float:

@@ -53,8 +53,8 @@ def _for_each(comparisons: int) -> str:
     """The family-wise error of tests at 5 % for each arm on its own, in words; empty for one comparison."""
     if comparisons == 1:
         return ""
-    all_of_them = 1 - 0.95**comparisons
-    return f" for each arm on its own: up to {100 * all_of_them:.0f} % that one of {comparisons} errs"
+    family_error = 1 - 0.95**comparisons
+    return f" for each arm on its own: up to {100 * family_error:.0f} % that one of {comparisons} errs"
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -68,9 +68,9 @@ def warnings(comparison: Comparison) -> list[str]:
     messages += _few(min(d.n for d in differences), len(differences))
     short = {d.arm: seeds - d.n for d in differences if d.n < seeds}
     if short:
-        lost = ", ".join(f"{arm}: {count} of {seeds}" for arm, count in short.items())
+        listed = ", ".join(f"{arm}: {count} of {seeds}" for arm, count in short.items())
         messages.append(
-            f"Failed runs: seeds in which the arm or {reference} failed are left out ({lost}). If a run "
+            f"Failed runs: seeds in which the arm or {reference} failed are left out ({listed}). If a run "
             "fails because of its arm, what is left flatters that arm."
         )
     messages += [
@@ -78,10 +78,10 @@ def warnings(comparison: Comparison) -> list[str]:
     ]
     unpaired = {d.arm: d.correlation for d in differences if d.correlation <= 0}
     if unpaired:
-        lost = ", ".join(f"{arm} {r:+.2f}" for arm, r in unpaired.items())
+        listed = ", ".join(f"{arm} {r:+.2f}" for arm, r in unpaired.items())
         messages.append(
             f"Pairing by seed gained nothing: over seeds the arm and {reference} do not rise and fall "
-            f"together (correlation {lost}). The intervals hold as they are."
+            f"together (correlation {listed}). The intervals hold as they are."
         )
     if comparison.resampled:
         messages.append(
@@ -93,7 +93,7 @@ def warnings(comparison: Comparison) -> list[str]:
 
 
 def _few(n: int, comparisons: int) -> list[str]:
-    least, asked = smallest_p(n), 0.05 / comparisons
+    least, level = smallest_p(n), 0.05 / comparisons
     if n == 0:
         return [
             "For one arm or more no seed has a finished run of both that arm and the reference: there is no "
@@ -105,9 +105,9 @@ def _few(n: int, comparisons: int) -> list[str]:
             f"{least:.4g}, whatever the differences, so it cannot reach 5 %. Take {FEWEST} seeds at the "
             "least, ten or more to estimate a spread."
         ]
-    if least > asked:
+    if least > level:
         return [
-            f"{n} seeds: the least p of an exact Wilcoxon test is {least:.4g}, above the {asked:.4g} that "
+            f"{n} seeds: the least p of an exact Wilcoxon test is {least:.4g}, above the {level:.4g} that "
             f"the first of Holm's {comparisons} steps asks for. The rule rests on the t interval."
         ]
     return []
@@ -166,10 +166,10 @@ def _detectable(d: PairedDifference) -> str:
 
 def _reason(comparison: Comparison, d: PairedDifference) -> str:
     inner, margin = f"90 % interval {_interval(d.interval_90)}", f"±{comparison.min_effect:g}"
-    one = len(comparison.differences) == 1
+    single = len(comparison.differences) == 1
     outer = (
-        f"{'95 %' if one else f'Holm ({100 * d.holm_confidence:.4g} %)'} "
-        f"interval{'' if one else ' ' + _interval(d.holm)}"
+        f"{'95 %' if single else f'Holm ({100 * d.holm_confidence:.4g} %)'} "
+        f"interval{'' if single else ' ' + _interval(d.holm)}"
     )
     if d.decision == "equivalent":
         return f"The {inner} lies inside {margin}."

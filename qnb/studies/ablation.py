@@ -299,11 +299,11 @@ def _shared_groups(study: Study) -> str:
     groups = study.card["groups"]
     if study.config.resample == "capture" or not (groups and groups["on_two_sides"]):
         return ""
-    one, others = GROUPS.get(groups["columns"][0], ("group", "groups"))
+    singular, plural = GROUPS.get(groups["columns"][0], ("group", "groups"))
     return (
-        f"With split={study.config.split!r} rows of one {one} appear in both train and test: "
-        f"{groups['on_two_sides']} of {groups['count']} {others} (by {', '.join(groups['columns'])}) do. "
-        f"So the interval does not cover other {others}; split='group' keeps each on one side."
+        f"With split={study.config.split!r} rows of one {singular} appear in both train and test: "
+        f"{groups['on_two_sides']} of {groups['count']} {plural} (by {', '.join(groups['columns'])}) do. "
+        f"So the interval does not cover other {plural}; split='group' keeps each on one side."
     )
 
 
@@ -312,8 +312,8 @@ def note(study: Study) -> str:
     wrong = [
         p.arm for p in study.config.plan()[: len(study.config.arms)] if p.config.engine in WRONG_ON_PURPOSE
     ]
-    said = f" · {', '.join(wrong)}: WRONG GRADIENT ON PURPOSE (one sample's, simulated)" if wrong else ""
-    return data_note(study.card) + said
+    warning = f" · {', '.join(wrong)}: WRONG GRADIENT ON PURPOSE (one sample's, simulated)" if wrong else ""
+    return data_note(study.card) + warning
 
 
 def summary(study: Study) -> pd.DataFrame:
@@ -345,13 +345,13 @@ def not_levelled(study: Study) -> list[str]:
     """A list with one sentence on the arms that were still improving when training ended; [] without any."""
     results = study.results
     counts = {arm: _improving(results[results["arm"] == arm]) for arm in study.config.arms}
-    short = [f"{arm} in {count} of {study.config.seeds} runs" for arm, count in counts.items() if count]
+    rising = [f"{arm} in {count} of {study.config.seeds} runs" for arm, count in counts.items() if count]
     return (
         [
-            f"Still improving when the training ended: {', '.join(short)}. Longer training may change the "
+            f"Still improving when the training ended: {', '.join(rising)}. Longer training may change the "
             "differences; the decisions stand for this many epochs."
         ]
-        if short
+        if rising
         else []
     )
 
@@ -374,12 +374,12 @@ def against_twin(study: Study) -> Comparison | None:
     """
     twins = study.values("twin_test_auc")
     differences = {arm: values - twins[arm] for arm, values in study.values().items()}
-    held = {arm: d for arm, d in differences.items() if not np.isnan(d).all()}
-    if not held:
+    compared = {arm: d for arm, d in differences.items() if not np.isnan(d).all()}
+    if not compared:
         return None
     config = study.config
     return compare(
-        {"twin": np.zeros(config.seeds)} | held,
+        {"twin": np.zeros(config.seeds)} | compared,
         "twin",
         config.min_effect,
         n_train=study.size("train"),
@@ -395,16 +395,16 @@ TWIN = {"better": "above", "worse": "below"}
 
 def twin_decisions(comparison: Comparison | None) -> dict[str, dict[str, Any]]:
     """By arm, for metrics.json: decision (above, equivalent, below or undecided), difference, low, high."""
-    found = {}
+    decisions = {}
     for arm, d in comparison.differences.items() if comparison else ():
         low, high = d.stated
-        found[arm] = {
+        decisions[arm] = {
             "decision": TWIN.get(d.decision, d.decision),
             "difference": plain(d.mean),
             "low": plain(low),
             "high": plain(high),
         }
-    return found
+    return decisions
 
 
 def twin_sentence(comparison: Comparison | None) -> str:
@@ -412,9 +412,9 @@ def twin_sentence(comparison: Comparison | None) -> str:
     if comparison is None:
         return "No arm has a dequantised twin to stand against."
     parts = []
-    for arm, found in twin_decisions(comparison).items():
-        difference, low, high = (_signed(found[name]) for name in ("difference", "low", "high"))
-        parts.append(f"{arm} {found['decision']} ({difference}, 95 % interval {low} to {high})")
+    for arm, outcome in twin_decisions(comparison).items():
+        difference, low, high = (_signed(outcome[name]) for name in ("difference", "low", "high"))
+        parts.append(f"{arm} {outcome['decision']} ({difference}, 95 % interval {low} to {high})")
     return (
         "Against the dequantised twin, a logistic regression on the encoder's own sines and cosines, by the "
         f"same rule, over {comparison.seeds} seeds: {'; '.join(parts)}."

@@ -175,12 +175,12 @@ def learning_curves(histories: dict[str, list[pd.DataFrame | None]], note: str |
     }
     for axes, (column, (title, label)) in zip(panels, columns.items(), strict=True):
         for k, (arm, runs) in enumerate(histories.items()):
-            ended = [run.set_index("epoch")[column].dropna() for run in runs if run is not None]
-            if ended:
+            curves = [run.set_index("epoch")[column].dropna() for run in runs if run is not None]
+            if curves:
                 _band(
                     axes,
-                    pd.concat(ended, axis=1),
-                    f"{arm} ({len(ended)} seeds)",
+                    pd.concat(curves, axis=1),
+                    f"{arm} ({len(curves)} seeds)",
                     ARM_COLOURS[k % len(ARM_COLOURS)],
                 )
         axes.set(title=title, xlabel="epoch", ylabel=f"{label}, mean ± sd over seeds")

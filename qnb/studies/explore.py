@@ -113,8 +113,8 @@ class Bench:
     @property
     def measurements(self) -> tuple[str, ...]:
         """The measurements to choose from."""
-        mine = self.config.measurement
-        return tuple(dict.fromkeys((*MEASUREMENTS, mine))) if self.params is None else (mine,)
+        measurement = self.config.measurement
+        return tuple(dict.fromkeys((*MEASUREMENTS, measurement))) if self.params is None else (measurement,)
 
     @cached_property
     def feature_range(self) -> tuple[float, float]:
@@ -238,11 +238,11 @@ def going_on_from(run: Run) -> Path | None:
             f"Run {entry['run_id']} has no checkpoint: no epoch of it was finished. Leave resume=None to "
             "begin."
         )
-    asked = json.loads(json.dumps(config.training().model_dump(mode="json")))
-    other = [name for name, value in asked.items() if entry["parameters"].get(name) != value]
-    if other:
+    parameters = json.loads(json.dumps(config.training().model_dump(mode="json")))
+    changed = [name for name, value in parameters.items() if entry["parameters"].get(name) != value]
+    if changed:
         raise RunError(
-            f"Run {entry['run_id']} was asked otherwise: {', '.join(other)}. Its training goes on with its "
+            f"Run {entry['run_id']} was asked otherwise: {', '.join(changed)}. Its training goes on with its "
             "own parameters only."
         )
     return folder

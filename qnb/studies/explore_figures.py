@@ -41,16 +41,16 @@ def reading(bench: Bench, hand: Hand, result: InputResult, note: str | None = No
     """
     figure, (score, logit, loss, gradient) = new_figure(4, height=3.2, width=14.0)
     values, scores, logits = bench.scan(hand)
-    what = "first entry of x" if bench.config.encoder == "amplitude" else "first angle (rad)"
-    for axes, line, at, title in (
+    xlabel = "first entry of x" if bench.config.encoder == "amplitude" else "first angle (rad)"
+    for axes, line, value, title in (
         (score, scores, result.score, "Score s"),
         (logit, logits, result.logit, "Logit l = alpha (s + bias)"),
     ):
         axes.plot(values, line, color=BLUE, lw=1.4)
-        axes.plot(hand.feature, at, "o", color=ORANGE, ms=8)
+        axes.plot(hand.feature, value, "o", color=ORANGE, ms=8)
         axes.axhline(0, color=INK, lw=0.8)
         high = 1.05 * steady(line, 1.0)
-        axes.set(title=f"{title}: {at:+.3f}", xlabel=what, ylabel=title.split()[0].lower())
+        axes.set(title=f"{title}: {value:+.3f}", xlabel=xlabel, ylabel=title.split()[0].lower())
         axes.set(xlim=_widened(*bench.feature_range), ylim=(-high, high))
     _loss(loss, hand, result)
     _gradient(gradient, result)
@@ -120,11 +120,16 @@ def live(rows: list[Row], epochs: int, note: str | None = None) -> Figure:
     history = pd.DataFrame(rows, columns=None if rows else ["epoch", "train_loss"])
     loss.plot(history["epoch"], history["train_loss"], "o-", ms=3, color=BLUE, label="training objective")
     if "val_auc" in history:
-        seen = history.dropna(subset=["val_auc"])
+        evaluated = history.dropna(subset=["val_auc"])
         loss.plot(
-            seen["epoch"], seen["val_loss"], "s-", ms=3, color=ORANGE, label="validation BCE, true prior"
+            evaluated["epoch"],
+            evaluated["val_loss"],
+            "s-",
+            ms=3,
+            color=ORANGE,
+            label="validation BCE, true prior",
         )
-        auc.plot(seen["epoch"], seen["val_auc"], "s-", ms=3, color=GREEN, label="validation")
+        auc.plot(evaluated["epoch"], evaluated["val_auc"], "s-", ms=3, color=GREEN, label="validation")
     loss.set(title=f"Loss, {len(history)} of {epochs} epochs", ylabel="loss (nats per row)")
     auc.set(title="Validation AUC", ylabel="AUC")
     for axes in (loss, auc):

@@ -40,8 +40,8 @@ class OverTables:
 
     def of(self, arm: str) -> dict[str, PairedDifference]:
         """By table, the arm's difference; the one over tables last, under "overall", if there is one."""
-        found = {table: c.differences[arm] for table, c in self.comparisons.items()}
-        return found | ({"overall": self.overall.differences[arm]} if self.overall else {})
+        differences = {table: c.differences[arm] for table, c in self.comparisons.items()}
+        return differences | ({"overall": self.overall.differences[arm]} if self.overall else {})
 
 
 def _quietly(config: AblationConfig) -> Study:
@@ -81,8 +81,8 @@ def _overall(comparisons: dict[str, Comparison]) -> Comparison:
 def results(found: OverTables) -> pd.DataFrame:
     """The rows of every study's results, with a column for the table in front."""
     parts = [study.results.assign(table=table) for table, study in found.studies.items()]
-    every = pd.concat(parts, ignore_index=True)
-    return every[["table", *every.columns.drop("table")]]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows[["table", *rows.columns.drop("table")]]
 
 
 def cell(difference: PairedDifference) -> str:
@@ -105,18 +105,20 @@ def sentences(found: OverTables) -> list[str]:
 
 
 def _sentence(found: OverTables, arm: str) -> str:
-    of = found.of(arm)
-    overall = of.pop("overall")
-    kinds = {kind: [t for t, d in of.items() if d.decision == kind] for kind in ("better", "worse")}
-    counts = {d.decision: sum(e.decision == d.decision for e in of.values()) for d in of.values()}
-    told = ", ".join(f"{kind} on {n}" for kind, n in counts.items())
+    differences = found.of(arm)
+    overall = differences.pop("overall")
+    kinds = {kind: [t for t, d in differences.items() if d.decision == kind] for kind in ("better", "worse")}
+    counts = {
+        d.decision: sum(e.decision == d.decision for e in differences.values()) for d in differences.values()
+    }
+    tally = ", ".join(f"{kind} on {n}" for kind, n in counts.items())
     changes = (
         f" Its sign changes with the table: better on {', '.join(kinds['better'])}, worse on "
         f"{', '.join(kinds['worse'])}."
         if kinds["better"] and kinds["worse"]
         else ""
     )
-    return f"Over {len(of)} tables {arm} is {cell(overall)}: {told}.{changes}"
+    return f"Over {len(differences)} tables {arm} is {cell(overall)}: {tally}.{changes}"
 
 
 def metrics(found: OverTables) -> dict[str, Any]:
@@ -139,6 +141,6 @@ def metrics(found: OverTables) -> dict[str, Any]:
         "tables": tables,
         "over_tables": [
             *sentences(found),
-            *(f"{name}: {said[0]}" for name, said in improving.items() if said and name != BASE),
+            *(f"{name}: {notes[0]}" for name, notes in improving.items() if notes and name != BASE),
         ],
     }

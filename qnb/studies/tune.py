@@ -195,10 +195,10 @@ def importances(result: Search, seed: int) -> pd.Series:
     study = optuna.create_study(direction="maximize")
     for row in trials.to_dict("records"):
         params = {name: row[name] for name in SEARCHED}
-        done = optuna.trial.create_trial(params=params, distributions=result.space, value=row["val_auc"])
-        study.add_trial(done)
-    found = optuna.importance.FanovaImportanceEvaluator(seed=seed).evaluate(study)
-    return pd.Series(found).reindex(SEARCHED, fill_value=0.0)
+        trial = optuna.trial.create_trial(params=params, distributions=result.space, value=row["val_auc"])
+        study.add_trial(trial)
+    shares = optuna.importance.FanovaImportanceEvaluator(seed=seed).evaluate(study)
+    return pd.Series(shares).reindex(SEARCHED, fill_value=0.0)
 
 
 def decides(config: TuneConfig, own: Search) -> pd.DataFrame:
@@ -210,11 +210,11 @@ def decides(config: TuneConfig, own: Search) -> pd.DataFrame:
     Raises:
         SearchError, ParameterError, DataError, WrongGradientError: as `search`.
     """
-    found = {"as configured": importances(own, config.seed)}
+    by_table = {"as configured": importances(own, config.seed)}
     for table in config.other_tables or ():
         print(f"searching on {table}", flush=True)
-        found[table] = importances(search(config.on(table), progress=False), config.seed)
-    shares = pd.DataFrame(found)
+        by_table[table] = importances(search(config.on(table), progress=False), config.seed)
+    shares = pd.DataFrame(by_table)
     return shares.loc[shares.mean(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
@@ -242,8 +242,8 @@ RANGES = ("0_pi", "pm_pi_2", "pm_pi")
 
 def _without_test(prepared: Prepared) -> Prepared:
     """Training and validation rows alone: what is not there cannot be chosen by."""
-    kept = ("train", "val")
-    X, y = ({name: side[name] for name in kept} for side in (prepared.X, prepared.y))
+    sides = ("train", "val")
+    X, y = ({side: arrays[side] for side in sides} for arrays in (prepared.X, prepared.y))
     return replace(prepared, X=X, y=y, test_groups=None)
 
 
@@ -313,14 +313,14 @@ class Confirmation:
         On common rows it is computed as that of the difference from a constant score, whose AUC is 1/2.
         """
         if self.captures:
-            found = _over_captures(self.test_auc)
-            return max(found.low, 0.0), min(found.high, 1.0)
+            interval = _over_captures(self.test_auc)
+            return max(interval.low, 0.0), min(interval.high, 1.0)
         prepared = self.results[0].prepared
         y, circuit = prepared.y["test"], [r.logits["test"] for r in self.results]
         constant = [np.zeros(len(y))] * len(circuit)
         seed = self.results[0].config.seed
-        found = seeds_and_rows_interval(y, circuit, constant, prepared.test_units, seed=seed)
-        return max(0.5 + found.low, 0.0), min(0.5 + found.high, 1.0)
+        interval = seeds_and_rows_interval(y, circuit, constant, prepared.test_units, seed=seed)
+        return max(0.5 + interval.low, 0.0), min(0.5 + interval.high, 1.0)
 
     @property
     def captures(self) -> bool:
@@ -351,15 +351,15 @@ class Confirmation:
                 f"some {count} rows of each of {len(self.results)} captures that the generator drew anew, "
                 f"for training too (data_seed from {config.data_seed})"
             )
-        aside = (
+        origin = (
             f"{count} rows that split='{config.split}' set aside before the search; training and validation "
             "rows are the search's"
         )
         copies = prepared.card["duplicates_across"]["exact"]
         if not copies["train-test"] + copies["val-test"]:
-            return aside
+            return origin
         return (
-            f"{aside} ({copies['train-test']} of the {count} have the features of a training row, "
+            f"{origin} ({copies['train-test']} of the {count} have the features of a training row, "
             f"{copies['val-test']} of a validation row)"
         )
 

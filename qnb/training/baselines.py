@@ -65,7 +65,7 @@ def fit_baselines(
         test_ece, threshold, degen; the chosen hyperparameters ("twin": order, features, C, rows, limited;
         "svm": C, gamma, rows); test_logits (B_test,).
     """
-    found = {}
+    scores = {}
     for name in names:
         if name == "twin" and functions is None:
             continue
@@ -73,8 +73,8 @@ def fit_baselines(
         with threadpool_limits(1):
             logits_of, chosen = _fit(name, train, val, seed, functions)
             logits = [logits_of(X) for X, _ in (val, test)]
-        found[name] = _scored(logits[0], val[1], logits[1], test[1], groups, rates) | chosen
-    return found
+        scores[name] = _scored(logits[0], val[1], logits[1], test[1], groups, rates) | chosen
+    return scores
 
 
 def trivial(prior: float, y: np.ndarray) -> Row:
@@ -90,9 +90,9 @@ def trivial(prior: float, y: np.ndarray) -> Row:
         test_pred_pos_rate, test_brier, test_ece.
     """
     constant = np.full(len(y), float(logit(prior)))
-    found = metrics.thresholded(constant, y, -np.inf)
-    found |= {"loss": metrics.bce(constant, y)} | metrics.calibration(constant, y)
-    return {"test_auc": 0.5} | {f"test_{name}": value for name, value in found.items()}
+    scores = metrics.thresholded(constant, y, -np.inf)
+    scores |= {"loss": metrics.bce(constant, y)} | metrics.calibration(constant, y)
+    return {"test_auc": 0.5} | {f"test_{name}": value for name, value in scores.items()}
 
 
 def _scored(
@@ -105,12 +105,12 @@ def _scored(
 ) -> Row:
     threshold = metrics.choose_threshold(val_logits, y_val, *rates)
     evaluated = metrics.evaluate(logits, y, threshold) | metrics.calibration(logits, y)
-    about = ("threshold", "degen")
+    keys = ("threshold", "degen")
     return {
         "val_auc": metrics.auc(val_logits, y_val),
         "test_auc_interval": auc_interval(y, logits, groups).to_dict(),
         **{f"test_{name}": evaluated[name] for name in metrics.REPORTED},
-        **{name: evaluated[name] for name in about},
+        **{name: evaluated[name] for name in keys},
         "test_logits": np.asarray(logits),
     }
 
@@ -160,8 +160,8 @@ def _svm(train: Side, val: Side, seed: int) -> tuple[Logits, dict[str, Any]]:
     chosen = fits[best][-1].get_params()
 
     def logits(X: np.ndarray) -> np.ndarray:
-        found: np.ndarray = platt.decision_function(fits[best].decision_function(X)[:, None])
-        return found
+        log_odds: np.ndarray = platt.decision_function(fits[best].decision_function(X)[:, None])
+        return log_odds
 
     return logits, {"C": chosen["C"], "gamma": chosen["gamma"], "rows": len(rows)}
 

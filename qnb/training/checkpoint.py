@@ -81,8 +81,11 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
         )
     _require_same_data(path, meta.get("data"), fresh.data)
     elsewhere = meta.get("elsewhere", [])
-    if found := differences(meta.get("made_by") or {}, _this_process()):
-        elsewhere = [*elsewhere, f"epochs up to {meta['epoch']} were made by other code: {'; '.join(found)}"]
+    if changes := differences(meta.get("made_by") or {}, _this_process()):
+        elsewhere = [
+            *elsewhere,
+            f"epochs up to {meta['epoch']} were made by other code: {'; '.join(changes)}",
+        ]
         warnings.warn(f"{path.parent.name}: {elsewhere[-1]}.", OtherCodeWarning, stacklevel=2)
     leaves, structure = jax.tree_util.tree_flatten(fresh.optimiser)
     saved = [arrays[f"optimiser/{i}"] for i in range(len(leaves))]

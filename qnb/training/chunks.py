@@ -53,15 +53,15 @@ class Chunks:
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[float, Params]:
         """See `qnb.core.engine.Engine`; for a single run."""
-        one = self._timed(params, self._start()[1], X[None], y[None], w[None])
-        return float(one.losses[0]), one.gradient
+        chunk = self._timed(params, self._start()[1], X[None], y[None], w[None])
+        return float(chunk.losses[0]), chunk.gradient
 
     def loss_and_grad_many(
         self, params: Params, X: np.ndarray, y: np.ndarray, w: np.ndarray
     ) -> tuple[np.ndarray, Params]:
         """See `qnb.core.engine.EngineOfMany`."""
-        one = self._timed(params, self._start()[1], X[None], y[None], w[None])
-        return one.losses[0], one.gradient
+        chunk = self._timed(params, self._start()[1], X[None], y[None], w[None])
+        return chunk.losses[0], chunk.gradient
 
     def train(self, drawn: Sequence[Sequence[np.ndarray]], bar: "tqdm[Any]") -> list[Epoch]:
         """Train every run for one epoch.
@@ -106,10 +106,10 @@ class Chunks:
 
     def _start(self) -> tuple[Params, OptimiserState]:
         """Where the runs stand; of several, with an axis of runs in front."""
-        parts = [(run.state.params, run.state.optimiser) for run in self.runs]
+        states = [(run.state.params, run.state.optimiser) for run in self.runs]
         if not self.together:
-            return parts[0]
-        stacked: tuple[Params, OptimiserState] = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+            return states[0]
+        stacked: tuple[Params, OptimiserState] = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
         return stacked
 
     def _columns(self, drawn: Sequence[Sequence[np.ndarray]]) -> Batch:

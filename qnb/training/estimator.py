@@ -182,11 +182,11 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         rows, labels = validate_data(
             self, X, y, dtype=np.float64, ensure_all_finite=self._finite(), reset=earlier is None
         )
-        found, codes = _two_classes(labels)
-        known = self.classes_ if earlier is not None else found if classes is None else np.unique(classes)
-        if not np.array_equal(found, known):
+        distinct, codes = _two_classes(labels)
+        known = self.classes_ if earlier is not None else distinct if classes is None else np.unique(classes)
+        if not np.array_equal(distinct, known):
             raise EstimatorError(
-                f"y holds the labels {found.tolist()}, and the classes are {known.tolist()}."
+                f"y holds the labels {distinct.tolist()}, and the classes are {known.tolist()}."
             )
         self.classes_ = known
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows)

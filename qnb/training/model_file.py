@@ -91,16 +91,16 @@ def read_description(path: Path, parts: Mapping[str, Any]) -> tuple[CircuitSpec,
         refuse_unknown(described.objective, Objective.names(), "objective")
         described.spec |= _own_parts(described.spec, parts)
         spec, objective = CircuitSpec(**described.spec), Objective(**described.objective)
-        asked = (
+        settings = (
             described.spec | described.objective | {"engine": described.engine, "device": described.device}
         )
         # ranges and contradictions
-        TrainConfig.make(asked | ({"gate": "off"} if described.engine in WRONG_ON_PURPOSE else {}))
+        TrainConfig.make(settings | ({"gate": "off"} if described.engine in WRONG_ON_PURPOSE else {}))
         _check_description(described)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(key)[:40] for key in first["loc"])
-        raise ModelError(f"{path} does not describe a model: {where}: {first['msg'].lower()}.") from None
+        field = ".".join(str(key)[:40] for key in first["loc"])
+        raise ModelError(f"{path} does not describe a model: {field}: {first['msg'].lower()}.") from None
     except (QnbError, TypeError) as error:
         raise ModelError(f"{path} does not describe a model: {error}") from error
     return spec, objective, described.model_dump()
@@ -112,7 +112,7 @@ def _own_parts(spec: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, o
     Raises:
         ParameterError: one is missing, not asked for, or of another text.
     """
-    found = {}
+    accepted = {}
     for name in own.PARTS:
         recorded, given = spec.get(name), parts.get(name)
         if not own.is_part(recorded):
@@ -128,8 +128,8 @@ def _own_parts(spec: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, o
                 f"its {name} is {recorded!r:.120}; {str(part)!r} was given: another text or name."
             )
         else:
-            found[name] = part
-    return found
+            accepted[name] = part
+    return accepted
 
 
 def read_arrays(
@@ -145,8 +145,8 @@ def read_arrays(
     """
     shapes: dict[str, Shape] = {f"params/{name}": shape for name, shape in spec.shapes.items()}
     p, n, q = columns, spec.features, None  # q: as many quantiles as the file has, the same in both arrays
-    wanted = {"mean": (p,), "scale": (p,), "rotation": (p, n), "quantiles": (q, n), "levels": (q,)}
-    shapes |= {f"features/{name}": shape for name, shape in wanted.items()}
+    feature_shapes = {"mean": (p,), "scale": (p,), "rotation": (p, n), "quantiles": (q, n), "levels": (q,)}
+    shapes |= {f"features/{name}": shape for name, shape in feature_shapes.items()}
     size = _regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -249,19 +249,19 @@ def _members(
     than the file.
     """
     infos = archive.infolist()
-    names, wanted = [info.filename for info in infos], {f"{name}.npy": name for name in shapes}
-    foreign = [name for name in names if name not in wanted or names.count(name) > 1]
-    missing = [name for name in wanted if name not in names]
+    names, expected = [info.filename for info in infos], {f"{name}.npy": name for name in shapes}
+    foreign = [name for name in names if name not in expected or names.count(name) > 1]
+    missing = [name for name in expected if name not in names]
     if foreign or missing:
         shown = f"{foreign[0]!r:.60}, which is not one of a model's" if foreign else f"no {missing[0]}"
-        raise ModelError(f"{path} holds {shown}. Expected, each once: {', '.join(wanted)}.")
+        raise ModelError(f"{path} holds {shown}. Expected, each once: {', '.join(expected)}.")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise ModelError(
                 f"{path}: {info.filename} is compressed or longer than the file; a model's arrays are stored "
                 "as they are."
             )
-    return {wanted[info.filename]: info for info in infos}
+    return {expected[info.filename]: info for info in infos}
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: Shape, where: str) -> np.ndarray:
@@ -271,8 +271,8 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: Shape, w
             raise ModelError(f"{where} is not in NumPy's array format 1.0.")
         stored, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MOST_HEADER)
         if dtype not in (np.dtype("<f8"), np.dtype("<f4")):
-            what = "pickled objects, which are never loaded" if dtype.hasobject else str(dtype)[:40]
-            raise ModelError(f"{where} holds {what}; floating-point numbers were expected.")
+            kind = "pickled objects, which are never loaded" if dtype.hasobject else str(dtype)[:40]
+            raise ModelError(f"{where} holds {kind}; floating-point numbers were expected.")
         fits = len(stored) == len(shape) and all(
             1 <= have <= QUANTILES if want is None else have == want
             for have, want in zip(stored, shape, strict=True)

@@ -78,7 +78,7 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
     multiplier["scaling"], decay["scaling"] = config.lr_mult_scaling, config.weight_decay_scaling
 
     def init(params: Params) -> OptimiserState:
-        multipliers, decays = ({g: np.float64(of[g]) for g in params} for of in (multiplier, decay))
+        multipliers, decays = ({g: np.float64(factors[g]) for g in params} for factors in (multiplier, decay))
         with own_settings():
             moments = ADAM.init(params)
         return OptimiserState(moments, rates, multipliers, decays)

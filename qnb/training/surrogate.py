@@ -169,10 +169,10 @@ def surrogate_of(
             "which the exact engine pulls the observable back."
         )
     refuse(spec.encoder, spec.reupload)
-    once, _ = heisenberg.memory(spec, 8)
-    if once > MEMORY_SHARE * available_memory():
+    needed, _ = heisenberg.memory(spec, 8)
+    if needed > MEMORY_SHARE * available_memory():
         raise EngineError(
-            f"The surrogate of {spec} needs {once / 1e9:.1f} GB to compute: use fewer wires, or a larger "
+            f"The surrogate of {spec} needs {needed / 1e9:.1f} GB to compute: use fewer wires, or a larger "
             "machine."
         )
     weights, readout = (np.asarray(params[name], np.float64) for name in ("weights", "readout"))

@@ -154,7 +154,8 @@ def train_all(
         ]
         fitted = fit_all(configs, prepared, progress, engine)
         return [
-            run.failure or _result(run, found.result()) for run, found in zip(fitted, baselines, strict=True)
+            run.failure or _result(run, future.result())
+            for run, future in zip(fitted, baselines, strict=True)
         ]
 
 
@@ -208,9 +209,9 @@ def _cohorts(
         objective,
         *_,
     ), members in of_shape.items():  # an engine is asked for once a shape
-        made = engine or make_engine(name, spec, objective, device)
-        most = made.runs_at_once(configs[members[0]].batch) if takes_steps(made) else 1
-        cohorts += [part.tolist() for part in np.array_split(members, math.ceil(len(members) / most))]
+        cohort_engine = engine or make_engine(name, spec, objective, device)
+        at_once = cohort_engine.runs_at_once(configs[members[0]].batch) if takes_steps(cohort_engine) else 1
+        cohorts += [cohort.tolist() for cohort in np.array_split(members, math.ceil(len(members) / at_once))]
     return cohorts
 
 
@@ -223,7 +224,7 @@ def _baselines(prepared: Prepared, config: TrainConfig, done: Done) -> dict[str,
     """The baselines that the configuration names; those `done` are not fitted again."""
     train, val, test = (prepared.side(name) for name in SIDES)
     functions, rates = functions_of(circuit_of(config)), (config.min_pred_pos_rate, config.max_pred_pos_rate)
-    found: dict[str, metrics.Row] = {}
+    scores: dict[str, metrics.Row] = {}
     for name in config.baselines:
         key = id(prepared), name, functions if name == "twin" else None, rates
         if key not in done:
@@ -237,8 +238,8 @@ def _baselines(prepared: Prepared, config: TrainConfig, done: Done) -> dict[str,
                 groups=prepared.test_units,
                 rates=rates,
             )
-        found |= done[key]
-    return found
+        scores |= done[key]
+    return scores
 
 
 # of the data card, kept with the model
@@ -309,8 +310,8 @@ def _logits(run: TrainingRun, X: np.ndarray) -> np.ndarray:
 def _made_by_hand(run: TrainingRun) -> dict[str, str]:
     """What of an engine made by hand the configuration does not say."""
     loss = run.objective.own_loss
-    said = {"engine": by_hand(run.engine)} if run.by_hand else {}
-    return said | ({"loss": str(own.part(loss))} if loss is not None else {})
+    handmade = {"engine": by_hand(run.engine)} if run.by_hand else {}
+    return handmade | ({"loss": str(own.part(loss))} if loss is not None else {})
 
 
 def _summary(
@@ -328,8 +329,8 @@ def _summary(
     flat = {f"{side}_{key}": evaluated[side][key] for side in ("test", "val") for key in metrics.REPORTED}
     interval = _interval(run, logits["test"])
     unseen = {}
-    if (some := prepared.test_unseen) is not None:
-        of_unseen = _interval(run, logits["test"], some)
+    if (unseen_rows := prepared.test_unseen) is not None:
+        of_unseen = _interval(run, logits["test"], unseen_rows)
         unseen = {
             "test_auc_unseen_types": of_unseen.auc,
             "test_auc_unseen_types_interval": of_unseen.to_dict(),

@@ -75,14 +75,14 @@ def count_features(per_wire: int, wires: int, order: int) -> int:
 
 def products(functions: np.ndarray, order: int) -> np.ndarray:
     """Products of one function per wire over 1 to `order` different wires: (n, d, B) -> (features, B)."""
-    found = []
+    blocks = []
     for k in range(1, order + 1):
         for wires in itertools.combinations(functions, k):
             product = wires[0]
             for factor in wires[1:]:
                 product = (product[:, None] * factor).reshape(-1, product.shape[-1])
-            found.append(product)
-    return np.concatenate(found)
+            blocks.append(product)
+    return np.concatenate(blocks)
 
 
 def functions_of(spec: CircuitSpec) -> Functions | None:
@@ -161,8 +161,8 @@ def fit_twin(
         columns = functions.columns(X, order)
         for penalty, weights, intercept in _path(columns, y, penalties):
             twin = Twin(functions, order, penalty, len(rows), weights, intercept)
-            if (found := auc(twin.logits(val[0]), val[1])) > highest:
-                best, highest = twin, found
+            if (val_auc := auc(twin.logits(val[0]), val[1])) > highest:
+                best, highest = twin, val_auc
     if best is None:
         raise ValueError(f"orders={orders} holds none up to {functions.order}.")
     return best
@@ -186,22 +186,22 @@ def _path(
     prior = float(y.mean())
     w = np.zeros(len(F) + 1)
     w[-1] = math.log(prior / (1 - prior))  # the intercept, which is not penalised
-    found = []
+    fits = []
     for C in penalties:
         penalty = np.r_[np.full(len(F), 1 / C), 0.0]
         w = _minimise(F, y, penalty, np.linalg.cholesky(_hessian(F, penalty, w)), w)
         weights = w[:-1] / scale
-        found.append((C, weights, float(w[-1] - weights @ mean)))
-    return found
+        fits.append((C, weights, float(w[-1] - weights @ mean)))
+    return fits
 
 
 def _hessian(F: np.ndarray, penalty: np.ndarray, w: np.ndarray) -> np.ndarray:
     """F diag(q (1 - q)) F^T + diag(penalty) at w, the intercept's row of ones added to F (p, B)."""
     hessian = np.diag(penalty)
     for start in range(0, F.shape[1], CHUNK):
-        part = np.vstack([F[:, start : start + CHUNK], np.ones(F[:, start : start + CHUNK].shape[1])])
-        q = expit(w @ part)
-        hessian += (part * np.maximum(q * (1 - q), FLAT)) @ part.T
+        chunk = np.vstack([F[:, start : start + CHUNK], np.ones(F[:, start : start + CHUNK].shape[1])])
+        q = expit(w @ chunk)
+        hessian += (chunk * np.maximum(q * (1 - q), FLAT)) @ chunk.T
     return hessian
 
 

@@ -113,12 +113,12 @@ def reference_of(config: TrainConfig, name: str, batches: int) -> dict[str, Any]
     Args:
         batches: per epoch.
     """
-    found = {}
+    changes = {}
     for parameter, value in COMPONENTS[name].reference.items():
         wanted = value(config, batches) if callable(value) else value
         if getattr(config, parameter) != wanted:
-            found[parameter] = wanted
-    return found
+            changes[parameter] = wanted
+    return changes
 
 
 def changed(config: TrainConfig, names: tuple[str, ...], batches: int) -> TrainConfig:

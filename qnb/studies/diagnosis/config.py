@@ -40,5 +40,5 @@ def case_of(config: SuspectsConfig, root: Path | None = None, make: Maker | None
     if config.run is not None:
         return finished_run(config.run, root, make)
     prepared = prepare(training)
-    said = "The configuration is described by the parameters above; it has not run."
-    return Subject(training, prepared, data_note(prepared.card), said).with_engines(make)
+    origin = "The configuration is described by the parameters above; it has not run."
+    return Subject(training, prepared, data_note(prepared.card), origin).with_engines(make)

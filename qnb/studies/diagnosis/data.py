@@ -142,7 +142,7 @@ def give_aways(table: Table, seed: int = 0) -> Check:
     """
     rng = np.random.default_rng(seed)
     alone = {name: rate_auc(coded(table.frame[name]), table.y, rng) for name in table.frame.columns}
-    aucs = {name: one.auc for name, one in alone.items() if np.isfinite(one.auc)}
+    aucs = {name: column.auc for name, column in alone.items() if np.isfinite(column.auc)}
     if not aucs:
         return Check("columns one at a time", False, "Too few rows for columns one at a time.")
     best = max(aucs, key=lambda name: aucs[name])

@@ -88,12 +88,12 @@ def decide(
     """
     if not after:
         return {}
-    compared = compare({"before": before} | after, "before", min(margins.values()), metric="validation AUC")
-    ranks = np.array([rank_test(before, after[name]) for name in compared.differences])
+    comparison = compare({"before": before} | after, "before", min(margins.values()), metric="validation AUC")
+    ranks = np.array([rank_test(before, after[name]) for name in comparison.differences])
     adjusted, _ = paired.holm(ranks, RANKS)
     return {
         name: _gain(difference, margins[name], test[name], bool(p <= RANKS))
-        for (name, difference), p in zip(compared.differences.items(), adjusted, strict=True)
+        for (name, difference), p in zip(comparison.differences.items(), adjusted, strict=True)
     }
 
 

@@ -93,8 +93,8 @@ def reproduce(case: Subject, engine: Engine | None = None) -> Reproduction:
     name = differing[0]
     then, now, _ = epoch[name]
     sentences.append(f"Its first epoch, trained again, has {name} {now:.4g}; recorded {then:.4g}.")
-    rows_differ, said = _other_rows(case, engine)
-    sentences.append(said)
+    rows_differ, reason = _other_rows(case, engine)
+    sentences.append(reason)
     return Reproduction("data" if rows_differ else "gradient", tuple(sentences), figures)
 
 
@@ -177,13 +177,13 @@ def _aucs(case: Subject, engine: Engine) -> dict[str, tuple[float, float]]:
     if case.params is None:
         return {}
     sign = 1 if float(engine.objective.alpha(case.params["alpha"])) >= 0 else -1
-    found = {}
+    aucs = {}
     for side in ("val", "test"):
         then = case.metrics.get(f"{side}_auc")
         if then is not None:
             X, y = case.prepared.side(side)
-            found[side] = (float(then), auc(sign * np.asarray(engine.scores(case.params, X)), y))
-    return found
+            aucs[side] = (float(then), auc(sign * np.asarray(engine.scores(case.params, X)), y))
+    return aucs
 
 
 class _Enough(Exception):
@@ -273,12 +273,12 @@ def _other_rows(case: Subject, engine: Engine) -> tuple[bool, str]:
     low, high = float(near.min()), float(near.max())
     allowed = OBJECTIVE * at_zero
     differs = not low - allowed <= loss <= high + allowed
-    said = (
+    reason = (
         f"The saved model's objective on the training rows is {loss:.4f}, where {low:.4f} to {high:.4f} was "
     )
-    said += (
+    reason += (
         "recorded: the rows or labels that trained are not these."
         if differs
         else ("recorded: these rows trained, by another gradient.")
     )
-    return differs, said
+    return differs, reason

@@ -256,18 +256,18 @@ class _Search:
         before = self.trainings.of(current)
         pairs = {name: self.trainings.of((*current, first, name)) for name in others}
         wide = margin(before.val, SHARE_OF_MORE, self.min_effect)
-        decided = decide(
+        pair_gains = decide(
             before.val,
             {name: trained.val for name, trained in pairs.items()},
             dict.fromkeys(pairs, wide),
             {name: _test_gain(before, trained) for name, trained in pairs.items()},
         )
-        second = self._best(decided, others)
+        second = self._best(pair_gains, others)
         if second is None:
             return False
         beside = tuple(current)
-        self.added[first] = (decided[second], (*beside, second))
-        self.added[second] = (decided[second], (*beside, first))
+        self.added[first] = (pair_gains[second], (*beside, second))
+        self.added[second] = (pair_gains[second], (*beside, first))
         self.blamed += [first, second]
         current += [first, second]
         return True
@@ -282,7 +282,7 @@ def _suspected(case: Subject, as_it_is: Trained) -> tuple[str, ...]:
         "readout": suspects.examine_readout(recorded),
         "rate": suspects.examine_optimiser(recorded),
     }
-    return tuple(name for name, found in by_history.items() if found.status == "suspected")
+    return tuple(name for name, finding in by_history.items() if finding.status == "suspected")
 
 
 def _test_gain(before: Trained, after: Trained) -> float:

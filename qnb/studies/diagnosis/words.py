@@ -52,11 +52,11 @@ def lead(diagnosis: Diagnosis) -> str:
 
 def conclusion(diagnosis: Diagnosis, run: Run) -> list[str]:
     """The sentences for console and report; writes the corrected parameters, if any, into the run folder."""
-    said = [lead(diagnosis), *remarks(diagnosis)]
+    sentences = [lead(diagnosis), *remarks(diagnosis)]
     if diagnosis.corrected is not None:
         path = run.write_text(CORRECTED, params_yaml(plain(diagnosis.corrected)))
-        said.append(f"Corrected parameters: qnb run train -f {path.relative_to(run.folder.parents[2])}")
-    return said
+        sentences.append(f"Corrected parameters: qnb run train -f {path.relative_to(run.folder.parents[2])}")
+    return sentences
 
 
 def references() -> pd.DataFrame:
@@ -115,9 +115,11 @@ def _others(diagnosis: Diagnosis) -> str:
     if not gains:
         return f"everything{else_} is at its reference."
     most = max(gains, key=lambda name: gains[name])
-    also = [f for f in diagnosis.findings if f.verdict != "blamed" and f.gain and f.gain.decision == "heals"]
-    if also:
-        named = _list([COMPONENTS[f.component].words for f in also])
+    healing = [
+        f for f in diagnosis.findings if f.verdict != "blamed" and f.gain and f.gain.decision == "heals"
+    ]
+    if healing:
+        named = _list([COMPONENTS[f.component].words for f in healing])
         return f"{named} would heal as well, by up to {max(gains.values()):.2f}, but not on top of that."
     most_of_all = f"by more than {max(0.0, gains[most]):.3f}"
     if diagnosis.blamed:
@@ -152,33 +154,33 @@ def remarks(diagnosis: Diagnosis) -> list[str]:
     """
     best, ceiling = diagnosis.ceiling
     reached = diagnosis.healed or diagnosis.as_it_is
-    said = []
+    sentences = []
     if diagnosis.reproduction.status == "reproduced":
-        said.append("The run comes out again: " + " ".join(diagnosis.reproduction.sentences[1:]))
+        sentences.append("The run comes out again: " + " ".join(diagnosis.reproduction.sentences[1:]))
     elif diagnosis.reproduction.status == "not recorded":
-        said.append("The configuration has not run: there is nothing to reproduce.")
+        sentences.append("The configuration has not run: there is nothing to reproduce.")
     if diagnosis.improving:
-        said.append("It was still improving when it stopped.")
+        sentences.append("It was still improving when it stopped.")
     elif diagnosis.improving is None:
-        said.append("It has too few evaluations to tell whether it was still improving when it stopped.")
+        sentences.append("It has too few evaluations to tell whether it was still improving when it stopped.")
     name = NAMES.get(best, best)
     text = f"{name[0].upper()}{name[1:]} on the same features has test AUC {ceiling:.3f}, the circuit "
     as_is = f"{diagnosis.as_it_is.test.mean():.3f} as it is"
     text += f"{as_is} and {reached.test.mean():.3f} corrected." if diagnosis.blamed else f"{as_is}."
-    said.append(text)
+    sentences.append(text)
     if is_below_twin(diagnosis.case.metrics):
-        said.append("It is below its classical twin, beyond the interval.")
+        sentences.append("It is below its classical twin, beyond the interval.")
     if (
         not diagnosis.blamed
         and diagnosis.reference.val.mean() - diagnosis.as_it_is.val.mean() < diagnosis.min_effect
     ):
         gap = ceiling - float(diagnosis.reference.test.mean())
-        said.append(
+        sentences.append(
             "With every reference it is no better: what it lacks to the best classical model is the circuit."
             if gap > diagnosis.min_effect
             else "With every reference it is no better, and no classical model is: the rest is noise."
         )
-    return said
+    return sentences
 
 
 def table(diagnosis: Diagnosis) -> pd.DataFrame:

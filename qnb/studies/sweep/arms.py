@@ -71,14 +71,14 @@ class SweepConfig(TrainConfig):
             ValueError: the overrides of an arm are not valid or contradict the base; the message names it.
         """
         base = dict(training_of(self))
-        found = []
+        trainings = []
         for seed in range(self.seed, self.seed + self.seeds):
             seeds = dict.fromkeys(("seed", *FOLLOWS[self.resample]), seed)
-            found += [
+            trainings += [
                 Planned(arm, seed, _config_of(arm, base | overrides | seeds))
                 for arm, overrides in self.arms.items()
             ]
-        return found
+        return trainings
 
     def _check_reference(self) -> None:
         if self.reference is not None and self.reference not in self.arms:
@@ -105,9 +105,9 @@ class SweepConfig(TrainConfig):
             _check_overrides(arm, overrides)
         self._check_reference()
         self._check_resample()
-        seen: dict[str, str] = {}
+        by_hash: dict[str, str] = {}
         for planned in self.plan()[: len(self.arms)]:
-            twin = seen.setdefault(planned.config.hash(), planned.arm)
+            twin = by_hash.setdefault(planned.config.hash(), planned.arm)
             if twin != planned.arm:
                 raise ValueError(
                     f"Arms {twin!r} and {planned.arm!r} are one configuration: they would be one result "

@@ -210,17 +210,19 @@ def _try_out(client: Client, root: Path) -> None:
             trial.unlock()
     except OSError as error:
         raise RunError(f"Cannot write a sweep folder in {parent}: {error.strerror or error}.") from None
-    for address, wrong in ((a, _unfit(seen, root)) for a, seen in answers.items()):
-        if wrong:
-            raise RunError(f"Worker {address} cannot run this sweep: {wrong}")
+    for address, reason in ((a, _unfit(seen, root)) for a, seen in answers.items()):
+        if reason:
+            raise RunError(f"Worker {address} cannot run this sweep: {reason}")
 
 
 def _describe(client: Client, addresses: list[str], folder: Path) -> dict[str, Seen | Exception]:
-    what = f"an answer of {len(addresses)} worker{'s' if len(addresses) > 1 else ''}"
+    awaited = f"an answer of {len(addresses)} worker{'s' if len(addresses) > 1 else ''}"
     options = {"workers": addresses, "on_error": "return"}
     answers: dict[str, Seen | Exception]
     try:
-        answers = _within(ANSWER, what, client.run, worker.describe, str(folder), str(Path.cwd()), **options)
+        answers = _within(
+            ANSWER, awaited, client.run, worker.describe, str(folder), str(Path.cwd()), **options
+        )
     except TimeoutError as error:
         answers = dict.fromkeys(addresses, error)
     return answers
@@ -293,19 +295,19 @@ class _Crew:
 
     def _look(self) -> None:
         """Take on workers that have come; have the runs of those that are gone done again."""
-        now = set(_addresses(self.client))
-        for address in set(self.known) - now:
+        addresses = set(_addresses(self.client))
+        for address in set(self.known) - addresses:
             del self.known[address]
             if address in self.in_hand:
-                future, one = self.in_hand.pop(address)
+                future, training = self.in_hand.pop(address)
                 future.cancel()
-                self._again(one, "its worker was lost")
-        if fresh := now - set(self.known):
+                self._again(training, "its worker was lost")
+        if fresh := addresses - set(self.known):
             for address, seen in _describe(self.client, list(fresh), self.run.folder).items():
-                wrong = _unfit(seen, self.plan.root)
-                self.known[address] = None if wrong or isinstance(seen, Exception) else seen
-                if wrong:
-                    self._say(f"worker {address} is not used: {wrong}")
+                reason = _unfit(seen, self.plan.root)
+                self.known[address] = None if reason or isinstance(seen, Exception) else seen
+                if reason:
+                    self._say(f"worker {address} is not used: {reason}")
 
         if any(self.known.values()):
             if self.waiting_since is not None:
@@ -320,17 +322,17 @@ class _Crew:
     def _hand_out(self) -> None:
         for address, seen in self.known.items():
             if self.left and seen is not None and address not in self.in_hand:
-                one = self.left.popleft()
+                training = self.left.popleft()
                 future = self.client.submit(
                     worker.run_one,
-                    self._order(one, seen),
-                    key=f"{self.run.id}-{one.config.hash()}-{self.tries.get(one.config.hash(), 0)}",
+                    self._order(training, seen),
+                    key=f"{self.run.id}-{training.config.hash()}-{self.tries.get(training.config.hash(), 0)}",
                     workers=[address],
                     allow_other_workers=False,
                     pure=False,
                 )
                 future.add_done_callback(lambda _, address=address: self.ended.put(address))
-                self.in_hand[address] = future, one
+                self.in_hand[address] = future, training
 
     def _order(self, one: Planned, seen: Seen) -> dict[str, Any]:
         """What `worker.run_one` takes; workers of one host that may use the same cores share them."""
@@ -358,16 +360,16 @@ class _Crew:
             return
         if address not in self.in_hand or not self.in_hand[address][0].done():
             return  # it was lost, and is done again
-        future, one = self.in_hand.pop(address)
+        future, training = self.in_hand.pop(address)
         if future.status != "finished":
             self._again(
-                one,
+                training,
                 f"{type(error).__name__}: {error}" if (error := _error(future)) else "its worker was lost",
             )
         elif (outcome := future.result())["status"] == "killed":
-            self._again(one, f"{outcome['run_id']} was killed")
+            self._again(training, f"{outcome['run_id']} was killed")
         else:
-            self._count(one, outcome)
+            self._count(training, outcome)
 
     def _again(self, one: Planned, why: str) -> None:
         digest = one.config.hash()

@@ -60,12 +60,16 @@ def _times(plan: Plan, workers: int, finished: dict[str, list[float]]) -> list[s
     if not plan.todo:
         return ["Nothing is left to run."]
     arms: dict[str, list[str]] = {}
-    for one in plan.todo:
-        arms.setdefault(shape(one.config), []).append(one.arm)
-    each = {key: median(finished[key]) for key in arms if key in finished}
-    of = f"for {len(plan.todo)} runs on {workers} worker{'s' if workers > 1 else ''}."
-    whole = [each[shape(one.config)] for one in plan.todo] if len(each) == len(arms) else None
-    lines = [f"Estimate: {'unknown' if whole is None else duration(makespan(whole, workers))} {of}"]
+    for training in plan.todo:
+        arms.setdefault(shape(training.config), []).append(training.arm)
+    medians = {key: median(finished[key]) for key in arms if key in finished}
+    scope = f"for {len(plan.todo)} runs on {workers} worker{'s' if workers > 1 else ''}."
+    durations = (
+        [medians[shape(training.config)] for training in plan.todo] if len(medians) == len(arms) else None
+    )
+    lines = [
+        f"Estimate: {'unknown' if durations is None else duration(makespan(durations, workers))} {scope}"
+    ]
     for key, names in arms.items():
         count = len(finished.get(key, ()))
         source = (
@@ -73,12 +77,12 @@ def _times(plan: Plan, workers: int, finished: dict[str, list[float]]) -> list[s
             if count > 1
             else "as the one run of that shape"
         )
-        took = (
-            f"{duration(each[key])} a run, {source}"
+        estimate = (
+            f"{duration(medians[key])} a run, {source}"
             if count
             else "unknown, no run of that shape has finished"
         )
-        lines.append(f"  {', '.join(dict.fromkeys(names))}: {took}")
+        lines.append(f"  {', '.join(dict.fromkeys(names))}: {estimate}")
     return lines
 
 

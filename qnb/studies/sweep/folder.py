@@ -88,20 +88,20 @@ def load_sweep(root: Path, sweep_id: str) -> Sweep:
         config = SweepConfig.make(entry["parameters"])
     tried = attempts(root, chain(root, entry["run_id"]))
     rows, refused = [], entry.get("refused") or {}
-    for arm, seed, one in config.plan():
-        same = [run for run in tried if run["hash"] == one.hash()]
+    for arm, seed, training in config.plan():
+        same = [run for run in tried if run["hash"] == training.hash()]
         best = next((run for run in same if run["status"] == "done"), same[-1] if same else None)
         rows.append(
-            {"arm": arm, "seed": seed, "hash": one.hash(), "split_seed": one.split_seed}
-            | _row(root, best, refused.get(one.hash()))
+            {"arm": arm, "seed": seed, "hash": training.hash(), "split_seed": training.split_seed}
+            | _row(root, best, refused.get(training.hash()))
         )
     return Sweep(entry["run_id"], root / entry["folder"], entry["status"], config, rows)
 
 
 def _row(root: Path, run: Entry | None, refused: str | None) -> dict[str, Any]:
     if run is None:
-        none = dict.fromkeys(("run_id", "folder", "wall_seconds", "fingerprint", "made_by", *FIGURES))
-        return none | {"status": "failed" if refused else NOT_RUN, "why": refused}
+        empty = dict.fromkeys(("run_id", "folder", "wall_seconds", "fingerprint", "made_by", *FIGURES))
+        return empty | {"status": "failed" if refused else NOT_RUN, "why": refused}
     figures = {name: run["metrics"].get(name) for name in FIGURES}
     return {
         "folder": root / run["folder"],
@@ -117,12 +117,12 @@ def require_one_table(sweep: Sweep) -> None:
     for row in sweep.done:
         known = first.setdefault(row["split_seed"], row)
         if known["fingerprint"] != row["fingerprint"]:
-            sides = [
+            runs = [
                 f"{r['arm']}, seed {r['seed']} ({r['run_id']}): {str(r['fingerprint'])[:16]}"
                 for r in (known, row)
             ]
             raise RunError(
-                f"The runs of sweep {sweep.id} had different tables: {'; '.join(sides)}. {sweep.config.data} "
+                f"The runs of sweep {sweep.id} had different tables: {'; '.join(runs)}. {sweep.config.data} "
                 "changed in between, so that their difference is one of data. Start a fresh sweep."
             )
 
@@ -132,12 +132,14 @@ def other_code(sweep: Sweep) -> list[str]:
     if not sweep.done:
         return []
     first = sweep.done[0]
-    differ = Counter(
-        "; ".join(found) for row in sweep.done if (found := differences(first["made_by"], row["made_by"]))
+    counts = Counter(
+        "; ".join(deviations)
+        for row in sweep.done
+        if (deviations := differences(first["made_by"], row["made_by"]))
     )
     return [
-        f"{count} of the {len(sweep.done)} runs were made by other code than {first['run_id']}: {what}."
-        for what, count in differ.items()
+        f"{count} of the {len(sweep.done)} runs were made by other code than {first['run_id']}: {deviation}."
+        for deviation, count in counts.items()
     ]
 
 

@@ -65,9 +65,9 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
     job.refuse_overridden(config, values)
     require_source(config)
     planned = config.plan()
-    for one in planned:
-        checked = job.prepare(TRAIN, overrides(one.config), folder)
-        if checked.config is None or checked.config.hash() != one.config.hash():
+    for training in planned:
+        checked = job.prepare(TRAIN, overrides(training.config), folder)
+        if checked.config is None or checked.config.hash() != training.config.hash():
             raise RunError(
                 f"{checked.path} does not take the parameters of TrainConfig: its defaults differ."
             )
@@ -108,11 +108,11 @@ def _require_same_table(earlier: Sweep, planned: list[Planned]) -> None:
 def changes(plan: Plan) -> list[str]:
     """Sentences on how the code or stack differs now from that of the runs that are done; [] without any."""
     here = made_by(plan.root)
-    then = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
-    differ = Counter("; ".join(found) for run in then if (found := differences(run, here)))
+    runs = [run for run in list_runs(plan.root) if run["run_id"] in plan.done.values()]
+    counts = Counter("; ".join(deviations) for run in runs if (deviations := differences(run, here)))
     return [
-        f"{count} of the {len(then)} runs that are done were made with other code: {what}."
-        for what, count in differ.items()
+        f"{count} of the {len(runs)} runs that are done were made with other code: {deviation}."
+        for deviation, count in counts.items()
     ]
 
 

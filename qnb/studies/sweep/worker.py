@@ -103,13 +103,13 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
         if tried and tried[-1]["status"] == "done":
             return _outcome(tried[-1])
         resume = tried[-1]["run_id"] if tried and tried[-1]["status"] != "broken" else None
-        said = run_process(order | {"resume": resume})
+        stderr = run_process(order | {"resume": resume})
     now = _attempts(root, order)
     if len(now) == len(tried):
         return {
             "status": "failed",
             "run_id": None,
-            "why": said or "its process ended without a word",
+            "why": stderr or "its process ended without a word",
             "metrics": {},
         }
     return _outcome(now[-1])
@@ -125,9 +125,9 @@ def _in_hand(tried: list[Entry]) -> bool:
 
 
 def _waited_in_vain(tried: list[Entry]) -> dict[str, Any]:
-    (one, *_) = [run for run in tried if run["status"] == "running"]
-    why = f"waited {IN_HAND} s for {one['run_id']}, which is running elsewhere" + (
-        f" ({one['why']})" if one["why"] else ""
+    (running, *_) = [run for run in tried if run["status"] == "running"]
+    why = f"waited {IN_HAND} s for {running['run_id']}, which is running elsewhere" + (
+        f" ({running['why']})" if running["why"] else ""
     )
     return {"status": "failed", "run_id": None, "why": why, "metrics": {}}
 
