@@ -124,7 +124,10 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
         "data": "easy_long.csv", "sample": 450, "trials": 3, "epochs": 3, "confirm_seed": 2000, "confirm_runs": 3,
         "other_tables": {"easy": TABLE | {"data": "easy_long.csv", "sample": None}},
     },
-    "leakage_stress_test": {"columns": ("tcp.flags", "tcp.len", "udp.port")},
+    "leakage_stress_test": {
+        "columns": ("tcp.flags", "tcp.len", "udp.port"), "attack_type": "mqtt.msgtype", "group_by": ("ip.src_host",), "embargo": 600.0,
+        "attack_test": ("DDoS_UDP",),
+    },
     "zvec_gradient_identity": {"rows": 3, "training_epochs": 3, "quick": False, "engine": "exact", "device": "nowhere.qubit"},
     "gradient_audit": {
         "stacks": ("current", "0.0.1"), "rows": 4, "training_epochs": 4, "quick": False, "device": "nowhere.qubit",

@@ -213,6 +213,8 @@ def test_a_column_whose_type_has_changed_is_refused(gapped, tmp_path, column, va
     assert not (tmp_path / "s.csv").exists()
     with pytest.raises(DataError, match=message.removeprefix("line 2: ")):
         load_model(run.folder).logits(frame)
+    with pytest.raises(DataError, match=message.removeprefix("line 2: ")):
+        load_model(run.folder).surrogate().logits(frame)
 
 
 def test_one_stray_cell_is_refused_in_scoring_wherever_it_stands(gapped, tmp_path):

@@ -237,8 +237,11 @@ def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
     params = spec.init(0)
     x, others = np.full(spec.features, 0.5), (params["weights"], params["readout"], params.get("scaling"))
 
+    wires: list[tuple[int, ...]] = []  # as traced: of numbers, a state preparation leaves out gates by zero
+
     def numbers(x: jax.Array, weights: jax.Array, readout: jax.Array, scaling: Any) -> list[list[jax.Array]]:
         operations = _record(spec, (weights, readout, x, scaling))
+        wires[:] = [tuple(op.wires.tolist()) for op in operations]
         return [
             [jnp.asarray(p) for p in (op.parameters if _compute_matrix(op) else [op.matrix()])]
             for op in operations
@@ -257,9 +260,7 @@ def _structure(spec: CircuitSpec) -> tuple[list[tuple[int, ...]], list[bool]]:
             depends |= set(equation.outvars)
     reached = iter([not hasattr(v, "val") and v in depends for v in traced.jaxpr.outvars])
     rowwise = [any([next(reached) for _ in parameters]) for parameters in shapes]
-    weights, readout, scaling = others
-    gates = _record(spec, (weights, readout, x, scaling))
-    return [tuple(op.wires.tolist()) for op in gates], rowwise
+    return wires, rowwise
 
 
 def _compute_matrix(

@@ -391,9 +391,16 @@ class CircuitSpec:
         The arguments and errors are those of `apply`; the readout is also required where coefficients are
         trained.
         """
+        if not self.measured.weighted:
+            coefficients = None
+        elif readout is None:
+            raise ParameterError(
+                f"measurement {self.measurement!r} trains its coefficients: give the readout."
+            )
+        else:
+            coefficients = self.coefficients(readout)
         self.apply(weights, readout, x, scaling)
-        trained = self.measured.weighted and readout is not None
-        return qml.expval(self.observable(self.coefficients(readout) if trained else None))  # type: ignore[arg-type]
+        return qml.expval(self.observable(coefficients))
 
     def operations(self) -> list[qml.operation.Operator]:
         """The PennyLane operations of one forward pass, in order, for drawing and counting.

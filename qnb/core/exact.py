@@ -222,7 +222,12 @@ class ExactEngine:
         path = self.path(rows, runs or 1)
         size = self.chunk(path, rows, runs or 1)
         key = path, update, rows, runs, *(np.shape(leaf) for leaf in jax.tree.leaves(optimiser))
-        columns = self._batches(X, y, w / rows, size, self.steps_at_once(rows, runs))
+        room = self.steps_at_once(rows, runs)
+        if count > room:
+            raise ValueError(
+                f"{count} steps are more than steps_at_once({rows}, {runs}) = {room}: take them in parts."
+            )
+        columns = self._batches(X, y, w / rows, size, room)
         arguments = np.int32(count), self._path_tables(path), params, optimiser, *columns
 
         def program() -> Callable[..., Any]:

@@ -38,8 +38,7 @@ class Tree:
     def rebuilt(self, groups: Params) -> Any:
         """`groups` in the structure, array types and dtypes of the parameters.
 
-        Integers of Python and numpy become float64. Integer arrays of JAX keep their dtype, so values are
-        truncated.
+        Integers become floating-point numbers: a loss has no slope along integers.
         """
         leaves = [
             _like(leaf, groups[n]) if n in groups else leaf
@@ -66,7 +65,8 @@ class Tree:
 def _like(leaf: Any, values: np.ndarray) -> Any:
     """`values` as `leaf` is: of JAX, of numpy or a subclass of its arrays (PennyLane's), else a float."""
     if isinstance(leaf, jax.Array):
-        return jax.numpy.asarray(values, dtype=leaf.dtype)
+        inexact = jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+        return jax.numpy.asarray(values, dtype=leaf.dtype if inexact else None)
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
         moved = leaf.copy()  # keeps `requires_grad`
         moved[...] = values

@@ -1,28 +1,36 @@
 """How much memory an engine may use."""
 
 import os
+import re
 from pathlib import Path
 
 MEMORY_SHARE = 0.5  # of the memory available when the engine is made
+# of a control group, version 2 and 1: its limit, its use, and in memory.stat what the system can take back
+GROUPS = (
+    ("sys/fs/cgroup/memory.max", "memory.current", "inactive_file"),
+    ("sys/fs/cgroup/memory/memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
-def available_memory() -> int:
-    """The least of the physical memory, the memory that Linux reports as available, and the limit of this
-    process's control group, in bytes.
+def available_memory(root: Path = Path("/")) -> int:
+    """The least of the physical memory, the memory that Linux reports as available, and what the limit of
+    this process's control group leaves, in bytes.
 
-    What is in use already under that limit is not subtracted.
+    Args:
+        root: where proc/ and sys/ are.
     """
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        free.append(
-            next(
-                int(line.split()[1]) * 1024
-                for line in meminfo.read_text().splitlines()
-                if line.startswith("MemAvailable")
-            )
-        )
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if Path(limit).exists() and (text := Path(limit).read_text().strip()).isdigit():
-            free.append(int(text))
+    if (meminfo := root / "proc/meminfo").exists():
+        free += [1024 * int(kB) for kB in re.findall(r"^MemAvailable: +(\d+)", meminfo.read_text(), re.M)]
+    for limit, use, reclaimable in GROUPS:
+        path = root / limit
+        if path.exists() and (text := path.read_text().strip()).isdigit():
+            free.append(max(0, int(text) - _in_use(path.parent, use, reclaimable)))
     return min(free)
+
+
+def _in_use(group: Path, use: str, reclaimable: str) -> int:
+    """Bytes that a control group uses, without the files that it has read and could read again."""
+    used, stat = group / use, group / "memory.stat"
+    cached = re.findall(rf"^{reclaimable} (\d+)$", stat.read_text(), re.M) if stat.exists() else []
+    return max(0, int(used.read_text()) - sum(map(int, cached))) if used.exists() else 0

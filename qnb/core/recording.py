@@ -49,6 +49,8 @@ def elementary(operations: Iterable[qml.operation.Operator]) -> list[qml.operati
 
 
 def _elementary(operation: qml.operation.Operator) -> Iterator[qml.operation.Operator]:
+    if isinstance(operation, qml.GlobalPhase):  # some decompositions give it wires
+        return
     if isinstance(operation, qml.operation.Channel) or not (
         operation.has_matrix or operation.has_decomposition or operation.name in ("Barrier", "Snapshot")
     ):

@@ -30,7 +30,7 @@ from sklearn.preprocessing import QuantileTransformer
 from threadpoolctl import threadpool_limits
 
 from qnb.data.missing import Missing, fit_missing
-from qnb.data.values import DataError, is_numeric, parse_present, parse_values, to_numbers
+from qnb.data.values import DataError, holds_numbers, is_numeric, parse_present, parse_values, to_numbers
 from qnb.errors import nearest
 
 # u in [0, 1] -> angle in radians; None leaves u as it is
@@ -247,6 +247,16 @@ class FeatureMap:
                 f"These are not the parts of a feature map, version 1: version {version}, missing {absent}."
             )
         return cls(**{name: parts[name] for name in names})
+
+    def of_rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """`transform` of raw rows whose columns must hold what they held in training.
+
+        Raises:
+            DataError: as `transform` and `refuse_changed`.
+        """
+        X = self.transform(frame)
+        self.refuse_changed(name for name in self.categories if holds_numbers(frame[name]))
+        return X
 
     def refuse_changed(self, numeric: Iterable[str]) -> None:
         """Raise DataError where a text column without a number among its known categories holds nothing but

@@ -95,8 +95,6 @@ def prepare(
         config = _configuration(nb, path, {**_defaults(nb, path, declared, parameters), **parameters})
         values = parameters if config is None else {name: getattr(config, name) for name in parameters}
         config = config and config.resolved(folder, parameters)
-    if config is not None:
-        refuse_overridden(config, parameters)
     if entry and config is not None and config.hash() != entry.get("hash"):
         run_name = f"{entry['run_id']} ({entry.get('hash')}, here {config.hash()})"
         raise RunError(
@@ -114,20 +112,6 @@ def prepare(
         _last_checkpoint(folder, entry) if entry else None,
         unread,
     )
-
-
-def refuse_overridden(config: StrictConfig, parameters: dict[str, Any]) -> None:
-    """Raise ParameterError where every arm overrides a parameter that was changed: it decides nothing."""
-    arms: dict[str, dict[str, Any]] = getattr(config, "arms", None) or {}
-    overridden = [
-        name for name in parameters if arms and all(name in overrides for overrides in arms.values())
-    ]
-    lost = [name for name in overridden if config.changed(name)]
-    if lost:
-        raise ParameterError(
-            f"{', '.join(lost)} would have no effect: every arm ({', '.join(arms)}) overrides it. Leave it "
-            "out, or give arms that do not."
-        )
 
 
 def _with_run_ids(root: Path, parameters: dict[str, Any]) -> dict[str, Any]:

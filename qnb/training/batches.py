@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from qnb.errors import ParameterError
+
 
 def batches_per_epoch(rows: int, batch: int, fixed: int | None) -> int:
     """`fixed` if given, else the number of full batches that `rows` training rows give."""
@@ -25,8 +27,13 @@ def epoch_batches(
     Args:
         y: (N,) labels in {0, 1} of the training rows; with `pos_frac` both classes must be present.
         batch: rows per batch.
+
+    Raises:
+        ParameterError: a class to draw from has no rows.
     """
     y = np.asarray(y)
+    if pos_frac is not None and len(np.unique(y)) < 2:
+        raise ParameterError("Balanced batches draw from both classes, and all training rows are of one.")
     if pos_frac is None:
         stream = _stream(np.arange(len(y)), rng)
         for _ in range(count):

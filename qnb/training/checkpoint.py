@@ -88,6 +88,11 @@ def load(folder: Path, fresh: State, config_hash: str) -> State:
         ]
         warnings.warn(f"{path.parent.name}: {elsewhere[-1]}.", OtherCodeWarning, stacklevel=2)
     leaves, structure = jax.tree_util.tree_flatten(fresh.optimiser)
+    needed = [f"optimiser/{i}" for i in range(len(leaves))] + [f"params/{name}" for name in fresh.params]
+    if absent := [name for name in needed if name not in arrays]:
+        raise CheckpointError(
+            f"{path} lacks {', '.join(absent)}: another version of qnb wrote it. Start a new run."
+        )
     saved = [arrays[f"optimiser/{i}"] for i in range(len(leaves))]
     best = {name: arrays[f"best/{name}"] for name in fresh.params if f"best/{name}" in arrays}
     fresh.rng.bit_generator.state = meta["generator"]

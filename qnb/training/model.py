@@ -14,7 +14,6 @@ from qnb.core.engine import make_engine, steady_scores
 from qnb.core.objective import Objective
 from qnb.data.features import FeatureMap
 from qnb.data.table import Table
-from qnb.data.values import holds_numbers
 from qnb.files import atomic_write, plain
 from qnb.runs.folder import require_as_written
 from qnb.stack import versions
@@ -56,9 +55,7 @@ class Model:
             DataError: columns are missing or unusable, or hold another type than in training.
         """
         frame = table.frame if isinstance(table, Table) else table
-        X = self.feature_map.transform(frame)
-        self.feature_map.refuse_changed(n for n in self.feature_map.categories if holds_numbers(frame[n]))
-        return self.logits_of_features(X)
+        return self.logits_of_features(self.feature_map.of_rows(frame))
 
     def logits_of_features(self, X: np.ndarray) -> np.ndarray:
         """l(x) for rows that are features already, X (B, features) -> (B,).

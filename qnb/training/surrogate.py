@@ -75,11 +75,10 @@ class Surrogate:
         """l(x), (B,), for each raw row of a table with the columns the model was trained on.
 
         Raises:
-            DataError: columns are missing or unusable.
+            DataError: columns are missing or unusable, or hold another type than in training.
         """
-        return self.logits_of_features(
-            self.feature_map.transform(table.frame if isinstance(table, Table) else table)
-        )
+        frame = table.frame if isinstance(table, Table) else table
+        return self.logits_of_features(self.feature_map.of_rows(frame))
 
     def logits_of_features(self, X: ArrayLike) -> np.ndarray:
         """l(x) for rows of angles in radians, X (B, n) -> float64 (B,).

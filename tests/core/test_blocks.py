@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pennylane as qml
 import pytest
-from circuits import OWN, random_spec
+from circuits import OWN, brickwork, random_spec
 from reference import loss_and_grad, random_params, score_function
 
 from qnb.core import blocks
@@ -48,6 +48,11 @@ def check(spec):
     for name, g in grads.items():
         np.testing.assert_allclose(slopes[name], g, atol=1e-8, err_msg=name)
     np.testing.assert_allclose(catalyst.scores(params, data[0]), scores, atol=1e-8)
+    check_exact(spec, params, data, (loss, grads, scores))
+
+
+def check_exact(spec, params, data, expected):
+    loss, grads, scores = expected
     for precision, tolerance in TOLERANCE.items():
         exact = make_engine("exact", spec, BCE, precision=precision)
         found, slopes = exact.loss_and_grad(params, *data)
@@ -62,6 +67,26 @@ QUICK = ("brickwork", "scaled input", "trained words, turned")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in OWN])
 def test_a_circuit_of_ones_own_is_that_of_default_qubit_on_both_engines(name):
     check(OWN[name])
+
+
+AMPLITUDES = {
+    "brickwork": CircuitSpec(3, 1, "amplitude", brickwork, "mean_z"),
+    "trained words": CircuitSpec(2, 2, "amplitude", "ring", Measurement(None, words=["ZZ", "XI"])),
+    "parity": CircuitSpec(3, 2, "amplitude", "strongly_entangling", "parity"),
+    "one wire": CircuitSpec(1, 1, "amplitude", "ring", "parity"),
+}
+
+
+@pytest.mark.parametrize("name", AMPLITUDES)
+def test_amplitudes_before_gates_or_words_of_ones_own(name):
+    """On the exact engine: the compiler has no gradient of state preparation."""
+    spec = AMPLITUDES[name]
+    params, (X, *rest) = case(spec)
+    X[:2] = np.eye(spec.features)[0], -np.eye(spec.features)[-1]  # gates by zero and by pi
+    data = X, *rest
+    scores = [float(score_function(spec)(params["weights"], params["readout"], x)) for x in data[0]]
+    check_exact(spec, params, data, (*loss_and_grad(spec, BCE, params, *data), scores))
+    assert check_gradient(make_engine("exact", spec, BCE), params, *data).verdict == "pass"
 
 
 @pytest.mark.parametrize("wires", WIRES)

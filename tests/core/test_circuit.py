@@ -111,6 +111,12 @@ def test_nonsense_is_refused(changes, message):
         CircuitSpec(**changes)
 
 
+def test_trained_coefficients_without_a_readout_are_refused():
+    spec = CircuitSpec(2, 1, measurement="z_vec")
+    with pytest.raises(ParameterError, match="trains its coefficients: give the readout"):
+        spec.score(spec.init(0)["weights"], None, np.ones(2))
+
+
 def test_readout_rotations_without_angles_are_refused():
     spec = CircuitSpec(2, 1, measurement="mean_z_readout")
     with pytest.raises(ParameterError, match="needs its readout angles; None was given"):

@@ -293,6 +293,20 @@ def _one_wire(w, x):
     return qml.expval(qml.PauliZ(0))
 
 
+@pytest.mark.parametrize("start", [jnp.array([1, 2]), np.array([1, 2]), [1, 2]], ids=["jax", "numpy", "python"])
+def test_integers_are_moved_as_the_real_numbers_that_they_are(start):
+    def loss(p):
+        return float(sum(np.sin(np.asarray(v, dtype=np.float64)).sum() for v in p["w"]))
+
+    def grad(p, factor=1.0):
+        return jax.tree.map(lambda v: factor * np.cos(np.asarray(v, dtype=np.float64)), p)
+
+    report = check_gradient_of(loss, grad, {"w": start}, dtype=np.float32)
+    assert report.verdict == "pass" and {group.status for group in report.groups.values()} == {"pass"}
+    with pytest.raises(WrongGradientError):
+        check_gradient_of(loss, lambda p: grad(p, 1.1), {"w": start}, dtype=np.float32)
+
+
 def test_both_functions_get_what_was_given():
     given = {
         "numpy": np.float32([0.3, 0.1]),

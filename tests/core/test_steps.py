@@ -62,6 +62,14 @@ def test_of_many_runs_each_is_as_alone(rng):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), of_run, alone)
 
 
+def test_more_steps_than_there_is_room_for_are_refused(monkeypatch, rng):
+    engine = ExactEngine(SPEC, Objective())
+    monkeypatch.setattr(engine, "steps_at_once", lambda batch, runs=None: 2)
+    params = random_params(SPEC, rng)
+    with pytest.raises(ValueError, match=r"steps are more than steps_at_once\(.*\) = 2: take them in parts"):
+        engine.take_steps(momentum, params, zeros(params), *batches(rng))
+
+
 @pytest.mark.parametrize("cut", [1, 3])
 def test_where_a_chunk_ends_changes_no_bit(cut, rng):
     params, data = random_params(SPEC, rng), batches(rng)

@@ -482,7 +482,9 @@ def test_the_notebook_finds_what_only_splits_show(tmp_path, leaks, seed):
     found = {question for question, verdict in verdicts.items() if verdict["reaches_model"] is not None}
     time, group = splitting.QUESTIONS["time"], splitting.QUESTIONS["group"]
     assert (time in found) == bool(leaks) and (group in found) == (leaks == ("sessions",))
-    assert leaks or not found
+    reaching = {question for question, verdict in verdicts.items() if verdict["reaches_model"]}
+    # a step fitted on all rows may have raised the score, by chance of the draw: qnb fits none so, and the answer says it
+    assert leaks or (not reaching and all(verdicts[q]["sentence"].endswith("qnb fits it on training rows.") for q in found))
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnb.errors import ParameterError
 from qnb.training.batches import batches_per_epoch, epoch_batches
 
 
@@ -18,6 +20,12 @@ def test_balanced_batches_hold_the_share_asked_for(positives, negatives, batch, 
     y = np.r_[np.ones(positives), np.zeros(negatives)]
     for rows in epoch_batches(y, batch, 5, np.random.default_rng(0), share):
         assert len(rows) == batch and y[rows].sum() == round(batch * share)
+
+
+@pytest.mark.parametrize("y", [np.zeros(9), np.ones(9)])
+def test_balanced_batches_of_one_class_are_refused(y):
+    with pytest.raises(ParameterError, match="all training rows are of one"):
+        next(epoch_batches(y, 4, 5, np.random.default_rng(0), 0.5))
 
 
 def test_seed_decides_and_generator_moves_on():

@@ -87,6 +87,16 @@ def test_a_checkpoint_that_does_not_say_its_data_is_refused(config, tmp_path):
         train(config, resume_from=cut, progress=False)
 
 
+@pytest.mark.parametrize("lost", ["optimiser/0", "params/weights"])
+def test_a_checkpoint_of_another_structure_is_refused(config, tmp_path, lost):
+    cut = stopped(config, tmp_path / "cut")
+    with np.load(cut / "checkpoint.npz") as file:
+        arrays = {name: file[name] for name in file.files if name != lost}
+    np.savez(cut / "checkpoint.npz", **arrays)
+    with pytest.raises(CheckpointError, match=f"lacks {lost}: another version of qnb wrote it"):
+        train(config, resume_from=cut, progress=False)
+
+
 OTHER = {"git": {"commit": "a" * 40, "dirty": False}, "versions": {"optax": "0.2.7"}}
 
 

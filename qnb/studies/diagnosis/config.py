@@ -1,9 +1,9 @@
 """The parameters of suspects.ipynb, and the run or the configuration that they describe."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnb.config import TrainConfig, training_of
 from qnb.core.engine import Maker
@@ -21,6 +21,25 @@ class SuspectsConfig(ProbeConfig, TrainConfig):
     """trainings of each configuration, from seed on"""
     min_effect: Annotated[float, Field(gt=0, lt=0.5)] = MIN_EFFECT
     """gain in validation AUC that would matter"""
+
+    # the diagnosis compares AUC over whole trainings, and has its own gate
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = (
+        "gate",
+        "preflight_compile",
+        "min_pred_pos_rate",
+        "max_pred_pos_rate",
+        "abort_on_degen",
+    )
+
+    @model_validator(mode="after")
+    def _what_has_no_effect_is_not_set(self) -> Self:
+        lost = [name for name in self.WITHOUT_EFFECT if self.run is None and self.changed(name)]
+        if lost:
+            raise ValueError(
+                f"{', '.join(lost)} would have no effect: the diagnosis compares AUC over whole trainings, "
+                "and checks every gradient by itself. Leave it out."
+            )
+        return self
 
 
 def case_of(config: SuspectsConfig, root: Path | None = None, make: Maker | None = None) -> Subject:

@@ -10,7 +10,7 @@
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,6 @@ class Diagnosis:
         improving: whether the run was still improving when it stopped; None: too few evaluations to tell.
         corrected: the configuration with the blamed components corrected; None if that changes no parameter.
         healed: trained with the blamed components corrected; None if there are none.
-        figures: left empty by `diagnose`.
     """
 
     case: Subject
@@ -102,7 +101,6 @@ class Diagnosis:
     improving: bool | None
     corrected: TrainConfig | None
     healed: Trained | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ceiling(self) -> tuple[str, float]:

@@ -80,6 +80,17 @@ class SweepConfig(TrainConfig):
             ]
         return trainings
 
+    def _check_overridden(self) -> None:
+        overridden = [
+            name for name in TrainConfig.model_fields if all(name in arm for arm in self.arms.values())
+        ]
+        lost = [name for name in overridden if self.changed(name)]
+        if lost:
+            raise ValueError(
+                f"{', '.join(lost)} would have no effect: every arm ({', '.join(self.arms)}) overrides it. "
+                "Leave it out, or give arms that do not."
+            )
+
     def _check_reference(self) -> None:
         if self.reference is not None and self.reference not in self.arms:
             raise ValueError(f"reference={self.reference!r} is no arm. {nearest(self.reference, self.arms)}")
@@ -103,6 +114,7 @@ class SweepConfig(TrainConfig):
             raise ValueError(f"arms holds {len(self.arms)}: an ablation compares two or more.")
         for arm, overrides in self.arms.items():
             _check_overrides(arm, overrides)
+        self._check_overridden()
         self._check_reference()
         self._check_resample()
         by_hash: dict[str, str] = {}

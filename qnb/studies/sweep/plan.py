@@ -62,7 +62,6 @@ def plan_sweep(values: dict[str, Any], root: str | Path | None = None, resume: s
     folder = given_root(root)
     with own.looked_for_in(folder):
         config = SweepConfig.make(values)
-    job.refuse_overridden(config, values)
     require_source(config)
     planned = config.plan()
     for training in planned:
