@@ -27,7 +27,7 @@ BASES = {  # of each notebook, small configurations that together reach every pa
     "alpha_sign_inversion": [PROBE],
     "focal_fixed_point": [PROBE],
     "readout_geometry": [PROBE | {"rows": 4, "initialisations": 10}],
-    "suspects": [TRAINING | {"seeds": 2}, TRAINING | {"seeds": 2} | ODD],
+    "suspects": [TRAINING | {"seeds": 2}, TRAINING | {"seeds": 2, "balanced_batches": True}],
     "throughput": [CIRCUIT | {"repeats": 3, "seconds": 0.01}],
     "tune": [TABLE | {"data": "long.csv", "sample": None, "wires": 2, "epochs": 2, "trials": 2, "confirm_runs": 2}],
     "leakage_stress_test": [CIRCUIT | {"sample": 1500, "batch": 16, "epochs": 1, "fixed_num_batches": 3}],
@@ -109,7 +109,7 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
 SOURCES = {"run", "resume", "sweep"}  # where parameters come from: tests/probes/test_suspects.py, tests/studies
 OWN = {  # of each notebook, the parameters that it alone has, or that mean something else there
     "explore": {"row": 1},
-    "suspects": {"seeds": 3, "min_effect": 0.2},
+    "suspects": {"seeds": 3, "min_effect": 0.2, "abort_on_degen": True},
     "surrogate": {"terms": 3, "min_effect": 0.2, "quick": False},
     "ablation": {
         "arms": {"z0": {"measurement": "z0"}, "mean_z": {"measurement": "mean_z"}}, "reference": "mean_z_readout",
