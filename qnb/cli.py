@@ -242,7 +242,7 @@ def collect(
     Raises:
         ParameterError: a file or a text is not YAML with names and values, or a pair is given as NAME=VALUE.
     """
-    from qnb.runs.job import parse_parameters, read_parameters
+    from qnb.runs.parameter_files import parse_parameters, read_parameters
 
     for name, value in (*pairs, *raw):
         if "=" in name:

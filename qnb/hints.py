@@ -52,7 +52,7 @@ def _parameters_help(notebook: str, root: str | None) -> str:
     """The parameters of a notebook, each with its default and what its cell says of it."""
     from papermill.inspection import inspect_notebook
 
-    from qnb.runs.job import find_notebook
+    from qnb.runs.source import find_notebook
 
     path = find_notebook(given_root(root), notebook)
     formatter = click.HelpFormatter(width=100)

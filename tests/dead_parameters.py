@@ -10,7 +10,7 @@ import pytest
 from in_process import execute
 
 from qnb.errors import QnbError
-from qnb.runs.job import read_notebook
+from qnb.runs.source import read_notebook
 
 ROOT = Path(__file__).parents[1]
 TABLE = {"data": "tiny.csv", "label": "label", "drop": ("kind", "other_kind"), "time": ("frame.time",), "sample": 160}

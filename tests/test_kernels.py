@@ -9,7 +9,8 @@ import nbformat
 import pytest
 
 from qnb.runs.headless import execute
-from qnb.runs.job import declared_parameters, prepare
+from qnb.runs.job import prepare
+from qnb.runs.source import declared_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

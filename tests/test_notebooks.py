@@ -12,7 +12,7 @@ from papermill.inspection import inspect_notebook
 from qnb.config import OptimiserConfig, StrictConfig
 from qnb.reporting import tables
 from qnb.runs.cells import DECLARED
-from qnb.runs.job import declared_parameters
+from qnb.runs.source import declared_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

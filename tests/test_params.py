@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qnb.config import TrainConfig
-from qnb.runs.job import read_parameters
+from qnb.runs.parameter_files import read_parameters
 from qnb.studies.ablation import AblationConfig
 
 FILES = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))

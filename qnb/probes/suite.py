@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from qnb.errors import ParameterError, refuse_unknown
 from qnb.files import VERDICT
-from qnb.runs import headless, job
+from qnb.runs import headless, job, source
 from qnb.runs.folder import Run
 from qnb.runs.listing import columns_of_text
 from qnb.runs.project import given_root
@@ -38,8 +38,10 @@ def prepare_probes(
         raise ParameterError("--resume goes on with one notebook; probes are short: run them again.")
     names = [*NOTEBOOKS, *([SUSPECTS] if parameters.get("run") is not None else [])]
     folder = given_root(root)
-    paths = {name: job.find_notebook(folder, name) for name in names}
-    declared = {name: job.declared_parameters(job.read_notebook(path), path) for name, path in paths.items()}
+    paths = {name: source.find_notebook(folder, name) for name in names}
+    declared = {
+        name: source.declared_parameters(source.read_notebook(path), path) for name, path in paths.items()
+    }
     refuse_unknown(parameters, [name for names in declared.values() for name in names], "the probes")
     return [
         job.prepare(name, {n: v for n, v in parameters.items() if n in declared[name]}, folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qnb.runs.job import read_parameters
+from qnb.runs.parameter_files import read_parameters
 
 CLEAN: dict[str, Any] = {"leaks": []}
 

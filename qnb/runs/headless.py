@@ -31,10 +31,11 @@ from traitlets.config import Config
 from qnb import own
 from qnb.files import NOTEBOOK, REPORT
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
-from qnb.runs.job import Job, read_notebook
+from qnb.runs.job import Job
 from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.provenance import package
+from qnb.runs.source import read_notebook
 
 PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
 KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code

@@ -8,7 +8,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from qnb.errors import ParameterError
 from qnb.runs import headless
-from qnb.runs.job import parse_parameters, prepare, read_parameters
+from qnb.runs.job import prepare
+from qnb.runs.parameter_files import parse_parameters, read_parameters
 from qnb.runs.project import RunError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -17,8 +17,8 @@ from qnb.config import TrainConfig
 from qnb.files import atomic_write, plain
 from qnb.runs import folder, project
 from qnb.runs.folder import create
-from qnb.runs.job import parse_parameters
 from qnb.runs.listing import find_run, list_runs
+from qnb.runs.parameter_files import parse_parameters
 from qnb.runs.project import RunError, find_root
 
 # --- where the project is

@@ -12,7 +12,7 @@ from scipy import stats
 
 from qnb.config import TrainConfig
 from qnb.errors import ParameterError
-from qnb.runs import job
+from qnb.runs import job, parameter_files
 from qnb.runs.folder import create
 from qnb.runs.project import RunError
 from qnb.statistics import words
@@ -206,7 +206,7 @@ def test_with_a_sweep_its_own_configuration_counts_margin_and_reference_included
     made = create(root, "ablation", asked.config)
     assert (made.manifest["hash"], made.manifest["parameters"]["min_effect"]) == (asked.config.hash(), 0.1)
     again = job.prepare(
-        "ablation", job.read_parameters(str(made.folder / "params.yaml")), root
+        "ablation", parameter_files.read_parameters(str(made.folder / "params.yaml")), root
     )  # what it stores can be run again
     assert again.config == asked.config
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from qnb.runs.job import kernel_program
 from qnb.runs.listing import Entry
 from qnb.runs.liveness import liveness
+from qnb.runs.source import kernel_program
 from qnb.stack import versions
 from qnb.studies.sweep.folder import attempts
 

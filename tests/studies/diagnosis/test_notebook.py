@@ -11,7 +11,7 @@ from qnb import cli
 from qnb.config import TrainConfig
 from qnb.data.prepare import prepare
 from qnb.runs.folder import create
-from qnb.runs.job import read_parameters
+from qnb.runs.parameter_files import read_parameters
 from qnb.studies.diagnosis.components import COMPONENTS
 from qnb.training.train import train
 
