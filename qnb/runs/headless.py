@@ -9,7 +9,6 @@ completed.
 import contextlib
 import copy
 import hashlib
-import html
 import importlib
 import json
 import logging
@@ -29,18 +28,14 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from qnb import own
-from qnb.files import NOTEBOOK, REPORT
 from qnb.runs.folder import MANIFEST, METRICS, Failure, Run, create
 from qnb.runs.job import Job
+from qnb.runs.kept import KERNEL_LOG, OURS, PARTIAL, publish
 from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.provenance import package
 from qnb.runs.source import read_notebook
 
-PARTIAL = "notebook.partial.ipynb"  # where papermill writes while the notebook runs
-KERNEL_LOG = "kernel.log"  # what the kernel process wrote outside of the notebook: crashes in native code
-BANNER = "papermill-error-cell-tag"  # papermill's tag of the cells that say where an error was
-OURS = "qnb-run"  # tag of the cell that hands the kernel its run folder
 # A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print
 # its traceback.
 logging.getLogger("asyncio").addFilter(lambda record: "DeadKernelError" not in record.getMessage())
@@ -119,7 +114,7 @@ def _watch(
             run.manifest = json.loads((run.folder / MANIFEST).read_text("utf-8"))
             if failure is None and job.config is not None and not (run.folder / METRICS).exists():
                 failure = _failure("error", "the notebook ended before run.finish(...)")
-            _publish(nb, run, failure)
+            publish(nb, run, failure)
             status = "interrupted" if failure and failure["kind"] == "interrupted" else "failed"
             run.close(status if failure else "done", failure)
     except OSError as error:
@@ -264,70 +259,6 @@ def _with_folder(nb: nbformat.NotebookNode, job: Job, run: Run) -> nbformat.Note
     prepared = copy.deepcopy(nb)
     prepared.cells.insert(0, cell)
     return prepared
-
-
-def _publish(nb: nbformat.NotebookNode, run: Run, failure: Failure | None) -> None:
-    """Store the executed notebook and its HTML. The failure is in the notebook whatever kind it was."""
-    partial = run.folder / PARTIAL
-    try:
-        nb = nbformat.read(partial, as_version=4)
-    except (ValueError, nbformat.reader.NotJSONError):
-        # half-written: keep at least the source and the failure
-        nb = copy.deepcopy(nb)
-    nb.cells = [cell for cell in nb.cells if OURS not in cell.metadata.get("tags", [])]
-    _correct_metadata(nb, run)
-    if failure is not None:
-        _mark_failure(nb, failure)
-    run.write_text(NOTEBOOK, nbformat.writes(nb) + "\n")
-    from qnb.runs.html import as_html
-
-    run.write_text(REPORT, as_html(nb, f"{run.folder.parent.name} {run.id}"))
-    partial.unlink(missing_ok=True)
-    if failure is None:
-        (run.folder / KERNEL_LOG).unlink(missing_ok=True)
-
-
-def _correct_metadata(nb: nbformat.NotebookNode, run: Run) -> None:
-    """papermill's notes, without paths of this machine, and without `completed` on cells that never ran."""
-    notes = nb.metadata.get("papermill", {})
-    notes["input_path"] = notes["output_path"] = f"{run.folder.parent.name}/{run.id}/{NOTEBOOK}"
-    for cell in nb.cells:
-        status = cell.metadata.get("papermill", {})
-        if status.get("start_time", True) is None:
-            status["status"] = "pending"
-
-
-def _mark_failure(nb: nbformat.NotebookNode, failure: Failure) -> None:
-    """Write a failure at the top, in place of papermill's banner; and, where it left no error output, into
-    the cell that was running.
-    """
-    text = f"{failure['kind']}: {failure['message']}"
-    if failure["cell"] is None:
-        _into_the_running_cell(nb, failure, text)
-    nb.cells = [cell for cell in nb.cells if BANNER not in cell.metadata.get("tags", [])]
-    where = f" in cell [{failure['cell']}]" if failure["cell"] is not None else ""
-    paragraph = _as_markdown(f"{failure['kind']}{where}: {failure['message']}")
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run did not finish.** {paragraph}"))
-
-
-def _as_markdown(text: str) -> str:
-    """Text of any kind as a paragraph of Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]#|$~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def _into_the_running_cell(nb: nbformat.NotebookNode, failure: Failure, text: str) -> None:
-    started = [
-        c for c in nb.cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("start_time")
-    ]
-    if started:
-        output = nbformat.v4.new_output(
-            "error", ename=failure["kind"], evalue=failure["message"], traceback=[text]
-        )
-        started[-1].outputs.append(output)
-        started[-1].metadata["papermill"] |= {"exception": True, "status": "failed"}
-        failure["cell"] = started[-1].execution_count or 1 + max(
-            (c.execution_count or 0 for c in started), default=0
-        )
 
 
 def _oom_kills() -> int | None:
