@@ -1,5 +1,5 @@
-"""What is kept of a notebook that `qnb run` executed: notebook.ipynb, with the failure in it if there was one,
-and report.html.
+"""What is kept of a notebook that `qnb run` executed: notebook.ipynb, with the failure in it if there was
+one, and report.html.
 """
 
 import copy

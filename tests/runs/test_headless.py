@@ -162,7 +162,7 @@ def test_a_full_disk_ends_in_one_message(root, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(headless, "_publish", full)
+    monkeypatch.setattr(headless, "publish", full)
     with pytest.raises(headless.LostRunError, match="No space left"):
         run(root, "forgets", seed=28)
     assert [e["status"] for e in list_runs(root) if e.get("seed") == 28] == ["failed"]
