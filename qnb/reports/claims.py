@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from qnb.files import atomic_write
-from qnb.reports.publish import SHIPPED
+from qnb.reports.plan import OLDER
+from qnb.reports.publish import SHIPPED, stamp_of
 
 PAGE = Path("docs") / "claims.md"
 MARKED = re.compile(r"(<!-- from (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -125,12 +126,18 @@ def quoted(name: str, root: Path) -> str:
     if metrics is None:
         return f"(`{name}` has not been run.)\n"
     if "comparison" in metrics:
-        return _of_ablation(name, metrics, root)
+        return _age(name, root) + _of_ablation(name, metrics, root)
     conclusion = metrics["conclusion"]
     text = "".join(
         f"- {sentence}\n" for sentence in ([conclusion] if isinstance(conclusion, str) else conclusion)
     )
-    return re.sub(r"([_<])(?=\w)", r"\\\1", text)
+    return _age(name, root) + re.sub(r"([_<])(?=\w)", r"\\\1", text)
+
+
+def _age(name: str, root: Path) -> str:
+    """A line on a report that was made by earlier code; empty for others."""
+    commit = stamp_of(name, root).get("commit", "unknown")[:10]
+    return f"(Made by earlier code, commit {commit}; not run on this code.)\n\n" if name in OLDER else ""
 
 
 def _of_ablation(name: str, metrics: dict[str, Any], root: Path) -> str:

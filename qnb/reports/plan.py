@@ -41,7 +41,7 @@ class Report:
         return parameters | self.values
 
 
-# shipped as examples, and made by earlier code: what they show is not what docs/claims.md quotes
+# published, and made by earlier code: docs/claims.md says so where it quotes one
 OLDER = ("silent_faults",)
 
 

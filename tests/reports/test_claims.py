@@ -106,3 +106,11 @@ def test_of_any_other_report_the_conclusion_is_quoted(tmp_path):
 def test_a_report_that_is_not_there_is_said(tmp_path):
     assert claims.quoted("ablation_focal", tmp_path) == "(`ablation_focal` has not been run.)\n"
     assert claims.claims_table(tmp_path) == "(No report has been run.)\n"
+
+
+def test_a_quotation_says_that_its_report_was_made_by_earlier_code(monkeypatch, tmp_path):
+    (tmp_path / claims.SHIPPED).mkdir(parents=True)
+    (tmp_path / claims.SHIPPED / "train.json").write_text('{"conclusion": "One."}')
+    assert claims.quoted("train", tmp_path) == "- One.\n"
+    monkeypatch.setattr(claims, "OLDER", ("train",))
+    assert claims.quoted("train", tmp_path) == "(Made by earlier code, commit unknown; not run on this code.)\n\n- One.\n"
