@@ -42,7 +42,15 @@ class Report:
 
 
 # published, and made by earlier code: docs/claims.md says so where it quotes one
-OLDER = ("silent_faults",)
+OLDER = (
+    "silent_faults",
+    "throughput",
+    "ablation_readout_learning_rate",
+    "ablation_schedules",
+    "ablation_weight_decay",
+    "ablation_encoder_scaling",
+    "ablation_depth_topology",
+)
 
 
 def _ablation(*files: str, **values: Any) -> Report:
