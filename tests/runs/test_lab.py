@@ -198,6 +198,9 @@ def test_the_stop_button_ends_a_training_in_one_line_and_its_cell_resumes(lab):
         found = _wait(lambda: re.search(r"Stopped after epoch (\d+) of 200\. Run it again to resume", text()), 60)
         epochs.append(int(found[1]))
         assert "Traceback" not in text()
+        # what is asked of the kernel before it has answered the stop is dropped, with the cells below
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+        page.wait_for_timeout(1000)
         cell.locator(".jp-InputArea-editor").click()
         page.keyboard.press("Control+Enter")
         _wait(lambda: "Stopped" not in text(), 60)  # the cell runs again, in the same kernel
