@@ -2,11 +2,13 @@
 
 import functools
 import importlib
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from circuits import brickwork
 from in_process import execute
 
 from qnb.errors import QnbError
@@ -136,17 +138,14 @@ OWN = {  # of each notebook, the parameters that it alone has, or that mean some
 }  # fmt: skip
 
 
-CIRCUITS = """import pennylane as qml
+CIRCUITS = (
+    """import pennylane as qml
 from qnb.core.circuit import Measurement, Pattern
 
 
-def brickwork(weights, wires, layer):
-    for i in wires:
-        qml.RX(weights[i, 0], wires=i)
-        qml.RZ(weights[i, 1], wires=i)
-    for i in range(layer % 2, wires - 1, 2):
-        qml.IsingZZ(weights[i, 2], wires=[i, i + 1])
-
+"""
+    + inspect.getsource(brickwork)
+    + """
 
 def twice(x, wires):
     for i in wires:
@@ -156,6 +155,7 @@ def twice(x, wires):
 words = Measurement(None, words=lambda n: ["Z" + "I" * (n - 1), "X" * n])
 chain = Pattern(lambda wires, layer: [(i, i + 1) for i in range(wires - 1)])
 """
+)
 PARTS = {"ansatz": "circuits.py:brickwork", "encoder": "circuits.py:twice", "measurement": "circuits.py:words"}
 
 
@@ -178,7 +178,7 @@ def labelled(rows):
     return frame.assign(label=y, other=1 - y)
 
 
-# what needs other arms to count: what every arm overrides is refused by `qnb run` (tests/runs/test_job.py)
+# what needs other arms to count: what every arm overrides is refused (tests/runs/test_job.py)
 OF_OTHER_ARMS = {"ablation": {"measurement": ("z0", {"arms": {"one": {}, "two": {"layers": 2}}, "reference": "one"})}}
 
 

@@ -1,9 +1,9 @@
 """A notebook executed without a browser, in its own run folder: run with papermill, progress shown, outcome
 recorded.
 
-papermill injects the parameters and executes. The status, the kind of failure and the notebook that is kept
-are decided here, because papermill writes its output in place and, after a dead kernel, marks every cell as
-completed.
+papermill injects the parameters and executes. The status and the kind of failure are decided here, and what
+is kept of the notebook in `qnb.runs.kept`, because papermill writes its output in place and, after a dead
+kernel, marks every cell as completed.
 """
 
 import contextlib
