@@ -22,7 +22,7 @@ from qnb.files import REPORT
 from qnb.hints import Commands
 from qnb.runs import grammar
 from qnb.runs.flags import flags, pointer
-from qnb.runs.folder import Run
+from qnb.runs.folder import PARAMS, Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
 from qnb.runs.project import RunError, given_root
 from qnb.runs.summary import outcome, selected, summary, table
@@ -342,7 +342,9 @@ def _open(folder: Path) -> None:
     """
     report = folder / REPORT
     if not report.exists():
-        raise RunError(f"{folder} has no {REPORT}.")
+        raise RunError(
+            f"{folder} has no {REPORT}: `qnb run {folder.parent.name} -f {folder / PARAMS}` makes one."
+        )
     if not webbrowser.open(report.as_uri()):
         raise RunError(f"There is no browser here. The report is {report}")
 

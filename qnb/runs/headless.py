@@ -13,12 +13,10 @@ import importlib
 import json
 import logging
 import re
-import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 import nbformat
 import papermill
@@ -35,6 +33,7 @@ from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.provenance import package
 from qnb.runs.source import read_notebook
+from qnb.runs.stop_signals import StopSignals
 
 # A kernel stopped while in native code leaves nbclient a task that nobody waits for; asyncio would print
 # its traceback.
@@ -127,33 +126,6 @@ def _watch(
         if run.manifest["status"] == "running" and (unforeseen := sys.exc_info()[1]) is not None:
             with contextlib.suppress(OSError):
                 run.close("failed", _failure("error", f"{type(unforeseen).__name__}: {unforeseen}"))
-
-
-class StopSignals:
-    """Context for stop signals: while `armed` is set, the first of STOP raises KeyboardInterrupt.
-
-    Later ones, and those that arrive while it is not armed, are ignored.
-    """
-
-    STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __enter__(self) -> Self:
-        self.armed, self.before = False, {}
-        if threading.current_thread() is threading.main_thread():
-            before = {s: signal.getsignal(s) for s in self.STOP}
-            self.before = {s: h for s, h in before.items() if h is not signal.SIG_IGN}  # nohup stays in force
-            for number in self.before:
-                signal.signal(number, self._stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.armed:
-            self.armed = False
-            raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class KernelStartError(Exception):

@@ -28,7 +28,7 @@ from qnb.runs.folder import create
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.studies import ablation
-from qnb.studies.sweep import dispatch, estimate, worker
+from qnb.studies.sweep import cluster, dispatch, estimate, worker
 from qnb.studies.sweep.arms import SweepConfig
 from qnb.studies.sweep.folder import load_sweep, require_one_table, summary
 from qnb.studies.sweep.plan import changes, plan_sweep
@@ -160,7 +160,7 @@ def family(pid, *kernels):
     ],
 )
 def test_refused_before_the_start_with_one_message(root, monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr(dispatch, "CONNECT", 1)
+    monkeypatch.setattr(cluster, "CONNECT", 1)
     monkeypatch.chdir(root)
     asked(root, GOOD)
     assert cli.main(["sweep", *arguments]) == 2
@@ -281,7 +281,7 @@ def mute():
 
 
 def test_a_port_that_is_no_scheduler_is_given_up(root, monkeypatch, capsys, mute):
-    monkeypatch.setattr(dispatch, "CONNECT", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT", 0.5)
     assert cli.main(["sweep", asked(root, GOOD), "--scheduler", mute, "--root", str(root)]) == 2
     err = capsys.readouterr().err
     assert f"No Dask scheduler with workers at {mute}: waited 2.5 s for its handshake." in err and "dashboard" in err
@@ -302,15 +302,15 @@ def test_a_worker_that_does_not_answer_is_not_used(monkeypatch):
         def run(self, *_, **__):
             time.sleep(5)
 
-    monkeypatch.setattr(dispatch, "ANSWER", 0.1)
-    (found,) = dispatch._describe(Stuck(), ["tcp://w"], Path()).values()
-    assert dispatch._unfit(found, Path()) == "waited 0.1 s for an answer of 1 worker."
+    monkeypatch.setattr(cluster, "ANSWER", 0.1)
+    (found,) = cluster.describe(Stuck(), ["tcp://w"], Path()).values()
+    assert cluster.unfit(found, Path()) == "waited 0.1 s for an answer of 1 worker."
 
 
 def test_a_sweep_without_workers_ends(root, monkeypatch):
     plan = plan_sweep({"arms": GOOD, "seeds": 2}, root)
     crew = dispatch._Crew(plan, create(root, "sweep", plan.config), None, io.StringIO())
-    monkeypatch.setattr(dispatch, "_addresses", lambda client: [])
+    monkeypatch.setattr(dispatch, "addresses_of", lambda client: [])
     monkeypatch.setattr(dispatch, "NO_WORKER", 0)
     failure = crew.work(SimpleNamespace(armed=False))
     assert failure["message"] == "the Dask cluster was lost: waited 0 s for a worker"
@@ -321,7 +321,7 @@ def test_a_run_in_the_hands_of_another_worker_is_not_waited_for_without_end(root
     one = config.plan()[0].config
     made = create(root, "train", one, sweep="s", arm="one")
     monkeypatch.setattr(worker, "IN_HAND", 0)
-    said = worker.run_one({"root": str(root), "sweep": "s", "sweeps": ["s"], "hash": one.hash()})
+    (said,) = worker.run_one({"root": str(root), "sweep": "s", "sweeps": ["s"], "runs": [{"hash": one.hash()}]})
     assert (said["status"], said["why"]) == ("failed", f"waited 0 s for {made.id}, which is running elsewhere")
 
 
@@ -501,7 +501,7 @@ def test_what_a_sweep_trains_is_what_training_trains(root):
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def running(tmp_path):
     """A scheduler and two workers as processes, started as their users start them."""
     started = []
 
@@ -530,8 +530,8 @@ def cluster(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_command_runs_on_a_running_scheduler(root, cluster):
-    where, _ = cluster
+def test_the_same_command_runs_on_a_running_scheduler(root, running):
+    where, _ = running
     processes = [start(root, asked(root, ONE_FAILS), "--scheduler", where) for _ in range(2)]
     for process in processes:
         _, stderr = process.communicate(timeout=900)
@@ -542,8 +542,8 @@ def test_the_same_command_runs_on_a_running_scheduler(root, cluster):
 
 
 @pytest.mark.slow
-def test_on_a_running_scheduler_a_lost_worker_and_an_interruption_are_survived(root, cluster):
-    where, _ = cluster
+def test_on_a_running_scheduler_a_lost_worker_and_an_interruption_are_survived(root, running):
+    where, _ = running
     file = asked(root, BOTH_WAIT)
     process = start(root, file, "--scheduler", where)
     asleep = until(lambda: sleeping(root, 2))
@@ -560,10 +560,10 @@ def test_on_a_running_scheduler_a_lost_worker_and_an_interruption_are_survived(r
 def test_a_worker_that_cannot_do_it_is_refused(root):
     locked = create(root, "sweep", SweepConfig(arms=GOOD, seeds=2))
     seen = worker.describe(str(locked.folder), str(root))
-    assert dispatch._unfit(seen, root) is None
+    assert cluster.unfit(seen, root) is None
     locked.unlock()
-    assert "does not see the file locks" in dispatch._unfit(worker.describe(str(locked.folder), str(root)), root)
-    assert "there is no /nowhere" in dispatch._unfit(worker.describe(str(locked.folder), "/nowhere"), root)
-    assert "it has numpy 1.0, here" in dispatch._unfit(seen | {"versions": seen["versions"] | {"numpy": "1.0"}}, root)
-    assert "its notebooks would run on /usr/bin/python3" in dispatch._unfit(seen | {"kernel": "/usr/bin/python3"}, root)
-    assert "No module named 'qnb'" in dispatch._unfit(ModuleNotFoundError("No module named 'qnb'"), root)
+    assert "does not see the file locks" in cluster.unfit(worker.describe(str(locked.folder), str(root)), root)
+    assert "there is no /nowhere" in cluster.unfit(worker.describe(str(locked.folder), "/nowhere"), root)
+    assert "it has numpy 1.0, here" in cluster.unfit(seen | {"versions": seen["versions"] | {"numpy": "1.0"}}, root)
+    assert "its notebooks would run on /usr/bin/python3" in cluster.unfit(seen | {"kernel": "/usr/bin/python3"}, root)
+    assert "No module named 'qnb'" in cluster.unfit(ModuleNotFoundError("No module named 'qnb'"), root)

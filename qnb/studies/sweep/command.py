@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from qnb.errors import ParameterError
-from qnb.studies.sweep import dispatch
+from qnb.studies.sweep import cluster, dispatch
 from qnb.studies.sweep.folder import RUNS, summary
 from qnb.studies.sweep.plan import changes, plan_sweep
 from qnb.studies.sweep.worker import cores
@@ -49,7 +49,7 @@ def sweep(
         from qnb.studies.sweep import estimate
 
         if scheduler is not None:
-            workers = dispatch.count_workers(scheduler)
+            workers = cluster.count_workers(scheduler)
         click.echo(estimate.describe(plan, workers))
         return 0
     finished = dispatch.execute(plan, workers, scheduler)

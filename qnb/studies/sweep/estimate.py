@@ -8,6 +8,7 @@ from statistics import median
 from qnb.config import TrainConfig
 from qnb.files import plain
 from qnb.runs.listing import columns_of_text, list_runs
+from qnb.studies.sweep import cohort
 from qnb.studies.sweep.folder import TRAIN
 from qnb.studies.sweep.plan import Plan
 
@@ -53,7 +54,8 @@ def describe(plan: Plan, workers: int, finished: dict[str, list[float]] | None =
         known = plan.done.get(config.hash())
         rows.append((arm, str(seed), config.hash(), f"done  {known}" if known else "to do"))
     seconds = seconds_by_shape(plan.root) if finished is None else finished
-    return "\n".join([head, "", columns_of_text(rows), "", *_times(plan, workers, seconds)])
+    together = [cohort.told(kinds, len(plan.todo))] if (kinds := cohort.kinds(plan)) else []
+    return "\n".join([head, "", columns_of_text(rows), "", *together, *_times(plan, workers, seconds)])
 
 
 def _times(plan: Plan, workers: int, finished: dict[str, list[float]]) -> list[str]:
@@ -92,13 +94,16 @@ def shape(config: TrainConfig) -> str:
 
 
 def seconds_by_shape(root: Path) -> dict[str, list[float]]:
-    """By shape, wall times in seconds of the project's train runs that are done and were not resumed."""
+    """By shape, wall times in seconds of the project's train runs that are done and were not resumed.
+
+    Of runs that trained together each counts its share of the time that they took.
+    """
     seconds: dict[str, list[float]] = {}
     for run in list_runs(root):
         whole = run["status"] == "done" and not run.get("resumed_from")
         if run["notebook"] == TRAIN and whole and set(SHAPE) <= set(run["parameters"]):
             seconds.setdefault(json.dumps([run["parameters"][name] for name in SHAPE]), []).append(
-                run["wall_seconds"]
+                run["wall_seconds"] / run.get("together", 1)
             )
     return seconds
 

@@ -1,4 +1,4 @@
-"""One run of a sweep, the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON;
+"""One task of a sweep, the process that its worker starts: python -m qnb.studies.sweep.process ORDER (JSON;
 see `worker.run_process`).
 """
 
@@ -7,33 +7,27 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, TextIO
+from typing import Any
 
 from qnb import own
 from qnb.errors import QnbError
 from qnb.runs import grammar
 
 
-def main(order: dict[str, Any], log: TextIO) -> None:
-    """Run the notebook of an order. SIGTERM ends it as interrupted.
+def main(order: dict[str, Any]) -> None:
+    """Carry out an order. SIGTERM ends its runs as interrupted.
 
     Raises:
-        QnbError: the run was refused, or its outcome could not be written.
+        QnbError: a run was refused, or its outcome could not be written.
     """
     own.ship(order["own"])
     grammar.leave_out()
-    from qnb.runs.headless import execute  # takes seconds, in which the worker may end
-    from qnb.runs.job import prepare
-    from qnb.runs.project import RunError
-    from qnb.studies.sweep.folder import TRAIN
+    from qnb.studies.sweep.task import run_notebook, train_together  # takes a second: the worker may end
 
-    if order["resume"] is not None:
-        job = prepare(TRAIN, {}, order["root"], order["resume"])
+    if order.get("together"):
+        train_together(order)
     else:
-        job = prepare(TRAIN, order["parameters"], order["root"])
-    if job.config is None or job.config.hash() != order["hash"]:
-        raise RunError(f"The notebook's parameters are not those that were planned ({order['hash']}).")
-    execute(job, log=log, sweep=order["sweep"], arm=order["arm"])
+        run_notebook(order)
 
 
 def end_with_the_worker() -> None:
@@ -47,7 +41,6 @@ def end_with_the_worker() -> None:
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_worker, daemon=True).start()
     try:
-        with open(os.devnull, "w") as nowhere:
-            main(json.loads(sys.argv[1]), nowhere)
+        main(json.loads(sys.argv[1]))
     except QnbError as error:
         sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""The part of a sweep that runs in a Dask worker: one run at a time, in its own process, which cannot
+"""The part of a sweep that runs in a Dask worker: one task at a time, in its own process, which cannot
 outlive the worker.
 """
 
@@ -30,6 +30,9 @@ STOPPED = "stopped"
 THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 IN_HAND = 3600  # seconds to wait for a run of another worker, which the scheduler has lost
 LAST_WORDS = 2000  # characters of a process's stderr that are kept
+WORDLESS = "its process ended without a word"
+
+Outcome = dict[str, Any]
 
 _one_at_a_time = threading.Lock()  # a worker may have threads for more
 _processes: dict[str, subprocess.Popen[bytes]] = {}  # by sweep
@@ -76,7 +79,7 @@ def deaf() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def run_one(order: dict[str, Any]) -> dict[str, Any]:
+def run_one(order: dict[str, Any]) -> list[Outcome]:
     """Run one training to its end, unless it is done already.
 
     First it looks for earlier attempts at the same parameters in this sweep and those that it resumes. A
@@ -84,11 +87,11 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
     for; one that ended early is resumed from its checkpoint.
 
     Args:
-        order: root, sweep (its id), sweeps (ids of its chain), arm, hash, parameters to inject, own (texts of
-            the user's circuits, by hash), threads, cwd (that of `qnb sweep`).
+        order: root, sweep (its id), sweeps (ids of its chain), runs (one: its arm, hash and parameters to
+            inject), own (texts of the user's circuits, by hash), threads, cwd (that of `qnb sweep`).
 
     Returns:
-        status (of the run; `stopped` if it was not started, `failed` if it has no folder), run_id, why,
+        Of the one run: status (`stopped` if it was not started, `failed` if it has no folder), run_id, why,
         metrics.
     """
     root = Path(order["root"])
@@ -96,53 +99,70 @@ def run_one(order: dict[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + IN_HAND
         while _in_hand(tried := _attempts(root, order)) and order["sweep"] not in _stopped:
             if time.monotonic() > deadline:
-                return _waited_in_vain(tried)
+                return [_waited_in_vain(tried)]
             time.sleep(0.5)
         if order["sweep"] in _stopped:
-            return {"status": STOPPED, "run_id": None, "why": None, "metrics": {}}
+            return [_without_folder(STOPPED)]
         if tried and tried[-1]["status"] == "done":
-            return _outcome(tried[-1])
+            return [_outcome(tried[-1])]
         resume = tried[-1]["run_id"] if tried and tried[-1]["status"] != "broken" else None
         stderr = run_process(order | {"resume": resume})
     now = _attempts(root, order)
-    if len(now) == len(tried):
-        return {
-            "status": "failed",
-            "run_id": None,
-            "why": stderr or "its process ended without a word",
-            "metrics": {},
-        }
-    return _outcome(now[-1])
+    return [_outcome(now[-1]) if len(now) > len(tried) else _without_folder("failed", stderr or WORDLESS)]
+
+
+def run_together(order: dict[str, Any]) -> list[Outcome]:
+    """Train runs, none of which was tried before, in one process.
+
+    Args:
+        order: as for `run_one`, with any number of runs.
+
+    Returns:
+        Of each run, in their order, what `run_one` returns.
+    """
+    with _one_at_a_time:
+        if order["sweep"] in _stopped:
+            return [_without_folder(STOPPED) for _ in order["runs"]]
+        stderr = run_process(order | {"together": True})
+    made = {run["hash"]: run for run in attempts(Path(order["root"]), [order["sweep"]])}
+    missing = _without_folder("failed", stderr or WORDLESS)
+    return [_outcome(made[run["hash"]]) if run["hash"] in made else missing for run in order["runs"]]
 
 
 def _attempts(root: Path, order: dict[str, Any]) -> list[Entry]:
     """Oldest first; one that is done last of all."""
-    return sorted(attempts(root, order["sweeps"], order["hash"]), key=lambda run: run["status"] == "done")
+    (run,) = order["runs"]
+    return sorted(attempts(root, order["sweeps"], run["hash"]), key=lambda entry: entry["status"] == "done")
 
 
 def _in_hand(tried: list[Entry]) -> bool:
     return bool(tried) and tried[-1]["status"] != "done" and any(run["status"] == "running" for run in tried)
 
 
-def _waited_in_vain(tried: list[Entry]) -> dict[str, Any]:
+def _waited_in_vain(tried: list[Entry]) -> Outcome:
     (running, *_) = [run for run in tried if run["status"] == "running"]
     why = f"waited {IN_HAND} s for {running['run_id']}, which is running elsewhere" + (
         f" ({running['why']})" if running["why"] else ""
     )
-    return {"status": "failed", "run_id": None, "why": why, "metrics": {}}
+    return _without_folder("failed", why)
 
 
-def _outcome(run: Entry) -> dict[str, Any]:
+def _without_folder(status: str, why: str | None = None) -> Outcome:
+    return {"status": status, "run_id": None, "why": why, "metrics": {}}
+
+
+def _outcome(run: Entry) -> Outcome:
     return {name: run.get(name) for name in ("status", "run_id", "why", "metrics")}
 
 
 def run_process(order: dict[str, Any]) -> str:
-    """Start the process of a run, wait for it, and return the end of its stderr.
+    """Start the process of a task, wait for it, and return the end of its stderr.
 
     The process ends when its stdin is closed, which happens when this one ends.
 
     Args:
-        order: that of `run_one`, with `resume`: the id of a run to resume, or None.
+        order: that of `run_one`, with `resume`: id of a run to resume, or None; or that of `run_together`,
+            with `together`.
     """
     threads = dict.fromkeys(THREADS, str(order["threads"]))
     command = [sys.executable, "-P", "-m", PROCESS, json.dumps(order)]
