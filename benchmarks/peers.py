@@ -5,7 +5,7 @@
 A step is the loss of a batch with its gradient, three layers and `mean_z_readout`, from float64 rows to a gradient in numpy. Those
 of one row at a time (lightning.qubit, qulacs) are timed on at most ROWS rows, and in proportion above. tensorcircuit-ng and qulacs are
 measured where they are installed (`make peers`). Each peer's gradient must be the exact engine's; what takes more than LIMIT seconds
-to compile is left out, with all that is larger.
+to compile is left out, with all that is larger, and so is what would keep more states for the backward pass than there is memory.
 """
 
 import importlib.util
@@ -28,8 +28,9 @@ from benchmarks.rows import batch, params_of
 from benchmarks.timing import in_turn
 from qnb.core.circuit import CircuitSpec, Params
 from qnb.core.exact import ExactEngine
+from qnb.core.memory import available_memory
 from qnb.core.objective import Objective
-from qnb.probes.contenders import NotMeasured, default_qubit, tensorcircuit
+from qnb.probes.contenders import Mapped, NotMeasured, default_qubit, tensorcircuit
 from qnb.reporting import plots
 
 WIRES, BATCHES = (4, 6, 8, 10, 12), (1, 32, 256, 4096)
@@ -136,6 +137,12 @@ def agrees(made: Any, exact: Any, params: Params, data: tuple[np.ndarray, ...]) 
         )
 
 
+def states_bytes(spec: CircuitSpec) -> int:
+    """What reverse-mode differentiation through the gates of one row keeps: a complex64 state for each."""
+    gates = spec.features + 3 * spec.wires * (spec.layers + 1) + spec.wires * spec.layers
+    return gates * 2**spec.wires * 8
+
+
 def measure(wires: tuple[int, ...] = WIRES, batches: tuple[int, ...] = BATCHES) -> pd.DataFrame:
     """Median milliseconds a step: one row per wires, batch and peer; NaN where it took too long to compile, or is not there."""
     rows, over = [], {name: np.inf for name in PEERS}  # work = rows * 2^wires from which a peer is left out
@@ -152,6 +159,9 @@ def measure(wires: tuple[int, ...] = WIRES, batches: tuple[int, ...] = BATCHES) 
             calls, scale = {}, {}
             for name, way in made.items():
                 if size * 2**n >= over[name]:
+                    continue
+                if isinstance(way, Mapped) and (kept := size * states_bytes(spec)) > available_memory():
+                    print(f"{n:3} wires{size:6} rows  {name}: needs {kept / 1e9:.0f} GB")
                     continue
                 taken = min(size, ROWS) if isinstance(way, RowByRow) else size
                 data = batch(spec, taken)
