@@ -160,7 +160,14 @@ def _as_given(like: Array | float, function: Loss, *args: Any) -> Array:
 def _require_elementwise(function: Loss, name: str) -> None:
     """Raise ParameterError where a function of the user's is no function of each row by itself."""
     l, y = np.array([-1.3, 0.4, 2.0]), np.array([0.0, 1.0, 0.0])
-    whole = np.asarray(function(l, y))
+    try:
+        whole = np.asarray(function(l, y))
+        jax.eval_shape(function, l, y)  # as it will be traced
+    except (TypeError, jax.errors.JAXTypeError) as error:
+        raise ParameterError(
+            f"{name}(logit, y) has to be made of jax.numpy's functions of two arrays; it raised "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
     if whole.shape != l.shape or not np.isfinite(whole).all():
         raise ParameterError(
             f"{name}(logit, y) of shapes (3,) gave {whole!r}: a finite number for each row was expected."

@@ -1,4 +1,4 @@
-"""Seconds from texts that are dates, times of day, or both."""
+"""Seconds from texts that are dates, times of day, or both, and from numbers that count from 1970 on."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,20 @@ import pyarrow.compute as pc
 
 TIME_OF_DAY = r"^(?:\d{4}\s+)?(?P<h>\d{1,2}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
 WIRESHARK = r"^[A-Z][a-z]{2} +\d{1,2}, \d{4} \d{2}:\d{2}:\d{2}"  # Dec  3, 2021 22:49:20.400794000 CET
-ISO = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}"
+ISO = r"^\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}|$)"
 DAY_FIRST = r"^\d{1,2}-[A-Z][a-z]{2}-\d{2} \d{1,2}:\d{2}:\d{2}"  # 25-Apr-19 19:22:30
+
+EPOCH = (631_152_000, 2_082_758_400)  # seconds from 1970 to 1990 and to 2036
+UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+
+
+def unit_since_1970(numbers: np.ndarray) -> str | None:
+    """The key of UNITS in which all finite numbers are times between 1990 and 2036; None: there is none."""
+    finite = numbers[np.isfinite(numbers)]
+    for unit, per_second in UNITS.items():
+        if len(finite) and EPOCH[0] <= finite.min() / per_second and finite.max() / per_second <= EPOCH[1]:
+            return unit
+    return None
 
 
 def read_times(values: pd.Series | list[str]) -> tuple[np.ndarray, bool]:

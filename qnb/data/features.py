@@ -20,7 +20,7 @@ time later, share the last place.
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -152,7 +152,9 @@ class FeatureMap:
             _require_one_each([*columns, *treatment.indicators], components)
             mean, scale, rotation = np.zeros(components), np.ones(components), np.eye(components)
         else:
-            mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, scale = (np.array([f(column) for column in x.T]) for f in (np.mean, np.std))
+            _require_finite_spread([*columns, *treatment.indicators], x, scale)
             scale[scale == 0] = 1.0  # spread below rounding
             rotation = _pls_rotation(x, mean, scale, np.asarray(y, float), components)
         scores = _project(x, mean, scale, rotation)
@@ -255,7 +257,11 @@ class FeatureMap:
             DataError: as `transform` and `refuse_changed`.
         """
         X = self.transform(frame)
-        self.refuse_changed(name for name in self.categories if holds_numbers(frame[name]))
+        self.refuse_changed(
+            name
+            for name, known in self.categories.items()
+            if holds_numbers(frame[name]) and not _are_truth_values(frame[name], known)
+        )
         return X
 
     def refuse_changed(self, numeric: Iterable[str]) -> None:
@@ -272,6 +278,11 @@ class FeatureMap:
                     f"Column {name!r} held text in training{f', such as {known[0]!r},' if known else ''} and "
                     "holds nothing but numbers here: its type has changed. Give it as it was trained on."
                 )
+
+
+def _are_truth_values(values: pd.Series, known: Collection[str]) -> bool:
+    """Whether a column of pandas' truth values holds categories that training had as text."""
+    return pd.api.types.is_bool_dtype(values.dtype) and all(str(v) in known for v in values.dropna().unique())
 
 
 def _key(text: str) -> str:
@@ -324,7 +335,14 @@ def _matrix(
     frame: pd.DataFrame, columns: list[str], categories: dict[str, dict[str, float]], missing: Missing
 ) -> np.ndarray:
     """The columns and the indicators as finite numbers, float64 `(N, p)`."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"Expected a pandas DataFrame with the columns {', '.join(columns[:5])}"
+            f"{', ...' if len(columns) > 5 else ''}; got {type(frame).__name__}."
+        )
     absent = [c for c in (*columns, *missing.indicators) if c not in frame.columns]
+    if twice := [c for c in columns if list(frame.columns).count(c) > 1]:
+        raise DataError(f"The table has the column {twice[0]!r} more than once: rename or remove one.")
     if absent:
         raise DataError(
             f"The table lacks {len(absent)} columns: {', '.join(absent[:10])}. "
@@ -340,6 +358,18 @@ def _matrix(
     for j, name in enumerate(missing.indicators, len(columns)):
         x[:, j] = np.isnan(_column(frame, name, None, missing))
     return x
+
+
+def _require_finite_spread(inputs: list[str], x: np.ndarray, scale: np.ndarray) -> None:
+    """Raise DataError where values are so large that the spread of their column is beyond float64."""
+    beyond = [name for name, spread in zip(inputs, scale, strict=True) if not np.isfinite(spread)]
+    if beyond:
+        largest = np.abs(x[:, inputs.index(beyond[0])]).max()
+        raise DataError(
+            f"The spread of {', '.join(map(repr, beyond[:10]))} is beyond float64: {beyond[0]!r} holds "
+            f"{largest:.3g}. Where it stands for no value, name it in missing_values; otherwise rescale or "
+            "drop the column."
+        )
 
 
 def _refuse_wrong(name: str, values: np.ndarray) -> None:

@@ -12,13 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from qnb.data.dates import read_times
+from qnb.data.dates import UNITS, read_times, unit_since_1970
 
 SHOWN = 20_000  # rows looked at, the first
 MOST, NEARLY = 0.9, 0.95  # shares of the rows
 FEW = 20  # rows, under which uniqueness and order mean nothing
-EPOCH = (631_152_000, 2_082_758_400)  # seconds from 1970 to 1990 and to 2036
-UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 LONGEST = 3.2e8  # seconds, ten years: a capture is shorter
 ADDRESS = re.compile(
     r"(\d{1,3}\.){3}\d{1,3}(:\d+)?|([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|(?=.*:.*:)[0-9a-fA-F:.]{3,45}"
@@ -84,11 +82,10 @@ def _is_attack(words: set[str], values: pd.Series) -> Seen:
 def _is_epoch(words: set[str], values: pd.Series) -> Seen:
     numbers = values.to_numpy(float)
     numbers = numbers[np.isfinite(numbers)]
-    for unit, per_second in UNITS.items():
-        seconds = numbers / per_second
-        if len(seconds) and EPOCH[0] <= seconds.min() and seconds.max() <= EPOCH[1]:
-            return ("time", f"{unit} since 1970") if 0 < np.ptp(seconds) < LONGEST else None
-    return None
+    unit = unit_since_1970(numbers)
+    if unit is None or not 0 < np.ptp(numbers) / UNITS[unit] < LONGEST:
+        return None
+    return "time", f"{unit} since 1970"
 
 
 def _grows(words: set[str], values: pd.Series) -> Seen:

@@ -180,10 +180,13 @@ def _row_numbers(source: Source) -> tuple[str, ...]:
 
 def _counts(column: pa.Array, name: str, before: float | None) -> float | None:
     """The last of a batch's values, where they count up by one from the value `before`; None where not."""
+    if pa.types.is_temporal(column.type):  # a row a second counts seconds
+        return None
     values = clean_column(column, name)[0]
     if before is not None:
         values = np.concatenate([[before], values])
-    counts = values.dtype != object and len(values) and bool((np.diff(values) == 1).all())
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values count nothing
+        counts = values.dtype != object and len(values) and bool((np.diff(values) == 1).all())
     return float(values[-1]) if counts else None
 
 

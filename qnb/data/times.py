@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from qnb.data.dates import read_times
+from qnb.data.dates import UNITS, read_times, unit_since_1970
 from qnb.data.table import Table
-from qnb.data.values import DataError, to_numbers
+from qnb.data.values import DataError, is_numeric, to_numbers
 
 
 class Clock(NamedTuple):
@@ -34,9 +34,9 @@ class Clock(NamedTuple):
 def read_clock(table: Table) -> Clock:
     """Read the times of a table.
 
-    One clock serves all rows where times have a date, are plain numbers (taken as seconds), or where
-    `capture.start` places every capture on the same day, as in the bundled capture. Otherwise the order
-    holds per attack type.
+    One clock serves all rows where times have a date, are plain numbers (taken as seconds, unless all can
+    only be milliseconds, microseconds or nanoseconds since 1970), or where `capture.start` places every
+    capture on the same day, as in the bundled capture. Otherwise the order holds per attack type.
 
     Raises:
         DataError: the column of the clock is not known, most of its values are not times, or nothing says
@@ -50,17 +50,15 @@ def read_clock(table: Table) -> Clock:
             + ", or use another split."
         )
     column, everywhere = " ".join(table.time), np.zeros(len(table), np.int64)
-    values = table.groups[table.time[0]]
-    if pd.api.types.is_numeric_dtype(values.dtype) and len(table.time) == 1:
-        seconds = values.to_numpy(np.float64, na_value=np.nan)
-        _require_times(seconds, values, column)
-        return Clock(seconds, everywhere, column, "numbers, taken for seconds on one clock")
+    values, parts = table.groups[table.time[0]], [table.groups[name] for name in table.time]
+    if all(is_numeric(part) for part in parts):
+        return _numeric_clock([part.to_numpy(np.float64, na_value=np.nan) for part in parts], column)
     if len(table.time) > 1:
         texts = table.groups[list(table.time)].astype(str)
         values = texts.apply(lambda column: column.str.strip()).agg(" ".join, axis=1)
     seconds, dated = read_times(values)
     if not np.isfinite(seconds).any() and (numbers := to_numbers(values)) is not None:
-        return Clock(numbers, everywhere, column, "numbers, taken for seconds on one clock")
+        return _numeric_clock([numbers], column)
     _require_times(seconds, values, column)
     if dated:
         return Clock(seconds, everywhere, column, "date and time, on one clock")
@@ -81,6 +79,16 @@ def read_clock(table: Table) -> Clock:
         "time of day without a date, so ordered inside a capture only; Attack_type stands in for the capture"
     )
     return Clock(seconds, pd.factorize(table.attack, use_na_sentinel=False)[0], column, words)
+
+
+def _numeric_clock(parts: list[np.ndarray], column: str) -> Clock:
+    """A clock of numbers `(N,)`; of several, a date and a time of day in seconds say, the sum."""
+    numbers = np.sum(parts, axis=0)
+    _require_times(numbers, pd.Series(numbers), column)
+    unit = unit_since_1970(numbers)
+    words = f"{unit} since 1970" if unit else "numbers, taken for seconds"
+    seconds = numbers / UNITS[unit or "seconds"]
+    return Clock(seconds, np.zeros(len(seconds), np.int64), column, f"{words}, on one clock")
 
 
 def _require_times(seconds: np.ndarray, values: pd.Series, column: str) -> None:

@@ -11,6 +11,9 @@ import pyarrow.compute
 
 from qnb.errors import QnbError
 
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # Arrow's units of time
+# what pandas calls columns whose values are no text, though their dtype is no number's
+TYPED = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "boolean", "decimal")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "-nan"})  # text that counts as missing, in lower case
 
 Column: TypeAlias = np.ndarray | pa.Array | pa.ChunkedArray  # numbers or text; Arrow's text stays Arrow's
@@ -81,7 +84,7 @@ def to_numbers(values: pd.Series | np.ndarray, missing: Collection[str] = frozen
     Args:
         missing: further texts that count as missing, see `missing_texts`.
     """
-    values = pd.Series(values)
+    values = as_read(pd.Series(values))
     if is_numeric(values):
         return without(values.to_numpy(np.float64, na_value=np.nan), missing)[0]
     codes, distinct = pd.factorize(values)
@@ -89,6 +92,31 @@ def to_numbers(values: pd.Series | np.ndarray, missing: Collection[str] = frozen
     if any(text is not None and np.isnan(number) for number, text in zip(numbers, texts, strict=True)):
         return None
     return np.append(numbers, np.nan)[codes]  # code -1, a missing value, takes the last
+
+
+def as_read(values: pd.Series) -> pd.Series:
+    """A column of a frame as a file's reader makes it: dates, times, durations, decimals and truth values of
+    Python or pandas are numbers, see `as_numbers`; all else stays as it is.
+    """
+    if is_numeric(values) or pd.api.types.infer_dtype(values, skipna=True) not in TYPED:
+        return values
+    column = as_numbers(pa.array(values, from_pandas=True)).cast(pa.float64())
+    return pd.Series(column.to_numpy(zero_copy_only=False), values.index)
+
+
+def as_numbers(column: pa.Array) -> pa.Array:
+    """Dates and times of Arrow's own types as seconds, float64: since 1970, after midnight, or of a duration.
+    Truth values as 0 and 1. Other columns as they are.
+    """
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return column.cast(pa.float64())
+    if not pa.types.is_temporal(kind) or pa.types.is_interval(kind):
+        return column
+    counts = column.view(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.float64(), safe=False)
+    if pa.types.is_date(kind):
+        return pa.compute.multiply(counts, 86400.0 if kind.bit_width == 32 else 1e-3)
+    return pa.compute.divide(counts, PER_SECOND[kind.unit])
 
 
 def holds_numbers(values: pd.Series | np.ndarray) -> bool:
@@ -142,7 +170,7 @@ class Cells(NamedTuple):
 def clean_column(column: pa.Array, name: str = "", missing: Collection[str] = frozenset()) -> Cells:
     """One column of a batch, with each number in its canonical form.
 
-    Dates and times of Arrow's own types become counts of their unit since their origin.
+    Dates, times and truth values of Arrow's own types are numbers, see `as_numbers`.
 
     Args:
         name: of the column, for errors.
@@ -153,10 +181,9 @@ def clean_column(column: pa.Array, name: str = "", missing: Collection[str] = fr
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_temporal(column.type):  # counts of the type's own unit, from its own origin
-        column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
     try:
-        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0  # -0.0 + 0.0 is 0.0
+        numbers = as_numbers(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = numbers + 0.0  # -0.0 + 0.0 is 0.0
     except pa.ArrowNotImplementedError:
         raise DataError(
             f"Column {name!r} holds {column.type}; expected numbers or text. Convert or remove it."

@@ -14,7 +14,7 @@ from qnb.data.column_roles import Reading, Source
 from qnb.data.dates import read_times
 from qnb.data.labels import Labels
 from qnb.data.sources import open_source
-from qnb.data.values import clean_column, missing_texts, parse_present
+from qnb.data.values import as_numbers, clean_column, missing_texts, parse_present
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class RawColumn:
     def of(cls, column: pa.Array, missing: Collection[str] = frozenset()) -> "RawColumn":
         """The column as it is written, from an Arrow array; values in `missing` are read as missing."""
         typed = not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
-        encoded = column.dictionary_encode()
+        encoded = as_numbers(column).dictionary_encode()
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         written = ["" if v is None else str(v) for v in [*encoded.dictionary.to_pylist(), None]]
         numbers, texts, _ = parse_present(written, missing)
