@@ -153,6 +153,11 @@ def try_out(client: Client, root: Path) -> None:
 
 
 def describe(client: Client, addresses: list[str], folder: Path) -> dict[str, Seen | Exception]:
+    """By address, what each worker says of itself (`worker.describe`), or why it does not.
+
+    Args:
+        folder: a run folder that this process has locked.
+    """
     awaited = f"an answer of {len(addresses)} worker{'s' if len(addresses) > 1 else ''}"
     options = {"workers": addresses, "on_error": "return"}
     answers: dict[str, Seen | Exception]
