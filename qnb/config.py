@@ -336,7 +336,7 @@ class SidesConfig(StrictConfig):
     """of split "time": rows less than this many seconds before a later side are left out"""
     attack_test: Names | None = None
     """of split "attack": attack types kept for the test; None: drawn with split_seed"""
-    split_seed: Seed = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # as scikit-learn takes it
     """of the sample and the split; apart from seed, so that seeds compare on the same rows"""
     val_fraction: Fraction = 0.2
     """of the rows, for validation"""

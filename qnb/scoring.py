@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from qnb import own
 from qnb.core.engine import WRONG_ON_PURPOSE
+from qnb.data.features import FeatureMap
 from qnb.data.labels import refuse_header_rows
 from qnb.data.scorable import Scorable, Truth, check_columns, label_rule_of, open_table
 from qnb.data.values import DataError, clean_column
@@ -36,6 +37,7 @@ from qnb.training.model import Model, load_model
 from qnb.training.surrogate import Surrogate
 
 BLOCK = 4096  # rows scored at a time
+EXAMPLES = 20  # new texts of a block that are kept
 
 
 class ScoringError(QnbError):
@@ -57,6 +59,8 @@ class Scores:
         auc_unseen, unseen: AUC of rows of attack types that training never saw against rows of class 0, and
             the number of the former; None and 0 where there are none.
         note: says so where the model or the table is synthetic.
+        new_texts: sentences on columns of text of whose rows more than twice as large a share as in training
+            hold no category of training.
     """
 
     path: Path
@@ -70,6 +74,7 @@ class Scores:
     auc_unseen: float | None
     unseen: int
     note: str | None
+    new_texts: tuple[str, ...] = ()
 
 
 def score(
@@ -112,7 +117,9 @@ def score(
         table, label_rule_of(model.about, _entry(manifest, "data")), _entry(manifest, "parameters")
     )
     check_columns(source, model.feature_map.needed)
-    logits, truth, new = _score_rows(model.surrogate() if surrogate else model, model, source, progress)
+    logits, truth, new, texts = _score_rows(
+        model.surrogate() if surrogate else model, model, source, progress
+    )
     decision = (logits >= model.threshold).astype(np.int8)
     frame = pd.DataFrame({"logit": logits, "probability": expit(logits), "decision": decision})
     engine = "surrogate" if surrogate else model.engine
@@ -138,6 +145,7 @@ def score(
         auc_unseen=of_unseen,
         unseen=unseen,
         note=_synthetic(model, source),
+        new_texts=texts.sentences(len(frame)),
     )
 
 
@@ -177,6 +185,7 @@ def told(scores: Scores) -> str:
             if scores.auc_unseen is not None
             else []
         ),
+        *scores.new_texts,
         *([scores.note] if scores.note else []),
         f"scores  {scores.path}",
     ]
@@ -236,16 +245,44 @@ def _entry(manifest: dict[str, Any], name: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
+class _NewTexts:
+    """How many rows hold no category of training, by column of text, and some of their texts."""
+
+    def __init__(self, feature_map: FeatureMap):
+        self.map = feature_map
+        self.rows = dict.fromkeys(feature_map.categories, 0)
+        self.examples: dict[str, dict[str, None]] = {name: {} for name in feature_map.categories}
+
+    def add(self, frame: pd.DataFrame) -> None:
+        for name, (rows, texts) in self.map.unknown(frame).items():
+            self.rows[name] += int(rows.sum())
+            self.examples[name] |= dict.fromkeys(texts[:EXAMPLES])
+
+    def refuse_spelling(self, rows: int) -> None:
+        """Raise DataError as `FeatureMap.refuse_spelling`, for columns without a single known text."""
+        self.map.refuse_spelling({n: self.examples[n] for n, count in self.rows.items() if count == rows})
+
+    def sentences(self, rows: int) -> tuple[str, ...]:
+        """See `Scores.new_texts`."""
+        return tuple(
+            f"{name}: {count:,} of {rows:,} rows hold no text that training had more than once, such as "
+            f"{next(iter(self.examples[name]))[:40]!r}"
+            for name, count in self.rows.items()
+            if count > 2 * self.map.rare_share(name) * rows
+        )
+
+
 def _score_rows(
     scorer: Model | Surrogate, model: Model, source: Scorable, progress: bool
-) -> tuple[np.ndarray, np.ndarray | str, np.ndarray | None]:
-    """Logits of every row, (N,); the labels as 0 and 1, (N,), or why there are none; and which rows are of an
-    attack type that training never saw, (N,), None where the table has no types.
+) -> tuple[np.ndarray, np.ndarray | str, np.ndarray | None, _NewTexts]:
+    """Logits of every row, (N,); the labels as 0 and 1, (N,), or why there are none; which rows are of an
+    attack type that training never saw, (N,), None where the table has no types; and the new texts.
     """
     needed, absent = model.feature_map.needed, frozenset(model.feature_map.missing.values)
     labels = [name for name in (source.label, source.attack) if name is not None]
     wanted = list(dict.fromkeys([*needed, *labels]))
     logits, truth, new, done = [], Truth(source), list[np.ndarray](), 0
+    texts = _NewTexts(model.feature_map)
     numeric, worded = set[str](), set[str]()  # columns of text in training with a number here, with text here
     with tqdm(
         total=source.rows, unit="row", unit_scale=True, desc="scoring", delay=2, disable=not progress
@@ -272,13 +309,15 @@ def _score_rows(
                 except DataError as error:
                     row, why = _first_wrong(model, frame, error)
                     raise DataError(f"{source.name}, {source.place(done + row)}: {why}") from None
+                texts.add(frame)
                 logits.append(scorer.logits_of_features(X))
                 done += len(frame)
                 bar.update(len(frame))
     if not done:
         raise DataError(f"{source.name} has a header and no rows.")
     model.feature_map.refuse_changed(sorted(numeric - worded))
-    return np.concatenate(logits), truth.result(), np.concatenate(new) if new else None
+    texts.refuse_spelling(done)
+    return np.concatenate(logits), truth.result(), np.concatenate(new) if new else None, texts
 
 
 def _first_wrong(model: Model, frame: pd.DataFrame, why: DataError) -> tuple[int, DataError]:
@@ -323,7 +362,8 @@ def _publish(frame: pd.DataFrame, out: Path, about: dict[str, Any]) -> None:
     except OSError as error:
         raise ScoringError(f"-o {out}: cannot be written ({error.strerror or error}).") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only file system, which the error is about
+            temporary.unlink(missing_ok=True)
 
 
 def _synthetic(model: Model, source: Scorable) -> str | None:

@@ -102,6 +102,8 @@ class CsvFile:
                 names = next((row for row in csv.reader(file) if row), [])
             except csv.Error as error:
                 raise DataError(f"{self.path} has no header: line 1 cannot be read ({error}).") from None
+        if not names:
+            raise DataError(f"{self.path} has no header: all of its lines are empty.")
         if not _is_utf8(names):
             raise DataError(
                 f"{self.path}: line 1, the header, is not in UTF-8. Write the file anew in UTF-8."

@@ -20,7 +20,7 @@ time later, share the last place.
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -262,7 +262,40 @@ class FeatureMap:
             for name, known in self.categories.items()
             if holds_numbers(frame[name]) and not _are_truth_values(frame[name], known)
         )
+        unknown = self.unknown(frame)
+        self.refuse_spelling({name: texts for name, (rows, texts) in unknown.items() if rows.all()})
         return X
+
+    def unknown(self, frame: pd.DataFrame) -> dict[str, tuple[np.ndarray, list[str]]]:
+        """By text column, which rows hold no category of training, bool `(M,)`, and their distinct texts.
+
+        A text that training had once is no category.
+        """
+        unknown = {}
+        for name, known in self.categories.items():
+            codes, keys = _texts(frame[name], self.missing)
+            is_new = np.array([key not in known and key != ABSENT for key in keys] + [False])
+            unknown[name] = is_new[codes], [keys[k] for k in np.flatnonzero(is_new)]
+        return unknown
+
+    def rare_share(self, name: str) -> float:
+        """The share of the training rows whose text in this column was no category."""
+        return 2 * (1 - self.categories[name][RARE])
+
+    def refuse_spelling(self, unknown: Mapping[str, Iterable[str]]) -> None:
+        """Raise DataError where texts differ from the categories of training in case or blanks alone.
+
+        Args:
+            unknown: the distinct texts of columns that hold no category of training at all.
+        """
+        for name, texts in unknown.items():
+            known = {key.strip().casefold(): key for key in self.categories[name] if not key.startswith("\0")}
+            for text in texts:
+                if (key := known.get(text.strip().casefold())) is not None:
+                    raise DataError(
+                        f"Column {name!r} holds {text!r} where training had {key!r}, and no text that "
+                        "training had: the same words in another spelling. Write them as in training."
+                    )
 
     def refuse_changed(self, numeric: Iterable[str]) -> None:
         """Raise DataError where a text column without a number among its known categories holds nothing but

@@ -55,6 +55,7 @@ READERS: dict[str, type[TableFile]] = {
     ".parquet": ParquetFile,
     ".pq": ParquetFile,
 }
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
 
 def open_file(data: str) -> TableFile:
@@ -63,10 +64,33 @@ def open_file(data: str) -> TableFile:
     Raises:
         DataError: there is no such file, it is empty or a folder, or no reader takes it.
     """
-    path = Path(data).expanduser()
+    path = _existing(data)
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a file ending in {', '.join(READERS)}.")
-    if not path.exists():
+    if path.suffix.lower() not in READERS:
+        expected = f"a file ending in {', '.join(READERS)} was expected"
+        hint = (
+            "Unpack it first."
+            if path.suffix.lower() in PACKED and path.with_suffix("").suffix
+            else nearest(path.suffix, READERS)
+        )
+        raise DataError(f"{path} ends in {path.suffix!r}, which has no reader; {expected}. {hint}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is an empty file; expected a header line and rows.")
+    try:
+        return _reader(path)(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+
+
+def _existing(data: str) -> Path:
+    """The path that `data` is. Raises DataError where there is nothing, or no path can be so."""
+    try:
+        path = Path(data).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null character
+        raise DataError(f"{data[:80]!r} cannot be the path of a file: {error}") from None
+    if not exists:
         siblings = (
             [p.name for p in path.parent.iterdir() if p.suffix.lower() in READERS]
             if path.parent.is_dir()
@@ -74,18 +98,7 @@ def open_file(data: str) -> TableFile:
         )
         hint = nearest(path.name, [*TrainConfig.BUILT_IN_TABLES, *sorted(siblings)])
         raise DataError(f"{data!r} is neither a built-in table nor a file: no such file. {hint}")
-    if path.suffix.lower() not in READERS:
-        expected = f"a file ending in {', '.join(READERS)} was expected"
-        raise DataError(
-            f"{path} ends in {path.suffix!r}, which has no reader; {expected}. "
-            f"{nearest(path.suffix, READERS)}"
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is an empty file; expected a header line and rows.")
-    try:
-        return _reader(path)(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from None
+    return path
 
 
 def _reader(path: Path) -> type[TableFile]:
