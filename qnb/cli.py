@@ -25,7 +25,7 @@ from qnb.runs.flags import flags, pointer
 from qnb.runs.folder import PARAMS, Run
 from qnb.runs.listing import SkippedWarning, find_run, list_runs
 from qnb.runs.project import RunError, given_root
-from qnb.runs.summary import outcome, selected, summary, table
+from qnb.runs.summary import none_matches, outcome, selected, summary, table
 from qnb.stack import versions
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def run(
     finished = headless.execute(prepared, timeout, start_timeout=start_timeout)
     _tell(finished)
     if opens:
-        _open(finished.folder)
+        _open_at_the_end(finished.folder)
     return DIVERGED if finished.metrics().get("diverged") else EXIT_CODES[finished.manifest["status"]]
 
 
@@ -170,7 +170,7 @@ def _probes(
     for one in finished:
         click.echo(f"report  {one.folder / 'report.html'}")
         if opens:
-            _open(one.folder)
+            _open_at_the_end(one.folder)
     return max(EXIT_CODES[one.manifest["status"]] for one in finished)
 
 
@@ -309,12 +309,13 @@ def _tell(run: Run) -> None:
 def runs(words: tuple[str, ...], limit: int | None, as_json: bool, root: str | None) -> int:
     """List runs, the newest last: status, key figures, changed parameters.
 
-    Every WORD filters the list: `epochs=2` matches a parameter (or status, notebook, seed) with exactly this
-    value, any other word a part of the notebook's name, the run id or the status.
+    Every WORD filters the list: `epochs=2` matches a parameter (or status, notebook, seed) with this value,
+    any other word a part of the notebook's name, the run id or the status.
     """
-    entries = selected(list_runs(given_root(root)), words, limit)
+    known = list_runs(given_root(root))
+    entries = selected(known, words, limit)
     if words and not entries and not as_json:
-        click.echo(f"No run matches {' '.join(words)}.")
+        click.echo(none_matches(known, words))
     else:
         click.echo(json.dumps(entries, indent=2, default=str) if as_json else table(entries))
     return DONE
@@ -347,6 +348,14 @@ def _open(folder: Path) -> None:
         )
     if not webbrowser.open(report.as_uri()):
         raise RunError(f"There is no browser here. The report is {report}")
+
+
+def _open_at_the_end(folder: Path) -> None:
+    """`_open`; where it cannot be, a line says so, and the run remains what it was."""
+    try:
+        _open(folder)
+    except RunError as error:
+        click.echo(f"qnb: {error}", err=True)
 
 
 @cli.command()

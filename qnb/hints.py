@@ -20,8 +20,7 @@ class Command(click.Command):
         """As click's own, with a hint added to its UsageError where one is known."""
         given = list(arguments)
         if self.name == "run" and given and given[0][:1] != "-" and {"-h", "--help"} & set(given):
-            root = given[given.index("--root") + 1] if "--root" in given[:-1] else None
-            click.echo(_parameters_help(given[0], root))
+            click.echo(_parameters_help(given[0], _root_of(given)))
             context.exit()
         try:
             return super().parse_args(context, arguments)
@@ -48,9 +47,27 @@ def _instead(command: str | None, given: list[str], error: click.UsageError) -> 
     return None
 
 
+def _root_of(given: list[str]) -> str | None:
+    """The value of --root, given as one word or as two."""
+    for word, value in zip(given, [*given[1:], None], strict=True):
+        if word == "--root" or word.startswith("--root="):
+            return word.partition("=")[2] or value
+    return None
+
+
 def _parameters_help(notebook: str, root: str | None) -> str:
     """The parameters of a notebook, each with its default and what its cell says of it."""
     from papermill.inspection import inspect_notebook
+
+    from qnb.probes import suite
+
+    if notebook == suite.NAME:
+        names = [*suite.NOTEBOOKS, suite.SUSPECTS]
+        return (
+            f"qnb run {notebook} [-p NAME VALUE]... runs {', '.join(suite.NOTEBOOKS)}, and {suite.SUSPECTS} "
+            "where -p run RUN_ID is given. A parameter goes to every notebook that has it: "
+            + ", ".join(f"qnb run {name} --help" for name in names)
+        )
 
     from qnb.runs.source import find_notebook
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from papermill.cli import papermill as papermill_command
 
@@ -18,6 +19,7 @@ from qnb.errors import ParameterError
 from qnb.runs import headless
 from qnb.runs.folder import create
 from qnb.runs.job import prepare
+from qnb.runs.project import RunError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -403,3 +405,48 @@ def test_data_refuses_what_it_cannot_obey(tmp_path, monkeypatch, capsys, argumen
     (tmp_path / "own.csv").write_text("x,t,y\n" + "".join(f"{i * 7 % 11},{i * 3 % 5},{i % 2}\n" for i in range(40)))
     assert cli.main(["data", *arguments]) == cli.REFUSED
     assert message in capsys.readouterr().err
+
+
+def test_a_run_whose_report_cannot_be_opened_ended_as_it_did(root, capsys, monkeypatch):
+    monkeypatch.setattr(cli.webbrowser, "open", lambda url: False)
+    assert cli.main(["run", "ok", "--open"]) == 0
+    assert "There is no browser here. The report is" in capsys.readouterr().err
+
+
+def test_a_notebook_of_the_users_may_call_its_parameters_as_it_likes(root):
+    cell = nbformat.v4.new_code_cell("run = 'a'\nsweep = 'b'\nresume = 'c'", metadata={"tags": ["parameters"]})
+    nb = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell("print(run, sweep, resume)")])
+    nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nb, root / "notebooks" / "named.ipynb")
+    create(root, "train", TrainConfig()).close("done")
+    assert prepare("named", {"run": "latest", "sweep": "2026"}, root).parameters == {"run": "latest", "sweep": "2026"}
+    nbformat.write(nb, root / "notebooks" / "reference.ipynb")
+    with pytest.raises(RunError, match=r"give reference.ipynb another name"):
+        prepare("reference", {}, root)
+
+
+def test_help_of_the_probes_names_their_notebooks(root, capsys):
+    assert cli.main(["run", "probes", "--help"]) == 0
+    assert "qnb run throughput --help" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [["--root", "/nonexist"], ["--root=/nonexist"]])
+def test_help_looks_where_it_is_told_to(root, capsys, given):
+    assert cli.main(["run", "train", *given, "--help"]) == 2
+    assert "--root /nonexist: expected a folder with notebooks/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["show"], ["score", "-o", "x.csv", "run"], ["data"], ["run", "train", "-p", "data"]])
+@pytest.mark.parametrize("path", ["~nobody_of_that_name/x.csv", f"{'long' * 80}.csv"])
+def test_what_can_be_no_path_is_one_message(root, capsys, command, path):
+    assert cli.main([*command, path]) == 2
+    assert capsys.readouterr().err.startswith("qnb: ")
+
+
+def test_a_deleted_working_directory_is_one_message(root, capsys, monkeypatch):
+    gone = root / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["runs"]) == 2
+    assert "The working directory has been deleted" in capsys.readouterr().err

@@ -387,3 +387,62 @@ def test_the_command_line(root, exact, tmp_path, capsys):
     assert "nothing is overwritten" in capsys.readouterr().err
     assert cli.main(["score", exact.id, str(root / "edge.csv")]) == 2
     assert "-o" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def worded(root):
+    """A run on a table with a column of words, and that table."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"kind": rng.choice(["True", "False"], 400), "a": rng.normal(size=400)})
+    table["y"] = ((table["kind"] == "True") ^ (table["a"] > 1)).astype(int)
+    table.to_csv(root / "worded.csv", index=False)
+    return finished(root, data=str(root / "worded.csv"), label="y"), table
+
+
+@pytest.mark.parametrize("spell", [str.upper, str.lower, lambda text: f"{text[0].lower()}{text[1:]}"])
+def test_words_that_only_their_spelling_tells_from_training_are_refused(root, worded, tmp_path, spell):
+    run, table = worded
+    other = table.assign(kind=table["kind"].map(spell))
+    other.to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(DataError, match=r"'kind' holds '(true|false|TRUE|FALSE)' where training had '(True|False)'"):
+        score(run.id, str(tmp_path / "other.csv"), tmp_path / "s.csv", root=root, progress=False)
+    assert not (tmp_path / "s.csv").exists()
+    with pytest.raises(DataError, match="the same words in another spelling"):
+        load_model(run.folder).logits(other.astype({"kind": object}))
+    mixed = pd.concat([other[:5], table])  # a few are told, for the rest is known
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    said = told(score(run.id, str(tmp_path / "mixed.csv"), tmp_path / "s.csv", root=root, progress=False))
+    assert "kind: 5 of 405 rows hold no text that training had more than once, such as" in said
+
+
+def test_new_words_are_scored_and_told(root, worded, tmp_path):
+    run, table = worded
+    table.assign(kind="perhaps").to_csv(tmp_path / "new.csv", index=False)
+    scores = score(run.id, str(tmp_path / "new.csv"), tmp_path / "s.csv", root=root, progress=False)
+    assert "kind: 400 of 400 rows hold no text that training had more than once, such as 'perhaps'" in told(scores)
+    table.to_csv(tmp_path / "known.csv", index=False)
+    assert score(run.id, str(tmp_path / "known.csv"), tmp_path / "k.csv", root=root, progress=False).new_texts == ()
+
+
+def test_a_file_that_cannot_be_written_nor_removed_is_one_message(root, exact, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(scoring.os, "link", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ScoringError, match=r"cannot be written \(Read-only file system\)"):
+        score(exact.id, str(root / "edge.csv"), tmp_path / "s.csv", root=root, progress=False)
+
+
+def test_clocks_of_any_unit_score_the_same(root, tmp_path):
+    rng, stamps = np.random.default_rng(0), pd.date_range("2024-01-01", periods=300, freq="7s")
+    table = pd.DataFrame({"when": stamps, "a": rng.normal(size=300), "y": np.arange(300) >= 150}).astype({"y": int})
+    for unit in ("s", "ms", "us", "ns"):
+        table.astype({"when": f"datetime64[{unit}]"}).to_parquet(root / f"{unit}.parquet")
+    run = finished(root, data=str(root / "us.parquet"), label="y")
+    found = []
+    for unit in ("s", "ms", "us", "ns"):
+        out = tmp_path / f"{unit}.parquet"
+        score(run.id, str(root / f"{unit}.parquet"), out, root=root, progress=False)
+        found.append(pd.read_parquet(out)["logit"].tolist())
+    assert all(logits == found[2] for logits in found) and len(set(found[0])) > 100

@@ -27,7 +27,8 @@ class Flag:
 
 def is_below_twin(metrics: Metrics) -> bool:
     """Whether the run's AUC is significantly below its dequantised twin's; False where it has no twin."""
-    return (metrics.get("against_twin") or {}).get("decision") == "below"
+    twin = metrics.get("against_twin")
+    return isinstance(twin, dict) and twin.get("decision") == "below"
 
 
 def _degenerate(metrics: Metrics) -> str | None:
@@ -57,7 +58,7 @@ def flags(metrics: Metrics, card: dict[str, Any] | None = None) -> list[tuple[st
     card = card or {}
     if card.get("synthetic"):
         raised.append(("Synthetic data", "drawn by a generator, not measured on any network"))
-    return raised + [("Caution", text.rstrip(".")) for text in card.get("cautions", [])]
+    return raised + [("Caution", text.rstrip(".")) for text in card.get("cautions") or ()]
 
 
 def pointer(metrics: Metrics, run_id: str) -> str:

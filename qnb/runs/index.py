@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
+from qnb.runs.folder import sha256
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.runs.provenance import commit_name
@@ -99,7 +100,7 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
         )
     parameters, data, versions = (entry.get(name) or {} for name in ("parameters", "data", "versions"))
     wall, gate = entry.get("wall_seconds"), entry.get("gate")
-    curves, curves_why = learning_curves(folder / HISTORY)
+    curves, curves_why = _curves_of(entry, folder / HISTORY)
     return {
         "id": entry["run_id"],
         "name": short_name(entry),
@@ -127,6 +128,16 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
         "curves_why": curves_why,
         "links": {name: link(folder, file) for name, file in LINKS.items() if (folder / file).is_file()},
     }
+
+
+def _curves_of(entry: dict[str, Any], path: Path) -> tuple[dict[str, list[float | None]], str | None]:
+    """`learning_curves`; none where the file is not the one that the run wrote."""
+    curves, why = learning_curves(path)
+    digests = entry.get("sha256")
+    written = digests.get(HISTORY) if isinstance(digests, dict) else None
+    if why is None and written is not None and sha256(path) != written:
+        return {}, f"{HISTORY} is not the file that the run wrote"
+    return curves, why
 
 
 def _text(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from qnb.config import StrictConfig
 from qnb.errors import ParameterError, refuse_unknown
 from qnb.files import CHECKPOINT, plain
 from qnb.runs.cells import DECLARED
-from qnb.runs.listing import LATEST, Entry, find_run
+from qnb.runs.listing import LATEST, NOT_NOTEBOOKS, Entry, find_run
 from qnb.runs.project import RunError, given_root
 from qnb.runs.source import (
     configuration_of,
@@ -70,6 +70,8 @@ def prepare(
     """
     folder = given_root(root)
     path = find_notebook(folder, notebook)
+    if path.stem in NOT_NOTEBOOKS:
+        raise RunError(f"executed/{path.stem}/ is not for run folders: give {path.name} another name.")
     nb = read_notebook(path)
     declared = declared_parameters(nb, path)
     entry: Entry = {}
@@ -89,7 +91,8 @@ def prepare(
             f"nowhere. A tool may have dropped its tags: tag the cell that begins with {DECLARED!r}."
         )
     refuse_unknown(parameters, declared, path.name)
-    parameters = _with_run_ids(folder, parameters)
+    if "qnb" in nb.metadata:  # in a notebook of the user's such a name is the user's
+        parameters = _with_run_ids(folder, parameters)
     refuse_executed(nb, path, parameters)
     with own.looked_for_in(folder):
         config = configuration_of(

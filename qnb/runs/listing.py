@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,13 @@ def list_runs(root: Path | None = None) -> list[Entry]:
         if notebook.name not in NOT_NOTEBOOKS
         for folder in _readable(notebook)
     ]
-    return sorted((_entry(folder, root) for folder in folders), key=lambda e: (e["run_id"], e["notebook"]))
+    return sorted((_entry(folder, root) for folder in folders), key=_age)
+
+
+def _age(entry: Entry) -> tuple[str, str, str]:
+    """Sorts runs by when they began, as manifests say, or else their names; a copy stands beside its run."""
+    began = re.sub(r"[-:]", "", str(entry.get("started") or "").partition("+")[0])
+    return began or entry["run_id"], entry["run_id"], entry["notebook"]
 
 
 def _readable(notebook: Path) -> list[Path]:
@@ -99,7 +106,8 @@ def _entry(folder: Path, root: Path) -> Entry:
         elif METRICS in (digests := manifest.get("sha256") or {}) and digests[METRICS] != sha256(
             folder / METRICS
         ):
-            entry |= {"status": "broken", "why": f"{METRICS} is not the file that the run wrote"}
+            why = f"{METRICS} is not the file that the run wrote"
+            entry |= {"status": "broken", "why": why, "metrics": {}}
         elif manifest["status"] == "done" and entry["metrics"].get("diverged"):
             entry["why"] = f"diverged: {entry['metrics']['diverged']}"
         elif manifest["failure"]:
@@ -123,7 +131,10 @@ def _entry(folder: Path, root: Path) -> Entry:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text("utf-8"))
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} holds no object")
     return value
@@ -144,8 +155,8 @@ def find_run(root: Path, run_id: str) -> Entry:
     notebook, _, wanted = run_name(root, run_id).rpartition("/")
     if notebook:
         entries = [e for e in entries if e["notebook"] == notebook]
-    if wanted == LATEST and entries:
-        return entries[-1]
+    if wanted == LATEST and (begun := [e for e in entries if e.get("started")]):
+        return begun[-1]
     hits = [e for e in entries if e["run_id"] == wanted] or [
         e for e in entries if wanted and e["run_id"].startswith(wanted)
     ]
@@ -176,7 +187,10 @@ def run_name(root: Path, text: str) -> str:
     if "/" not in text:
         return text
     executed = (root / "executed").resolve()
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise RunError(f"{text} is no path: {error}") from None
     for candidate in (path, root / path):
         resolved = candidate.resolve()
         if (

@@ -1,13 +1,15 @@
-"""Progress bars in a log file.
+"""Progress bars in a log file, or in a pipe.
 
-A bar redraws its line many times a second. A terminal shows one line; a log file would keep them all.
+A bar redraws its line many times a second. A terminal shows one line; a log file would keep them all. Whoever
+reads a pipe may leave: a run does not end for want of listeners.
 """
 
 import contextlib
 import io
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO, cast
 
 EVERY = 10.0  # seconds between two states of a bar in a log file
@@ -24,10 +26,13 @@ def shown_on(stream: TextIO) -> Iterator[TextIO]:
 
 
 class BarsAsLines(io.TextIOBase):
-    """A stream for a log file: keeps a redrawn line once every EVERY seconds, and its last state."""
+    """A stream for a log file: keeps a redrawn line once every EVERY seconds, and its last state. Where the
+    file or pipe cannot be written any more, the rest is dropped.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream, self._line, self._next = stream, "", 0.0
+        self._lost = False
 
     def write(self, text: str) -> int:
         for piece in re.findall(r"[^\r\n]+|[\r\n]", text):
@@ -40,7 +45,8 @@ class BarsAsLines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        """Flush the underlying stream."""
+        self._try(self._stream.flush)
 
     def close(self) -> None:
         """Write out the last line. The underlying stream stays open."""
@@ -49,5 +55,15 @@ class BarsAsLines(io.TextIOBase):
         super().close()
 
     def _emit(self) -> None:
-        self._stream.write(self._line + "\n")
-        self._line, self._next = "", time.monotonic() + EVERY
+        line, self._line, self._next = self._line, "", time.monotonic() + EVERY
+        self._try(self._stream.write, line + "\n")
+
+    def _try(self, call: Callable[..., object], *arguments: str) -> None:
+        if self._lost:
+            return
+        try:
+            call(*arguments)
+        except OSError:  # nobody reads it any more, or its disk is full
+            self._lost = True
+            with contextlib.suppress(OSError, ValueError):  # its buffer would fail again at the exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

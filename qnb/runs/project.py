@@ -33,7 +33,10 @@ def find_root(start: str | Path | None = None) -> Path:
     """
     if start is None and attached is not None:
         return attached
-    here = Path(start or Path.cwd()).resolve()
+    try:
+        here = Path(start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise RunError("The working directory has been deleted: change to another one.") from None
     for folder in (here, *here.parents, *_checkouts_installed_from()):
         if is_project(folder):
             return folder

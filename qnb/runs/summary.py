@@ -1,10 +1,14 @@
 """Runs in the terminal: one in a few lines, many as a table."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from qnb.errors import nearest
 from qnb.runs.flags import flags
 from qnb.runs.folder import MANIFEST
 from qnb.runs.listing import Entry, columns_of_text
@@ -117,11 +121,20 @@ def table(entries: Sequence[Entry]) -> str:
 def selected(entries: Sequence[Entry], words: Sequence[str], limit: int | None) -> list[Entry]:
     """The last `limit` entries that match every word (None: all of them).
 
-    `name=value` matches a parameter, or `status`, `notebook`, `seed`, with exactly this value; any other
-    word matches a part of the notebook's name, the run id or the status.
+    `name=value` matches a parameter, or `status`, `notebook`, `seed`, with this value, as Python or YAML
+    writes it; any other word matches a part of the notebook's name, the run id or the status.
     """
     chosen = [entry for entry in entries if all(_matches(entry, word) for word in words)]
     return chosen[-limit:] if limit else chosen
+
+
+def none_matches(entries: Sequence[Entry], words: Sequence[str]) -> str:
+    """That no entry matches the words, with the nearest name where one asks for a parameter that none has."""
+    known = sorted({name for entry in entries for name in _values(entry)})
+    asked = [name for word in words for name, equals, _ in [word.partition("=")] if equals]
+    unknown = [name for name in asked if name not in known]
+    hint = f" No run has a parameter {unknown[0]!r}. {nearest(unknown[0], known)}" if unknown else ""
+    return f"No run matches {' '.join(words)}.{hint}"
 
 
 def data_name(card: dict[str, Any], parameters: dict[str, Any]) -> str:
@@ -135,8 +148,26 @@ def _matches(entry: Entry, word: str) -> bool:
     name, equals, value = word.partition("=")
     if not equals:
         return any(word in text for text in (entry["notebook"], entry["run_id"], _status(entry)))
-    values = {**_object(entry, "parameters"), **{k: entry.get(k) for k in ("status", "notebook", "seed")}}
-    return name in values and value == str(values[name])
+    values = _values(entry)
+    return name in values and _is_written(value, values[name])
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    return {**_object(entry, "parameters"), **{k: entry.get(k) for k in ("status", "notebook", "seed")}}
+
+
+def _is_written(text: str, value: Any) -> bool:
+    """Whether a text is a way to write a value: Python's, YAML's, or a number's."""
+    if text == str(value):
+        return True
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            return float(text) == value
+        return False
+    try:
+        return bool(yaml.safe_load(text) == value)
+    except yaml.YAMLError:
+        return False
 
 
 def interval_of(metrics: dict[str, Any], name: str = "test_auc") -> str:

@@ -397,3 +397,15 @@ def test_a_label_column_named_by_a_number(tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     config = TrainConfig.make({"data": str(tmp_path / "t.csv"), "label": 34})
     assert load_table(config).y.tolist() == [0, 1] * 6
+
+
+def test_a_file_of_empty_lines_has_no_header(tmp_path):
+    (tmp_path / "t.csv").write_text("\n\n\n")
+    with pytest.raises(DataError, match="has no header: all of its lines are empty"):
+        read_table(str(tmp_path / "t.csv"), label="y")
+
+
+def test_a_packed_file_is_to_be_unpacked(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(DataError, match=r"ends in '.gz', which has no reader.* Unpack it first"):
+        read_table(str(tmp_path / "t.csv.gz"), label="y")

@@ -11,10 +11,11 @@ import pytest
 from qnb.runs.grammar import GRAMMAR
 
 ROOT = str(Path(__file__).parents[2])
-ORDER = {"own": {}, "resume": None, "root": ROOT, "parameters": {"nonsense": 1}}
+ORDER = {"own": {}, "root": ROOT, "runs": [{"arm": "one", "hash": "", "parameters": {"nonsense": 1}}]}
 PROCESSES = {
     "qnb run": ["-c", f"from qnb.cli import main; main(['run', 'train', '-p', 'nonsense', '1', '--root', {ROOT!r}])"],
-    "a run of a sweep": ["-m", "qnb.studies.sweep.process", json.dumps(ORDER)],
+    "a run of a sweep": ["-m", "qnb.studies.sweep.process", json.dumps(ORDER | {"resume": None})],
+    "runs of a sweep that train together": ["-m", "qnb.studies.sweep.process", json.dumps(ORDER | {"together": True})],
 }
 VALID = "from nbformat import validate, v4; validate(v4.new_notebook(cells=[v4.new_code_cell('1')]))"
 

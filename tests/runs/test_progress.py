@@ -1,6 +1,8 @@
 """Progress bars in a log file: a state every ten seconds and the last, nothing else lost."""
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,16 @@ def test_a_terminal_shows_everything_as_it_comes():
     with shown_on(Terminal()) as log:
         log.write("\repoch 1\repoch 2")
     assert log.getvalue() == "\repoch 1\repoch 2"
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress(tmp_path):
+    reading, writing = os.pipe()
+    with open(writing, "w") as stream, shown_on(stream) as shown:
+        print("epoch 1", file=shown, flush=True)
+        os.close(reading)
+        for epoch in range(2, 5):
+            print(f"epoch {epoch}", file=shown, flush=True)
+    full = Path("/dev/full")
+    if full.exists():
+        with open(full, "w") as stream, shown_on(stream) as shown:
+            print("no room", file=shown, flush=True)

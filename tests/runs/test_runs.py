@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -17,9 +18,11 @@ from qnb.config import TrainConfig
 from qnb.files import atomic_write, plain
 from qnb.runs import folder, project
 from qnb.runs.folder import create
+from qnb.runs.index import record
 from qnb.runs.listing import find_run, list_runs
 from qnb.runs.parameter_files import parse_parameters
 from qnb.runs.project import RunError, find_root
+from qnb.runs.summary import none_matches, selected, summary, table
 
 # --- where the project is
 
@@ -203,3 +206,70 @@ def test_a_run_is_found_by_every_path_that_leads_into_it(root, monkeypatch, tmp_
         find_run(root, "/tmp")
     with pytest.raises(RunError, match="Did you mean"):
         find_run(root, f"executed/train/{run.id[:-1]}zz")
+
+
+WRITTEN = {"lr": ("0.05", "5e-2", "0.050"), "epochs": ("8", "8.0"), "sample": ("20000", "20_000", "2e4"),
+           "reupload": ("False", "false"), "class_weights": ("None", "null"), "drop": ("['a', 'b']", "[a, b]"), "seed": ("3",)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRITTEN.items() for text in texts])
+def test_runs_are_filtered_by_a_value_however_it_is_written(root, name, text):
+    create(root, "train", TrainConfig(seed=3, drop=("a", "b"))).close("done")
+    other = {"lr": 0.5, "epochs": 2, "sample": 100, "reupload": True, "class_weights": "balanced", "drop": ("a",), "seed": 4}[
+        name
+    ]
+    create(root, "train", TrainConfig(**{"seed": 3, "drop": ("a", "b"), name: other})).close("done")
+    assert [entry["parameters"][name] for entry in selected(list_runs(root), [f"{name}={text}"], None)] == [
+        plain(getattr(TrainConfig(seed=3, drop=("a", "b")), name))
+    ]
+    assert none_matches(list_runs(root), ["epoch=2"]).startswith(
+        "No run matches epoch=2. No run has a parameter 'epoch'. Did you mean 'epochs'"
+    )
+    assert none_matches(list_runs(root), ["epochs=77", "x"]) == "No run matches epochs=77 x."
+
+
+def test_the_latest_run_is_the_one_that_began_last_whatever_folders_are_called(root):
+    first = create(root, "train", TrainConfig(seed=1))
+    first.close("done")
+    last = create(root, "train", TrainConfig(seed=2))
+    last.close("done")
+    shutil.copytree(first.folder, root / "executed" / "train" / "z-backup")
+    (root / "executed" / "train" / "zz-notes").mkdir()
+    assert [entry["run_id"] for entry in list_runs(root)] == [first.id, "z-backup", last.id, "zz-notes"]
+    assert find_run(root, "latest")["run_id"] == find_run(root, "train/latest")["run_id"] == last.id
+
+
+def test_figures_that_were_altered_are_not_shown(root):
+    run = create(root, "train", TrainConfig())
+    run.write_text("history.csv", "epoch,val_auc\n1,0.5\n")
+    run.finish({"test_auc": 0.5})
+    (run.folder / "metrics.json").write_text('{"test_auc": 0.99}')
+    (run.folder / "history.csv").write_text("epoch,val_auc\n1,0.99\n")
+    (entry,) = list_runs(root)
+    assert (entry["status"], entry["metrics"]) == ("broken", {}) and "0.99" not in summary(entry, root) + table([entry])
+    made = record(entry, root)
+    assert made["curves"] == {} and made["curves_why"] == "history.csv is not the file that the run wrote"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("manifest.json", '{"run_id": ', "manifest.json is no JSON"),
+        ("manifest.json", "[]", "manifest.json holds no object"),
+        ("metrics.json", "{", "metrics.json is no JSON"),
+    ],
+)
+def test_a_damaged_file_is_named(root, file, content, why):
+    run = create(root, "train", TrainConfig())
+    run.finish({"test_auc": 0.5})
+    (run.folder / file).write_text(content)
+    assert why in list_runs(root)[0]["why"]
+
+
+@pytest.mark.parametrize("metrics", [{"against_twin": "x"}, {"against_twin": None}, {"baselines": None}])
+@pytest.mark.parametrize("card", [None, {"cautions": None}, {"cautions": []}])
+def test_a_summary_survives_entries_of_another_shape(root, metrics, card):
+    run = create(root, "train", TrainConfig())
+    run.note(data=card)
+    run.finish(metrics)
+    assert summary(list_runs(root)[0], root).startswith("done")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from qnb import own
 from qnb.runs.folder import Failure, Run, create
+from qnb.runs.progress import shown_on
 from qnb.runs.project import RunError
 from qnb.runs.stop_signals import StopSignals
 from qnb.studies.sweep import cohort, worker
@@ -52,13 +53,15 @@ def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: Tex
         RunError: there is no such scheduler, its workers cannot run the sweep, or the sweep's folder cannot
             be created; nothing was started.
     """
-    if not plan.todo:
-        print("every run is done", file=log)
-        earlier = load_sweep(plan.root, plan.resumed) if plan.resumed else None
-        return earlier if earlier is not None and earlier.status == "done" else _record(plan, None, log)
-    with connected(min(workers, len(plan.todo)), scheduler) as client:
-        try_out(client, plan.root)
-        return _record(plan, client, log)
+    with shown_on(log) as stream:
+        if not plan.todo:
+            print("every run is done", file=stream)
+            if plan.resumed and (earlier := load_sweep(plan.root, plan.resumed)).status == "done":
+                return earlier
+            return _record(plan, None, stream)
+        with connected(min(workers, len(plan.todo)), scheduler) as client:
+            try_out(client, plan.root)
+            return _record(plan, client, stream)
 
 
 def _record(plan: Plan, client: Client | None, log: TextIO) -> Sweep:
