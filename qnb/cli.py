@@ -10,16 +10,17 @@ import os
 import sys
 import warnings
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qnb.config import DataConfig, TableConfig
-from qnb.errors import ParameterError, QnbError, refuse_unknown
+from qnb.errors import QnbError, refuse_unknown
 from qnb.files import REPORT
 from qnb.hints import Commands
+from qnb.options import Pairs, collect
 from qnb.runs import grammar
 from qnb.runs.flags import flags, pointer
 from qnb.runs.folder import PARAMS, Run
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
 
 DONE, FAILED, REFUSED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}
-OF_THE_GENERATOR = (
-    "leaks",
-    "data_seed",
-    "attack_ring",
-    "attack_push",
-    "attack_share",
-)  # of the bundled capture
-NAMED = {"True": True, "False": False, "None": None}
-Pairs = tuple[tuple[str, str], ...]  # of an option that takes a name and a value, several times
 ROOT = click.option(
     "--root",
     metavar="DIR",
@@ -228,63 +220,6 @@ def sweep(
     from qnb.studies.sweep import command
 
     return command.sweep(collect((file,), pairs=parameters), root, workers, scheduler, resume, dry_run)
-
-
-def collect(
-    files: Iterable[str] = (), texts: Iterable[str] = (), pairs: Pairs = (), raw: Pairs = ()
-) -> dict[str, Any]:
-    """Parameters from the options, in papermill's order: files, YAML, `-p` with values parsed as papermill
-    does, raw text. Later ones override.
-
-    Where a later file, or the command, names a table of its own, the earlier files' parameters of the bundled
-    capture's generator are left out.
-
-    Raises:
-        ParameterError: a file or a text is not YAML with names and values, or a pair is given as NAME=VALUE.
-    """
-    from qnb.runs.parameter_files import parse_parameters, read_parameters
-
-    for name, value in (*pairs, *raw):
-        if "=" in name:
-            name, _, assigned = name.partition("=")
-            raise ParameterError(
-                f"-p takes a name and a value, -p {name} {assigned} (given: {name}={assigned} and {value})."
-            )
-    options: dict[str, Any] = {}
-    for text in texts:
-        options |= parse_parameters(text, f"-y {text!r}")
-    options |= {name: _value(value) for name, value in pairs} | dict(raw)
-    values: dict[str, Any] = {}
-    for layer in (*map(read_parameters, files), options):
-        values = _on_its_table(values, layer) | layer
-    return values
-
-
-def _on_its_table(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
-    """The files' values under a layer that may name another table.
-
-    Those of the bundled capture's generator then go with the capture, and a line says so.
-    """
-    if layer.get("data", "bundled") == "bundled":
-        return values
-    dropped = [name for name in OF_THE_GENERATOR if name in values and name not in layer]
-    if dropped:
-        click.echo(
-            f"qnb: left out, for it belongs to the bundled capture and data={layer['data']!r} was given: "
-            f"{', '.join(f'{name}={values[name]!r}' for name in dropped)}.",
-            err=True,
-        )
-    return {name: value for name, value in values.items() if name not in dropped}
-
-
-def _value(text: str) -> Any:
-    """The value of `-p NAME text`, as papermill's own `-p` reads it."""
-    if text in NAMED:
-        return NAMED[text]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
 
 
 def _tell(run: Run) -> None:

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from papermill.cli import papermill as papermill_command
 
-from qnb import cli
+from qnb import cli, options
 from qnb.config import TableConfig, TrainConfig
 from qnb.data.prepare import DECIDES_TABLE
 from qnb.errors import ParameterError
@@ -154,7 +154,7 @@ def test_what_files_say_of_the_generator_goes_with_the_bundled_capture(tmp_path,
     (tmp_path / "clean").write_text(CLEAN)
     (tmp_path / "mine").write_text("data: t.csv\n")
     files = [str(tmp_path / name) for name in layers.pop("files", [])]
-    assert cli.collect(files, **layers) == values
+    assert options.collect(files, **layers) == values
     said = capsys.readouterr().err
     assert (left_out in said and "data=" in said) if left_out else not said
 
@@ -175,7 +175,7 @@ def test_parameters_of_the_generator_are_those_that_another_table_refuses():
 
     names = set(TableConfig.model_fields) - {"data"}
     assert names == set(OTHER_VALUES)
-    assert {name for name in names if refused(name)} == set(cli.OF_THE_GENERATOR)
+    assert {name for name in names if refused(name)} == set(options.OF_THE_GENERATOR)
 
 
 @pytest.mark.parametrize(("status", "code"), [("done", 0), ("failed", 1), ("interrupted", 130)])
