@@ -5,11 +5,12 @@ the same engines, the gradient gate, the same loop. It adds scikit-learn's conve
 leaves out the reading of tables and the classical baselines.
 """
 
+import contextlib
 import inspect
 import math
 import numbers
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -27,7 +28,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from qnb.config import TrainConfig
 from qnb.data.features import FeatureMap
 from qnb.data.prepare import Prepared
-from qnb.errors import QnbError, nearest
+from qnb.data.values import DataError
+from qnb.errors import ParameterError, QnbError, nearest
 from qnb.training.loop import fit
 from qnb.training.metrics import Row
 from qnb.training.model import Model
@@ -208,26 +210,26 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         seed = _seed(self.random_state)
         held = _held_out(codes, self.validation_fraction, seed)
         frame = self._frame(rows)
-        try:
+        with _as_value_errors():
             config = self._config(frame[~held], seed, epochs)
             prepared = _prepared(frame, codes, held, config, None if earlier is None else earlier.feature_map)
-        except QnbError as error:
-            raise EstimatorError(str(error)) from error
-        if earlier is not None and earlier.spec != circuit_of(config):
+            circuit = circuit_of(config)
+        if earlier is not None and earlier.spec != circuit:
             raise EstimatorError(
                 f"The circuit of the earlier fit is {earlier.spec}, and the parameters ask for "
-                f"{circuit_of(config)}: leave them, or set warm_start=False and fit anew."
+                f"{circuit}: leave them, or set warm_start=False and fit anew."
             )
         if weights is not None:
             prepared = replace(prepared, weights=weights[~held])
         callback = self.callback
-        fitted = fit(
-            config,
-            prepared,
-            progress=bool(self.verbose),
-            on_epoch=None if callback is None else lambda history: callback(history[-1]),
-            initial=None if earlier is None else earlier.params,
-        )
+        with _as_value_errors():
+            fitted = fit(
+                config,
+                prepared,
+                progress=bool(self.verbose),
+                on_epoch=None if callback is None else lambda history: callback(history[-1]),
+                initial=None if earlier is None else earlier.params,
+            )
         about = {
             "data": prepared.card["source"],
             "synthetic": None,
@@ -244,11 +246,13 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
         Raises:
             NotFittedError: `fit` has not been called (scikit-learn's).
-            ValueError: X is not numeric, or has other columns than in `fit`.
+            ValueError: X is not numeric, has other columns than in `fit`, or holds a row that the circuit cannot
+                take (zeros alone, with encoder="amplitude").
         """
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=self._finite())
-        return self.model_.logits(self._frame(rows))
+        with _as_value_errors():
+            return self.model_.logits(self._frame(rows))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels of X (N, columns), (N,): `classes_[1]` where the logit is above 0. Raises as
@@ -301,6 +305,15 @@ SHARED = tuple(  # constructor parameters that are TrainConfig's, with its names
     for name in inspect.signature(QuantumClassifier).parameters
     if name in TrainConfig.model_fields and name not in FOLLOWING
 )
+
+
+@contextlib.contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Turn what qnb says of parameters and data into the ValueError that scikit-learn's users expect."""
+    try:
+        yield
+    except (ParameterError, DataError) as error:
+        raise EstimatorError(str(error)) from error
 
 
 def _epochs(rows: int, batch: object) -> int:

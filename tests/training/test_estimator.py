@@ -216,6 +216,33 @@ def test_parameters_that_are_refused(changes, message):
         QuantumClassifier(**QUICK | changes).fit(X, y)
 
 
+AS_THEY_ARE = {"wires": 2, "encoder": "amplitude", "reduction": "none", "rescale": "none"}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (AS_THEY_ARE, "A row of X is all zeros"),
+        ({"encoder": ["ZZ"]}, r"encoder = \['ZZ'\]: a name or a function"),
+        ({"ansatz": ["ZZ"]}, r"ansatz = \['ZZ'\]: a name, a Pattern"),
+        ({"measurement": ["QQ"]}, "'QQ' is no Pauli word of 1 wires"),
+    ],
+)
+def test_what_the_circuit_refuses_is_a_value_error(method, changes, message):
+    rows, _ = make_blobs(40, centers=2, n_features=4, random_state=0)
+    rows[::3] = 0
+    with pytest.raises(EstimatorError, match=message):
+        getattr(QuantumClassifier(**QUICK | changes), method)(rows, np.arange(40) % 2)
+
+
+def test_a_row_that_the_circuit_cannot_take_is_a_value_error():
+    X, y = make_blobs(40, centers=2, n_features=4, random_state=0)
+    model = QuantumClassifier(**QUICK | AS_THEY_ARE).fit(X, y)
+    with pytest.raises(EstimatorError, match="A row of X is all zeros"):
+        model.predict(np.zeros((2, 4)))
+
+
 @pytest.mark.parametrize("missing", ["median", "indicator"])
 def test_missing_values(missing):
     rng = np.random.default_rng(0)
