@@ -34,7 +34,6 @@ from qnb.training.loop import fit
 from qnb.training.metrics import Row
 from qnb.training.model import Model
 from qnb.training.progress import still_falling
-from qnb.training.state import circuit_of
 from qnb.training.train import choose_model
 
 MOST_WIRES = 8  # where wires=None
@@ -90,7 +89,9 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         validation_fraction: share of the rows of each class, at least one row, held out to choose the best
             epoch and `threshold_`.
         warm_start: whether `fit` continues from the parameters and the column transform of an earlier `fit`
-            (the optimiser starts afresh).
+            (the optimiser starts afresh). Then, and in `partial_fit`, columns, classes, the circuit,
+            `alpha_mode` and the transform's parameters have to be those of the earlier fit, and wires=None
+            and rescale=None stand for what it had.
         callback: called after every epoch with its row of `history_`, a dict; what it raises ends the
             training. An estimator with a lambda cannot be pickled.
         random_state: an integer seeds the held-out rows, the initial parameters and the batches; a
@@ -145,9 +146,12 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             EngineError, WrongGradientError, TrainingDiverged, TrainingInterrupted: see
                 `qnb.training.train.train`.
         """
-        earlier = getattr(self, "model_", None) if self.warm_start else None
-        rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=self._finite())
-        self.classes_, codes = _two_classes(labels)
+        earlier: Model | None = getattr(self, "model_", None) if self.warm_start else None
+        rows, labels = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite=self._finite(), reset=earlier is None
+        )
+        distinct, codes = _two_classes(labels)
+        self.classes_: np.ndarray = _require_classes(distinct, distinct if earlier is None else self.classes_)
         history = self._train(rows, codes, self.epochs, earlier)
         if still_falling(history):
             warnings.warn(
@@ -172,7 +176,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         with every call, so calls of only a few steps learn slowly: pass chunks of several batches.
 
         Args:
-            classes: both labels; None: those of the first call's y.
+            classes: both labels, the same in every call; None: those of the first call's y.
             sample_weight: (N,) weights of the rows in the training loss only: not in the column transform,
                 the held-out loss or `threshold_`.
 
@@ -185,12 +189,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             self, X, y, dtype=np.float64, ensure_all_finite=self._finite(), reset=earlier is None
         )
         distinct, codes = _two_classes(labels)
-        known = self.classes_ if earlier is not None else distinct if classes is None else np.unique(classes)
-        if not np.array_equal(distinct, known):
-            raise EstimatorError(
-                f"y holds the labels {distinct.tolist()}, and the classes are {known.tolist()}."
-            )
-        self.classes_ = known
+        known = distinct if classes is None else np.unique(classes)
+        if earlier is not None:
+            known = _require_classes(known, self.classes_, "y" if classes is None else "classes")
+        self.classes_ = _require_classes(distinct, known)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows)
         self._train(rows, codes, 1, earlier, weights)
         return self
@@ -211,14 +213,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         held = _held_out(codes, self.validation_fraction, seed)
         frame = self._frame(rows)
         with _as_value_errors():
-            config = self._config(frame[~held], seed, epochs)
+            config = self._config(frame[~held], seed, epochs, earlier)
+            if earlier is not None:
+                _require_unchanged(config, earlier)
             prepared = _prepared(frame, codes, held, config, None if earlier is None else earlier.feature_map)
-            circuit = circuit_of(config)
-        if earlier is not None and earlier.spec != circuit:
-            raise EstimatorError(
-                f"The circuit of the earlier fit is {earlier.spec}, and the parameters ask for "
-                f"{circuit}: leave them, or set warm_start=False and fit anew."
-            )
         if weights is not None:
             prepared = replace(prepared, weights=weights[~held])
         callback = self.callback
@@ -246,8 +244,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
         Raises:
             NotFittedError: `fit` has not been called (scikit-learn's).
-            ValueError: X is not numeric, has other columns than in `fit`, or holds a row that the circuit cannot
-                take (zeros alone, with encoder="amplitude").
+            ValueError: X is not numeric, has other columns than in `fit`, or holds a row that the circuit
+                cannot take (zeros alone, with encoder="amplitude").
         """
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=self._finite())
@@ -281,8 +279,13 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])])
         return pd.DataFrame(X, columns=list(names), copy=False)
 
-    def _config(self, frame: pd.DataFrame, seed: int, epochs: int | None) -> TrainConfig:
-        """The configuration that trains on these rows; ParameterError where the parameters are refused."""
+    def _config(
+        self, frame: pd.DataFrame, seed: int, epochs: int | None, earlier: Model | None
+    ) -> TrainConfig:
+        """The configuration that trains on these rows; ParameterError where the parameters are refused.
+
+        What follows the rows by default follows those of the earlier fit, if there is one.
+        """
         if self.engine not in ENGINES:
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
         values = {name: _plain(getattr(self, name)) for name in SHARED}
@@ -294,7 +297,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
         values["epochs"] = _epochs(len(frame), values["batch"]) if epochs is None else _plain(epochs)
         by_rows = "minmax" if len(frame) < FEW_ROWS else "quantile"
-        values["rescale"] = by_rows if self.rescale is None else self.rescale
+        by_default = by_rows if earlier is None else earlier.feature_map.rescale
+        values["rescale"] = by_default if self.rescale is None else self.rescale
         values["class_weights"] = _class_weights(self.class_weight, self.classes_)
         return TrainConfig.make(values | {"seed": seed})
 
@@ -305,6 +309,39 @@ SHARED = tuple(  # constructor parameters that are TrainConfig's, with its names
     for name in inspect.signature(QuantumClassifier).parameters
     if name in TrainConfig.model_fields and name not in FOLLOWING
 )
+
+
+def _decided_by(model: Model) -> dict[str, Any]:
+    """By parameter, what a fit decided and a continued one cannot change."""
+    features = model.feature_map
+    names = "reduction", "rescale", "angle_range"
+    transform = {"missing": features.missing.treatment} | {name: getattr(features, name) for name in names}
+    return model.spec.to_dict() | {"alpha_mode": model.objective.alpha_mode} | transform
+
+
+def _require_unchanged(config: TrainConfig, earlier: Model) -> None:
+    """Raise EstimatorError, naming both values, where a parameter is not what the earlier fit decided."""
+    had = _decided_by(earlier)
+    if None in (had["angle_range"], config.encoding):  # it does not apply: encoder or rescale says why
+        del had["angle_range"]
+    changed = [name for name in had if getattr(config, name) != had[name]]
+    if changed:
+        before = ", ".join(f"{name}={had[name]!r}" for name in changed)
+        now = ", ".join(f"{name}={getattr(config, name)!r}" for name in changed)
+        raise EstimatorError(
+            f"The earlier fit had {before}, and the parameters ask for {now}, which a fit that continues it "
+            "cannot change: set them back, or set warm_start=False and fit anew."
+        )
+
+
+def _require_classes(found: np.ndarray, known: np.ndarray, where: str = "y") -> np.ndarray:
+    """The known classes, if they are those that were found; else EstimatorError."""
+    if not np.array_equal(found, known):
+        raise EstimatorError(
+            f"{where} holds the labels {found.tolist()}, and the classes are {known.tolist()}: give these, "
+            "or fit a new estimator."
+        )
+    return known
 
 
 @contextlib.contextmanager

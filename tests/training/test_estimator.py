@@ -356,10 +356,101 @@ def test_a_warm_start_trains_on(engine):
     again = model.fit(X, y)
     assert again.history_["train_loss"].iloc[0] < once
     assert again.model_.feature_map is first.feature_map
-    with pytest.raises(EstimatorError, match=r"layers=1.* and the parameters ask for .*layers=2"):
+    with pytest.raises(EstimatorError, match=r"had layers=1, and the parameters ask for layers=2"):
         model.set_params(layers=2).fit(X, y)
     cold = clone(model).set_params(layers=1).fit(X, y)
     np.testing.assert_array_equal(cold.model_.params["weights"], first.params["weights"])
+
+
+CONTINUED = ["fit", "partial_fit"]
+ONCE = {"engine": "exact", "layers": 1, "epochs": 1, "warm_start": True}
+THREE = ONCE | {"wires": 3}
+
+
+def the_same(columns=3):
+    """Rows and labels of which an earlier fit and one that continues it have the same."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, columns))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+@pytest.mark.parametrize("method", CONTINUED)
+@pytest.mark.parametrize(
+    ("first", "changes", "before", "now"),
+    [
+        ({}, {"angle_range": "pm_pi"}, "angle_range='0_pi'", "angle_range='pm_pi'"),
+        ({}, {"rescale": "quantile"}, "rescale='minmax'", "rescale='quantile'"),
+        ({}, {"rescale": "none"}, "rescale='minmax'", "rescale='none'"),
+        ({"rescale": "none"}, {"rescale": "minmax"}, "rescale='none'", "rescale='minmax'"),
+        ({}, {"reduction": "none"}, "reduction='pls'", "reduction='none'"),
+        ({}, {"missing": "median"}, "missing='refuse'", "missing='median'"),
+        ({"missing": "indicator"}, {"missing": "refuse"}, "missing='indicator'", "missing='refuse'"),
+        ({}, {"alpha_mode": "direct"}, "alpha_mode='softplus'", "alpha_mode='direct'"),
+        ({}, {"wires": 2}, "wires=3", "wires=2"),
+        ({}, {"layers": 2, "ansatz": "ring"}, "layers=1, ansatz='strongly_entangling'", "layers=2, ansatz='ring'"),
+        ({}, {"encoder": "angle_xy"}, "encoder='angle_y'", "encoder='angle_xy'"),
+        ({"wires": 1}, {"wires": 1, "encoder": "amplitude"}, "encoder='angle_y'", "encoder='amplitude'"),
+        ({}, {"measurement": "z0"}, "measurement='mean_z_readout'", "measurement='z0'"),
+        ({}, {"reupload": True}, "reupload=False", "reupload=True"),
+        ({}, {"hadamard": True}, "hadamard=False", "hadamard=True"),
+        ({}, {"scaling": True}, "scaling=False", "scaling=True"),
+    ],
+)
+def test_what_the_earlier_fit_decided_is_not_changed(method, first, changes, before, now):
+    X, y = the_same()
+    model = QuantumClassifier(**THREE | first).fit(X, y)
+    learnt = model.model_
+    with pytest.raises(EstimatorError, match=f"had {before}, and the parameters ask for {now}, which"):
+        getattr(model.set_params(**changes), method)(X, y)
+    assert model.model_ is learnt
+
+
+@pytest.mark.parametrize("method", CONTINUED)
+@pytest.mark.parametrize(
+    ("first", "columns", "message"),
+    [
+        (lambda X: X, lambda X: np.column_stack([X, X[:, 0]]), "X has 4 features, but .* expecting 3 features"),
+        (lambda X: X, lambda X: X[:, :2], "X has 2 features, but .* expecting 3 features"),
+        (partial(pd.DataFrame, columns=list("abc")), partial(pd.DataFrame, columns=list("abd")), "should match"),
+        (partial(pd.DataFrame, columns=list("abc")), partial(pd.DataFrame, columns=list("bac")), "in the same order"),
+    ],
+)
+def test_columns_of_a_continued_fit_are_those_of_the_earlier(method, first, columns, message):
+    X, y = the_same()
+    model = QuantumClassifier(**THREE).fit(first(X), y)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(columns(X), y)
+    assert model.n_features_in_ == 3 and np.isfinite(model.decision_function(first(X))).all()
+    assert model.set_params(warm_start=False, wires=2).fit(columns(X), y).n_features_in_ == columns(X).shape[1]
+
+
+def test_classes_of_a_warm_start_are_those_of_the_earlier_fit():
+    X, y = the_same()
+    model = QuantumClassifier(**THREE).fit(X, y)
+    with pytest.raises(EstimatorError, match=r"y holds the labels \[1, 2\], and the classes are \[0, 1\]"):
+        model.fit(X, y + 1)
+    assert model.classes_.tolist() == [0, 1]
+    assert model.set_params(warm_start=False).fit(X, y + 1).classes_.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("method", CONTINUED)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lr": 0.2, "lr_schedule": "cosine", "batch": 16, "epochs": 2},
+        {"random_state": 7, "validation_fraction": 0.3, "early_stop_patience": 2, "val_objective": "auc"},
+        {"focal_gamma": 2.0},
+        {"class_weight": {0: 2.0}},
+        {"class_weight": "balanced"},
+        {"rescale": "minmax"},  # what None was
+        {"wires": None, "rescale": None},
+    ],
+)
+def test_what_a_continued_fit_may_change(method, changes):
+    X, y = the_same()
+    model = QuantumClassifier(**THREE).fit(X, y)
+    learnt = model.model_.feature_map
+    assert getattr(model.set_params(**changes), method)(X, y).model_.feature_map is learnt
 
 
 def test_partial_fit():
@@ -372,6 +463,8 @@ def test_partial_fit():
     assert model.score(X, y) > 0.95
     with pytest.raises(EstimatorError, match=r"y holds the labels \[0, 2\], and the classes are \[False, True\]"):
         model.partial_fit(X, 2 * y.astype(int))
+    with pytest.raises(EstimatorError, match=r"classes holds the labels \[0, 2\], and the classes are \[False, True\]"):
+        model.partial_fit(X, y, classes=[0, 2])
     with pytest.raises(ValueError, match="3 features"):
         model.partial_fit(np.ones((300, 3)), y)
 
