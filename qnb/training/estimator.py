@@ -289,11 +289,12 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if self.engine not in ENGINES:
             raise EstimatorError(f"engine = {self.engine!r} is not known. {nearest(self.engine, ENGINES)}")
         values = {name: _plain(getattr(self, name)) for name in SHARED}
-        values["wires"] = (
-            _most_wires(frame, self.encoder, self.missing, self.reduction)
-            if self.wires is None
-            else _plain(self.wires)
-        )
+        if self.wires is not None:
+            values["wires"] = _plain(self.wires)
+        elif earlier is not None:
+            values["wires"] = earlier.spec.wires
+        else:
+            values["wires"] = _most_wires(frame, self.encoder, self.missing, self.reduction)
         values["batch"] = min(batch, len(frame)) if isinstance(batch := _plain(self.batch), int) else batch
         values["epochs"] = _epochs(len(frame), values["batch"]) if epochs is None else _plain(epochs)
         by_rows = "minmax" if len(frame) < FEW_ROWS else "quantile"

@@ -435,6 +435,26 @@ def test_classes_of_a_warm_start_are_those_of_the_earlier_fit():
 
 @pytest.mark.parametrize("method", CONTINUED)
 @pytest.mark.parametrize(
+    ("first", "later", "changes"),
+    [  # matrices of the columns, of which chunks have fewer independent ones, or more
+        (np.eye(5), np.diag([1, 1, 1, 1, 0]), {}),
+        (np.eye(5), np.eye(5)[[0, 1, 0, 1, 0]].T, {}),
+        (np.diag([1, 1, 0, 1, 0]), np.eye(5), {}),
+        (np.eye(5), np.diag([1, 0, 0, 0, 0]), {"encoder": "amplitude"}),
+        (np.eye(5), np.diag([1, 1, 0, 0, 0]), {"missing": "indicator"}),
+        (np.eye(5), np.tile(np.eye(5), (30, 1, 1)), {}),  # rows enough for quantiles
+    ],
+)
+def test_wires_and_rescaling_of_a_continued_fit_are_those_of_the_earlier(method, first, later, changes):
+    X, y = the_same(5)
+    model = QuantumClassifier(**ONCE | changes).partial_fit(X @ first, y)
+    learnt, rows = model.model_, (X @ later).reshape(-1, 5)
+    getattr(model, method)(rows, np.resize(y, len(rows)))
+    assert model.model_.spec == learnt.spec and model.model_.feature_map is learnt.feature_map
+
+
+@pytest.mark.parametrize("method", CONTINUED)
+@pytest.mark.parametrize(
     "changes",
     [
         {"lr": 0.2, "lr_schedule": "cosine", "batch": 16, "epochs": 2},
