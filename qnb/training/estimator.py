@@ -26,6 +26,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from qnb.config import TrainConfig
+from qnb.core.objective import class_weight_pair
 from qnb.data.features import FeatureMap
 from qnb.data.prepare import Prepared
 from qnb.data.values import DataError
@@ -39,6 +40,7 @@ from qnb.training.train import choose_model
 MOST_WIRES = 8  # where wires=None
 MIN_STEPS, LEAST_EPOCHS = 1000, 8  # where epochs=None
 FEW_ROWS = 1000  # where rescale=None: fewer training rows are rescaled by their range, more by quantiles
+LIGHTEST, HEAVIEST = 1e-18, 1e18  # of rows' weights: the exact engine's float32 holds their squares
 ENGINES = ("catalyst", "exact")
 
 
@@ -178,7 +180,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Args:
             classes: both labels, the same in every call; None: those of the first call's y.
             sample_weight: (N,) weights of the rows in the training loss only: not in the column transform,
-                the held-out loss or `threshold_`.
+                the held-out loss or `threshold_`. None negative, and times `class_weight` none above 1e18.
 
         Raises:
             ValueError: as `fit`, and where the labels in y are not the two classes.
@@ -193,7 +195,9 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if earlier is not None:
             known = _require_classes(known, self.classes_, "y" if classes is None else "classes")
         self.classes_ = _require_classes(distinct, known)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows)
+        weights: np.ndarray | None = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
         self._train(rows, codes, 1, earlier, weights)
         return self
 
@@ -219,6 +223,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             prepared = _prepared(frame, codes, held, config, None if earlier is None else earlier.feature_map)
         if weights is not None:
             prepared = replace(prepared, weights=weights[~held])
+        _require_weights(weights, codes, held, config)
         callback = self.callback
         with _as_value_errors():
             fitted = fit(
@@ -368,6 +373,25 @@ def _class_weights(given: Any, classes: np.ndarray) -> Any:
     if unknown:
         raise EstimatorError(f"class_weight names {unknown}, and the classes are {classes.tolist()}.")
     return tuple(float(given.get(label, 1.0)) for label in classes.tolist())
+
+
+def _require_weights(
+    weights: np.ndarray | None, codes: np.ndarray, held: np.ndarray, config: TrainConfig
+) -> None:
+    """Raise EstimatorError where a row (N,) weighs more than the engines compute with, or none that trains
+    weighs enough.
+    """
+    by_row = np.array(class_weight_pair(config.class_weights, float(codes[~held].mean())))[codes]
+    if weights is not None:
+        with np.errstate(over="ignore"):
+            by_row = by_row * weights
+    heaviest, heaviest_trained = float(by_row.max()), float(by_row[~held].max())
+    if heaviest > HEAVIEST or heaviest_trained < LIGHTEST:
+        wrong = heaviest if heaviest > HEAVIEST else heaviest_trained
+        raise EstimatorError(
+            f"The heaviest training row, by sample_weight times class_weight, weighs {wrong:g}: a weight "
+            f"from {LIGHTEST:g} to {HEAVIEST:g} was expected. Multiply the weights by one number for all."
+        )
 
 
 def _two_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

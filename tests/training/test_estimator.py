@@ -501,6 +501,38 @@ def test_sample_weights_of_partial_fit_are_those_of_the_loss():
         QuantumClassifier(**QUICK).partial_fit(X, y, sample_weight=weigh[:5])
 
 
+OF_THE_TRAINING = ~_held_out(np.arange(40) % 2, 0.2, 0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "class_weight", "message"),
+    [
+        (np.full(40, 1e39), None, r"weighs 1e\+39: a weight from 1e-18 to 1e\+18 was expected"),
+        (np.where(OF_THE_TRAINING, 1.0, 1e39), None, r"weighs 1e\+39"),  # whichever rows are held out
+        (np.full(40, 1e300), {1: 1e300}, "weighs inf"),
+        (np.full(40, 1e10), {1: 1e10}, r"sample_weight times class_weight, weighs 1e\+20"),
+        (None, {0: 1e39}, r"weighs 1e\+39"),
+        (np.full(40, 1e-40), None, "weighs 1e-40"),
+        (np.where(OF_THE_TRAINING, 0.0, 1.0), None, "weighs 0: "),
+        (-np.ones(40), None, "Negative values in data passed to `sample_weight`"),
+        (np.where(np.arange(40) == 7, -1.0, 1.0), None, "Negative values"),
+        (np.full(40, np.inf), None, "sample_weight contains infinity"),
+    ],
+)
+def test_weights_that_are_refused(weights, class_weight, message):
+    X, _ = make_blobs(40, centers=2, random_state=0)
+    model = QuantumClassifier(**QUICK, class_weight=class_weight)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, np.arange(40) % 2, sample_weight=weights)
+
+
+@pytest.mark.parametrize("weights", [np.full(40, 1e18), np.full(40, 1e-18), np.where(np.arange(40) < 9, 1e-300, 1.0)])
+def test_weights_that_are_taken(weights):
+    X, _ = make_blobs(40, centers=2, random_state=0)
+    model = QuantumClassifier(**QUICK).partial_fit(X, np.arange(40) % 2, sample_weight=weights)
+    assert np.isfinite(model.history_.select_dtypes("number")).all(axis=None)
+
+
 def test_a_callback_sees_every_epoch():
     X, y = half_spaces(100, 2, 0)
     seen = []
