@@ -40,6 +40,7 @@ from qnb.training.train import choose_model
 MOST_WIRES = 8  # where wires=None
 MIN_STEPS, LEAST_EPOCHS = 1000, 8  # where epochs=None
 FEW_ROWS = 1000  # where rescale=None: fewer training rows are rescaled by their range, more by quantiles
+POSSIBLE_WIRES = 20  # as in qnb.config.Wires
 LIGHTEST, HEAVIEST = 1e-18, 1e18  # of rows' weights: the exact engine's float32 holds their squares
 ENGINES = ("catalyst", "exact")
 
@@ -80,7 +81,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             with reduction="none", as many as there are columns (encoder="amplitude": their log2).
         batch: rows per step; with fewer training rows than that, all of them form one batch.
         class_weight: as in scikit-learn: None, "balanced", or a dict from label to weight, in the training
-            loss. The quantile map, the reduction and `threshold_` are not weighted.
+            loss, all above 0: training does not take weight 0. The quantile map, the reduction and
+            `threshold_` are not weighted.
         rescale: how features become u in [0, 1], "quantile" or "minmax", or "none": they are radians. None:
             "minmax" with fewer than 1,000 training rows, which would make a ragged quantile map, else
             "quantile".
@@ -367,11 +369,20 @@ def _epochs(rows: int, batch: object) -> int:
 
 def _class_weights(given: Any, classes: np.ndarray) -> Any:
     """scikit-learn's `class_weight` as TrainConfig's `class_weights`: a dict by label as the pair of them."""
-    if not isinstance(given, dict):
+    if given is None or (isinstance(given, str) and given == "balanced"):
         return given
+    if not isinstance(given, dict):
+        raise EstimatorError(
+            f"class_weight = {given!r}: None, 'balanced' or a dict from label to weight was expected."
+        )
     unknown = [label for label in given if label not in classes.tolist()]
     if unknown:
         raise EstimatorError(f"class_weight names {unknown}, and the classes are {classes.tolist()}.")
+    if not all(isinstance(w, numbers.Real) and 0 < float(w) < math.inf for w in given.values()):
+        raise EstimatorError(
+            f"class_weight = {given!r}: finite weights above 0 were expected. To leave a class out of the "
+            "loss is not possible; give it a small weight."
+        )
     return tuple(float(given.get(label, 1.0)) for label in classes.tolist())
 
 
@@ -446,12 +457,35 @@ def _most_wires(frame: pd.DataFrame, encoder: str, missing: str, reduction: str)
         filled = SimpleImputer(strategy="median", add_indicator=missing == "indicator")
         x = filled.set_params(keep_empty_features=True).fit_transform(x)
     if reduction == "none":
-        return x.shape[1].bit_length() - 1 if encoder == "amplitude" else x.shape[1]
+        return _one_each(x.shape[1], encoder)
     z = (x - x.mean(axis=0))[:, np.ptp(x, axis=0) > 0]
     independent = int(np.linalg.matrix_rank(z / z.std(axis=0))) if z.size else 0
     if encoder == "amplitude":
+        if independent == 1:
+            raise EstimatorError(
+                "wires=None with encoder='amplitude' takes log2 of the number of linearly independent "
+                "columns, at least 2; there is 1. Give more columns, or set encoder='angle_y'."
+            )
         independent = independent.bit_length() - 1
     return min(max(independent, 1), MOST_WIRES)
+
+
+def _one_each(columns: int, encoder: str) -> int:
+    """The wires that so many columns fill as they are; EstimatorError where no number of wires does."""
+    if encoder == "amplitude":
+        wires = columns.bit_length() - 1
+        possible = 1 <= wires <= POSSIBLE_WIRES and columns == 2**wires
+        rule, expected = "2^wires columns", f"2, 4, 8 and so on up to 2^{POSSIBLE_WIRES}"
+    else:
+        wires, possible = columns, columns <= POSSIBLE_WIRES
+        rule, expected = "one wire per column", f"{POSSIBLE_WIRES} or fewer"
+    if not possible:
+        raise EstimatorError(
+            f"wires=None with reduction='none' and encoder={encoder!r} takes {rule}: {columns} columns were "
+            f"given (with those that say where a value is missing), {expected} are possible. Give as many, "
+            "or set reduction='pls'."
+        )
+    return wires
 
 
 def _prepared(

@@ -23,7 +23,7 @@ from qnb import QuantumClassifier, load_model
 from qnb.config import TrainConfig
 from qnb.core.gate import WrongGradientError
 from qnb.data.prepare import prepare
-from qnb.training.estimator import FOLLOWING, SHARED, EstimatorError, _epochs, _held_out
+from qnb.training.estimator import FOLLOWING, POSSIBLE_WIRES, SHARED, EstimatorError, _epochs, _held_out
 from qnb.training.loop import fit
 from qnb.training.metrics import choose_threshold
 from qnb.training.state import circuit_of
@@ -196,7 +196,7 @@ def test_its_model_is_saved_as_any(fitted, cancer, tmp_path):
         ({"engine": "exat"}, "Did you mean 'exact'"),
         ({"ansatz": "rings"}, "Parameter ansatz = 'rings'"),
         ({"class_weight": {"no": 2.0}}, r"class_weight names \['no'\], and the classes are \[0, 1\]"),
-        ({"class_weight": "even"}, "Parameter class_weights = 'even'"),
+        ({"class_weight": "even"}, "class_weight = 'even': None, 'balanced' or a dict"),
         ({"rescale": "max"}, "Parameter rescale = 'max'"),
         ({"val_objective": "loss"}, "Parameter val_objective = 'loss'"),
         ({"epochs": 2.5}, "Parameter epochs = 2.5"),
@@ -214,6 +214,32 @@ def test_parameters_that_are_refused(changes, message):
     X, y = make_blobs(40, centers=2, random_state=0)
     with pytest.raises(EstimatorError, match=message):
         QuantumClassifier(**QUICK | changes).fit(X, y)
+
+
+@pytest.mark.parametrize("weight", [0, 0.0, -1.0, np.inf, np.nan, None, "a"])
+def test_class_weights_that_are_refused(weight):
+    X, y = make_blobs(40, centers=2, random_state=0)
+    with pytest.raises(EstimatorError, match=r"^class_weight = \{0: .*, 1: 1\}: finite weights above 0 were expected"):
+        QuantumClassifier(**QUICK, class_weight={0: weight, 1: 1}).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "message"),
+    [
+        (30, {"reduction": "none"}, "one wire per column: 30 columns were given .*, 20 or fewer are possible"),
+        (1, {"reduction": "none", "encoder": "amplitude"}, r"takes 2\^wires columns: 1 columns .*, 2, 4, 8"),
+        (3, {"reduction": "none", "encoder": "amplitude"}, r"takes 2\^wires columns: 3 columns .*, 2, 4, 8"),
+        (1, {"encoder": "amplitude"}, "independent columns, at least 2; there is 1"),
+    ],
+)
+def test_columns_from_which_no_number_of_wires_follows(columns, changes, message):
+    X, y = make_blobs(40, centers=2, n_features=columns, random_state=0)
+    with pytest.raises(EstimatorError, match=f"^wires=None with .*{message}"):
+        QuantumClassifier(**QUICK | {"wires": None} | changes).fit(X, y)
+
+
+def test_the_most_wires_are_those_of_the_configuration():
+    assert max(getattr(bound, "le", 0) for bound in TrainConfig.model_fields["wires"].metadata) == POSSIBLE_WIRES
 
 
 AS_THEY_ARE = {"wires": 2, "encoder": "amplitude", "reduction": "none", "rescale": "none"}
