@@ -44,7 +44,6 @@ class Report:
 # published, and made by earlier code: docs/claims.md says so where it quotes one
 OLDER = (
     "silent_faults",
-    "throughput",
     "ablation_readout_learning_rate",
     "ablation_schedules",
     "ablation_weight_decay",
