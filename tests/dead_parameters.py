@@ -111,7 +111,7 @@ CHANGES = {  # of each parameter of a training: a value, and what it needs besid
 SOURCES = {"run", "resume", "sweep"}  # where parameters come from: tests/probes/test_suspects.py, tests/studies
 OWN = {  # of each notebook, the parameters that it alone has, or that mean something else there
     "explore": {"row": 1},
-    "suspects": {"seeds": 3, "min_effect": 0.2, "abort_on_degen": True},
+    "suspects": {"seeds": 3, "min_effect": 0.2, "abort_on_degen": True, "engine": "one_sample_demo"},
     "surrogate": {"terms": 3, "min_effect": 0.2, "quick": False},
     "ablation": {
         "arms": {"z0": {"measurement": "z0"}, "mean_z": {"measurement": "mean_z"}}, "reference": "mean_z_readout",
