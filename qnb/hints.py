@@ -20,7 +20,8 @@ class Command(click.Command):
         """As click's own, with a hint added to its UsageError where one is known."""
         given = list(arguments)
         if self.name == "run" and given and given[0][:1] != "-" and {"-h", "--help"} & set(given):
-            click.echo(_parameters_help(given[0], _root_of(given)))
+            root = _root_of(given)
+            click.echo(_probes_help() if given[0] == "probes" else _parameters_help(given[0], root))
             context.exit()
         try:
             return super().parse_args(context, arguments)
@@ -55,19 +56,20 @@ def _root_of(given: list[str]) -> str | None:
     return None
 
 
+def _probes_help() -> str:
+    """What `qnb run probes` runs, and where the parameters of each notebook are listed."""
+    from qnb.probes.suite import NAME, NOTEBOOKS, SUSPECTS
+
+    return (
+        f"qnb run {NAME} [-p NAME VALUE]... runs {', '.join(NOTEBOOKS)}, and {SUSPECTS} where -p run RUN_ID "
+        "is given. A parameter goes to every notebook that has it: "
+        + ", ".join(f"qnb run {name} --help" for name in (*NOTEBOOKS, SUSPECTS))
+    )
+
+
 def _parameters_help(notebook: str, root: str | None) -> str:
     """The parameters of a notebook, each with its default and what its cell says of it."""
     from papermill.inspection import inspect_notebook
-
-    from qnb.probes import suite
-
-    if notebook == suite.NAME:
-        names = [*suite.NOTEBOOKS, suite.SUSPECTS]
-        return (
-            f"qnb run {notebook} [-p NAME VALUE]... runs {', '.join(suite.NOTEBOOKS)}, and {suite.SUSPECTS} "
-            "where -p run RUN_ID is given. A parameter goes to every notebook that has it: "
-            + ", ".join(f"qnb run {name} --help" for name in names)
-        )
 
     from qnb.runs.source import find_notebook
 

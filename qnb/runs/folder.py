@@ -294,13 +294,20 @@ def require_as_written(folder: Path, names: Iterable[str]) -> None:
     """
     if not (folder / MANIFEST).exists():
         return
-    digests = json.loads((folder / MANIFEST).read_text("utf-8")).get("sha256") or {}
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     for name in names:
-        if name in digests and digests[name] != sha256(folder / name):
+        if is_altered(folder, name, manifest):
+            digests = manifest["sha256"]
             raise RunError(
                 f"{folder / name} is not the file that run {folder.name} wrote: its SHA-256 was "
                 f"{digests[name][:16]}, it is {sha256(folder / name)[:16]} now. Bring the old file back."
             )
+
+
+def is_altered(folder: Path, name: str, manifest: dict[str, Any]) -> bool:
+    """Whether a file of a run has another SHA-256 than its manifest records; False where it records none."""
+    digests = manifest.get("sha256") or {}
+    return name in digests and digests[name] != sha256(folder / name)
 
 
 def sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from qnb.files import HISTORIES, HISTORY, TRIALS, atomic_write, plain
-from qnb.runs.folder import sha256
+from qnb.runs.folder import is_altered
 from qnb.runs.listing import list_runs
 from qnb.runs.project import RunError
 from qnb.runs.provenance import commit_name
@@ -89,7 +89,7 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
     folder = root / entry["folder"]
     wrong = [
         name
-        for name in ("parameters", "versions", "data", "git")
+        for name in ("parameters", "versions", "data", "git", "sha256")
         if not isinstance(entry.get(name), dict | None)
     ]
     if wrong:
@@ -133,9 +133,7 @@ def record(entry: dict[str, Any], root: Path) -> dict[str, Any]:
 def _curves_of(entry: dict[str, Any], path: Path) -> tuple[dict[str, list[float | None]], str | None]:
     """`learning_curves`; none where the file is not the one that the run wrote."""
     curves, why = learning_curves(path)
-    digests = entry.get("sha256")
-    written = digests.get(HISTORY) if isinstance(digests, dict) else None
-    if why is None and written is not None and sha256(path) != written:
+    if why is None and is_altered(path.parent, HISTORY, entry):
         return {}, f"{HISTORY} is not the file that the run wrote"
     return curves, why
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qnb.runs.folder import MANIFEST, METRICS, sha256
+from qnb.runs.folder import MANIFEST, METRICS, is_altered
 from qnb.runs.liveness import liveness
 from qnb.runs.project import RunError, find_root
 
@@ -103,9 +103,7 @@ def _entry(folder: Path, root: Path) -> Entry:
             entry["why"] = judged
         elif missing:
             entry |= {"status": "broken", "why": f"missing: {', '.join(missing)}"}
-        elif METRICS in (digests := manifest.get("sha256") or {}) and digests[METRICS] != sha256(
-            folder / METRICS
-        ):
+        elif is_altered(folder, METRICS, manifest):
             why = f"{METRICS} is not the file that the run wrote"
             entry |= {"status": "broken", "why": why, "metrics": {}}
         elif manifest["status"] == "done" and entry["metrics"].get("diverged"):

@@ -65,5 +65,6 @@ class BarsAsLines(io.TextIOBase):
             call(*arguments)
         except OSError:  # nobody reads it any more, or its disk is full
             self._lost = True
-            with contextlib.suppress(OSError, ValueError):  # its buffer would fail again at the exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            # its buffer would fail again at the exit
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())

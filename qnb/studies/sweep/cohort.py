@@ -39,6 +39,11 @@ class Kind(NamedTuple):
 Place = tuple[str, int]  # arm and seed
 
 
+def place(one: Planned) -> Place:
+    """Where a run stands in its sweep, which is cheaper to compare than its configuration."""
+    return one.arm, one.seed
+
+
 def kinds(plan: Plan) -> dict[Place, Kind]:
     """By arm and seed, the kind of every run that may train together with others.
 
@@ -50,9 +55,9 @@ def kinds(plan: Plan) -> dict[Place, Kind]:
     tried = (
         {run["hash"] for run in attempts(plan.root, chain(plan.root, plan.resumed))} if plan.resumed else ()
     )
-    of_run = {(one.arm, one.seed): _kind(one.config) for one in plan.todo if one.config.hash() not in tried}
+    of_run = {place(one): _kind(one.config) for one in plan.todo if one.config.hash() not in tried}
     counts = Counter(of_run.values())
-    return {place: kind for place, kind in of_run.items() if at_once(kind) > 1 and counts[kind] > 1}
+    return {where: kind for where, kind in of_run.items() if at_once(kind) > 1 and counts[kind] > 1}
 
 
 def code(path: Path) -> str:
@@ -90,14 +95,14 @@ def take(left: deque[Planned], kinds: dict[Place, Kind], workers: int) -> list[P
     The runs of a kind are parted evenly: into as few tasks as the engine can take, and one for each worker.
     """
     first = left.popleft()
-    kind = kinds.get((first.arm, first.seed))
+    kind = kinds.get(place(first))
     if kind is None:
         return [first]
     count = sum(other == kind for other in kinds.values())
     size = math.ceil(count / max(math.ceil(count / at_once(kind)), min(workers, count)))
-    others = [one for one in left if kinds.get((one.arm, one.seed)) == kind][: size - 1]
-    taken = {(one.arm, one.seed) for one in others}
-    rest = [one for one in left if (one.arm, one.seed) not in taken]
+    others = [one for one in left if kinds.get(place(one)) == kind][: size - 1]
+    taken = set(map(place, others))
+    rest = [one for one in left if place(one) not in taken]
     left.clear()
     left.extend(rest)
     return [first, *others]

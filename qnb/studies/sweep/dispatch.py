@@ -26,13 +26,12 @@ from qnb.studies.sweep.arms import Planned
 from qnb.studies.sweep.cluster import Seen, addresses_of, connected, describe, try_out, unfit, within
 from qnb.studies.sweep.folder import NAME, Sweep, chain, load_sweep, require_one_table, write_results
 from qnb.studies.sweep.plan import Plan, overrides
+from qnb.studies.sweep.worker import Outcome
 
 TRIES = 3  # of a run whose process or worker is killed
 NO_WORKER = 600  # seconds without any worker after which a sweep ends; it can be resumed
 STOP = 60  # seconds that runs have to end after an interruption
 LOOK = 1.0  # seconds between looks at which workers there are
-
-Outcome = dict[str, Any]  # what `worker.run_one` returns
 
 
 def execute(plan: Plan, workers: int = 1, scheduler: str | None = None, log: TextIO = sys.stderr) -> Sweep:
@@ -158,9 +157,9 @@ class _Crew:
         for address, seen in fit.items():
             if self.left and address not in self.in_hand:
                 task = cohort.take(self.left, self.kinds, len(fit))
-                first, digest = task[0], task[0].config.hash()
+                digest = task[0].config.hash()
                 future = self.client.submit(
-                    worker.run_together if (first.arm, first.seed) in self.kinds else worker.run_one,
+                    worker.run_together if cohort.place(task[0]) in self.kinds else worker.run_one,
                     self._order(task, seen),
                     key=f"{self.run.id}-{digest}-{self.tries.get(digest, 0)}",
                     workers=[address],
@@ -207,7 +206,7 @@ class _Crew:
         for training, outcome in zip(task, future.result(), strict=True):
             if outcome["status"] == "killed":
                 self._again(training, f"{outcome['run_id']} was killed")
-            elif outcome["status"] == "failed" and (training.arm, training.seed) in self.kinds:
+            elif outcome["status"] == "failed" and cohort.place(training) in self.kinds:
                 self._again(training, f"failed ({outcome['why']})")  # its notebook shows more
             else:
                 self._count(training, outcome)
@@ -215,7 +214,7 @@ class _Crew:
     def _again(self, one: Planned, why: str) -> None:
         """Put a run back at the head of the queue, for its notebook, unless it was tried often enough."""
         digest = one.config.hash()
-        self.kinds.pop((one.arm, one.seed), None)
+        self.kinds.pop(cohort.place(one), None)
         self.tries[digest] = self.tries.get(digest, 0) + 1
         again = self.tries[digest] < TRIES
         self._say(

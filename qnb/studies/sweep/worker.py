@@ -32,7 +32,7 @@ IN_HAND = 3600  # seconds to wait for a run of another worker, which the schedul
 LAST_WORDS = 2000  # characters of a process's stderr that are kept
 WORDLESS = "its process ended without a word"
 
-Outcome = dict[str, Any]
+Outcome = dict[str, Any]  # of a run: status, run_id, why, metrics
 
 _one_at_a_time = threading.Lock()  # a worker may have threads for more
 _processes: dict[str, subprocess.Popen[bytes]] = {}  # by sweep
